@@ -1,0 +1,15 @@
+"""The Django project as an app: it holds checks, commands and the shell around the other apps."""
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    """The shell around the apps; no models of its own."""
+
+    name = "gateway_project"
+    label = "gateway"
+    verbose_name = "Agent Gateway"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from gateway_project import checks  # noqa: F401, PLC0415  (import registers)

@@ -1,0 +1,38 @@
+"""Identifiers: UUIDv7 (RFC 9562, section 5.7) and their prefixed public form `req_<32 hex>`."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+_VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
+_RANDOM_MASK = ((1 << 76) - 1) & ~(0xF << 76) & ~(0x3 << 62)
+
+
+def uuid7() -> UUID:
+    """A new time-ordered UUID: 48 bits of milliseconds since 1970 (UTC), 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = int.from_bytes(os.urandom(10), "big") & _RANDOM_MASK
+    return UUID(int=(milliseconds << 80) | _VERSION_AND_VARIANT | random_bits)
+
+
+def uuid7_time(value: UUID) -> datetime:
+    """The UTC moment, to the millisecond, that a UUIDv7 holds."""
+    milliseconds = value.int >> 80
+    seconds, rest = divmod(milliseconds, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+
+
+def public_id(prefix: str, value: UUID) -> str:
+    """`public_id("key", uuid)` is `key_` and the 32 hex digits."""
+    return f"{prefix}_{value.hex}"
+
+
+def parse_public_id(prefix: str, text: str) -> UUID | None:
+    """The UUID in a public id, with or without its prefix; None when it is not one."""
+    try:
+        return UUID(text.removeprefix(prefix + "_"))
+    except ValueError:
+        return None

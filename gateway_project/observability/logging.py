@@ -1,0 +1,159 @@
+"""Logs: one JSON object a line on standard output, stack traces included as a field.
+
+`log_event` is the way of the request path: a dict, serialised once, into a buffer that is written out
+a few times a second. Everything else uses the standard library's loggers and gets the same form.
+Event names are `noun.verb`; docs/reference/events.md lists them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway_project.core.codec import dumps
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_FLUSH_INTERVAL_S = 0.25
+_FLUSH_BYTES = 64 * 1024
+_MAX_BUFFER_BYTES = 8 * 1024 * 1024
+
+
+class BufferedWriter:
+    """Collects lines and writes them from a thread of its own, so that a slow pipe stalls no request.
+
+    Holds at most 8 MB; what comes beyond that while the output blocks is dropped and counted.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._dropped = 0
+        self._lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def write(self, line: bytes) -> None:
+        """Add one line, without its end of line."""
+        if self._pid != os.getpid():
+            self._start()
+        with self._lock:
+            if self._size > _MAX_BUFFER_BYTES:
+                self._dropped += 1
+                return
+            self._lines.append(line)
+            self._size += len(line) + 1
+            is_large = self._size > _FLUSH_BYTES
+        if is_large:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Write what is collected now; called at exit and before a process is replaced."""
+        with self._write_lock:
+            with self._lock:
+                lines, self._lines, self._size = self._lines, [], 0
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                lines.append(dumps({"event": "log.dropped", "level": "warning", "lines": dropped}))
+            if not lines:
+                return
+            data = memoryview(b"\n".join(lines) + b"\n")
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                # Nobody reads our output any more; logging must not take the server down with it.
+                return
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(_FLUSH_INTERVAL_S)
+            self._wake.clear()
+            self.flush()
+
+
+writer = BufferedWriter(fd=1)
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class JsonFormatter(logging.Formatter):
+    """Turns a standard log record, its `extra` fields and its exception into one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
+        fields: dict[str, Any] = {
+            "timestamp": _timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        fields.update({key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES})
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["error"] = record.exc_info[0].__name__
+            fields["stack"] = "".join(traceback.format_exception(*record.exc_info))[-8000:]
+        try:
+            return dumps(fields).decode()
+        except TypeError:
+            return dumps({key: str(value) for key, value in fields.items()}).decode()
+
+
+class BufferedHandler(logging.Handler):
+    """Sends formatted records to the buffered writer; errors are written at once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            writer.write(self.format(record).encode())
+            if record.levelno >= logging.ERROR:
+                writer.flush()
+        except Exception:  # noqa: BLE001  (a logging fault must never break what is logged)
+            self.handleError(record)
+
+
+def log_event(event: str, fields: dict[str, Any], *, level: str = "info") -> None:
+    """Log one event of the request path; `fields` must be plain JSON values and is not kept."""
+    line = {"timestamp": _timestamp(time.time()), "level": level, "event": event, **fields}
+    writer.write(dumps(line))
+
+
+def configure(level: str) -> None:
+    """Install the JSON handler on the root logger."""
+    import atexit
+
+    handler = BufferedHandler()
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.getLogger("django.request").setLevel(max(logging.ERROR, root.level))
+    logging.captureWarnings(True)
+    atexit.register(writer.flush)
+
+
+def configure_from_settings(options: dict[str, Any]) -> None:
+    """Django's LOGGING_CONFIG hook. Commands that a person runs keep plain text on the terminal."""
+    if sys.stdout is not None and _is_server_process():
+        configure(options["level"])
+    else:
+        logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(options["level"])))
+
+
+def _is_server_process() -> bool:
+    return os.environ.get("GATEWAY_PROCESS", "") in ("server", "worker", "beat")

@@ -1,0 +1,200 @@
+"""Settings, all from the environment (docs/reference/settings.md lists them); secure by default."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gateway_project.core.crypto import Ring
+from gateway_project.settings import env as parsers
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+parsers.read_dotenv(Path(os.environ.get("GATEWAY_ENV_FILE", BASE_DIR / ".env")))
+env = parsers.Environment()
+
+VERSION = "0.1.0"
+DEBUG = env.bool("GATEWAY_DEBUG", default=False)
+HOST: str = env("HOST", default="127.0.0.1")
+PORT = parsers.parse_port(env("PORT", default="8000"), name="PORT")
+WEB_CONCURRENCY = parsers.parse_positive(env("WEB_CONCURRENCY", default="1"), name="WEB_CONCURRENCY")
+REDIS_URL: str = env("REDIS_URL", default="")
+
+# Data on disk: the database of a single machine, the journal, metrics, the task queue.
+GATEWAY_DATA_DIR = Path(env("GATEWAY_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+SECRETS_FILE = GATEWAY_DATA_DIR / "secrets.env"
+parsers.read_dotenv(SECRETS_FILE)
+
+# Secrets. `manage.py bootstrap` writes them once on one machine; a system check names what is missing.
+SECRET_KEY: str = env("GATEWAY_SECRET_KEY", default="")
+GATEWAY_ENCRYPTION_RING: Ring = parsers.parse_key_ring(
+    env("GATEWAY_ENCRYPTION_KEYS", default=""), name="GATEWAY_ENCRYPTION_KEYS"
+)
+GATEWAY_KEY_PEPPERS: Ring = parsers.parse_key_ring(
+    env("GATEWAY_KEY_PEPPERS", default=""), name="GATEWAY_KEY_PEPPERS"
+)
+GATEWAY_MASTER_KEY: str = env("GATEWAY_MASTER_KEY", default="")
+VENDOR_KEY_NAMES = ("OPENAI_API_KEY",)
+VENDOR_KEYS = {name: env(name, default="") for name in VENDOR_KEY_NAMES}
+
+# The inference door.
+MAX_BODY_BYTES = parsers.parse_size(env("GATEWAY_MAX_BODY", default="50M"), name="GATEWAY_MAX_BODY")
+BODY_TIMEOUT_S = parsers.parse_seconds(env("GATEWAY_BODY_TIMEOUT_S", default="30"), name="GATEWAY_BODY_TIMEOUT_S")
+STREAM_HEADER_WAIT_S = parsers.parse_seconds(
+    env("GATEWAY_STREAM_HEADER_WAIT_S", default="10"), name="GATEWAY_STREAM_HEADER_WAIT_S"
+)
+HEARTBEAT_S = parsers.parse_seconds(env("GATEWAY_HEARTBEAT_S", default="15"), name="GATEWAY_HEARTBEAT_S")
+DRAIN_DELAY_S = parsers.parse_seconds(env("GATEWAY_DRAIN_DELAY_S", default="0"), name="GATEWAY_DRAIN_DELAY_S")
+STREAM_DRAIN_S = parsers.parse_seconds(env("GATEWAY_STREAM_DRAIN_S", default="30"), name="GATEWAY_STREAM_DRAIN_S")
+CORS_ORIGINS = parsers.parse_origins(
+    env.list("GATEWAY_CORS_ORIGINS", default=["*"]), name="GATEWAY_CORS_ORIGINS"
+)
+TRUSTED_PROXIES: list[str] = env.list("GATEWAY_TRUSTED_PROXIES", default=[])
+ALLOW_PRIVATE_HOSTS = env.bool("GATEWAY_ALLOW_PRIVATE_HOSTS", default=True)
+DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="")
+PROBE_LOCAL_SERVERS = env.bool("GATEWAY_PROBE_LOCAL_SERVERS", default=True)
+
+# The ledger: admission answers 503 below this much free disk, or above this much unflushed journal.
+JOURNAL_DIR = Path(env("GATEWAY_JOURNAL_DIR", default=str(GATEWAY_DATA_DIR / "journal")))
+JOURNAL_MIN_FREE_BYTES = parsers.parse_size(
+    env("GATEWAY_JOURNAL_MIN_FREE", default="256M"), name="GATEWAY_JOURNAL_MIN_FREE"
+)
+JOURNAL_MAX_BACKLOG_BYTES = parsers.parse_size(
+    env("GATEWAY_JOURNAL_MAX_BACKLOG", default="512M"), name="GATEWAY_JOURNAL_MAX_BACKLOG"
+)
+USAGE_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_USAGE_RETENTION_DAYS", default="400"), name="GATEWAY_USAGE_RETENTION_DAYS"
+)
+HEALTH_RETENTION_HOURS = parsers.parse_positive(
+    env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
+)
+
+INSTALLED_APPS = [
+    # daphne only serves `runserver`; in every other process it would cost 26 MB.
+    *(["daphne"] if len(sys.argv) > 1 and sys.argv[1] == "runserver" else []),
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "ninja",
+    "gateway_project",
+    "security_app",
+    "usage_app",
+    "upstreams_app",
+]
+MIDDLEWARE = [
+    "gateway_project.middleware.SecurityHeadersMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "gateway_project.urls"
+ASGI_APPLICATION = "gateway_project.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Databases: SQLite on one machine, PostgreSQL with a pool on many.
+DATABASE_URL: str = env("DATABASE_URL", default=f"sqlite:///{GATEWAY_DATA_DIR / 'gateway.sqlite3'}")
+DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # DEFERRED transactions lose writes under several writers; FULL survives a power cut.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": 8, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Web security.
+ALLOWED_HOSTS: list[str] = env.list("GATEWAY_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("GATEWAY_CSRF_TRUSTED_ORIGINS", default=[])
+HTTPS_ONLY = env.bool("GATEWAY_HTTPS_ONLY", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SESSION_COOKIE_NAME = "gateway_session"
+CSRF_COOKIE_NAME = "gateway_csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# Celery: messages are hints, results are not kept; without Valkey the broker is a folder.
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_DIR = GATEWAY_DATA_DIR / "celery"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {}
+    if REDIS_URL
+    else {
+        "data_folder_in": str(CELERY_DIR / "queue"),
+        "data_folder_out": str(CELERY_DIR / "queue"),
+        "control_folder": str(CELERY_DIR / "control"),
+        "store_processed": False,
+    }
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+
+# Logging is configured by gateway_project.observability.logging, JSON lines to standard output.
+LOG_LEVEL = env("GATEWAY_LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise parsers.ImproperlyConfigured(f"GATEWAY_LOG_LEVEL: '{LOG_LEVEL}' is not a level such as INFO.")
+LOGGING_CONFIG = "gateway_project.observability.logging.configure_from_settings"
+LOGGING = {"level": LOG_LEVEL}
+METRICS_DIR = GATEWAY_DATA_DIR / "metrics"
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Agent Gateway",
+    "SITE_HEADER": "Agent Gateway",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}

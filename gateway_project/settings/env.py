@@ -1,0 +1,93 @@
+"""Reading the environment: django-environ with `NAME_FILE` secrets, and our own parsers.
+
+The parsers are pure functions so that each can be tested without a process environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from gateway_project.core.crypto import Ring, parse_ring
+
+Environment = environ.FileAwareEnv
+
+
+def parse_port(text: str, *, name: str) -> int:
+    """A TCP port, 1–65535."""
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 1 <= port <= 65_535:
+        raise ImproperlyConfigured(f"{name} must be a port from 1 to 65535, not '{text}'.")
+    return port
+
+
+def parse_positive(text: str, *, name: str) -> int:
+    """A whole number of at least one."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least 1, not '{text}'.")
+    return number
+
+
+def parse_seconds(text: str, *, name: str) -> float:
+    """A finite duration in seconds, zero or more."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86_400:
+        raise ImproperlyConfigured(f"{name} must be seconds from 0 to 86400, not '{text}'.")
+    return seconds
+
+
+def parse_size(text: str, *, name: str) -> int:
+    """Bytes, also as `512K`, `20M`, `1G` (powers of 1024)."""
+    factors = {"K": 1024, "M": 1024**2, "G": 1024**3}
+    digits, factor = (text[:-1], factors[text[-1].upper()]) if text[-1:].upper() in factors else (text, 1)
+    try:
+        size = int(digits) * factor
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise ImproperlyConfigured(f"{name} must be a size such as 1048576, 512K or 20M, not '{text}'.")
+    return size
+
+
+def parse_key_ring(text: str, *, name: str) -> Ring:
+    """A ring of 32-byte secrets, `id:base64,…`, current first; empty text is an empty ring."""
+    try:
+        return parse_ring(text)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from error
+
+
+def parse_origins(items: list[str], *, name: str) -> list[str]:
+    """Origins such as `https://chat.example.org`, `tauri://localhost`, or the single word `*`."""
+    origins = []
+    for item in items:
+        parts = urlsplit(item)
+        if item != "*" and (not parts.scheme or not parts.netloc or parts.path not in ("", "/")):
+            raise ImproperlyConfigured(f"{name}: '{item}' is not an origin such as https://chat.example.org.")
+        origins.append(item.rstrip("/"))
+    return origins
+
+
+def read_dotenv(path: Path) -> None:
+    """Add the lines of a `.env` file to the environment; what is set already wins."""
+    if path.is_file():
+        environ.Env.read_env(str(path), overwrite=False)
+
+
+def take_vendor_keys(names: tuple[str, ...]) -> dict[str, str]:
+    """Move vendor keys from the process environment into a dict, out of reach of agents' code."""
+    return {name: value for name in names if (value := os.environ.pop(name, ""))}

@@ -1,0 +1,105 @@
+"""API keys: what a client shows at the door. Only a digest is stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from gateway_project.core.clock import utc_now
+from gateway_project.core.ids import public_id, uuid7
+from security_app.models.config import ConfigModel
+
+SCOPES = ("inference", "admin", "metrics")
+
+
+def default_scopes() -> list[str]:
+    """A new key may call models and nothing else."""
+    return ["inference"]
+
+
+def validate_scopes(value: Any) -> None:
+    """Scopes are a list of known words, without repetition."""
+    if not isinstance(value, list) or not value or any(scope not in SCOPES for scope in value):
+        raise ValidationError(f"Give a list with some of: {', '.join(SCOPES)}.", code="invalid")
+    if len(set(value)) != len(value):
+        raise ValidationError("A scope is named twice.", code="invalid")
+
+
+def validate_model_patterns(value: Any) -> None:
+    """Allowed models are a list of at most 200 ids or globs such as `openai/*`."""
+    if not isinstance(value, list) or any(not isinstance(item, str) or not item.strip() for item in value):
+        raise ValidationError("Give a list of model ids or patterns such as openai/*.", code="invalid")
+    if len(value) > 200 or any(len(item) > 200 for item in value):
+        raise ValidationError("At most 200 patterns of 200 characters.", code="invalid")
+
+
+def validate_metadata(value: Any) -> None:
+    """Metadata is one small JSON object."""
+    if not isinstance(value, dict):
+        raise ValidationError("Give a JSON object.", code="invalid")
+
+
+class ApiKey(ConfigModel):
+    """A client's key. `digest` is HMAC-SHA-256(pepper, SHA-256(key)); the key itself is shown once.
+
+    Deleted keys stay as tombstones, so that every process learns of the deletion and reports keep a name.
+    """
+
+    config_section = "security"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(
+        "name", max_length=200, blank=True, help_text="What or whom this key is for; shown in lists and reports."
+    )
+    hint = models.CharField(max_length=32, editable=False, help_text="First and last characters of the key.")
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    pepper_id = models.CharField(max_length=32, editable=False)
+    scopes = models.JSONField(
+        default=default_scopes,
+        validators=[validate_scopes],
+        help_text="inference: call models. admin: manage the gateway over HTTP. metrics: read metrics.",
+    )
+    allowed_models = models.JSONField(
+        "allowed models",
+        default=list,
+        blank=True,
+        validators=[validate_model_patterns],
+        help_text="Model ids or patterns such as openai/*; empty allows every model.",
+    )
+    expires_at = models.DateTimeField("expires", null=True, blank=True, help_text="UTC; empty means never.")
+    is_blocked = models.BooleanField(
+        "blocked", default=False, help_text="A blocked key is refused everywhere within two seconds."
+    )
+    user_id = models.CharField(
+        "user id", max_length=200, blank=True, help_text="Your own id of the person or system that owns the key."
+    )
+    metadata = models.JSONField(default=dict, blank=True, validators=[validate_metadata])
+    created_by = models.CharField(max_length=200, blank=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+        ordering = ("-id",)
+        indexes = [models.Index(fields=["name"], name="apikey_name"), models.Index(fields=["user_id"], name="apikey_user")]
+
+    def __str__(self) -> str:
+        return self.name or self.hint
+
+    @property
+    def public_id(self) -> str:
+        """The id that the API shows: `key_<hex>`."""
+        return public_id("key", self.id)
+
+    def status(self, now: datetime | None = None) -> str:
+        """deleted, blocked, expired or active, in this order of precedence."""
+        if self.deleted_at is not None:
+            return "deleted"
+        if self.is_blocked:
+            return "blocked"
+        if self.expires_at is not None and self.expires_at <= (now or utc_now()):
+            return "expired"
+        return "active"

@@ -1,0 +1,221 @@
+"""Upstreams: where models are served, how to reach them and with which credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from gateway_project.core.ids import public_id, uuid7
+from security_app.models import ConfigModel
+from security_app.models.secret import seal, sealed_column, unseal
+from upstreams_app.kinds import KINDS
+
+validate_name = RegexValidator(
+    r"^[a-z0-9][a-z0-9._-]{0,62}\Z",
+    "Use 1–63 lower-case letters, digits, dots, hyphens or underscores, starting with a letter or digit.",
+)
+_FORBIDDEN_HEADERS = {"authorization", "api-key", "x-api-key", "cookie", "host", "content-length", "connection"}
+
+
+def validate_headers(value: Any) -> None:
+    """Extra headers are a JSON object of texts; credentials have their own encrypted field."""
+    if not isinstance(value, dict) or any(not isinstance(item, str) for item in value.values()):
+        raise ValidationError("Give a JSON object of header names and texts.", code="invalid")
+    for name, text in value.items():
+        if name.lower() in _FORBIDDEN_HEADERS:
+            raise ValidationError(f"Header {name} can't be set here; use the credential.", code="invalid")
+        if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum() or not text.isprintable():
+            raise ValidationError(f"Header {name!r} has characters that HTTP does not allow.", code="invalid")
+
+
+def validate_endpoints(value: Any) -> None:
+    """More base URLs of the same service: a list of at most 16 http(s) URLs."""
+    if not isinstance(value, list) or len(value) > 16:
+        raise ValidationError("Give a list of at most 16 URLs.", code="invalid")
+    if any(not isinstance(url, str) or not url.startswith(("http://", "https://")) for url in value):
+        raise ValidationError("Each endpoint must be an http:// or https:// URL.", code="invalid")
+
+
+def _timeout(default: float, verbose_name: str, help_text: str) -> models.FloatField[Any, Any]:
+    bounds = [MinValueValidator(0.05), MaxValueValidator(86_400)]
+    return models.FloatField(verbose_name, default=default, validators=bounds, help_text=help_text)
+
+
+class Upstream(ConfigModel):
+    """One service that serves models. Secrets are in `api_key_sealed`; references are read at snapshot build."""
+
+    config_section = "upstreams"
+
+    class CredentialSource(models.TextChoices):
+        """Where the credential comes from."""
+
+        NONE = "none", "None"
+        STORED = "stored", "Stored here, encrypted"
+        REFERENCE = "reference", "Environment variable or file"
+        CLIENT = "client", "The client's own (header x-upstream-api-key)"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[validate_name],
+        help_text="The first part of its model ids: name/model. Lower case, no slash.",
+    )
+    kind = models.CharField(max_length=32, choices=[(kind.id, kind.label) for kind in KINDS.values()])
+    base_url = models.CharField(
+        "base URL",
+        max_length=500,
+        blank=True,
+        help_text="Scheme, host and port, for example https://api.openai.com; empty for the demo.",
+    )
+    path_prefix = models.CharField(
+        max_length=200, blank=True, default="/v1", help_text="What stands before /chat/completions; usually /v1."
+    )
+    extra_endpoints = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_endpoints],
+        help_text="More base URLs of the same service, used in turn.",
+    )
+    credential_source = models.CharField(
+        max_length=10, choices=CredentialSource.choices, default=CredentialSource.NONE
+    )
+    api_key_sealed = sealed_column()
+    credential_reference = models.CharField(
+        max_length=300, blank=True, help_text="env:NAME or file:/path; read by the server, never stored."
+    )
+    credential_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+    headers = models.JSONField("extra headers", default=dict, blank=True, validators=[validate_headers])
+    ca_bundle = models.CharField("CA bundle", max_length=300, blank=True, help_text="Path of a PEM file.")
+    client_certificate = models.CharField(max_length=300, blank=True, help_text="Path of a PEM file.")
+    client_key = models.CharField(max_length=300, blank=True, help_text="Path of the certificate's key.")
+    tls_server_name = models.CharField(
+        "TLS server name", max_length=253, blank=True, help_text="Name to ask for (SNI) and to verify, if not the host."
+    )
+    connect_timeout_s = _timeout(5, "connect timeout (s)", "To open a connection.")
+    first_token_timeout_s = _timeout(120, "first token timeout (s)", "From the request sent to the first byte.")
+    idle_timeout_s = _timeout(60, "idle timeout (s)", "Between two pieces of an answer.")
+    total_timeout_s = _timeout(600, "total timeout (s)", "The whole call.")
+    max_concurrency = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Calls in flight per server process; empty means no limit."
+    )
+    is_enabled = models.BooleanField("enabled", default=True)
+    description = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def public_id(self) -> str:
+        """The id that the API shows: `ups_<hex>`."""
+        return public_id("ups", self.id)
+
+    def set_api_key(self, plain: str) -> None:
+        """Store a credential, encrypted for this row; empty text removes it."""
+        self.api_key_sealed = seal(plain, label="upstream.api_key", row_id=self.id)
+        self.credential_source = self.CredentialSource.STORED if plain else self.CredentialSource.NONE
+
+    def get_api_key(self) -> str:
+        """The stored credential; raises `core.crypto.DecryptionError` under a wrong key ring."""
+        return unseal(self.api_key_sealed, label="upstream.api_key", row_id=self.id)
+
+    def clean(self) -> None:
+        """Rules that involve several fields."""
+        errors: dict[str, str] = {}
+        kind = KINDS.get(self.kind)
+        if kind is not None and kind.needs_url and not self.base_url:
+            errors["base_url"] = f"A base URL is needed for {kind.label}."
+        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+            errors["base_url"] = "The base URL must start with http:// or https://."
+        if self.path_prefix and (not self.path_prefix.startswith("/") or self.path_prefix.endswith("/")):
+            errors["path_prefix"] = "The prefix must start with a slash and not end with one."
+        if self.credential_source == self.CredentialSource.REFERENCE and not self.credential_reference.startswith(
+            ("env:", "file:")
+        ):
+            errors["credential_reference"] = "Give env:NAME or file:/path."
+        if bool(self.client_certificate) != bool(self.client_key):
+            errors["client_key"] = "A client certificate and its key go together."
+        if self.name and Route.objects.filter(name=self.name).exists():
+            errors["name"] = "A route has this name; upstreams and routes share one name space."
+        if errors:
+            raise ValidationError(errors)
+
+
+class UpstreamModel(ConfigModel):
+    """A model that an upstream serves; its public id is `<upstream>/<name>`."""
+
+    config_section = "upstreams"
+
+    class Mode(models.TextChoices):
+        """What the model does."""
+
+        CHAT = "chat", "Chat"
+        COMPLETION = "completion", "Text completion"
+        EMBEDDING = "embedding", "Embeddings"
+        OTHER = "other", "Other"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=200, help_text="The model's id at the upstream.")
+    mode = models.CharField(max_length=12, choices=Mode.choices, default=Mode.CHAT)
+    context_window = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
+    max_output_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
+    description = models.CharField(max_length=500, blank=True)
+    is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta:
+        ordering = ("upstream__name", "name")
+        constraints = [models.UniqueConstraint(fields=["upstream", "name"], name="upstream_model_once")]
+
+    def __str__(self) -> str:
+        return f"{self.upstream.name}/{self.name}"
+
+
+class Route(ConfigModel):
+    """A public model id of our own over one or more upstream models."""
+
+    config_section = "upstreams"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True, help_text="What clients put into `model`.")
+    description = models.CharField(max_length=500, blank=True)
+    is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """The name shares one name space with the upstreams and must be usable in a URL."""
+        if self.name != self.name.strip() or not self.name.isprintable() or "//" in self.name:
+            raise ValidationError({"name": "No spaces around it, no control characters, no empty segments."})
+        if Upstream.objects.filter(name=self.name).exists():
+            raise ValidationError({"name": "An upstream has this name; upstreams and routes share one name space."})
+
+
+class RouteTarget(ConfigModel):
+    """One upstream model behind a route; the lowest priority number is tried first, by weight within it."""
+
+    config_section = "upstreams"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
+    model = models.ForeignKey(UpstreamModel, on_delete=models.CASCADE, related_name="route_targets")
+    weight = models.PositiveIntegerField(default=1, help_text="Share of the traffic; 0 only if nothing else is left.")
+    priority = models.PositiveIntegerField(default=1, help_text="Lower numbers are tried first.")
+    is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta:
+        ordering = ("route__name", "priority", "id")
+        constraints = [models.UniqueConstraint(fields=["route", "model"], name="route_target_once")]
+
+    def __str__(self) -> str:
+        return f"{self.route.name} → {self.model}"

@@ -1,0 +1,50 @@
+"""What travels from a finished request to the ledger: tokens, and one entry with everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass(slots=True)
+class TokenUsage:
+    """Tokens as the upstream counted them. The detailed counts are parts of input or of output."""
+
+    input: int = 0
+    output: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+
+
+@dataclass(slots=True)
+class UsageEntry:
+    """One settled request. Durations in milliseconds; `cost_nano` in 1e-9 US dollars, None if unpriced."""
+
+    id: UUID
+    operation: str
+    model: str
+    status: int
+    state: str
+    kind: str = "llm"
+    parent_id: UUID | None = None
+    key_id: UUID | None = None
+    key_name: str = ""
+    user_id: str = ""
+    end_user: str = ""
+    route: str = ""
+    upstream: str = ""
+    upstream_model: str = ""
+    error_code: str = ""
+    is_stream: bool = False
+    tokens: TokenUsage = field(default_factory=TokenUsage)
+    cost_nano: int | None = None
+    price_id: UUID | None = None
+    queue_ms: float = 0.0
+    first_token_ms: float | None = None
+    total_ms: float = 0.0
+    attempts: int = 0
+    is_cached: bool = False
+    correlation_id: str = ""
