@@ -1,0 +1,1 @@
+"""Tests of Agent Gateway; the folders mirror the packages that they test."""
