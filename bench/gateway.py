@@ -1,0 +1,125 @@
+"""Starting our gateway for a measurement, and configuring it through its own API."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from bench.client import Target
+from bench.processes import REPOSITORY, Server, StartError, answers, python
+
+MASTER_KEY = "sk-bench-master-0000000000"
+VENDOR_KEY = "sk-vendor-0000"
+# What would send the bench to somebody's real database, broker or vendors.
+DROPPED_NAMES = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "DJANGO_SETTINGS_MODULE")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Where the gateway keeps its data; empty means its defaults for one machine."""
+
+    database_url: str = ""
+    redis_url: str = ""
+
+
+def environment(data: Path, port: int, services: Services) -> dict[str, str]:
+    """The gateway's environment: this process's, less what would reach real services."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in DROPPED_NAMES and not name.startswith("GATEWAY_")
+    }
+    kept |= {
+        "GATEWAY_DATA_DIR": str(data),
+        "GATEWAY_MASTER_KEY": MASTER_KEY,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "1",
+        # Set even where it is the default: a .env file fills only what is missing.
+        "DATABASE_URL": services.database_url or f"sqlite:///{data / 'bench.sqlite3'}",
+        "REDIS_URL": services.redis_url,
+    }
+    return kept
+
+
+def gateway(
+    folder: Path, port: int, *, core: int | None, services: Services, profile: dict[str, str]
+) -> Server:
+    """Bootstrap an empty gateway with one worker; enter what is returned to start it."""
+    data = folder / "data"
+    data.mkdir()
+    log = folder / "gateway.log"
+    variables = environment(data, port, services)
+    with log.open("ab") as output:
+        done = subprocess.run(  # noqa: S603 (our own fixed command)
+            python("manage.py", "bootstrap"),
+            cwd=REPOSITORY,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=120,
+            check=False,
+        )
+    if done.returncode:
+        raise StartError(f"manage.py bootstrap failed:\n{log.read_text(errors='replace')[-3000:]}")
+    return Server(
+        name="gateway",
+        command=python("manage.py", "serve", "--no-tasks"),
+        log=log,
+        is_ready=answers(port, "/readyz"),
+        core=core,
+        environment=variables | profile,
+        is_supervisor=True,
+        start_s=60.0,
+    )
+
+
+def configure(port: int, vendor_port: int) -> Target:
+    """Add the vendor's model with a price, and a key that may use it."""
+    _post(
+        port,
+        "/model/new",
+        {
+            "model_name": "bench",
+            "litellm_params": {
+                "model": "openai/bench-upstream",
+                "api_base": f"http://127.0.0.1:{vendor_port}/v1",
+                "api_key": VENDOR_KEY,
+            },
+            "model_info": {
+                "input_cost_per_token": "0.0000001",
+                "output_cost_per_token": "0.0000004",
+            },
+        },
+    )
+    key = _post(port, "/key/generate", {"models": ["bench"]}).get("key")
+    if not isinstance(key, str):
+        raise StartError("/key/generate answered without a key")
+    return Target("gateway", port, key=key)
+
+
+def _post(port: int, path: str, body: dict[str, object]) -> dict[str, object]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(
+            "POST",
+            path,
+            orjson.dumps(body),
+            {"authorization": f"Bearer {MASTER_KEY}", "content-type": "application/json"},
+        )
+        response = connection.getresponse()
+        content = response.read()
+    finally:
+        connection.close()
+    if response.status not in (200, 201):
+        raise StartError(f"{path} answered {response.status}: {content[:500]!r}")
+    answer = orjson.loads(content)
+    if not isinstance(answer, dict):
+        raise StartError(f"{path} answered no object")
+    return answer
