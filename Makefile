@@ -1,0 +1,133 @@
+# Agent Gateway. `make run` and `make test` need Python >= 3.11, make and the package index; they install the rest
+# into .venv, and do so again only when a lock file changed. Another Python: make run PYTHON=/path/to/python3.12
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?=
+TEST_WORKERS ?= 2
+
+# The stamps carry their lock's checksum, so a changed lock is a missing stamp. The development lock holds
+# everything of the other one in the same versions (tests/repository sees to that): they share one environment.
+LOCKED := $(VENV)/.installed-$(shell cksum < requirements.lock | tr ' ' '-')
+LOCKED_DEV := $(VENV)/.installed-dev-$(shell cksum < requirements-dev.lock | tr ' ' '-')
+
+UNIT := not browser and not clients and not soak
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS)
+
+.PHONY: help install install-dev run test test-sqlite test-postgres test-browser test-clients lint fmt coverage \
+	smoke bench soak docker-build sbom audit lock clean
+
+help: ## Show what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+install: $(LOCKED) ## Install what the server needs
+
+install-dev: $(LOCKED_DEV) ## Install what tests and tools need too
+
+run: $(LOCKED) ## Install, prepare and start the gateway
+	@$(PY) manage.py bootstrap
+	@exec $(PY) manage.py serve
+
+test: test-sqlite test-postgres ## Run the suite on SQLite, then on PostgreSQL and Valkey
+
+test-sqlite: $(LOCKED_DEV) ## Run the suite on SQLite only
+	GATEWAY_TEST_DATABASE=sqlite $(PYTEST) -m "$(UNIT)"
+
+test-postgres: $(LOCKED_DEV) ## Run the suite on PostgreSQL and Valkey only
+	GATEWAY_TEST_DATABASE=postgres $(PYTEST) -m "$(UNIT)"
+
+test-browser: $(LOCKED_DEV) ## Run the tests that need Debian's chromium
+	@if ! command -v chromium >/dev/null 2>&1; then \
+		echo "SKIPPED: the browser tests need chromium (Debian: apt-get install chromium)."; \
+	else $(call pytest_or_none,browser); fi
+
+test-clients: $(LOCKED_DEV) ## Run the tests that need Node and its clients
+	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then \
+		echo "SKIPPED: the client tests need node and npm (Debian: apt-get install nodejs npm)."; \
+	else $(call pytest_or_none,clients); fi
+
+soak: $(LOCKED_DEV) ## Run the long proofs: kills, floods, memory
+	$(PY) -m pytest -m soak
+
+lint: $(LOCKED_DEV) ## Check form, types, imports, migrations, settings and templates
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) $(VENV)/bin/lint-imports --no-logo
+	DJANGO_SETTINGS_MODULE=gateway_project.settings.test $(PY) manage.py makemigrations --check --dry-run
+	DJANGO_SETTINGS_MODULE=gateway_project.settings.test $(PY) manage.py check --fail-level WARNING
+	@if find templates -name '*.html' 2>/dev/null | grep -q .; then $(PY) -m djlint --check --lint templates; fi
+
+fmt: $(LOCKED_DEV) ## Bring the code into form
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+	@if find templates -name '*.html' 2>/dev/null | grep -q .; then $(PY) -m djlint --reformat --quiet templates || true; fi
+
+coverage: $(LOCKED_DEV) ## Run the suite on SQLite and show what it does not reach
+	$(PY) -m coverage erase
+	GATEWAY_TEST_DATABASE=sqlite $(PY) -m coverage run -m pytest -m "$(UNIT)"
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
+smoke: ## Ask a running server for its health and models (GATEWAY_URL, GATEWAY_API_KEY)
+	@$(find_python); "$$python" tests/smoke.py
+
+bench: $(LOCKED_DEV) ## Measure what the gateway costs against a bare relay
+	$(PY) -m bench
+
+docker-build: ## Build the container image
+	@if [ -f Dockerfile ]; then docker build -t agent-gateway .; else echo "There is no Dockerfile yet." >&2; exit 1; fi
+
+sbom: $(LOCKED_DEV) ## Write the bill of materials to var/sbom.json
+	@mkdir -p var
+	$(PY) -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --of JSON -o var/sbom.json
+
+audit: $(LOCKED_DEV) ## Look for known vulnerabilities in what the server needs
+	$(PY) -m pip_audit --requirement requirements.lock --require-hashes --disable-pip
+
+lock: ## Resolve pyproject.toml again into the two lock files (hashes, but no hosts)
+	@set -e; $(find_python); tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	"$$python" -m venv "$$tools"; "$$tools/bin/python" -m pip install --quiet uv; \
+	compile="$$tools/bin/uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet"; \
+	$$compile -o requirements.lock; $$compile --group dev --constraint requirements.lock -o requirements-dev.lock
+
+clean: ## Remove what tools made; the data in var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Pytest ends with 5 when no test carries the marker.
+define pytest_or_none
+$(PY) -m pytest -m $(1) || { code=$$?; [ $$code -eq 5 ] && echo "There is no test marked '$(1)' yet."; [ $$code -eq 5 ]; }
+endef
+
+# Sets $python to the first interpreter that really runs and is new enough.
+define find_python
+python=; for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then python=$$candidate; break; fi; done; \
+if [ -z "$$python" ]; then \
+	echo "Agent Gateway needs Python 3.11 or newer, and found none as: $(or $(PYTHON),python3.13 python3.12 python3.11 python3)." >&2; \
+	echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; fi
+endef
+
+# Makes .venv if it is missing or broken (moved, or its Python is gone), and installs the lock $(1).
+define install_lock
+@set -e; if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	$(find_python); echo "Making $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "Could not make $(VENV) (on Debian: apt-get install python3-venv)." >&2; exit 1; }; fi
+@echo "Installing $(1)"
+@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r $(1)
+@rm -f $(2)* && touch $@
+endef
+
+$(LOCKED_DEV):
+	$(call install_lock,requirements-dev.lock,$(VENV)/.installed-dev-)
+
+$(LOCKED):
+	$(call install_lock,requirements.lock,$(VENV)/.installed-[0-9])
