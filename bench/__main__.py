@@ -9,6 +9,8 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -45,6 +47,7 @@ def parse() -> argparse.Namespace:
         choices=("gateway", "relay"),
         help="sample where the CPU time of one server goes, instead of measuring",
     )
+    parser.add_argument("--events-per-write", type=int, default=8, help="of the vendor in bursts (default 8)")
     parser.add_argument("--database-url", default="", help="default: SQLite in a temporary folder")
     parser.add_argument("--redis-url", default="", help="default: none")
     return parser.parse_args()
@@ -99,11 +102,9 @@ def run(folder: Path, options: argparse.Namespace) -> None:
         if options.profile:
             run_profile(contenders, folder, options.profile, scenarios, loader)
             return
-        size = QUICK if options.quick else Size()
+        size = replace(QUICK if options.quick else Size(), burst_per_write=options.events_per_write)
         rounds = options.rounds or (3 if options.quick else 5)
-        results = run_rounds(
-            contenders, scenarios, rounds=rounds, size=size, loader=loader, say=say
-        )
+        results = run_rounds(contenders, scenarios, rounds=rounds, size=size, loader=loader, say=say)
     sys.stdout.write(table(results) + "\n")
     if options.json:
         write_json(results, options.json)
@@ -120,7 +121,7 @@ def run_profile(
         for scenario in scenarios:
             say(f"profiling {name}: {scenario}")
             load = load_of(scenario, PROFILE_SIZE, loader)
-            stacks = profile(server, folder, lambda load=load, target=target: load(target))
+            stacks = profile(server, folder, partial(load, target))
             sys.stdout.write(f"\n== {name}, {scenario}\n{profile_table(stacks)}\n")
 
 

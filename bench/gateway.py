@@ -56,7 +56,7 @@ def gateway(
     log = folder / "gateway.log"
     variables = environment(data, port, services)
     with log.open("ab") as output:
-        done = subprocess.run(  # noqa: S603 (our own fixed command)
+        done = subprocess.run(
             python("manage.py", "bootstrap"),
             cwd=REPOSITORY,
             env=variables,

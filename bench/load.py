@@ -61,28 +61,20 @@ def percentile_us(latencies_s: Sequence[float], percent: int) -> float | None:
     return statistics.quantiles(latencies_s, n=100, method="inclusive")[percent - 1] * 1e6
 
 
-def run_chats(
-    target: Target, *, connections: int, duration_s: float, max_requests: int = 10_000_000
-) -> Load:
+def run_chats(target: Target, *, connections: int, duration_s: float, max_requests: int = 10_000_000) -> Load:
     """Closed-loop plain chats with our own client."""
     return uvloop.run(
-        _run_chats(
-            target, connections=connections, duration_s=duration_s, max_requests=max_requests
-        )
+        _run_chats(target, connections=connections, duration_s=duration_s, max_requests=max_requests)
     )
 
 
-def run_streams(
-    target: Target, *, plan: str, streams: int, repeats: int, stagger_s: float = 0.0
-) -> Load:
+def run_streams(target: Target, *, plan: str, streams: int, repeats: int, stagger_s: float = 0.0) -> Load:
     """`streams` connections, each reading `repeats` streams one after the other.
 
     `stagger_s` spreads the starts, so that paced events don't all arrive at the same instant.
     Raises LoadError when a stream ends early or holds another number of events than planned.
     """
-    return uvloop.run(
-        _run_streams(target, plan=plan, streams=streams, repeats=repeats, stagger_s=stagger_s)
-    )
+    return uvloop.run(_run_streams(target, plan=plan, streams=streams, repeats=repeats, stagger_s=stagger_s))
 
 
 def has_wrk() -> bool:
@@ -99,7 +91,7 @@ def run_wrk(target: Target, *, connections: int, duration_s: float) -> Load:
         "BENCH_BODY": target.chat_body().decode(),
         "BENCH_KEY": target.key,
     }
-    done = subprocess.run(  # noqa: S603 (our own fixed command)
+    done = subprocess.run(
         command,
         env=environment,
         capture_output=True,
@@ -129,9 +121,7 @@ async def open_connections(target: Target, count: int) -> list[Connection]:
     return opened
 
 
-async def _run_chats(
-    target: Target, *, connections: int, duration_s: float, max_requests: int
-) -> Load:
+async def _run_chats(target: Target, *, connections: int, duration_s: float, max_requests: int) -> Load:
     payload = target.request(target.chat_body())
     tally = Tally()
     budget = iter(range(max_requests))
@@ -157,9 +147,7 @@ async def _run_chats(
     )
 
 
-async def _run_streams(
-    target: Target, *, plan: str, streams: int, repeats: int, stagger_s: float
-) -> Load:
+async def _run_streams(target: Target, *, plan: str, streams: int, repeats: int, stagger_s: float) -> Load:
     mode, events, size = plan.split(":")
     payload = target.request(target.chat_body(stream_plan=plan))
     expected_s = repeats * int(events) * int(size) / 1000 if mode == "paced" else 30.0

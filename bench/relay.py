@@ -25,9 +25,7 @@ class Relay:
         self._vendor_url = vendor_url
         self._session: aiohttp.ClientSession | None = None
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._relay(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -46,9 +44,7 @@ class Relay:
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _relay(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def _relay(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         body = b""
         while True:
             message = await receive()

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 
@@ -73,12 +74,10 @@ def _row(label: str, cells: Sequence[str], ratio: str = "", target: str = "") ->
 
 
 def _cells(values: dict[str, float], digits: int = 0) -> list[str]:
-    return [f"{values[name]:,.{digits}f}" if name in values else "–" for name in NAMES]
+    return [f"{values[name]:,.{digits}f}" if name in values else "-" for name in NAMES]
 
 
-def _medians(
-    results: Results, scenario: str, pick: Callable[[Sample], float | None]
-) -> dict[str, float]:
+def _medians(results: Results, scenario: str, pick: Callable[[Sample], float | None]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in NAMES:
         values = [v for s in results.of(scenario, name) if (v := pick(s)) is not None]
@@ -89,7 +88,7 @@ def _medians(
 
 def _cost_rows(results: Results, scenario: str) -> list[str]:
     ratios = results.cpu_ratios(scenario)
-    shown = f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})" if ratios else "–"
+    shown = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "-"
     cpu = _medians(results, scenario, lambda s: s.cpu_us)
     digits = 0 if scenario == "chat" else 1
     target = f"≤ {TARGETS[scenario]}"
@@ -103,9 +102,8 @@ def _cost_rows(results: Results, scenario: str) -> list[str]:
 def _latency_rows(results: Results) -> list[str]:
     rows = []
     for percent in (50, 99):
-        taken = _medians(
-            results, "latency", lambda s, p=percent: s.p50_us if p == 50 else s.p99_us
-        )
+        pick: Callable[[Sample], float | None] = attrgetter(f"p{percent}_us")
+        taken = _medians(results, "latency", pick)
         rows.append(_row(f"1 connection: p{percent} µs", _cells(taken)))
         added = {
             name: value
@@ -123,6 +121,6 @@ def _headline(results: Results) -> list[str]:
             ratio = median(ratios)
             verdict = "within" if ratio <= target else "MISSED"
             lines.append(
-                f"{CPU_LABELS[scenario]}: {ratio:.2f} × the bare relay (target ≤ {target}: {verdict})"
+                f"{CPU_LABELS[scenario]}: {ratio:.2f} times the bare relay (target ≤ {target}: {verdict})"
             )
     return lines

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, cast
@@ -91,9 +92,7 @@ MODELS = _response(
     orjson.dumps(
         {
             "object": "list",
-            "data": [
-                {"id": "bench-upstream", "object": "model", "created": 1, "owned_by": "bench"}
-            ],
+            "data": [{"id": "bench-upstream", "object": "model", "created": 1, "owned_by": "bench"}],
         }
     ),
 )
@@ -245,9 +244,7 @@ class Vendor(asyncio.Protocol):
 async def serve(port: int, default: Plan) -> None:
     """Answer on 127.0.0.1 until cancelled."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Vendor(loop, default), "127.0.0.1", port, backlog=2048
-    )
+    server = await loop.create_server(lambda: Vendor(loop, default), "127.0.0.1", port, backlog=2048)
     async with server:
         await server.serve_forever()
 
@@ -263,10 +260,8 @@ def main() -> None:
     options = parser.parse_args()
     size = options.pace_ms if options.mode == "paced" else options.events_per_write
     default = Plan(options.mode, min(options.events, MAX_EVENTS), max(size, 1))
-    try:
+    with suppress(KeyboardInterrupt):
         uvloop.run(serve(options.port, default))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":
