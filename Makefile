@@ -91,7 +91,7 @@ sbom: $(LOCKED_DEV) ## Write the bill of materials to var/sbom.json
 	$(PY) -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --of JSON -o var/sbom.json
 
 audit: $(LOCKED_DEV) ## Look for known vulnerabilities in what the server needs
-	$(PY) -m pip_audit --requirement requirements.lock --require-hashes --disable-pip
+	$(PY) -m pip_audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 lock: ## Resolve pyproject.toml again into the two lock files (hashes, but no hosts)
 	@set -e; $(find_python); tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
