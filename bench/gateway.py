@@ -32,18 +32,21 @@ def environment(data: Path, port: int, services: Services) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in DROPPED_NAMES and not name.startswith("GATEWAY_")
+        if name.removesuffix("_FILE") not in DROPPED_NAMES and not name.startswith("GATEWAY_")
     }
     kept |= {
         "GATEWAY_DATA_DIR": str(data),
+        # A file that isn't there: else a .env in the repository would be read.
+        "GATEWAY_ENV_FILE": str(data / "bench.env"),
         "GATEWAY_MASTER_KEY": MASTER_KEY,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "WEB_CONCURRENCY": "1",
-        # Set even where it is the default: a .env file fills only what is missing.
-        "DATABASE_URL": services.database_url or f"sqlite:///{data / 'bench.sqlite3'}",
-        "REDIS_URL": services.redis_url,
     }
+    if services.database_url:
+        kept["DATABASE_URL"] = services.database_url
+    if services.redis_url:
+        kept["REDIS_URL"] = services.redis_url
     return kept
 
 

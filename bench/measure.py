@@ -17,7 +17,9 @@ from bench.processes import Server
 
 SCENARIOS = ("chat", "paced", "burst", "latency")
 IDLE_SHARE = 0.03
-SETTLE_S = 5.0
+# Longer than the ledger waits before it writes a batch.
+SETTLE_MIN_S, SETTLE_MAX_S = 1.2, 6.0
+IDLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Results:
     size: Size
     loader: str
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    idle_percent: dict[str, float] = field(default_factory=dict)
     rss_start_mib: dict[str, float] = field(default_factory=dict)
     rss_mib: dict[str, float] = field(default_factory=dict)
 
@@ -123,20 +126,29 @@ def measure(contender: Contender, load: Callable[[Target], Load]) -> Sample:
     done = load(contender.target)
     cpu_us = None
     if server:
+        # Late writes count, and they must not run into the next contender's time.
         _wait_until_idle(server)
         cpu_us = (server.cpu_s() - before_s) / done.units * 1e6
     return Sample(cpu_us, done.units / done.duration_s, done.p50_us, done.p99_us, done.units)
 
 
 def _wait_until_idle(server: Server, step_s: float = 0.3) -> None:
-    deadline = monotonic() + SETTLE_S
+    started = monotonic()
     used_s = server.cpu_s()
-    while monotonic() < deadline:
+    while (waited_s := monotonic() - started) < SETTLE_MAX_S:
         sleep(step_s)
         now_s = server.cpu_s()
-        if now_s - used_s <= IDLE_SHARE * step_s + 0.001:
+        is_idle = now_s - used_s <= IDLE_SHARE * step_s
+        if is_idle and waited_s + step_s >= SETTLE_MIN_S:
             return
         used_s = now_s
+
+
+def _idle_percent(servers: dict[str, Server]) -> dict[str, float]:
+    """What each server uses of a core with nothing to do."""
+    before = {name: server.cpu_s() for name, server in servers.items()}
+    sleep(IDLE_S)
+    return {name: (server.cpu_s() - before[name]) / IDLE_S * 100 for name, server in servers.items()}
 
 
 def warm_up(contenders: list[Contender], scenarios: list[str], loader: str) -> None:
@@ -161,6 +173,7 @@ def run_rounds(
     say("warming up")
     warm_up(contenders, scenarios, loader)
     servers = {c.target.name: c.server for c in contenders if c.server}
+    results.idle_percent = _idle_percent(servers)
     results.rss_start_mib = {name: server.rss_mib() for name, server in servers.items()}
     for number in range(rounds):
         for scenario in scenarios:

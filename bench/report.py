@@ -34,6 +34,7 @@ def table(results: Results) -> str:
             lines += _cost_rows(results, scenario)
     if "latency" in results.samples:
         lines += _latency_rows(results)
+    lines.append(_row("CPU % of a core, idle", _cells(results.idle_percent, 1)))
     lines.append(_row("RSS MiB, warm", _cells(results.rss_start_mib)))
     lines.append(_row("RSS MiB, at the end", _cells(results.rss_mib)))
     return "\n".join([*lines, "", *_headline(results)])
@@ -50,6 +51,7 @@ def write_json(results: Results, path: Path) -> None:
         "cpu_ratio_median": {name: median(values) for name, values in ratios.items() if values},
         "cpu_ratios": ratios,
         "targets": TARGETS,
+        "idle_percent": results.idle_percent,
         "rss_start_mib": results.rss_start_mib,
         "rss_mib": results.rss_mib,
         "samples": {
