@@ -36,7 +36,8 @@ def _rate(verbose_name: str, *, required: bool = False) -> MoneyField:
         null=not required,
         blank=not required,
         validators=[MinValueValidator(0)],
-        help_text="US dollars per 1 000 000 tokens." + ("" if required else " Empty: as the rate it is part of."),
+        help_text="US dollars per 1 000 000 tokens."
+        + ("" if required else " Empty: as the rate it is part of."),
     )
 
 
@@ -72,7 +73,9 @@ class Price(ConfigModel):
         ordering = ("model", "-valid_from")
         constraints = [
             models.UniqueConstraint(fields=["model", "valid_from", "source"], name="price_once"),
-            models.CheckConstraint(condition=models.Q(input__gte=0, output__gte=0), name="price_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(input__gte=0, output__gte=0), name="price_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,131 @@
+"""Tokens out of an upstream's `usage` object, whatever dialect of OpenAI's wire format it speaks.
+
+Upstreams are trusted with nothing here: a wrong type, a null, a fraction or a huge number never raises,
+for the answer it came with was already paid for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from usage_app.entry import TokenUsage
+
+MAX_TOKENS = 2**40
+_BYTES_PER_TOKEN = 3
+_Number = int | float | None
+
+
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: _Number = None
+    audio_tokens: _Number = None
+    cache_write_tokens: _Number = None  # OpenRouter
+    cache_creation_tokens: _Number = None  # LiteLLM
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: _Number = None
+    audio_tokens: _Number = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: _Number = None
+    completion_tokens: _Number = None
+    total_tokens: _Number = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    input_tokens: _Number = None  # Responses
+    output_tokens: _Number = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: _Number = None  # DeepSeek
+
+
+_decode = msgspec.json.Decoder(_Usage).decode
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
+
+
+def token_usage(raw: bytes | bytearray | memoryview) -> TokenUsage | None:
+    """The tokens in an OpenAI `usage` object (chat, completions, embeddings or Responses).
+
+    None if it is not an object or names no tokens at all. Counts are clamped to 0…2^40.
+    """
+    try:
+        usage = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        loose = _decode_loosely(raw)
+        if loose is None:
+            return None
+        usage = loose
+    return _tokens(usage)
+
+
+def estimate_tokens(text_bytes: int) -> int:
+    """How many tokens so many bytes of UTF-8 text are, where nobody counted: a third of them, rounded up.
+
+    Current tokenizers make a token of about four bytes of English, of two and a half to three and a half of
+    code and of other scripts. Three errs a little upwards, so a budget is rather kept than broken.
+    """
+    return -(-max(text_bytes, 0) // _BYTES_PER_TOKEN)
+
+
+def _tokens(usage: _Usage) -> TokenUsage | None:
+    given_input = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+    given_output = usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens
+    if given_input is None and given_output is None and usage.total_tokens is None:
+        return None
+    total = _count(usage.total_tokens)
+    output = _count(given_output)
+    # Embedding servers exist that only give a total.
+    input_tokens = max(total - output, 0) if given_input is None else _count(given_input)
+    details = usage.prompt_tokens_details or usage.input_tokens_details or _NO_INPUT_DETAILS
+    output_details = usage.completion_tokens_details or usage.output_tokens_details or _NO_OUTPUT_DETAILS
+    reasoning = _count(output_details.reasoning_tokens)
+    if reasoning and total == input_tokens + output + reasoning:
+        # xAI counts reasoning beside the completion's tokens, everybody else among them.
+        output += reasoning
+    cached = usage.prompt_cache_hit_tokens if details.cached_tokens is None else details.cached_tokens
+    written = (
+        details.cache_creation_tokens if details.cache_write_tokens is None else details.cache_write_tokens
+    )
+    return TokenUsage(
+        input=input_tokens,
+        output=min(output, MAX_TOKENS),
+        cached_input=_count(cached),
+        cache_write=_count(written),
+        reasoning=reasoning,
+        input_audio=_count(details.audio_tokens),
+        output_audio=_count(output_details.audio_tokens),
+    )
+
+
+def _count(number: _Number) -> int:
+    if not number or not number > 0:  # also NaN
+        return 0
+    return int(number) if number < MAX_TOKENS else MAX_TOKENS
+
+
+def _decode_loosely(raw: bytes | bytearray | memoryview) -> _Usage | None:
+    """The same object with every value that is not a number left out."""
+    try:
+        value = json.loads(bytes(raw))  # the standard library reads 1e400, the fast ones refuse
+    except (ValueError, RecursionError):
+        return None
+    return _pick(_Usage, value) if isinstance(value, dict) else None
+
+
+def _pick(kind: type[Any], value: Mapping[str, Any]) -> Any:
+    picked: dict[str, Any] = {}
+    for name in kind.__struct_fields__:
+        item = value.get(name)
+        if name.endswith("_details"):
+            if isinstance(item, dict):
+                details = _InputDetails if name.startswith(("prompt", "input")) else _OutputDetails
+                picked[name] = _pick(details, item)
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            picked[name] = item
+    return kind(**picked)

@@ -1,0 +1,150 @@
+"""Step 8 of a request's path: from what is known of a finished call to one line in the ledger.
+
+A `Settlement` collects facts while a call runs and is closed exactly once, by a plain function call that
+no cancellation can interrupt.
+"""
+
+from __future__ import annotations
+
+from time import time
+
+from gateway_project.core.context import RequestContext
+from gateway_project.observability import metrics
+from gateway_project.observability.logging import log_event
+from security_app.services.reservation import Ticket
+from usage_app.entry import TokenUsage, UsageEntry
+from usage_app.models.record import State
+from usage_app.registry import UsageConfig
+from usage_app.services.extraction import estimate_tokens
+from usage_app.services.ledger import ledger
+from usage_app.services.pricing import cost_nano
+
+CLIENT_LEFT = 499
+
+
+class Settlement:
+    """The account of one call. `sent_bytes` and `received_bytes` of text serve estimates only."""
+
+    __slots__ = (
+        "attempts",
+        "context",
+        "cost_nano",
+        "end_user",
+        "first_token_ms",
+        "is_settled",
+        "is_stream",
+        "operation",
+        "price_model",
+        "queue_ms",
+        "received_bytes",
+        "route",
+        "sent_bytes",
+        "ticket",
+        "tokens",
+        "upstream",
+        "upstream_model",
+    )
+
+    def __init__(self, context: RequestContext, ticket: Ticket, operation: str, *, is_stream: bool) -> None:
+        self.context = context
+        self.ticket = ticket
+        self.operation = operation
+        self.is_stream = is_stream
+        self.end_user = ""
+        self.route = ""
+        self.upstream = ""
+        self.upstream_model = ""
+        self.price_model = ""
+        self.attempts = 0
+        self.queue_ms = 0.0
+        self.first_token_ms: float | None = None
+        self.tokens: TokenUsage | None = None
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.cost_nano: int | None = None
+        self.is_settled = False
+
+    def complete(self) -> None:
+        """The client got, or is about to get, a whole answer."""
+        if self.tokens is not None:
+            self._settle(200, State.REPORTED, self.tokens, "")
+        else:
+            self._settle(200, State.ESTIMATED, self._estimate(), "")
+
+    def abort(self, status: int, error_code: str) -> None:
+        """The call ended early: what was used is charged, and nothing if nothing had come."""
+        if self.tokens is not None:
+            tokens = self.tokens
+        elif self.received_bytes:
+            tokens = self._estimate()
+        else:
+            tokens = TokenUsage()
+        self._settle(status, State.ABORTED, tokens, error_code)
+
+    def _estimate(self) -> TokenUsage:
+        output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
+        return TokenUsage(input=estimate_tokens(self.sent_bytes), output=output)
+
+    def _settle(self, status: int, state: State, tokens: TokenUsage, error_code: str) -> None:
+        if self.is_settled:
+            return
+        self.is_settled = True
+        context, principal = self.context, self.ticket.principal
+        prices: UsageConfig = context.snapshot.sections["usage"].value
+        card = prices.price(self.price_model, time())
+        if card is not None and (tokens.input or tokens.output or state is not State.ABORTED):
+            self.cost_nano = cost_nano(tokens, card)
+        elif state is State.ABORTED and not (tokens.input or tokens.output):
+            self.cost_nano = 0
+        elif state is State.REPORTED:
+            state = State.UNPRICED
+        total_ms = context.elapsed_ms()
+        entry = UsageEntry(
+            id=context.request_id,
+            operation=self.operation,
+            model=self.ticket.model_id,
+            status=status,
+            state=state.value,
+            parent_id=context.parent_id,
+            key_id=principal.key_id,
+            key_name=principal.name,
+            user_id=principal.user_id,
+            end_user=self.end_user,
+            route=self.route,
+            upstream=self.upstream,
+            upstream_model=self.upstream_model,
+            error_code=error_code,
+            is_stream=self.is_stream,
+            tokens=tokens,
+            cost_nano=self.cost_nano,
+            price_id=card.price_id if card is not None else None,
+            queue_ms=self.queue_ms,
+            first_token_ms=self.first_token_ms,
+            total_ms=total_ms,
+            attempts=self.attempts,
+            correlation_id=context.correlation_id,
+        )
+        ledger.append(entry)
+        metrics.observe_call(entry)
+        log_event("llm.call", _log_fields(entry))
+
+
+def _log_fields(entry: UsageEntry) -> dict[str, object]:
+    return {
+        "request_id": "req_" + entry.id.hex,
+        "key_id": "key_" + entry.key_id.hex if entry.key_id else None,
+        "model": entry.model,
+        "upstream": entry.upstream,
+        "upstream_model": entry.upstream_model,
+        "operation": entry.operation,
+        "status": entry.status,
+        "state": entry.state,
+        "error_code": entry.error_code or None,
+        "streaming": entry.is_stream,
+        "input_tokens": entry.tokens.input,
+        "output_tokens": entry.tokens.output,
+        "cost_nano_usd": entry.cost_nano,
+        "attempts": entry.attempts,
+        "first_token_ms": entry.first_token_ms,
+        "total_ms": entry.total_ms,
+    }
