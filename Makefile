@@ -5,6 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
+unexport DJANGO_SETTINGS_MODULE
 
 VENV := .venv
 PY := $(VENV)/bin/python

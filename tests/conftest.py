@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import django
 import pytest
 from django.conf import settings
 
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["DATABASE_URL"] = resources.enter_context(postgres_server()).url
         os.environ["REDIS_URL"] = resources.enter_context(valkey_server()).url
     os.environ["DJANGO_SETTINGS_MODULE"] = "gateway_project.settings.test"
+    django.setup()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
