@@ -74,3 +74,11 @@ def test_no_secret_or_data_file_is_shipped() -> None:
 
 def test_the_ci_script_can_be_executed() -> None:
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+def test_every_setting_of_the_example_is_read_by_the_settings() -> None:
+    settings = (ROOT / "gateway_project/settings/base.py").read_text()
+    names = re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+
+    assert len(names) > 10
+    assert [name for name in names if f'"{name}"' not in settings] == []
