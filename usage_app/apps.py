@@ -1,6 +1,11 @@
 """The usage_app app: what was used and what it cost."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class UsageConfig(AppConfig):
@@ -8,3 +13,13 @@ class UsageConfig(AppConfig):
 
     name = "usage_app"
     verbose_name = "Usage"
+
+    def ready(self) -> None:
+        """Have the partitions of the coming months made whenever the schema was migrated."""
+        post_migrate.connect(_ensure_partitions, sender=self)
+
+
+def _ensure_partitions(**_: Any) -> None:
+    from usage_app.services.partitions import ensure_partitions
+
+    ensure_partitions()

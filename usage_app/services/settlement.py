@@ -6,19 +6,23 @@ no cancellation can interrupt.
 
 from __future__ import annotations
 
+import logging
 from time import time
 
 from gateway_project.core.context import RequestContext
+from gateway_project.core.money import from_nano
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.services.reservation import Ticket
 from usage_app.entry import TokenUsage, UsageEntry
+from usage_app.errors import JournalFull
 from usage_app.models.record import State
 from usage_app.registry import UsageConfig
 from usage_app.services.extraction import estimate_tokens
 from usage_app.services.ledger import ledger
 from usage_app.services.pricing import cost_nano
 
+logger = logging.getLogger(__name__)
 CLIENT_LEFT = 499
 
 
@@ -64,8 +68,13 @@ class Settlement:
         self.cost_nano: int | None = None
         self.is_settled = False
 
+    @property
+    def cost_text(self) -> str | None:
+        """The cost in US dollars as decimal text; None while unknown or without a price."""
+        return None if self.cost_nano is None else format(from_nano(self.cost_nano).normalize(), "f")
+
     def complete(self) -> None:
-        """The client got, or is about to get, a whole answer."""
+        """The client got, or is about to get, a whole answer. Raises JournalFull if the disk refuses the line."""
         if self.tokens is not None:
             self._settle(200, State.REPORTED, self.tokens, "")
         else:
@@ -79,7 +88,11 @@ class Settlement:
             tokens = self._estimate()
         else:
             tokens = TokenUsage()
-        self._settle(status, State.ABORTED, tokens, error_code)
+        try:
+            self._settle(status, State.ABORTED, tokens, error_code)
+        except JournalFull:
+            # The client gets the error that ended the call; admission is closed by now.
+            logger.exception("ledger.line_lost", extra={"request_id": f"req_{self.context.request_id.hex}"})
 
     def _estimate(self) -> TokenUsage:
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0

@@ -1,0 +1,1 @@
+"""Tests of usage_app: the ledger, prices, token extraction, `/spend/logs`."""

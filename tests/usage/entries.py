@@ -1,0 +1,41 @@
+"""Entries and prices as tests need them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from gateway_project.core.ids import uuid7
+from usage_app.entry import TokenUsage, UsageEntry
+
+ALICE = UUID("01900000-0000-7000-8000-00000000a11c")
+BOB = UUID("01900000-0000-7000-8000-0000000000b0")
+
+
+def make_entry(**fields: object) -> UsageEntry:
+    """A settled chat of alice's, with what the test cares about replaced."""
+    entry = UsageEntry(
+        id=uuid7(),
+        operation="chat",
+        model="acme/small",
+        status=200,
+        state="reported",
+        key_id=ALICE,
+        key_name="alice",
+        upstream="acme",
+        upstream_model="small",
+        tokens=TokenUsage(input=1000, output=200),
+        cost_nano=5_000_000,
+        queue_ms=1.5,
+        first_token_ms=20.25,
+        total_ms=130.75,
+        attempts=1,
+    )
+    return replace(entry, **fields)  # type: ignore[arg-type]
+
+
+def id_at(moment: datetime, number: int = 1) -> UUID:
+    """A UUIDv7 of a given moment."""
+    milliseconds = int(moment.astimezone(UTC).timestamp() * 1000)
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0x2 << 62) | number)
