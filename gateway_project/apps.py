@@ -11,5 +11,5 @@ class GatewayConfig(AppConfig):
     verbose_name = "Agent Gateway"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from gateway_project import checks  # noqa: F401, PLC0415  (import registers)
+        """Register the system checks and the sections of the snapshot."""
+        from gateway_project import checks, registries  # noqa: F401, PLC0415  (importing registers)

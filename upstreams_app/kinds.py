@@ -19,7 +19,6 @@ class Kind(NamedTuple):
     local_port: int | None
     price_provider: str | None
     needs_url: bool = True
-    sends_stream_options: bool = True
 
 
 KINDS: dict[str, Kind] = {

@@ -39,10 +39,11 @@ class Section(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All sections at one moment; `cache` holds answers derived from it and dies with it."""
+    """All sections at one moment (`built_at`, seconds since 1970); `cache` holds what was derived from it."""
 
     sections: Mapping[str, Section[Any]]
     cache: dict[Any, Any] = field(default_factory=dict, compare=False)
+    built_at: float = field(default_factory=time.time)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Every row that was left out, over all sections."""

@@ -5,7 +5,6 @@ The parsers are pure functions so that each can be tested without a process envi
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,8 +85,3 @@ def read_dotenv(path: Path) -> None:
     """Add the lines of a `.env` file to the environment; what is set already wins."""
     if path.is_file():
         environ.Env.read_env(str(path), overwrite=False)
-
-
-def take_vendor_keys(names: tuple[str, ...]) -> dict[str, str]:
-    """Move vendor keys from the process environment into a dict, out of reach of agents' code."""
-    return {name: value for name in names if (value := os.environ.pop(name, ""))}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 # A developer's own .env must not change what the tests see.
 os.environ["GATEWAY_ENV_FILE"] = os.devnull
-os.environ.setdefault("GATEWAY_DATA_DIR", tempfile.mkdtemp(prefix="gateway-test-"))
+if "GATEWAY_DATA_DIR" not in os.environ:
+    os.environ["GATEWAY_DATA_DIR"] = tempfile.mkdtemp(prefix="gateway-test-")
 os.environ.setdefault("GATEWAY_SECRET_KEY", "test-secret-key-" + "0" * 48)
 os.environ.setdefault("GATEWAY_ENCRYPTION_KEYS", "t1:" + "A" * 43 + "=")
 os.environ.setdefault("GATEWAY_KEY_PEPPERS", "t1:" + "B" * 42 + "A=")

@@ -102,6 +102,11 @@ class Upstream(ConfigModel):
     max_concurrency = models.PositiveIntegerField(
         null=True, blank=True, help_text="Calls in flight per server process; empty means no limit."
     )
+    asks_stream_usage = models.BooleanField(
+        "asks for usage in streams",
+        default=True,
+        help_text="Adds stream_options.include_usage; turn off for servers that refuse it (usage is estimated then).",
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     description = models.CharField(max_length=500, blank=True)
 

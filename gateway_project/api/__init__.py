@@ -1,0 +1,13 @@
+"""The inference surface: thin operations over the services of the apps."""
+
+from __future__ import annotations
+
+from gateway_project.api.doors import DoorTable, table
+
+
+def all_doors() -> DoorTable:
+    """The table with every door declared."""
+    # Importing a module declares its doors.
+    from gateway_project.api import documents, health, inference, models  # noqa: F401, PLC0415
+
+    return table

@@ -1,0 +1,103 @@
+"""The table of inference doors: which method and path leads to which operation, and who may enter.
+
+Doors are declared on a ninja router, which makes the OpenAPI document of them; requests reach them by
+an exact look-up here, before Django's resolver. A door has no default for who may enter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ninja import Router
+
+from gateway_project.api.exchange import Exchange
+
+PUBLIC = "public"
+Operation = Callable[[Exchange], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One operation at one path. `access` is PUBLIC or the scope that a key needs."""
+
+    method: str
+    path: str
+    access: str
+    operation: Operation
+
+
+class Match(NamedTuple):
+    """What a path leads to: the operations by method, and the parts of the path that are values."""
+
+    methods: dict[str, Door]
+    params: dict[str, str]
+
+
+_DEPLOYMENT = re.compile(r"^/(?:openai/)?(?:deployments|engines)/(?P<model>.+?)(?P<rest>/(?:chat/)?[a-z]+)$")
+
+
+class DoorTable:
+    """All doors, found by path in one or two dictionary look-ups."""
+
+    def __init__(self) -> None:
+        self.static: dict[str, dict[str, Door]] = {}
+        self.prefixes: dict[str, tuple[str, dict[str, Door]]] = {}
+
+    def add(self, door: Door) -> None:
+        """Register a door; a path that ends in `{name}` takes the whole rest, slashes included."""
+        prefix, brace, name = door.path.partition("{")
+        methods = self.prefixes.setdefault(prefix, (name[:-1], {}))[1] if brace else self.static.setdefault(door.path, {})
+        if door.method in methods:
+            raise ValueError(f"{door.method} {door.path} is declared twice")
+        methods[door.method] = door
+
+    def all(self) -> list[Door]:
+        """Every door, for tests and documentation."""
+        tables = [*self.static.values(), *(methods for _, methods in self.prefixes.values())]
+        return [door for methods in tables for door in methods.values()]
+
+    def find(self, path: str) -> Match | None:
+        """The doors at a path, in any of the spellings that clients use; None if it is no door."""
+        methods = self.static.get(path)
+        if methods is not None:
+            return Match(methods, {})
+        return self._find_exact(path.rstrip("/")) or self._find_spelling(path.rstrip("/"))
+
+    def _find_exact(self, path: str) -> Match | None:
+        methods = self.static.get(path)
+        if methods is not None:
+            return Match(methods, {})
+        for prefix, (name, prefixed) in self.prefixes.items():
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return Match(prefixed, {name: path[len(prefix) :]})
+        return None
+
+    def _find_spelling(self, path: str) -> Match | None:
+        """Without `/v1`, with it twice, or as Azure writes it."""
+        if path.startswith("/v1/v1/"):
+            return self._find_exact(path[3:])
+        bare = path.removeprefix("/v1")
+        deployment = _DEPLOYMENT.match(bare)
+        if deployment is not None:
+            match = self._find_exact("/v1" + deployment["rest"])
+            return Match(match.methods, {**match.params, "model": deployment["model"]}) if match else None
+        return self._find_exact("/v1" + path) if not path.startswith("/v1/") else None
+
+
+table = DoorTable()
+
+
+def door(
+    router: Router, method: str, path: str, *, access: str, **documentation: Any
+) -> Callable[[Operation], Operation]:
+    """Declare an operation at a path, in the table and in the router's OpenAPI document."""
+
+    def declare(operation: Operation) -> Operation:
+        table.add(Door(method, path, access, operation))
+        router.add_api_operation(path, [method], operation, **documentation)
+        return operation
+
+    return declare

@@ -1,0 +1,285 @@
+"""One request and its answer at an inference door, on bare ASGI.
+
+It reads a bounded body, notices when the client leaves, and writes a plain answer or a stream. Django's
+request and response objects would cost more than all the policy between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from django.conf import settings
+
+from gateway_project.core.context import RequestContext
+from gateway_project.core.deadline import DISCONNECTED, CallScope
+from gateway_project.core.errors import (
+    InvalidRequest,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from gateway_project.core.ids import uuid7
+from gateway_project.core.sse import HEARTBEAT
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+_WATCH_DELAY_S = 0.03
+_JSON = (b"content-type", b"application/json")
+_SSE_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before the request was read."""
+
+
+class Exchange:
+    """A request being answered. `status` is what was sent, 0 before."""
+
+    __slots__ = (
+        "_answer_headers",
+        "_header_timer",
+        "_heartbeat_timer",
+        "_is_complete",
+        "_last_sent",
+        "_loop",
+        "_receive",
+        "_send",
+        "_send_tasks",
+        "_watch_task",
+        "_watch_timer",
+        "context",
+        "cors_headers",
+        "headers",
+        "is_stream",
+        "method",
+        "model_id",
+        "path",
+        "path_params",
+        "principal_id",
+        "query",
+        "request_id",
+        "scope",
+        "started",
+        "status",
+    )
+
+    def __init__(self, asgi_scope: Message, receive: Receive, send: Send, scope: CallScope) -> None:
+        self._receive = receive
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self.scope = scope
+        self.method: str = asgi_scope["method"]
+        self.path: str = asgi_scope["path"]
+        self.query: bytes = asgi_scope.get("query_string", b"")
+        self.headers: dict[bytes, bytes] = dict(asgi_scope["headers"])
+        self.path_params: dict[str, str] = {}
+        self.cors_headers: HeaderList = []
+        self.context: RequestContext | None = None
+        self.request_id = uuid7()
+        self.started = perf_counter()
+        self.status = 0
+        self.is_stream = False
+        self.model_id = ""
+        self.principal_id = ""
+        self._answer_headers: HeaderList = []
+        self._is_complete = False
+        self._last_sent = 0.0
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
+        self._watch_task: asyncio.Task[None] | None = None
+        self._send_tasks: set[asyncio.Task[None]] = set()
+
+    def header(self, name: bytes) -> str:
+        """A request header by its lower-case name, "" if it is absent."""
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value is not None else ""
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request arrived."""
+        return (perf_counter() - self.started) * 1000
+
+    # Reading
+
+    async def read_body(self) -> bytes:
+        """The whole body; raises for a wrong type, one that is too large, or too slow a client."""
+        self._check_body_headers()
+        self.scope.enter_phase("body", settings.BODY_TIMEOUT_S)
+        try:
+            message = await self._receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body: bytes = message.get("body", b"")
+            else:
+                body = await self._read_pieces(message)
+        except asyncio.CancelledError:
+            if self.scope.expired_phase != "body":
+                raise
+            self.scope.absorb()
+            raise RequestTimeout(
+                f"The body did not arrive within {settings.BODY_TIMEOUT_S:g} s.", headers={"connection": "close"}
+            ) from None
+        finally:
+            self.scope.leave_phase()
+        if len(body) > settings.MAX_BODY_BYTES:
+            raise self._too_large()
+        self._watch_timer = self._loop.call_later(_WATCH_DELAY_S, self._start_watching)
+        return body
+
+    async def _read_pieces(self, message: Message) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > settings.MAX_BODY_BYTES:
+                raise self._too_large()
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return b"".join(pieces)
+            message = await self._receive()
+
+    def _check_body_headers(self) -> None:
+        length = self.headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > settings.MAX_BODY_BYTES:
+            raise self._too_large()
+        encoding = self.headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            raise UnsupportedMediaType("Send the body without a content encoding.", headers={"connection": "close"})
+        if self.headers.get(b"content-type", b"").startswith(b"multipart/"):
+            raise UnsupportedMediaType("Send the body as application/json.", headers={"connection": "close"})
+
+    @staticmethod
+    def _too_large() -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"The body is larger than {settings.MAX_BODY_BYTES} bytes.", headers={"connection": "close"}
+        )
+
+    def _start_watching(self) -> None:
+        self._watch_task = self._loop.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.scope.cancel(DISCONNECTED)
+
+    # Writing
+
+    def add_header(self, name: bytes, value: str) -> None:
+        """A header of the answer to come; characters that a header can't hold are replaced."""
+        self._answer_headers.append((name, _header_value(value)))
+
+    def _common_headers(self) -> HeaderList:
+        headers: HeaderList = [
+            (b"x-request-id", b"req_" + self.request_id.hex.encode()),
+            *self._answer_headers,
+            *self.cors_headers,
+        ]
+        correlation_id = self.headers.get(b"x-client-request-id") or self.headers.get(b"x-request-id")
+        if correlation_id is not None:
+            headers.append((b"x-client-request-id", _header_value(correlation_id[:128].decode("latin-1"))))
+        return headers
+
+    async def send_body(
+        self, status: int, body: bytes, *, content_type: tuple[bytes, bytes] = _JSON, extra: HeaderList | None = None
+    ) -> None:
+        """A plain answer. For HEAD the body's length is told and the body left out."""
+        self.status = status
+        headers = [content_type, (b"content-length", str(len(body)).encode()), *self._common_headers(), *(extra or ())]
+        self._is_complete = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+    def expect_stream(self) -> None:
+        """The client asked for a stream: if the first event takes long, answer 200 and comments meanwhile."""
+        self.is_stream = True
+        self._header_timer = self._loop.call_later(settings.STREAM_HEADER_WAIT_S, self._start_early)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the status went out already."""
+        return self.status != 0
+
+    async def start_stream(self) -> None:
+        """Send the head of a stream, once; from then on errors are events."""
+        if self.status:
+            return
+        self.status = 200
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+        self._last_sent = self._loop.time()
+        self._heartbeat_timer = self._loop.call_later(settings.HEARTBEAT_S, self._beat)
+        headers = [*_SSE_HEADERS, *self._common_headers()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def send_piece(self, piece: bytes) -> None:
+        """More of the stream."""
+        self._last_sent = self._loop.time()
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end_stream(self, last: bytes = b"") -> None:
+        """The end of the stream, with its last bytes."""
+        self._is_complete = True
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
+
+    def _start_early(self) -> None:
+        self._own(self._send_start_and_comment())
+
+    async def _send_start_and_comment(self) -> None:
+        await self.start_stream()
+        await self._send_heartbeat()
+
+    def _beat(self) -> None:
+        silence = self._loop.time() - self._last_sent
+        if silence >= settings.HEARTBEAT_S:
+            self._own(self._send_heartbeat())
+            silence = 0.0
+        self._heartbeat_timer = self._loop.call_later(settings.HEARTBEAT_S - silence, self._beat)
+
+    async def _send_heartbeat(self) -> None:
+        if not self._is_complete:
+            await self.send_piece(HEARTBEAT)
+
+    def _own(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._send_tasks.add(task)
+        task.add_done_callback(self._send_tasks.discard)
+
+    def close(self) -> None:
+        """End of the exchange: timers and helper tasks stop."""
+        self.scope.close()
+        for timer in (self._watch_timer, self._header_timer, self._heartbeat_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+        for task in self._send_tasks:
+            task.cancel()
+
+
+def _header_value(value: str) -> bytes:
+    """Printable ASCII for a header; everything else becomes a question mark."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in value).encode()
+
+
+def require_json_text(body: bytes) -> None:
+    """JSON is UTF-8 (RFC 8259, section 8.1)."""
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The body is not valid UTF-8.") from error

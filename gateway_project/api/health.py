@@ -1,0 +1,124 @@
+"""Liveness, readiness and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from django.conf import settings
+from ninja import Router
+
+from gateway_project.api.doors import PUBLIC, door
+from gateway_project.api.exchange import Exchange
+from gateway_project.core.codec import dumps
+from gateway_project.core.db import in_thread
+from gateway_project.lifecycle import lifecycle
+from gateway_project.observability import metrics
+from gateway_project.registries import store
+from upstreams_app.services.health import health_by_upstream
+from usage_app.services.ledger import ledger
+
+router = Router(tags=["health"])
+_STALE_S = 10.0
+_PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _alive(exchange: Exchange) -> None:
+    await exchange.send_body(200, dumps({"status": "ok", "version": settings.VERSION}))
+
+
+async def _ready(exchange: Exchange) -> None:
+    problems = readiness_problems()
+    status = 503 if problems else 200
+    body = {"status": "not ready" if problems else "ready", "problems": problems, "warnings": readiness_warnings()}
+    await exchange.send_body(status, dumps(body), extra=[(b"retry-after", b"5")] if problems else None)
+
+
+@door(router, "GET", "/health", access=PUBLIC, summary="Liveness", operation_id="health")
+async def health(exchange: Exchange) -> None:
+    """The process answers; nothing else is looked at."""
+    await _alive(exchange)
+
+
+@door(router, "GET", "/healthz", access=PUBLIC, include_in_schema=False)
+async def healthz(exchange: Exchange) -> None:
+    """Kubernetes' usual spelling of liveness."""
+    await _alive(exchange)
+
+
+@door(router, "GET", "/health/liveliness", access=PUBLIC, include_in_schema=False)
+async def liveliness(exchange: Exchange) -> None:
+    """LiteLLM's spelling of liveness."""
+    await _alive(exchange)
+
+
+@door(router, "GET", "/readyz", access=PUBLIC, summary="Readiness", operation_id="readiness")
+async def readyz(exchange: Exchange) -> None:
+    """Whether this process should get traffic: 503 while it drains or can't account for calls."""
+    await _ready(exchange)
+
+
+@door(router, "GET", "/health/readiness", access=PUBLIC, include_in_schema=False)
+async def readiness(exchange: Exchange) -> None:
+    """LiteLLM's spelling of readiness."""
+    await _ready(exchange)
+
+
+@door(
+    router, "GET", "/health/upstreams", access="admin", summary="State of the upstreams", operation_id="upstream_health"
+)
+async def upstream_health(exchange: Exchange) -> None:
+    """The last probe of each upstream, and configuration that could not be used."""
+    snapshot = lifecycle.snapshot()
+    body: dict[str, Any] = {
+        "upstreams": await in_thread(health_by_upstream),
+        "diagnostics": [
+            {"section": item.section, "object": item.object, "message": item.message}
+            for item in snapshot.diagnostics()
+        ],
+        "ledger": ledger.health(),
+        "snapshot": {"failure": store.failure, "age_s": round(time.monotonic() - store.checked_at, 3)},
+    }
+    await exchange.send_body(200, dumps(body))
+
+
+async def _send_metrics(exchange: Exchange) -> None:
+    text = await asyncio.get_running_loop().run_in_executor(None, metrics.render)
+    await exchange.send_body(200, text, content_type=_PROMETHEUS)
+
+
+@door(router, "GET", "/metrics", access="metrics", summary="Metrics", operation_id="metrics")
+async def read_metrics(exchange: Exchange) -> None:
+    """Metrics of all worker processes in Prometheus' text form."""
+    await _send_metrics(exchange)
+
+
+@door(router, "GET", "/metrics/prometheus", access="metrics", include_in_schema=False)
+async def read_prometheus(exchange: Exchange) -> None:
+    """The same, at the path that Agent Gateway's scrapers are configured with."""
+    await _send_metrics(exchange)
+
+
+def readiness_problems() -> list[str]:
+    """Why this process should get no traffic, in words without details that a stranger should not read."""
+    problems = []
+    if lifecycle.is_draining:
+        problems.append("draining")
+    if not store.is_loaded:
+        problems.append("configuration not loaded")
+    if lifecycle.admission_error() is not None:
+        problems.append("usage can't be recorded")
+    return problems
+
+
+def readiness_warnings() -> list[str]:
+    """What needs a person, while calls are still served from memory and kept in the journal."""
+    warnings = []
+    if store.failure is not None:
+        warnings.append("the configuration can't be reloaded; the last good one is in force")
+    elif store.is_loaded and time.monotonic() - store.checked_at > _STALE_S:
+        warnings.append("the configuration was not checked for changes lately")
+    if ledger.health()["warnings"]:
+        warnings.append("the ledger needs attention")
+    return warnings

@@ -1,0 +1,200 @@
+"""Chat completions, text completions and embeddings: one path through the same steps.
+
+Bodies stay as the client wrote them: only what the gateway must know is looked at, so parameters that
+no schema here names pass through to the upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from time import perf_counter
+
+import msgspec
+from ninja import Router
+
+from gateway_project.api.admission import admit
+from gateway_project.api.doors import door
+from gateway_project.api.exchange import Exchange, require_json_text
+from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
+from gateway_project.core.codec import NotAnObject, RawFields, split_object
+from gateway_project.core.context import RequestContext
+from gateway_project.core.errors import GatewayError, InvalidRequest, ModelNotFound
+from gateway_project.lifecycle import lifecycle
+from security_app.services.reservation import reserve
+from upstreams_app.registry import ModelEntry
+from upstreams_app.services.calls import Call
+from upstreams_app.services.relay import StreamRelay, complete, error_event
+from usage_app.services.settlement import Settlement
+
+router = Router(tags=["inference"])
+_MAX_MODEL_CHARS = 264
+_MAX_END_USER_CHARS = 256
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+_text_decoder = msgspec.json.Decoder(str)
+_flag_decoder = msgspec.json.Decoder(bool | None)
+_options_decoder = msgspec.json.Decoder(_StreamOptions | None)
+
+
+@door(router, "POST", "/v1/chat/completions", access="inference", **documented(CHAT_BODY, "Create a chat completion"))
+async def chat_completions(exchange: Exchange) -> None:
+    """Answer a conversation, plain or as a stream of server-sent events."""
+    await _infer(exchange, "chat", "/chat/completions", required="messages")
+
+
+@door(router, "POST", "/v1/completions", access="inference", **documented(COMPLETION_BODY, "Create a text completion"))
+async def completions(exchange: Exchange) -> None:
+    """Continue a text, plain or as a stream."""
+    await _infer(exchange, "completions", "/completions", required="prompt")
+
+
+@door(router, "POST", "/v1/embeddings", access="inference", **documented(EMBEDDING_BODY, "Create embeddings"))
+async def embeddings(exchange: Exchange) -> None:
+    """Turn texts into vectors."""
+    await _infer(exchange, "embeddings", "/embeddings", required="input")
+
+
+async def _infer(exchange: Exchange, operation: str, path: str, *, required: str) -> None:
+    context = exchange.context
+    assert context is not None
+    admit()
+    body = await exchange.read_body()
+    fields = _read_fields(body, exchange.path_params)
+    entry = await _resolve(context, _model_id(fields))
+    exchange.model_id = entry.id
+    _check_required(fields, required)
+    is_stream = operation != "embeddings" and _flag(fields, "stream")
+    settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
+    settlement.sent_bytes = len(body)
+    settlement.end_user = _end_user(fields)
+    settlement.route = entry.id if entry.is_route else ""
+    call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=context.client_api_key)
+    exchange.add_header(b"x-gateway-model", entry.id)
+    if is_stream:
+        call.wants_usage = _wants_usage(fields)
+        await _answer_stream(exchange, call)
+    else:
+        await _answer_plain(exchange, call)
+
+
+async def _answer_plain(exchange: Exchange, call: Call) -> None:
+    try:
+        answer = await complete(call, lifecycle.clients)
+    finally:
+        _describe(exchange, call.settlement)
+    if (cost := call.settlement.cost_text) is not None:
+        exchange.add_header(b"x-gateway-cost", cost)
+    await exchange.send_body(200, answer)
+
+
+async def _answer_stream(exchange: Exchange, call: Call) -> None:
+    exchange.expect_stream()
+    relay = StreamRelay(call, lifecycle.clients)
+    try:
+        try:
+            await relay.open()
+        finally:
+            _describe(exchange, call.settlement)
+        await exchange.start_stream()
+        blocks = relay.blocks()
+        try:
+            async for block in blocks:
+                await exchange.send_piece(block)
+        except GatewayError as error:
+            await exchange.end_stream(error_event(error))
+            raise
+        await exchange.end_stream()
+    finally:
+        relay.close()
+
+
+def _describe(exchange: Exchange, settlement: Settlement) -> None:
+    """Headers about the call, also on errors; a stream that began early has sent its headers already."""
+    exchange.add_header(b"x-gateway-upstream", settlement.upstream)
+    exchange.add_header(b"x-gateway-attempts", str(settlement.attempts))
+    exchange.add_header(b"openai-processing-ms", str(round((perf_counter() - exchange.started) * 1000)))
+
+
+def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:
+    require_json_text(body)
+    try:
+        fields = split_object(body)
+    except NotAnObject as error:
+        raise InvalidRequest(f"The body must be a JSON object: {error}.") from error
+    model = path_params.get("model")
+    if model is not None:
+        # Azure's spelling names the model in the path.
+        fields["model"] = msgspec.Raw(msgspec.json.encode(model))
+    return fields
+
+
+def _model_id(fields: RawFields) -> str:
+    raw = fields.get("model")
+    if raw is None:
+        raise InvalidRequest("You must provide a model parameter.", param="model")
+    try:
+        model_id = _text_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest("'model' must be a string.", param="model") from error
+    if not model_id or len(model_id) > _MAX_MODEL_CHARS:
+        raise InvalidRequest(f"'model' must have 1 to {_MAX_MODEL_CHARS} characters.", param="model")
+    return model_id
+
+
+async def _resolve(context: RequestContext, model_id: str) -> ModelEntry:
+    """What a model id stands for; an unknown one may have been made elsewhere a moment ago."""
+    entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
+    if entry is None:
+        await lifecycle.check_for_changes()
+        context.snapshot = lifecycle.snapshot()
+        entry = context.snapshot.sections["upstreams"].value.models.get(model_id)
+    if entry is None:
+        raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
+    return entry
+
+
+def _check_required(fields: RawFields, name: str) -> None:
+    raw = fields.get(name)
+    if raw is None or bytes(raw) == b"null":
+        raise InvalidRequest(f"You must provide the parameter '{name}'.", param=name)
+    if name == "messages" and not bytes(raw).startswith(b"["):
+        raise InvalidRequest("'messages' must be an array.", param=name)
+    if name == "messages" and not bytes(raw)[1:-1].strip():
+        raise InvalidRequest("'messages' must not be empty.", param=name)
+
+
+def _flag(fields: RawFields, name: str) -> bool:
+    raw = fields.get(name)
+    if raw is None:
+        return False
+    try:
+        return bool(_flag_decoder.decode(raw))
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"'{name}' must be true or false.", param=name) from error
+
+
+def _wants_usage(fields: RawFields) -> bool:
+    raw = fields.get("stream_options")
+    if raw is None:
+        return False
+    try:
+        options = _options_decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest("'stream_options' must be an object; include_usage is true or false.", param="stream_options") from error
+    return options is not None and bool(options.include_usage)
+
+
+def _end_user(fields: RawFields) -> str:
+    raw = fields.get("user")
+    if raw is None:
+        return ""
+    try:
+        return _text_decoder.decode(raw)[:_MAX_END_USER_CHARS]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Not ours to judge; the upstream sees it as it is.
+        return ""

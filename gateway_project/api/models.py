@@ -1,0 +1,106 @@
+"""The models that a key may use, as chat clients list them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import Router
+
+from gateway_project.api.doors import door
+from gateway_project.api.exchange import Exchange
+from gateway_project.core.codec import dumps
+from gateway_project.core.context import RequestContext
+from gateway_project.core.errors import ModelNotFound
+from gateway_project.core.money import from_nano
+from gateway_project.core.snapshot import Snapshot
+from gateway_project.lifecycle import lifecycle
+from security_app.services.permissions import decide_model
+from upstreams_app.registry import ModelEntry
+from usage_app.registry import RateCard, UsageConfig
+
+router = Router(tags=["models"])
+_MAX_CACHED_LISTS = 256
+
+
+@door(router, "GET", "/v1/models", access="inference", summary="List models", operation_id="list_models")
+async def list_models(exchange: Exchange) -> None:
+    """Every model id that this key may use; answered from memory, whatever the upstreams do."""
+    context = exchange.context
+    assert context is not None
+    await exchange.send_body(200, _list_body(context))
+
+
+@door(
+    router,
+    "GET",
+    "/v1/models/{model_id}",
+    access="inference",
+    summary="Retrieve a model",
+    operation_id="retrieve_model",
+    openapi_extra={"parameters": [{"in": "path", "name": "model_id", "required": True, "schema": {"type": "string"}}]},
+)
+async def retrieve_model(exchange: Exchange) -> None:
+    """One model; ids may hold slashes, also percent-encoded."""
+    context = exchange.context
+    assert context is not None
+    model_id = exchange.path_params["model_id"]
+    entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
+    if entry is None:
+        await lifecycle.check_for_changes()
+        context.snapshot = lifecycle.snapshot()
+        entry = context.snapshot.sections["upstreams"].value.models.get(model_id)
+    # A model that the key may not use does not exist for it here: lists don't tell what others have.
+    if entry is None or not decide_model(context.principal, model_id).is_allowed:
+        raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
+    await exchange.send_body(200, dumps(_item(entry, context.snapshot)))
+
+
+def _list_body(context: RequestContext) -> bytes:
+    """Keys with the same policy share one rendered list, for as long as the snapshot lives."""
+    cache, policy = context.snapshot.cache, context.principal.policy
+    body: bytes | None = cache.get(("models", policy))
+    if body is None:
+        if len(cache) >= _MAX_CACHED_LISTS:
+            cache.clear()
+        body = cache["models", policy] = dumps({"object": "list", "data": _items(context)})
+    return body
+
+
+def _items(context: RequestContext) -> list[dict[str, Any]]:
+    entries: dict[str, ModelEntry] = context.snapshot.sections["upstreams"].value.models
+    allowed = [entry for entry in entries.values() if decide_model(context.principal, entry.id).is_allowed]
+    items = [_item(entry, context.snapshot) for entry in allowed]
+    # Clients build a price table from the list only if every item has both (LibreChat).
+    for name in ("pricing", "context_length"):
+        if not all(name in item for item in items):
+            for item in items:
+                item.pop(name, None)
+    return items
+
+
+def _item(entry: ModelEntry, snapshot: Snapshot) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "id": entry.id,
+        "object": "model",
+        "created": entry.created,
+        "owned_by": "agent-gateway" if entry.is_route else entry.targets[0].upstream.name,
+        "name": entry.id,
+        "description": entry.description,
+        "mode": entry.mode,
+    }
+    prices: UsageConfig = snapshot.sections["usage"].value
+    card = prices.price(entry.targets[0].model_id, snapshot.built_at)
+    if card is not None:
+        item["pricing"] = _pricing(card)
+    if entry.context_window is not None:
+        item["context_length"] = entry.context_window
+    return item
+
+
+def _pricing(card: RateCard) -> dict[str, str]:
+    """US dollars per token as decimal text, the form that OpenRouter introduced."""
+
+    def per_token(rate: int) -> str:
+        return format((from_nano(rate) / 1_000_000).normalize(), "f")
+
+    return {"prompt": per_token(card.input), "completion": per_token(card.output)}

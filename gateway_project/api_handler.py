@@ -1,0 +1,205 @@
+"""The lean ASGI handler: serves the inference doors without Django's request cycle.
+
+Everything that goes in or out of a door passes here: spelling of paths, CORS, authentication from the
+headers before the body is read, admission, errors in one shape, one log line and two metrics a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import lru_cache
+
+from django.conf import settings
+
+from gateway_project.api import all_doors
+from gateway_project.api.doors import PUBLIC, Door, Match
+from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
+from gateway_project.core.codec import dumps
+from gateway_project.core.context import RequestContext, current_request
+from gateway_project.core.deadline import CallScope
+from gateway_project.core.errors import (
+    AuthenticationFailed,
+    GatewayError,
+    InternalError,
+    MethodNotAllowed,
+)
+from gateway_project.core.snapshot import Snapshot
+from gateway_project.lifecycle import lifecycle
+from gateway_project.observability import metrics
+from gateway_project.observability.logging import log_event
+from security_app.registry import Principal
+from security_app.services.authentication import UnknownKey, authenticate, bearer_token
+from security_app.services.permissions import require_scope
+from upstreams_app.services.relay import error_event
+
+logger = logging.getLogger(__name__)
+_EXPOSED = b"x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms, x-gateway-upstream"
+_CORS_METHODS = b"GET, HEAD, POST, OPTIONS"
+
+
+class ApiHandler:
+    """ASGI application for the doors; `find` tells whether a path is one."""
+
+    def __init__(self) -> None:
+        self._table = all_doors()
+        self.find = lru_cache(maxsize=1024)(self._table.find)
+
+    async def __call__(self, asgi_scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; nothing escapes but a cancellation that is not ours."""
+        task = asyncio.current_task()
+        assert task is not None
+        scope = CallScope(asyncio.get_running_loop(), task)
+        exchange = Exchange(asgi_scope, receive, send, scope)
+        lifecycle.requests.add(scope)
+        error_code: str | None = None
+        try:
+            await self._serve(exchange)
+        except GatewayError as error:
+            error_code = error.code
+            await _send_error(exchange, error)
+        except ClientLeft:
+            error_code = "client_disconnected"
+        except asyncio.CancelledError:
+            if scope.reason is None:
+                raise
+            # The client is gone, or we are stopping; what was used has been settled below us.
+            error_code = scope.reason
+            scope.absorb()
+        except Exception:
+            logger.exception("request.failed", extra={"request_id": f"req_{exchange.request_id.hex}"})
+            error_code = "internal_error"
+            await _send_error(exchange, InternalError("Something went wrong here; the log has the details."))
+        finally:
+            lifecycle.requests.discard(scope)
+            exchange.close()
+            _report(exchange, error_code)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        match = self.find(exchange.path)
+        assert match is not None
+        exchange.cors_headers = _cors_headers(exchange)
+        if exchange.method == "OPTIONS":
+            await _answer_options(exchange, match)
+            return
+        door = _door(match, exchange.method)
+        exchange.path_params = match.params
+        await lifecycle.ensure_started()
+        if door.access != PUBLIC:
+            await self._enter(exchange, door)
+        await door.operation(exchange)
+
+    async def _enter(self, exchange: Exchange, door: Door) -> None:
+        """Authenticate and check the scope; sets `exchange.context` and the principal."""
+        snapshot = lifecycle.snapshot()
+        token = _token(exchange)
+        try:
+            principal = authenticate(snapshot.sections["security"].value, token)
+        except UnknownKey as error:
+            principal, snapshot = await _authenticate_after_reload(token, error)
+        except AuthenticationFailed as error:
+            metrics.denials_total.labels(error.reason).inc()
+            raise
+        require_scope(principal, door.access)
+        if principal.key_id is not None:
+            exchange.principal_id = "key_" + principal.key_id.hex
+        context = RequestContext(snapshot, exchange.scope, request_id=exchange.request_id, principal=principal)
+        context.started = exchange.started
+        context.correlation_id = exchange.header(b"x-client-request-id") or exchange.header(b"x-request-id")
+        context.client_api_key = exchange.header(b"x-upstream-api-key")
+        exchange.context = context
+        current_request.set(context)
+
+
+async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Principal, Snapshot]:
+    """The key may have been made in another process a moment ago: look once more, together with others."""
+    await lifecycle.check_for_changes()
+    snapshot = lifecycle.snapshot()
+    try:
+        return authenticate(snapshot.sections["security"].value, token), snapshot
+    except AuthenticationFailed as still:
+        metrics.denials_total.labels(still.reason).inc()
+        raise still from error
+
+
+def _token(exchange: Exchange) -> str:
+    authorization = exchange.headers.get(b"authorization")
+    if authorization is not None:
+        token = bearer_token(authorization.decode("latin-1"))
+        if token:
+            return token
+    return exchange.header(b"x-api-key") or exchange.header(b"api-key")
+
+
+def _door(match: Match, method: str) -> Door:
+    door = match.methods.get(method)
+    if door is None and method == "HEAD":
+        door = match.methods.get("GET")
+    if door is None:
+        allowed = ", ".join(sorted(match.methods))
+        raise MethodNotAllowed(f"Method {method} is not allowed here; use {allowed}.", headers={"allow": allowed})
+    return door
+
+
+def _cors_headers(exchange: Exchange) -> HeaderList:
+    origin = exchange.headers.get(b"origin")
+    if origin is None:
+        return []
+    allowed: list[str] = settings.CORS_ORIGINS
+    if "*" in allowed:
+        return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
+    if origin.decode("latin-1") in allowed:
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"vary", b"origin"),
+            (b"access-control-expose-headers", _EXPOSED),
+        ]
+    return [(b"vary", b"origin")]
+
+
+async def _answer_options(exchange: Exchange, match: Match) -> None:
+    allow = ", ".join(sorted({*match.methods, "OPTIONS"})).encode()
+    extra: HeaderList = [(b"allow", allow)]
+    if b"access-control-request-method" in exchange.headers and exchange.cors_headers:
+        requested = exchange.headers.get(b"access-control-request-headers", b"authorization, content-type")
+        extra += [
+            (b"access-control-allow-methods", _CORS_METHODS),
+            (b"access-control-allow-headers", requested),
+            (b"access-control-max-age", b"86400"),
+        ]
+    await exchange.send_body(204, b"", content_type=(b"vary", b"access-control-request-headers"), extra=extra)
+
+
+async def _send_error(exchange: Exchange, error: GatewayError) -> None:
+    """An error as an answer, or as the last event if the stream has begun."""
+    try:
+        if exchange.is_started:
+            await exchange.end_stream(error_event(error))
+            return
+        extra = [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+        await exchange.send_body(error.status, dumps(error.body()), extra=extra)
+    except asyncio.CancelledError:
+        if exchange.scope.reason is None:
+            raise
+        exchange.scope.absorb()
+
+
+def _report(exchange: Exchange, error_code: str | None) -> None:
+    status = exchange.status or 499
+    duration_ms = exchange.elapsed_ms()
+    metrics.observe_request(status, duration_ms, is_stream=exchange.is_stream)
+    log_event(
+        "http.request",
+        {
+            "request_id": "req_" + exchange.request_id.hex,
+            "correlation_id": exchange.context.correlation_id or None if exchange.context else None,
+            "method": exchange.method,
+            "endpoint": exchange.path[:200],
+            "status": status,
+            "duration_ms": round(duration_ms, 3),
+            "streaming": exchange.is_stream,
+            "key_id": exchange.principal_id or None,
+            "model": exchange.model_id or None,
+            "error_code": error_code,
+        },
+    )

@@ -1,0 +1,51 @@
+"""The ASGI application: inference doors go to the lean handler, everything else to Django."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+# These need configured apps.
+from gateway_project.api.exchange import Message, Receive, Send  # noqa: E402
+from gateway_project.api_handler import ApiHandler  # noqa: E402
+from gateway_project.lifecycle import lifecycle  # noqa: E402
+
+api_handler = ApiHandler()
+
+
+async def application(scope: Message, receive: Receive, send: Send) -> None:
+    """Route one connection; there are no WebSocket doors yet."""
+    kind = scope["type"]
+    if kind == "http":
+        if api_handler.find(scope["path"]) is not None:
+            await api_handler(scope, receive, send)
+        else:
+            await lifecycle.ensure_started()
+            await django_application(scope, receive, send)
+    elif kind == "lifespan":
+        await _lifespan(receive, send)
+    elif kind == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4404})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Start and stop with the server (https://asgi.readthedocs.io/en/latest/specs/lifespan.html)."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            try:
+                await lifecycle.start()
+            except Exception as error:  # noqa: BLE001  (the server reports it and exits)
+                await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+                return
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await lifecycle.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,102 @@
+"""Outbound connections: which hosts may be called at all, and the clients for calls off the relay path.
+
+Link-local addresses (cloud metadata) are never called. Private and loopback ones only where the operator
+allows them (`GATEWAY_ALLOW_PRIVATE_HOSTS`, on for one machine). DNS answers are checked, not only names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-data"})
+_METADATA_ADDRESSES = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
+
+
+class ForbiddenHost(OSError):
+    """The address must not be called from here; an OSError, so that clients treat it as unreachable."""
+
+
+def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
+    """Whether an IP address must not be called."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address in _METADATA_ADDRESSES or address.is_link_local or address.is_multicast or address.is_unspecified:
+        return True
+    return not allow_private and not address.is_global
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """ValueError with the reason if a URL is unusable or names a host that must not be called."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it must be an http:// or https:// URL with a host")
+    if parts.username or parts.password:
+        raise ValueError("it must not hold a user name or password")
+    if parts.query or parts.fragment:
+        raise ValueError("it must not hold a query or fragment")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError("its port is not a number from 0 to 65535") from error
+    if parts.hostname.lower().rstrip(".") in _METADATA_HOSTS:
+        raise ValueError("cloud metadata services are never called")
+    try:
+        forbidden = is_forbidden_address(parts.hostname, allow_private=allow_private)
+    except ValueError:
+        # A name; its addresses are checked when it is resolved.
+        forbidden = not allow_private and parts.hostname.lower() == "localhost"
+    if forbidden:
+        raise ValueError("this address is link-local, reserved, or private while private hosts are off")
+
+
+def _check_answers(host: str, addresses: Iterable[str], *, allow_private: bool) -> None:
+    for address in addresses:
+        if is_forbidden_address(address, allow_private=allow_private):
+            raise ForbiddenHost(f"{host} resolves to an address that must not be called")
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names for the relay's client and refuses answers that must not be called."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._resolver = ThreadedResolver()
+        self._allow_private = allow_private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of a host; ForbiddenHost if any of them is off limits."""
+        answers = await self._resolver.resolve(host, port, family)
+        _check_answers(host, (answer["host"] for answer in answers), allow_private=self._allow_private)
+        return answers
+
+    async def close(self) -> None:
+        """Nothing to release."""
+        await self._resolver.close()
+
+
+class _GuardedTransport(httpx.HTTPTransport):
+    def __init__(self, *, allow_private: bool, verify: bool) -> None:
+        super().__init__(verify=verify, retries=0)
+        self._allow_private = allow_private
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        check_url(f"{request.url.scheme}://{request.url.netloc.decode()}", allow_private=self._allow_private)
+        answers = socket.getaddrinfo(host, request.url.port or 443, type=socket.SOCK_STREAM)
+        _check_answers(host, (str(answer[4][0]) for answer in answers), allow_private=self._allow_private)
+        return super().handle_request(request)
+
+
+def http_client(*, allow_private: bool, timeout_s: float = 5.0, verify: bool = True) -> httpx.Client:
+    """A client for probes and imports: bounded in time, no redirects, no proxy from the environment."""
+    transport = _GuardedTransport(allow_private=allow_private, verify=verify)
+    return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)

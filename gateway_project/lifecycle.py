@@ -1,0 +1,145 @@
+"""Start and stop of what runs behind the doors: one object per process, driven by the server's lifespan.
+
+Start: load the snapshot, start its poller and the ledger's flusher. Stop, after the server has drained:
+cancel what still runs, wait for late settlements, end the pollers, flush the ledger, close connections.
+A server without lifespan support (daphne) starts it with the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+
+from django.conf import settings
+
+from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
+from gateway_project.core.deadline import SHUTDOWN, CallScope
+from gateway_project.core.snapshot import Snapshot
+from gateway_project.registries import store
+from upstreams_app.registry import UpstreamsConfig
+from upstreams_app.services import background
+from upstreams_app.services.client import ClientPool
+from usage_app.services.ledger import ledger
+
+logger = logging.getLogger(__name__)
+_POLL_S = 1.0
+_CHECK_INTERVAL_S = 0.1
+_LATE_WORK_S = 5.0
+_FLUSH_S = 5.0
+
+
+class Lifecycle:
+    """The background work of one server process, and what the doors ask about it."""
+
+    def __init__(self) -> None:
+        self.requests: set[CallScope] = set()
+        self.is_draining = False
+        self.clients = ClientPool()
+        self._is_started = False
+        self._start_lock: asyncio.Lock | None = None
+        self._poller: threading.Thread | None = None
+        self._stop_polling = threading.Event()
+        self._check: asyncio.Task[None] | None = None
+        self._last_check = 0.0
+        self._seen: object = None
+
+    async def ensure_started(self) -> None:
+        """Start at the first request if the server has no lifespan; costs nothing afterwards."""
+        if self._is_started:
+            return
+        if self._start_lock is None:
+            self._start_lock = asyncio.Lock()
+        async with self._start_lock:
+            if not self._is_started:
+                await self.start()
+
+    async def start(self) -> None:
+        """Load the configuration and start the pollers; raises if the database can't be read."""
+        await in_thread(store.refresh)
+        ledger.start()
+        self._stop_polling = threading.Event()
+        self._poller = threading.Thread(
+            target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
+        )
+        self._poller.start()
+        self._is_started = True
+        self.is_draining = False
+        # What is loaded by now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        logger.info("server.started", extra=self.summary())
+
+    def summary(self) -> dict[str, object]:
+        """What this process serves, for the log at start."""
+        snapshot = store.current
+        upstreams: UpstreamsConfig = snapshot.sections["upstreams"].value
+        return {
+            "version": settings.VERSION,
+            "database": settings.DATABASES["default"]["ENGINE"].rpartition(".")[2],
+            "upstreams": sorted(upstreams.upstreams),
+            "models": len(upstreams.models),
+            "keys": len(snapshot.sections["security"].value.keys),
+            "diagnostics": [f"{item.object}: {item.message}" for item in snapshot.diagnostics()][:20],
+        }
+
+    def snapshot(self) -> Snapshot:
+        """The configuration in force."""
+        snapshot = store.current
+        if snapshot is not self._seen:
+            self._seen = snapshot
+            upstreams: UpstreamsConfig = snapshot.sections["upstreams"].value
+            self.clients.keep_only(upstreams.upstreams)
+        return snapshot
+
+    def admission_error(self) -> str | None:
+        """Why no call may start now, None if it may."""
+        return ledger.admission_error()
+
+    async def check_for_changes(self) -> None:
+        """Look once whether the configuration changed; callers at the same time share one look."""
+        if self._check is None or self._check.done():
+            self._check = asyncio.get_running_loop().create_task(self._check_once())
+        await asyncio.shield(self._check)
+
+    async def _check_once(self) -> None:
+        wait_s = self._last_check + _CHECK_INTERVAL_S - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        self._last_check = time.monotonic()
+        await in_thread(store.refresh)
+
+    def _poll(self, stop: threading.Event) -> None:
+        while not stop.wait(_POLL_S):
+            # `refresh` keeps the old snapshot and says why if it fails; the poller goes on.
+            with_fresh_connections(store.refresh)
+        close_connections_of_this_thread()
+
+    def drain(self) -> None:
+        """Readiness turns 503; everything is served on."""
+        self.is_draining = True
+
+    async def stop(self) -> None:
+        """End everything in order. The server has stopped accepting and waited for its streams."""
+        if not self._is_started:
+            return
+        self.is_draining = True
+        for scope in list(self.requests):
+            scope.cancel(SHUTDOWN)
+        until = time.monotonic() + _LATE_WORK_S
+        while self.requests and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        await background.finish(max(0.0, until - time.monotonic()))
+        self._stop_polling.set()
+        loop = asyncio.get_running_loop()
+        if not await loop.run_in_executor(None, ledger.stop, _FLUSH_S):
+            logger.warning("ledger.flush_unfinished")
+        await self.clients.close()
+        self._is_started = False
+        logger.info("server.stopped")
+
+
+lifecycle = Lifecycle()

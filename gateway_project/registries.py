@@ -1,0 +1,14 @@
+"""The sections of the snapshot, in the order in which they are built."""
+
+from __future__ import annotations
+
+from security_app import registry as security
+from security_app.services.configuration import store
+from upstreams_app import registry as upstreams
+from usage_app import registry as usage
+
+__all__ = ["store"]
+
+store.register(security.SECTION, security.build)
+store.register(usage.SECTION, usage.build)
+store.register(upstreams.SECTION, upstreams.build)

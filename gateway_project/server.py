@@ -1,0 +1,62 @@
+"""One server process: uvicorn on a socket that `manage.py serve` opened, with a drain before it stops."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until SIGTERM; started by `manage.py serve` with the number of an inherited socket."""
+    parser = argparse.ArgumentParser(prog="gateway_project.server")
+    parser.add_argument("--fd", type=int, required=True)
+    options = parser.parse_args(arguments)
+    os.environ["GATEWAY_PROCESS"] = "server"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
+
+    import uvicorn
+    from django.conf import settings
+
+    class Server(uvicorn.Server):
+        """Tells readiness first, and goes on serving until the balancer has noticed."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """First signal: drain. The delay over, uvicorn stops accepting and waits for streams."""
+            from gateway_project.lifecycle import lifecycle
+
+            is_first = not lifecycle.is_draining
+            lifecycle.drain()
+            if is_first and settings.DRAIN_DELAY_S:
+                loop = asyncio.get_running_loop()
+                loop.call_later(settings.DRAIN_DELAY_S, super().handle_exit, sig, frame)
+            else:
+                super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        "gateway_project.asgi:application",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=bool(settings.TRUSTED_PROXIES),
+        forwarded_allow_ips=settings.TRUSTED_PROXIES or None,
+        # Longer than clients keep idle connections, so that they close them and not we under a request.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.STREAM_DRAIN_S),
+    )
+    # A terminal's Ctrl-C reaches `manage.py serve` alone, which sends one SIGTERM to each process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Server(config).run(sockets=[socket.socket(fileno=options.fd)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""The one place that decides what a principal may do, for the API, the admin and explanations alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway_project.core.errors import PermissionDenied
+from security_app.registry import Principal
+
+
+class Decision(NamedTuple):
+    """Whether something is allowed, and the rule that says so, in words."""
+
+    is_allowed: bool
+    reason: str
+
+
+def decide_scope(principal: Principal, scope: str) -> Decision:
+    """Whether a principal may enter a door that needs this scope."""
+    if scope in principal.policy.scopes:
+        return Decision(True, f"the key has the scope '{scope}'")
+    return Decision(False, f"the key lacks the scope '{scope}'")
+
+
+def decide_model(principal: Principal, model_id: str) -> Decision:
+    """Whether a principal may use this model id."""
+    if principal.policy.allows_model(model_id):
+        reason = "the allowed models match" if principal.policy.allowed_models else "every model is allowed"
+        return Decision(True, reason)
+    return Decision(False, "no pattern of the key's allowed models matches")
+
+
+def require_scope(principal: Principal, scope: str) -> None:
+    """Raise PermissionDenied unless the principal has the scope."""
+    decision = decide_scope(principal, scope)
+    if not decision.is_allowed:
+        raise PermissionDenied(f"This needs a key with the scope '{scope}'; {decision.reason}.")
+
+
+def require_model(principal: Principal, model_id: str) -> None:
+    """Raise PermissionDenied unless the principal may use the model."""
+    decision = decide_model(principal, model_id)
+    if not decision.is_allowed:
+        raise PermissionDenied(f"This key may not use the model '{model_id}': {decision.reason}.", param="model")

@@ -1,0 +1,24 @@
+"""Step 4 of a request's path: authorize it, and take what it needs from limits and budgets, all or nothing.
+
+There are no limits and budgets yet, so a ticket holds who asked for what; `reserve` is where they attach.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from security_app.registry import Principal
+from security_app.services.permissions import require_model
+
+
+class Ticket(NamedTuple):
+    """Leave to make one call: for whom, and for which model id."""
+
+    principal: Principal
+    model_id: str
+
+
+def reserve(principal: Principal, model_id: str) -> Ticket:
+    """Authorize a call; PermissionDenied if the principal may not use this model."""
+    require_model(principal, model_id)
+    return Ticket(principal, model_id)

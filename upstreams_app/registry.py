@@ -1,0 +1,220 @@
+"""The upstreams section of the snapshot: what every model id stands for, ready to be called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from gateway_project.core.codec import dumps
+from gateway_project.core.crypto import DecryptionError
+from gateway_project.core.outbound import check_url
+from gateway_project.core.snapshot import Diagnostic, Section
+from upstreams_app.kinds import KINDS
+from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
+
+SECTION = "upstreams"
+_MAX_SECRET_FILE_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """What an open connection depends on; when it changes, a new client is made."""
+
+    verify_hostname: str
+    ca_bundle: str
+    client_certificate: str
+    client_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamConfig:
+    """One upstream as the relay needs it. `credential` is a secret and stays out of `repr`."""
+
+    id: UUID
+    name: str
+    kind: str
+    endpoints: tuple[str, ...]
+    credential: str = field(repr=False)
+    takes_client_credential: bool
+    headers: tuple[tuple[str, str], ...]
+    connection: ConnectionSettings
+    connect_timeout_s: float
+    first_token_timeout_s: float
+    idle_timeout_s: float
+    total_timeout_s: float
+    max_concurrency: int | None
+    asks_stream_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One upstream model that a model id may be served by. `model_json` is its name as JSON text."""
+
+    upstream: UpstreamConfig
+    model: str
+    model_id: str
+    model_json: bytes
+    weight: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One id that a client may put into `model`. Targets are in order of priority."""
+
+    id: str
+    targets: tuple[Target, ...]
+    is_route: bool
+    mode: str
+    description: str
+    created: int
+    context_window: int | None
+    max_output_tokens: int | None
+    id_json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamsConfig:
+    """All model ids, in the order in which lists show them, and all upstreams by name."""
+
+    models: dict[str, ModelEntry]
+    upstreams: dict[str, UpstreamConfig]
+
+
+def read_reference(reference: str) -> str:
+    """The secret that `env:NAME` or `file:/path` stands for; ValueError if there is none."""
+    scheme, _, rest = reference.partition(":")
+    if scheme == "env":
+        value = settings.VENDOR_KEYS.get(rest) or os.environ.get(rest, "")
+        if not value:
+            raise ValueError(f"the environment variable {rest} is not set")
+        return str(value).strip()
+    if scheme == "file":
+        path = Path(rest)
+        try:
+            if path.stat().st_size > _MAX_SECRET_FILE_BYTES:
+                raise ValueError(f"the secret file {rest} is too large")
+            return path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the secret file {rest} can't be read") from error
+    raise ValueError("a credential reference starts with env: or file:")
+
+
+def _credential(row: Upstream) -> str:
+    if row.credential_source == Upstream.CredentialSource.STORED:
+        return row.get_api_key()
+    if row.credential_source == Upstream.CredentialSource.REFERENCE:
+        return read_reference(row.credential_reference)
+    return ""
+
+
+def upstream_config(row: Upstream) -> UpstreamConfig:
+    """The relay's view of a row; ValueError or DecryptionError says why it is unusable."""
+    if row.kind not in KINDS:
+        raise ValueError(f"unknown kind '{row.kind}'")
+    credential = _credential(row)
+    if not credential.isascii() or not credential.isprintable():
+        raise ValueError("the credential has characters that HTTP does not allow")
+    endpoints = []
+    for url in (row.base_url, *row.extra_endpoints) if KINDS[row.kind].needs_url else ():
+        check_url(url, allow_private=settings.ALLOW_PRIVATE_HOSTS)
+        endpoints.append(url.rstrip("/") + row.path_prefix)
+    for path in (row.ca_bundle, row.client_certificate, row.client_key):
+        if path and not Path(path).is_file():
+            raise ValueError(f"there is no file {path}")
+    return UpstreamConfig(
+        id=row.id,
+        name=row.name,
+        kind=row.kind,
+        endpoints=tuple(endpoints),
+        credential=credential,
+        takes_client_credential=row.credential_source == Upstream.CredentialSource.CLIENT,
+        headers=tuple(sorted(row.headers.items())),
+        connection=ConnectionSettings(row.tls_server_name, row.ca_bundle, row.client_certificate, row.client_key),
+        connect_timeout_s=row.connect_timeout_s,
+        first_token_timeout_s=row.first_token_timeout_s,
+        idle_timeout_s=row.idle_timeout_s,
+        total_timeout_s=row.total_timeout_s,
+        max_concurrency=row.max_concurrency,
+        asks_stream_usage=row.asks_stream_usage,
+    )
+
+
+def _target(upstream: UpstreamConfig, model: UpstreamModel, *, weight: int = 1, priority: int = 1) -> Target:
+    return Target(upstream, model.name, f"{upstream.name}/{model.name}", dumps(model.name), weight, priority)
+
+
+def build(_previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]) -> Section[Any]:
+    """Build all model ids anew; rows that can't be used are left out with a diagnostic."""
+    diagnostics: list[Diagnostic] = []
+    upstreams: dict[UUID, UpstreamConfig] = {}
+    for row in Upstream.objects.filter(is_enabled=True):
+        try:
+            upstreams[row.id] = upstream_config(row)
+        except (ValueError, TypeError, AttributeError, DecryptionError) as error:
+            diagnostics.append(Diagnostic(SECTION, f"upstream {row.name}", str(error)))
+    usable = {
+        model.id: model
+        for model in UpstreamModel.objects.filter(is_enabled=True).order_by("upstream__name", "name")
+        if model.upstream_id in upstreams
+    }
+    entries: dict[str, ModelEntry] = {}
+    for route in Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id"):
+        entry = _route_entry(route, usable, upstreams)
+        if entry is None:
+            diagnostics.append(Diagnostic(SECTION, f"route {route.name}", "it has no usable target"))
+        else:
+            entries[entry.id] = entry
+    for model in usable.values():
+        target = _target(upstreams[model.upstream_id], model)
+        entries.setdefault(target.model_id, _model_entry(model, target))
+    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()})
+    return Section(value, version, tuple(diagnostics))
+
+
+def _model_entry(model: UpstreamModel, target: Target) -> ModelEntry:
+    return ModelEntry(
+        id=target.model_id,
+        targets=(target,),
+        is_route=False,
+        mode=model.mode,
+        description=model.description,
+        created=int(model.created_at.timestamp()),
+        context_window=model.context_window,
+        max_output_tokens=model.max_output_tokens,
+        id_json=dumps(target.model_id),
+    )
+
+
+def _route_entry(
+    route: Route, usable: dict[UUID, UpstreamModel], upstreams: dict[UUID, UpstreamConfig]
+) -> ModelEntry | None:
+    rows: list[RouteTarget] = [row for row in route.targets.all() if row.is_enabled and row.model_id in usable]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: (row.priority, row.id.int))
+    models = [usable[row.model_id] for row in rows]
+    targets = tuple(
+        _target(upstreams[model.upstream_id], model, weight=row.weight, priority=row.priority)
+        for row, model in zip(rows, models, strict=True)
+    )
+    windows = [model.context_window for model in models]
+    outputs = [model.max_output_tokens for model in models]
+    return ModelEntry(
+        id=route.name,
+        targets=targets,
+        is_route=True,
+        mode=models[0].mode,
+        description=route.description,
+        created=int(route.created_at.timestamp()),
+        # A route promises what all of its targets can do.
+        context_window=min((window for window in windows if window), default=None) if all(windows) else None,
+        max_output_tokens=min((size for size in outputs if size), default=None) if all(outputs) else None,
+        id_json=dumps(route.name),
+    )

@@ -1,0 +1,27 @@
+"""Short tasks that outlive their request: owned here, waited for and cancelled when the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def spawn(work: Coroutine[object, object, None]) -> None:
+    """Run a bounded piece of work on the current loop."""
+    task = asyncio.get_running_loop().create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def finish(timeout_s: float) -> None:
+    """Wait for what runs, then cancel the rest."""
+    tasks = list(_tasks)
+    if not tasks:
+        return
+    _, pending = await asyncio.wait(tasks, timeout=timeout_s)
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending, timeout=1)

@@ -1,0 +1,329 @@
+"""Calls to an upstream: one pooled aiohttp client per upstream and event loop, and the built-in demo.
+
+What comes back is the same small object for both, so that nothing above knows which one it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import SimpleNamespace
+from typing import Protocol
+from uuid import UUID
+
+import aiohttp
+from django.conf import settings
+from yarl import URL
+
+from gateway_project.core.deadline import CallScope
+from gateway_project.core.outbound import GuardedResolver
+from upstreams_app import demo
+from upstreams_app.registry import ConnectionSettings, UpstreamConfig
+
+_KEEPALIVE_S = 55.0
+_DRAIN_OLD_CLIENT_S = 600
+
+
+class UpstreamUnreachable(Exception):
+    """No answer came: the connection failed, broke, or spoke no HTTP. The text names no secret."""
+
+
+class Phases:
+    """The time limits of one call's phases, ticking in the request's scope."""
+
+    __slots__ = ("connect_s", "first_token_s", "idle_s", "scope", "was_reused")
+
+    def __init__(self, scope: CallScope, config: UpstreamConfig) -> None:
+        self.scope = scope
+        self.connect_s = config.connect_timeout_s
+        self.first_token_s = config.first_token_timeout_s
+        self.idle_s = config.idle_timeout_s
+        self.was_reused = False
+
+
+class UpstreamAnswer(Protocol):
+    """An answer whose head has arrived. `release` must be called once, whatever happens."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the whole body has been read."""
+        ...
+
+    def iter_any(self) -> AsyncIterator[bytes]:
+        """The body in pieces as they come; UpstreamUnreachable if it breaks off."""
+        ...
+
+    def release(self, *, is_complete: bool) -> None:
+        """Give the connection back if the body was read to its end, else close it."""
+        ...
+
+
+class UpstreamClient(Protocol):
+    """One upstream's transport."""
+
+    async def post(self, path: str, body: bytes, *, headers: Mapping[str, str], phases: Phases) -> UpstreamAnswer:
+        """Send a JSON body and wait for the head of the answer; UpstreamUnreachable if none comes."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+def ssl_context(connection: ConnectionSettings) -> ssl.SSLContext:
+    """The TLS settings of an upstream; certificates of other clients are never shared."""
+    context = ssl.create_default_context(cafile=connection.ca_bundle or None)
+    if connection.client_certificate:
+        context.load_cert_chain(connection.client_certificate, connection.client_key)
+    return context
+
+
+class _HttpAnswer:
+    __slots__ = ("_on_release", "_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, on_release: Callable[[], None]) -> None:
+        self._response = response
+        self._on_release = on_release
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._response.content.at_eof()
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        try:
+            while piece := await content.readany():
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamUnreachable(f"the connection broke off ({type(error).__name__})") from error
+
+    def release(self, *, is_complete: bool) -> None:
+        if not is_complete:
+            self._response.close()
+        else:
+            self._response.release()
+        self._on_release()
+
+
+class HttpClient:
+    """aiohttp with everything off that could mix up two callers: cookies, redirects, own time limits."""
+
+    def __init__(self, config: UpstreamConfig) -> None:
+        self._urls = [URL(endpoint) for endpoint in config.endpoints]
+        self._url_cache: dict[tuple[int, str], URL] = {}
+        self._turn = itertools.count()
+        self._ssl = ssl_context(config.connection) if config.endpoints[0].startswith("https") else None
+        self._server_name = config.connection.verify_hostname or None
+        self._session = self._new_session()
+        self._fresh_session: aiohttp.ClientSession | None = None
+        self.in_flight = 0
+
+    def _new_session(self, *, force_close: bool = False) -> aiohttp.ClientSession:
+        reuse = {"force_close": True} if force_close else {"keepalive_timeout": _KEEPALIVE_S}
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            ttl_dns_cache=30,
+            resolver=GuardedResolver(allow_private=settings.ALLOW_PRIVATE_HOSTS),
+            **reuse,  # type: ignore[arg-type]
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            trace_configs=[_trace],
+        )
+
+    def _url(self, path: str) -> URL:
+        index = next(self._turn) % len(self._urls)
+        url = self._url_cache.get((index, path))
+        if url is None:
+            base = self._urls[index]
+            url = self._url_cache[index, path] = base.with_path(base.path.rstrip("/") + path)
+        return url
+
+    async def post(self, path: str, body: bytes, *, headers: Mapping[str, str], phases: Phases) -> UpstreamAnswer:
+        url = self._url(path)
+        self.in_flight += 1
+        try:
+            try:
+                response = await self._send(self._session, url, body, headers, phases)
+            except _StaleConnection:
+                # The server closed an idle connection while we picked it; nothing was answered. Once more.
+                if self._fresh_session is None:
+                    self._fresh_session = self._new_session(force_close=True)
+                response = await self._send(self._fresh_session, url, body, headers, phases)
+        except BaseException as error:
+            self.in_flight -= 1
+            if isinstance(error, _StaleConnection):
+                raise UpstreamUnreachable("the connection was closed before an answer") from error
+            raise
+        return _HttpAnswer(response, self._released)
+
+    def _released(self) -> None:
+        self.in_flight -= 1
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        phases: Phases,
+    ) -> aiohttp.ClientResponse:
+        phases.was_reused = False
+        phases.scope.enter_phase("first token", phases.first_token_s)
+        try:
+            return await session.post(
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                ssl=self._ssl if self._ssl is not None else True,
+                server_hostname=self._server_name,
+                trace_request_ctx=phases,
+            )
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
+            if phases.was_reused:
+                raise _StaleConnection from error
+            raise UpstreamUnreachable(_describe(error)) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UpstreamUnreachable(_describe(error)) from error
+
+    async def close(self) -> None:
+        await self._session.close()
+        if self._fresh_session is not None:
+            await self._fresh_session.close()
+
+
+class _StaleConnection(Exception):
+    """A kept-alive connection died before any byte of an answer."""
+
+
+async def _on_reuse(_session: object, trace: SimpleNamespace, _params: object) -> None:
+    trace.trace_request_ctx.was_reused = True
+
+
+async def _on_connect(_session: object, trace: SimpleNamespace, _params: object) -> None:
+    phases: Phases = trace.trace_request_ctx
+    phases.scope.enter_phase("connect", phases.connect_s)
+
+
+async def _on_connected(_session: object, trace: SimpleNamespace, _params: object) -> None:
+    phases: Phases = trace.trace_request_ctx
+    phases.scope.enter_phase("first token", phases.first_token_s)
+
+
+_trace = aiohttp.TraceConfig()
+_trace.on_connection_reuseconn.append(_on_reuse)
+_trace.on_connection_create_start.append(_on_connect)
+_trace.on_connection_create_end.append(_on_connected)
+
+
+def _describe(error: Exception) -> str:
+    """What happened in a few words; never the text of an exception, which may hold headers."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return "TLS failed"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name has no usable address"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "the connection was refused or failed"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError):
+        return "the connection was closed before an answer"
+    return f"the answer was not usable HTTP ({type(error).__name__})"
+
+
+class _DemoAnswer:
+    __slots__ = ("_answer", "headers", "status")
+
+    def __init__(self, answer: demo.DemoAnswer) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+
+    @property
+    def is_at_end(self) -> bool:
+        return True
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        if self._answer.events is None:
+            yield self._answer.body or b""
+            return
+        async for piece in self._answer.events:
+            yield piece
+
+    def release(self, *, is_complete: bool) -> None:
+        """Nothing is held."""
+
+
+class DemoClient:
+    """The built-in upstream: no network, no state."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+
+    async def post(self, path: str, body: bytes, *, headers: Mapping[str, str], phases: Phases) -> UpstreamAnswer:
+        return _DemoAnswer(await demo.answer(path, body))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class ClientPool:
+    """The clients of one event loop, by upstream; a changed connection makes a new one."""
+
+    def __init__(self) -> None:
+        self._clients: dict[UUID, tuple[UpstreamConfig, HttpClient | DemoClient]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def get(self, config: UpstreamConfig) -> HttpClient | DemoClient:
+        """The client of this upstream."""
+        found = self._clients.get(config.id)
+        if found is not None:
+            known, client = found
+            if known is config:
+                return client
+            if (known.kind, known.endpoints, known.connection) == (config.kind, config.endpoints, config.connection):
+                self._clients[config.id] = (config, client)
+                return client
+            self._retire(client)
+        client = DemoClient() if config.kind == "demo" else HttpClient(config)
+        self._clients[config.id] = (config, client)
+        return client
+
+    def keep_only(self, configs: Mapping[str, UpstreamConfig]) -> None:
+        """Close the clients of upstreams that are gone."""
+        living = {config.id for config in configs.values()}
+        for upstream_id in [key for key in self._clients if key not in living]:
+            self._retire(self._clients.pop(upstream_id)[1])
+
+    def _retire(self, client: HttpClient | DemoClient) -> None:
+        task = asyncio.get_running_loop().create_task(_close_when_idle(client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close everything; calls in flight break off."""
+        for task in list(self._closing):
+            task.cancel()
+        for _config, client in self._clients.values():
+            await client.close()
+        self._clients.clear()
+
+
+async def _close_when_idle(client: HttpClient | DemoClient) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _DRAIN_OLD_CLIENT_S
+    try:
+        while client.in_flight and loop.time() < until:
+            await asyncio.sleep(0.25)
+    finally:
+        await client.close()

@@ -1,0 +1,121 @@
+"""What a failed call becomes for the client, and whether another target may be tried.
+
+Only what helps the caller passes through from the upstream: the message, parameter and code of errors
+that the request itself caused. Everything else is told in our own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_project.core.codec import loads
+from gateway_project.core.errors import (
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from upstreams_app.registry import Target
+
+_MAX_MESSAGE_CHARS = 2000
+_CALLER_FAULTS = frozenset({400, 409, 413, 415, 422})
+
+
+def _detail(body: bytes) -> dict[str, Any]:
+    """The error object in an upstream's answer, in any of the forms that servers use."""
+    try:
+        parsed = loads(body)
+    except ValueError:
+        return {}
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
+    if isinstance(error, str):
+        return {"message": error}
+    if not isinstance(error, dict):
+        return {}
+    if "message" not in error and isinstance(error.get("detail"), str):
+        return {"message": error["detail"]}
+    return error
+
+
+def _text(value: object) -> str | None:
+    return value[:_MAX_MESSAGE_CHARS] if isinstance(value, str) and value else None
+
+
+def _safe_message(detail: dict[str, Any], target: Target, secrets: tuple[str, ...]) -> str | None:
+    message = _text(detail.get("message"))
+    if message is None:
+        return None
+    for secret in (target.upstream.credential, *secrets):
+        if len(secret) >= 8:
+            message = message.replace(secret, "[redacted]")
+    return message
+
+
+def from_answer(
+    status: int, headers: Mapping[str, str], body: bytes, target: Target, *, secrets: tuple[str, ...] = ()
+) -> GatewayError:
+    """The error for an upstream's answer that is not a success."""
+    name = target.upstream.name
+    detail = _detail(body)
+    message = _safe_message(detail, target, secrets)
+    code = _text(detail.get("code"))
+    if status in _CALLER_FAULTS:
+        kind = PayloadTooLarge if status == 413 else InvalidRequest
+        return kind(
+            message or f"Upstream '{name}' refused the request with status {status}.",
+            param=_text(detail.get("param")),
+            code=code,
+            status=status,
+        )
+    if status == 404:
+        return ModelNotFound(message or f"Upstream '{name}' does not know the model '{target.model}'.", param="model")
+    if status == 429:
+        retry_after = headers.get("Retry-After", "")
+        known = {"retry-after": retry_after} if retry_after.isdecimal() and len(retry_after) < 7 else {}
+        return RateLimited(message or f"Upstream '{name}' is rate limited.", code=code, headers=known)
+    if status in (401, 403):
+        return UpstreamFailed(f"Upstream '{name}' refused the gateway's credential (status {status}).")
+    if 300 <= status < 400:
+        return UpstreamFailed(f"Upstream '{name}' answered with a redirect (status {status}); redirects are not followed.")
+    return UpstreamFailed(f"Upstream '{name}' answered with status {status}.")
+
+
+def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) -> GatewayError:
+    """The error for an error value inside a stream; before the first data it also becomes the status."""
+    detail = _detail(b'{"error":' + body + b"}")
+    status = detail.get("status", detail.get("code"))
+    if isinstance(status, int) and 400 <= status < 600 and status not in (401, 403):
+        return from_answer(status, {}, b'{"error":' + body + b"}", target, secrets=secrets)
+    message = _safe_message(detail, target, secrets)
+    name = target.upstream.name
+    return UpstreamFailed(f"Upstream '{name}' reported an error{': ' + message if message else ''}.", code=_text(detail.get("code")))
+
+
+def unreachable(target: Target, reason: str) -> UpstreamFailed:
+    """The error for an upstream that gave no usable answer."""
+    return UpstreamFailed(f"Upstream '{target.upstream.name}': {reason}.")
+
+
+def timed_out(target: Target, phase: str, seconds: float | None = None) -> UpstreamTimeout:
+    """The error for a phase that took too long."""
+    limit = f" within {seconds:g} s" if seconds is not None else " in time"
+    return UpstreamTimeout(f"Upstream '{target.upstream.name}' did not finish the phase '{phase}'{limit}.")
+
+
+def may_try_next(error: GatewayError) -> bool:
+    """Whether another target could do better: not if the request itself is at fault."""
+    return isinstance(error, UpstreamFailed | UpstreamTimeout | RateLimited | ModelNotFound) or error.status == 503
+
+
+def with_attempts(error: GatewayError, attempts: list[tuple[Target, GatewayError]]) -> GatewayError:
+    """The final error, listing what was tried; clients must not multiply our own attempts."""
+    if error.status >= 500:
+        error.headers["x-should-retry"] = "false"
+    if len(attempts) > 1:
+        tried = "; ".join(f"{target.model_id}: {failure.message}" for target, failure in attempts)
+        error.message = f"All {len(attempts)} attempts failed. {tried}"
+    return error

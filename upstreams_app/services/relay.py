@@ -1,0 +1,292 @@
+"""Step 6 of a request's path: execute a call on an upstream, plain or as a stream, and settle it."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from gateway_project.core import sse
+from gateway_project.core.codec import NotAnObject, dumps, join_object, split_object
+from gateway_project.core.deadline import DISCONNECTED
+from gateway_project.core.errors import GatewayError, UpstreamFailed
+from upstreams_app.services import failures
+from upstreams_app.services.background import spawn
+from upstreams_app.services.calls import Call, OpenAnswer, open_answer, raise_if_expired
+from upstreams_app.services.client import ClientPool, UpstreamUnreachable
+from upstreams_app.services.plain_stream import events_from_answer
+from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
+from usage_app.services.extraction import token_usage
+from usage_app.services.settlement import CLIENT_LEFT, Settlement
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+_LATE_USAGE_S = 2.0
+_TAIL_S = 1.0
+
+
+async def complete(call: Call, clients: ClientPool) -> bytes:
+    """The whole answer, with the model id that was asked for; settled when this returns or raises."""
+    settlement = call.settlement
+    try:
+        opened = await open_answer(call, clients)
+        body = await _read_all(call, opened)
+        answer = _finish_plain(call, opened, body)
+    except GatewayError as error:
+        settlement.abort(error.status, error.code or "")
+        raise
+    except asyncio.CancelledError:
+        _abort_cancelled(call)
+        raise
+    settlement.complete()
+    return answer
+
+
+def _abort_cancelled(call: Call) -> None:
+    left = call.context.scope.reason == DISCONNECTED
+    call.settlement.abort(CLIENT_LEFT if left else 503, "client_disconnected" if left else "cancelled")
+
+
+def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
+    settlement, target = call.settlement, opened.target
+    settlement.received_bytes = len(body)
+    try:
+        fields = split_object(body)
+    except NotAnObject as error:
+        settlement.received_bytes = 0
+        raise failures.unreachable(target, "the answer is not a JSON object") from error
+    if "error" in fields and bytes(fields["error"]) != b"null" and "choices" not in fields and "data" not in fields:
+        settlement.received_bytes = 0
+        raise failures.unreachable(target, "it reported an error with a status of success")
+    usage = fields.get("usage")
+    if usage is not None:
+        settlement.tokens = token_usage(bytes(usage))
+    if "model" in fields and bytes(fields["model"]) == call.entry.id_json:
+        return body
+    fields["model"] = msgspec.Raw(call.entry.id_json)
+    return join_object(fields)
+
+
+async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
+    """The body of a successful answer; UpstreamFailed or UpstreamTimeout if it does not come whole."""
+    scope, idle_s = call.context.scope, opened.phases.idle_s
+    pieces: list[bytes] = []
+    size = 0
+    is_complete = False
+    scope.enter_phase("idle", idle_s)
+    try:
+        async for piece in _decoded(opened):
+            if not pieces:
+                call.settlement.first_token_ms = call.context.elapsed_ms()
+            pieces.append(piece)
+            size += len(piece)
+            scope.extend(idle_s)
+            if size > MAX_ANSWER_BYTES:
+                raise failures.unreachable(opened.target, "the answer is too large")
+        is_complete = True
+    except UpstreamUnreachable as error:
+        raise failures.unreachable(opened.target, str(error)) from error
+    except asyncio.CancelledError:
+        raise_if_expired(call, opened.target)
+        raise
+    finally:
+        scope.leave_phase()
+        opened.answer.release(is_complete=is_complete)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _decoded(opened: OpenAnswer) -> AsyncIterator[bytes]:
+    encoding = opened.answer.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "identity":
+        return opened.answer.iter_any()
+    return _decompressed(opened, encoding)
+
+
+async def _decompressed(opened: OpenAnswer, encoding: str) -> AsyncIterator[bytes]:
+    """Some servers compress although we ask for identity."""
+    if encoding not in ("gzip", "deflate"):
+        raise UpstreamUnreachable(f"the answer has the content encoding '{encoding[:20]}'")
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    async for piece in opened.answer.iter_any():
+        try:
+            while piece:
+                plain = decompressor.decompress(piece, 1024 * 1024)
+                if plain:
+                    yield plain
+                piece = decompressor.unconsumed_tail
+        except zlib.error as error:
+            raise UpstreamUnreachable("the answer is not what its content encoding says") from error
+
+
+class StreamRelay:
+    """A stream on its way to a client. Iterate to get the bytes to send; always call `close`.
+
+    `open` waits for the first event, so that an upstream's error still becomes a status. After that the
+    iterator ends with `[DONE]`, or raises the error that must become the last event.
+    """
+
+    def __init__(self, call: Call, clients: ClientPool) -> None:
+        self._call = call
+        self._clients = clients
+        self._filter = StreamFilter(call.entry.id_json, keeps_usage=call.wants_usage)
+        self._opened: OpenAnswer | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._first = b""
+        self._is_exhausted = False
+
+    @property
+    def settlement(self) -> Settlement:
+        """The account of this call."""
+        return self._call.settlement
+
+    async def open(self) -> None:
+        """Find a target and wait for the first data event; raises GatewayError before anything was sent."""
+        call = self._call
+        try:
+            self._opened = opened = await open_answer(call, self._clients)
+            content_type = opened.answer.headers.get("Content-Type", "")
+            if "text/event-stream" not in content_type and "json" in content_type:
+                body = _finish_plain(call, opened, await _read_all(call, opened))
+                self._opened = None
+                self._first = events_from_answer(body, wants_usage=call.wants_usage)
+                self._filter.is_finished = self._is_exhausted = True
+                return
+            self._pieces = _decoded(opened)
+            while not self._filter.has_data and not self._is_exhausted:
+                self._first += await self._next_block()
+            if not self._filter.has_data:
+                raise failures.unreachable(opened.target, "the stream ended before its first event")
+        except GatewayError as error:
+            self._abort(error.status, error.code or "")
+            raise
+        except asyncio.CancelledError:
+            self._cancelled()
+            raise
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The bytes for the client, ending with `[DONE]` once the call is in the ledger."""
+        try:
+            if self._first:
+                first, self._first = self._first, b""
+                yield first
+            while not self._is_exhausted:
+                if block := await self._next_block():
+                    yield block
+            if not self._filter.is_finished and not self._filter.is_done:
+                raise UpstreamFailed("The upstream's stream ended before the answer was complete.")
+            self._complete()
+        except GatewayError as error:
+            if rest := self._filter.take_pending():
+                yield rest
+            self._abort(error.status, error.code or "")
+            raise
+        except asyncio.CancelledError:
+            self._cancelled()
+            raise
+        yield sse.DONE
+
+    async def _next_block(self) -> bytes:
+        """What the next piece from the upstream gives; sets `_is_exhausted` at the end."""
+        opened, scope = self._opened, self._call.context.scope
+        assert opened is not None and self._pieces is not None
+        scope.enter_phase("idle", opened.phases.idle_s)
+        try:
+            piece = await anext(self._pieces, None)
+            scope.leave_phase()
+            if piece is None:
+                self._is_exhausted = True
+                return self._filter.flush()
+            if self._call.settlement.first_token_ms is None:
+                self._call.settlement.first_token_ms = self._call.context.elapsed_ms()
+            block = self._filter.feed(piece)
+            if self._filter.is_done:
+                self._is_exhausted = True
+            return block
+        except UpstreamUnreachable as error:
+            raise failures.unreachable(opened.target, str(error)) from error
+        except (BrokenStream, sse.EventTooLarge) as error:
+            raise failures.unreachable(opened.target, "the stream holds an unusable event") from error
+        except UpstreamErrorEvent as error:
+            secrets = (self._call.client_secret,)
+            raise failures.from_event(error.body, opened.target, secrets=secrets) from error
+        except asyncio.CancelledError:
+            raise_if_expired(self._call, opened.target)
+            raise
+
+    def _note_usage(self) -> None:
+        settlement = self._call.settlement
+        if self._filter.usage is not None:
+            settlement.tokens = self._filter.usage
+        settlement.received_bytes = max(settlement.received_bytes, self._filter.data_bytes if self._filter.has_data else 0)
+
+    def _complete(self) -> None:
+        self._note_usage()
+        self._call.settlement.complete()
+        if self._opened is not None and self._opened.answer.is_at_end:
+            self._release(is_complete=True)
+        else:
+            spawn(self._read_tail())
+
+    async def _read_tail(self) -> None:
+        """Read the few bytes after `[DONE]`, so that the connection can be used again."""
+        is_complete = False
+        try:
+            if self._opened is not None:
+                async with asyncio.timeout(_TAIL_S):
+                    async for _ in self._opened.answer.iter_any():
+                        pass
+                is_complete = True
+        except (TimeoutError, UpstreamUnreachable):
+            # The connection is closed instead.
+            pass
+        finally:
+            self._release(is_complete=is_complete)
+
+    def _abort(self, status: int, error_code: str) -> None:
+        self._note_usage()
+        self._call.settlement.abort(status, error_code)
+        self._release(is_complete=False)
+
+    def _cancelled(self) -> None:
+        """The client left, or the server stops. After the finish reason the usage is worth a short wait."""
+        if self._filter.is_finished and not self._call.settlement.is_settled and self._opened is not None:
+            if self._filter.usage is not None or self._is_exhausted:
+                self._complete()
+                return
+            spawn(self._await_late_usage())
+            return
+        self._note_usage()
+        _abort_cancelled(self._call)
+        self._release(is_complete=False)
+
+    async def _await_late_usage(self) -> None:
+        assert self._opened is not None
+        try:
+            async with asyncio.timeout(_LATE_USAGE_S):
+                async for piece in self._opened.answer.iter_any():
+                    self._filter.feed(piece)
+                    if self._filter.is_done or self._filter.usage is not None:
+                        break
+        except (TimeoutError, UpstreamUnreachable, BrokenStream, UpstreamErrorEvent, sse.EventTooLarge):
+            # Nothing more to learn; the call is settled with what is known.
+            pass
+        finally:
+            self._note_usage()
+            self._call.settlement.complete()
+            self._release(is_complete=False)
+
+    def _release(self, *, is_complete: bool) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.answer.release(is_complete=is_complete)
+
+    def close(self) -> None:
+        """The client takes no more: settle what is open. Safe to call at any time, any number of times."""
+        if not self._call.settlement.is_settled:
+            self._cancelled()
+
+
+def error_event(error: GatewayError) -> bytes:
+    """The last event of a stream that failed: an error, and no choices (clients look for both)."""
+    return sse.event(dumps({**error.body(), "choices": []}))
