@@ -56,7 +56,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 M = TypeVar("M", bound=Model)
 C = TypeVar("C", bound=ConfigModel)
-P = TypeVar("P", bound=Model)
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def action(
     icon: str | None = None,
     variant: ActionVariant = ActionVariant.DEFAULT,
 ) -> Callable[[F], F]:
-    """Mark a method as an action of a list, a row or a form; `url_path`, `icon` and `variant` are for buttons."""
+    """Mark a method as an action of a list, a row or a form; path, icon and variant are for buttons."""
     decorator: Callable[[F], F] = _theme_action(
         description=description, permissions=permissions, url_path=url_path, icon=icon, variant=variant
     )
