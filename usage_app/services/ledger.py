@@ -21,7 +21,7 @@ from gateway_project.core.db import close_connections_of_this_thread
 from usage_app.entry import UsageEntry
 from usage_app.errors import JournalFull
 from usage_app.services.flusher import Flusher
-from usage_app.services.journal import Journal
+from usage_app.services.journal import SEGMENT_BYTES, Journal
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,9 @@ class Ledger:
     `folder` is the journal's, by default the one of the settings.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = folder
+        self._segment_bytes = segment_bytes
         self._build_lock = threading.Lock()
         self._flush_lock = threading.Lock()
         self._parts: tuple[Journal, Flusher] | None = None
@@ -145,7 +146,7 @@ class Ledger:
         with self._build_lock:
             if self._parts is None:
                 folder = self._folder or settings.JOURNAL_DIR
-                journal = Journal(folder)
+                journal = Journal(folder, segment_bytes=self._segment_bytes)
                 self._parts = journal, Flusher(folder, journal)
             return self._parts
 

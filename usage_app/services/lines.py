@@ -19,7 +19,6 @@ from usage_app.models import UsageRecord
 VERSION = 1
 _PREFIX = b'{"v":1,'
 _ESCAPED_NUL = b"\\u0000"
-_MAX_INTEGER = 2**63 - 1
 _encode_json = msgspec.json.Encoder().encode
 
 
@@ -147,8 +146,8 @@ def encode(entry: UsageEntry) -> bytes:
         return _encode(_cleaned(entry))
     try:
         line = _encode_json(entry)
-    except (TypeError, ValueError, OverflowError):
-        # A lone surrogate, an integer beyond 64 bits, a value of another type: no reason to lose it.
+    except UnicodeEncodeError:
+        # A lone surrogate is no reason to lose a request.
         return _encode(_cleaned(entry))
     if _ESCAPED_NUL in line:
         return _encode(_cleaned(entry))
@@ -202,14 +201,7 @@ def _cleaned(entry: UsageEntry) -> dict[str, Any]:
     for name, length in TEXT_LENGTHS.items():
         text = str(fields[name]).replace("\0", "")[:length]
         fields[name] = text.encode("utf-8", "replace").decode()
-    fields["tokens"] = {name: _bounded(getattr(entry.tokens, name)) for name in TokenUsage.__slots__}
-    if entry.cost_nano is not None:
-        fields["cost_nano"] = _bounded(entry.cost_nano)
     return fields
-
-
-def _bounded(number: int) -> int:
-    return min(max(int(number), 0), _MAX_INTEGER)
 
 
 def _row(entry: _Line) -> Row:

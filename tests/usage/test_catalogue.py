@@ -1,0 +1,145 @@
+"""Prices from the installed catalogue, and prices that somebody sets."""
+
+from __future__ import annotations
+
+import socket
+from decimal import Decimal
+
+import pytest
+
+from security_app.models import ConfigVersion
+from usage_app.models import Price
+from usage_app.services.catalogue import (
+    PricedModel,
+    TokenPrices,
+    ensure_price,
+    refresh_catalogue,
+    remove_prices,
+    set_override,
+)
+
+pytestmark = pytest.mark.django_db
+GPT_4O = PricedModel("openai/gpt-4o", "openai", "gpt-4o")
+
+
+def version() -> int:
+    return ConfigVersion.objects.get_or_create(section="usage")[0].version
+
+
+def test_a_known_model_gets_its_rates() -> None:
+    price = ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+
+    assert price is not None
+    assert price.source == Price.Source.CATALOGUE
+    assert Decimal(0) < price.input < price.output
+    assert price.cached_input is not None
+    assert price.cached_input < price.input
+
+
+def test_an_unknown_model_or_provider_has_no_price() -> None:
+    assert ensure_price("openai/none", "openai", "no-such-model-at-all") is None
+    assert ensure_price("x/y", "no-such-provider", "gpt-4o") is None
+    assert not Price.objects.exists()
+
+
+def test_a_provider_may_be_named_by_its_url() -> None:
+    price = ensure_price("groq/llama", "https://api.groq.com/openai", "llama-3.3-70b-versatile")
+
+    assert price is not None
+    assert price.input > 0
+
+
+def test_context_tiers_are_imported() -> None:
+    price = ensure_price("google/pro", "google", "gemini-2.5-pro")
+
+    assert price is not None
+    assert price.tiers[0]["above_input_tokens"] == 200_000
+    assert Decimal(price.tiers[0]["input"]) > price.input
+    price.full_clean()
+
+
+def test_importing_again_writes_nothing() -> None:
+    ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    before = version()
+
+    assert refresh_catalogue([GPT_4O]) == 0
+
+    assert version() == before
+
+
+def test_a_changed_catalogue_adds_a_row_and_keeps_the_old_one() -> None:
+    ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    Price.objects.update(input=Decimal(999))
+    old = Price.objects.order_by("valid_from").last()
+
+    added = refresh_catalogue([GPT_4O])
+
+    assert added == 1
+    current = ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    assert current is not None
+    assert old is not None
+    assert current.input < Decimal(999)
+    assert current.valid_from > old.valid_from
+
+
+def test_everything_in_the_catalogue_is_a_valid_price() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    models = [
+        PricedModel(f"{provider.id}/{model.id}", provider.id, model.id)
+        for provider in get_snapshot().providers
+        for model in provider.models[:12]
+    ]
+
+    refresh_catalogue(models)
+
+    rows = list(Price.objects.all())
+    assert len(rows) > 300
+    for row in rows:
+        row.clean_fields()
+
+
+def test_the_catalogue_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+    assert ensure_price("openai/gpt-4o", "openai", "gpt-4o") is not None
+
+
+def test_an_override_is_per_token_and_holds_from_now_on() -> None:
+    price = set_override("acme/small", TokenPrices(Decimal("0.0000025"), Decimal("0.00001")))
+
+    price.refresh_from_db()
+    assert (price.input, price.output) == (Decimal("2.5"), Decimal(10))
+    assert price.source == Price.Source.OVERRIDE
+
+
+def test_the_same_override_again_adds_nothing() -> None:
+    free = TokenPrices(Decimal(0), Decimal(0))
+
+    first = set_override("demo/echo", free, managed_by="demo")
+    second = set_override("demo/echo", free, managed_by="demo")
+
+    assert first == second
+    assert Price.objects.count() == 1
+
+
+@pytest.mark.parametrize("amount", [Decimal(-1), Decimal("NaN"), Decimal("1e20")])
+def test_an_impossible_override_is_refused_by_name(amount: Decimal) -> None:
+    with pytest.raises(ValueError, match="output"):
+        set_override("acme/small", TokenPrices(Decimal(0), amount))
+
+    assert not Price.objects.exists()
+
+
+def test_prices_can_be_removed() -> None:
+    ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    set_override("openai/gpt-4o", TokenPrices(Decimal(0), Decimal(0)))
+
+    remove_prices("openai/gpt-4o", overrides_only=True)
+    assert set(Price.objects.values_list("source", flat=True)) == {"catalogue"}
+
+    remove_prices("openai/gpt-4o")
+    assert not Price.objects.exists()
