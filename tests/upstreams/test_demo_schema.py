@@ -128,9 +128,9 @@ def test_our_check_agrees_with_the_reference_validator(schema: Schema, value: An
 
 KEYWORDS = [
     "type", "enum", "const", "properties", "required", "items", "prefixItems", "minItems", "maxItems",
-    "anyOf", "oneOf", "allOf", "not", "$ref", "format", "pattern", "minimum", "exclusiveMaximum", "multipleOf",
-    "minLength", "maxLength", "uniqueItems", "additionalProperties", "patternProperties", "minProperties",
-    "default",
+    "anyOf", "oneOf", "allOf", "not", "$ref", "format", "pattern", "minimum", "exclusiveMaximum",
+    "multipleOf", "minLength", "maxLength", "uniqueItems", "additionalProperties", "patternProperties",
+    "minProperties", "default",
 ]  # fmt: skip
 WORDS = ["string", "object", "array", "number", "null", "#", "#/properties/a", "a", "date", "^a+$", "("]
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
