@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 from gateway_project.core.ids import uuid7
 from usage_app.entry import TokenUsage, UsageEntry
+from usage_app.models import Price
 
 ALICE = UUID("01900000-0000-7000-8000-00000000a11c")
 BOB = UUID("01900000-0000-7000-8000-0000000000b0")
@@ -39,3 +41,15 @@ def id_at(moment: datetime, number: int = 1) -> UUID:
     """A UUIDv7 of a given moment."""
     milliseconds = int(moment.astimezone(UTC).timestamp() * 1000)
     return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0x2 << 62) | number)
+
+
+def make_price(**fields: object) -> Price:
+    """A price of acme/small from 2026 on, with what the test cares about replaced."""
+    values: dict[str, object] = {
+        "model": "acme/small",
+        "valid_from": datetime(2026, 1, 1, tzinfo=UTC),
+        "input": Decimal(3),
+        "output": Decimal(15),
+    }
+    price: Price = Price.objects.create(**{**values, **fields})
+    return price

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.usage.entries import make_entry
+from usage_app.entry import UsageEntry
 from usage_app.errors import JournalFull
 from usage_app.services.journal import Journal
 from usage_app.services.lines import decode, encode
@@ -35,11 +36,12 @@ def test_nothing_touches_the_disk_before_the_first_entry(tmp_path: Path) -> None
 def test_many_threads_write_whole_lines_and_lose_none(tmp_path: Path) -> None:
     journal = Journal(tmp_path, segment_bytes=20_000)
     entries = [[make_entry(end_user="ü" * number) for number in range(100)] for _ in range(8)]
-    threads = [
-        threading.Thread(target=lambda mine=mine: [journal.append(entry) for entry in mine])
-        for mine in entries
-    ]
 
+    def append_all(mine: list[UsageEntry]) -> None:
+        for entry in mine:
+            journal.append(entry)
+
+    threads = [threading.Thread(target=append_all, args=[mine]) for mine in entries]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -77,6 +79,7 @@ def test_a_full_disk_refuses_the_entry_and_leaves_no_part_of_it(tmp_path: Path) 
 import django; django.setup()
 import pathlib, resource
 from tests.usage.entries import make_entry
+from usage_app.entry import UsageEntry
 from usage_app.errors import JournalFull
 from usage_app.services.journal import Journal
 folder = pathlib.Path({str(tmp_path)!r})

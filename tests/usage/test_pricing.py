@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_project.core.clock import utc_now
+from tests.usage.entries import make_price
 from usage_app import registry
 from usage_app.entry import TokenUsage
 from usage_app.models import Price
@@ -17,14 +20,17 @@ from usage_app.services.pricing import RateCard, Rates, RateTier, cost_nano
 
 RATE_NAMES = ("input", "output", "cached_input", "cache_write", "reasoning", "input_audio", "output_audio")
 counts = st.integers(min_value=-5, max_value=2**40)
-rates = st.fixed_dictionaries({name: st.integers(min_value=0, max_value=10**12) for name in RATE_NAMES})
+rates: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {name: st.integers(min_value=0, max_value=10**12) for name in RATE_NAMES}
+)
 
 
 @st.composite
 def cards(draw: st.DrawFn) -> RateCard:
     thresholds = sorted(draw(st.sets(st.integers(0, 2**41), max_size=3)), reverse=True)
     tiers = tuple(RateTier(**draw(rates), above_input_tokens=threshold) for threshold in thresholds)
-    return RateCard(**draw(rates), per_request=draw(st.integers(0, 10**9)), tiers=tiers)
+    base = RateCard(**draw(rates))
+    return replace(base, per_request=draw(st.integers(0, 10**9)), tiers=tiers)
 
 
 def reference_cost(tokens: TokenUsage, card: RateCard) -> int:
@@ -69,17 +75,6 @@ def test_a_tier_begins_above_its_threshold() -> None:
 
     assert cost_nano(TokenUsage(input=1000), card) == 1000
     assert cost_nano(TokenUsage(input=1001), card) == 2002
-
-
-def make_price(**fields: object) -> Price:
-    values: dict[str, object] = {
-        "model": "acme/small",
-        "valid_from": datetime(2026, 1, 1, tzinfo=UTC),
-        "input": Decimal(3),
-        "output": Decimal(15),
-    }
-    price: Price = Price.objects.create(**{**values, **fields})
-    return price
 
 
 def config() -> registry.UsageConfig:

@@ -119,10 +119,14 @@ class Ledger:
         journal, flusher = self._parts or self._build()
         if journal.failure is not None:
             journal.probe()
-        self._rejected_files = flusher.rejects.files()
-        self._backlog_bytes = flusher.backlog_bytes()
-        self._free_bytes = _free_bytes(journal.folder)
-        self._admission_error = self._find_admission_error(journal.failure)
+        try:
+            self._rejected_files = flusher.rejects.files()
+            self._backlog_bytes = flusher.backlog_bytes()
+            self._free_bytes = _free_bytes(journal.folder)
+        except OSError as error:
+            self._admission_error = f"the journal folder is not readable: {error.strerror}"
+        else:
+            self._admission_error = self._find_admission_error(journal.failure)
 
     def health(self) -> LedgerHealth:
         """The ledger's state as of the last second."""
@@ -166,7 +170,7 @@ class Ledger:
         while not stop.is_set():
             now = time.monotonic()
             if now >= next_refresh:
-                self._refresh_or_log()
+                self.refresh()
                 next_refresh = now + _REFRESH_S
             if now >= next_flush:
                 is_adopting = now >= next_adoption
@@ -207,12 +211,6 @@ class Ledger:
             journal.sync()
         except OSError as sync_error:
             logger.error("ledger.sync_failed", extra={"reason": sync_error.strerror})
-
-    def _refresh_or_log(self) -> None:
-        try:
-            self.refresh()
-        except OSError as error:
-            self._admission_error = f"the journal folder is not readable: {error.strerror}"
 
 
 def _free_bytes(folder: Path) -> int | None:

@@ -1,0 +1,189 @@
+"""The ledger, its counters and the use of keys, to look at only.
+
+The ledger may have tens of millions of rows: no list here counts it, and every filter and search is one
+that an index serves.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, display, register
+from gateway_project.core.clock import utc_now
+from gateway_project.core.ids import parse_public_id, public_id
+from usage_app.models import KeyUse, SpendCounter, UsageRecord
+
+_STATE_COLOURS = {"reported": "success", "estimated": "info", "aborted": "warning", "unpriced": "danger"}
+_LISTED_MODELS = 100
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """When the request came."""
+
+    title = "time"
+    parameter_name = "period"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The periods by name."""
+        return [
+            ("hour", "Last hour"),
+            ("day", "Last 24 hours"),
+            ("week", "Last 7 days"),
+            ("month", "Last 30 days"),
+            ("this_month", "This month (UTC)"),
+            ("last_month", "Last month (UTC)"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        """The rows of the period."""
+        now = utc_now()
+        first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        periods: dict[str, tuple[datetime, datetime]] = {
+            "hour": (now - timedelta(hours=1), now),
+            "day": (now - timedelta(days=1), now),
+            "week": (now - timedelta(days=7), now),
+            "month": (now - timedelta(days=30), now),
+            "this_month": (first, now),
+            "last_month": ((first - timedelta(days=1)).replace(day=1), first),
+        }
+        if self.value() not in periods:
+            return queryset
+        start, end = periods[str(self.value())]
+        return queryset.filter(at__gte=start, at__lt=end)
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """How the request ended."""
+
+    title = "status"
+    parameter_name = "outcome"
+    _ranges = {"ok": (200, 400), "client": (400, 499), "left": (499, 500), "server": (500, 600)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The kinds of status."""
+        return [
+            ("ok", "Answered"),
+            ("client", "Refused (4xx)"),
+            ("left", "Client left (499)"),
+            ("server", "Failed (5xx)"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        """The rows that ended so."""
+        bounds = self._ranges.get(str(self.value()))
+        return queryset.filter(status__gte=bounds[0], status__lt=bounds[1]) if bounds else queryset
+
+
+class ModelFilter(admin.SimpleListFilter):
+    """What the client asked for. The choices come from the counters, which are few."""
+
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Models that were used in the last 30 days."""
+        recent = SpendCounter.objects.filter(scope="model", window_start__gte=utc_now() - timedelta(days=30))
+        names = recent.order_by("scope_id").values_list("scope_id", flat=True).distinct()[:_LISTED_MODELS]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        """The rows of the model."""
+        return queryset.filter(model=self.value()) if self.value() else queryset
+
+
+@register(UsageRecord)
+class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
+    """One line a request."""
+
+    list_display = (
+        "at",
+        "request_id",
+        "model",
+        "key_name",
+        "shown_state",
+        "status",
+        "input_tokens",
+        "output_tokens",
+        "cost",
+        "total_ms",
+    )
+    list_display_links = ("at", "request_id")
+    list_filter = (PeriodFilter, StatusFilter, "state", ModelFilter)
+    search_fields = ("id",)
+    search_help_text = "A request id (req_…), a key's id (key_…), or a model id as the client asked for it."
+    ordering = ("-at", "-id")
+    sortable_by = ()
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    @display(description="State", label=_STATE_COLOURS)
+    def shown_state(self, record: UsageRecord) -> tuple[str, str]:
+        """The state as a badge."""
+        return record.state, record.get_state_display()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
+    ) -> tuple[QuerySet[UsageRecord], bool]:
+        """Exact matches only: a search for a part of a text would read the whole ledger."""
+        term = search_term.strip().replace("\0", "")
+        if not term:
+            return queryset, False
+        key_id = parse_public_id("key", term) if term.startswith("key_") else None
+        if key_id is not None:
+            return queryset.filter(key_id=key_id), False
+        request_id = parse_public_id("req", term)
+        if request_id is not None:
+            return queryset.filter(id=request_id), False
+        return queryset.filter(model=term), False
+
+
+@register(SpendCounter)
+class SpendCounterAdmin(ReadOnlyModelAdmin[SpendCounter]):
+    """Totals by key, by model and by day."""
+
+    list_display = ("window_start", "scope", "name", "requests", "input_tokens", "output_tokens", "cost")
+    list_filter = ("scope",)
+    search_fields = ("=scope_id",)
+    search_help_text = "A model id, or the 32 hex digits of a key's id."
+    ordering = ("-window_start", "scope", "scope_id")
+    sortable_by = ()
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    @display(description="Of")
+    def name(self, counter: SpendCounter) -> str:
+        """A model id, or a key's public id."""
+        return f"key_{counter.scope_id}" if counter.scope == "key" else counter.scope_id
+
+
+@register(KeyUse)
+class KeyUseAdmin(ReadOnlyModelAdmin[KeyUse]):
+    """When each key was last used."""
+
+    list_display = ("key", "last_used_at", "requests", "cost")
+    search_fields = ("=key_id",)
+    search_help_text = "A key's id, as UUID."
+    ordering = ("key_id",)
+    paginator = InfinitePaginator
+    show_full_result_count = False
+
+    @display(description="Key")
+    def key(self, use: KeyUse) -> str:
+        """The key's public id."""
+        return public_id("key", use.key_id)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[KeyUse], search_term: str
+    ) -> tuple[QuerySet[KeyUse], bool]:
+        """The key that is named, by its public id or as UUID."""
+        if not search_term.strip():
+            return queryset, False
+        key_id = parse_public_id("key", search_term.strip())
+        return (queryset.none() if key_id is None else queryset.filter(key_id=key_id)), False
