@@ -8,21 +8,24 @@ this process before the answer goes out. `ReadOnlyModelAdmin` is for what only t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.decorators import action as _theme_action
 from unfold.decorators import display as _theme_display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultiple,
-    UnfoldAdminPasswordInput,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -34,26 +37,36 @@ from security_app.services.configuration import refresh_after_commit
 __all__ = [
     "ActionVariant",
     "AdminPasswordChangeForm",
+    "BadgedValue",
     "CheckboxesWidget",
     "ConfigModelAdmin",
     "InfinitePaginator",
     "ModelAdmin",
+    "ModelForm",
     "PasswordWidget",
     "ReadOnlyModelAdmin",
     "SelectWidget",
     "StackedInline",
+    "SwitchableModelAdmin",
     "TabularInline",
     "TextAreaWidget",
     "TextWidget",
     "UserChangeForm",
     "UserCreationForm",
     "action",
+    "confirmation_page",
     "display",
+    "is_confirmed",
     "log_change",
+    "navigation",
     "register",
+    "selected_rows",
 ]
 
 logger = logging.getLogger(__name__)
+CONFIRMED_ROWS_SHOWN = 20
+MAX_ROWS_PER_ACTION = 1000
+BadgedValue = tuple[str, str]
 M = TypeVar("M", bound=Model)
 C = TypeVar("C", bound=ConfigModel)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +74,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
     from django.forms import CheckboxSelectMultiple as CheckboxesWidget
+    from django.forms import ModelForm
     from django.forms import PasswordInput as PasswordWidget
     from django.forms import Select as SelectWidget
     from django.forms import Textarea as TextAreaWidget
@@ -70,8 +84,8 @@ else:
     from unfold.admin import StackedInline as _ThemeStackedInline
     from unfold.admin import TabularInline as _ThemeTabularInline
 
-    CheckboxesWidget = UnfoldAdminCheckboxSelectMultiple
-    PasswordWidget = UnfoldAdminPasswordInput
+    CheckboxesWidget = UnfoldAdminCheckboxSelectMultipleWidget
+    PasswordWidget = UnfoldAdminPasswordWidget
     SelectWidget = UnfoldAdminSelectWidget
     TextAreaWidget = UnfoldAdminTextareaWidget
     TextWidget = UnfoldAdminTextInputWidget
@@ -89,6 +103,9 @@ else:
         list_max_show_all = 200
         # The list counts what the filters match, but not the whole table beside it.
         show_full_result_count = False
+
+    class ModelForm(_Subscriptable, forms.ModelForm):
+        """Django's form of a model."""
 
     class TabularInline(_Subscriptable, _ThemeTabularInline):
         """The theme's table of related rows within a form."""
@@ -178,7 +195,7 @@ class ConfigModelAdmin(ModelAdmin[C]):
         """As Django's; rows that are managed elsewhere are read-only."""
         return super().has_delete_permission(request, obj) and not is_managed_elsewhere(obj)
 
-    def save_model(self, request: HttpRequest, obj: C, form: forms.ModelForm[C], change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: C, form: ModelForm[C], change: bool) -> None:
         """Save the row and reload the snapshot when the whole form is committed."""
         super().save_model(request, obj, form, change)
         refresh_after_commit()
@@ -203,6 +220,34 @@ def is_managed_elsewhere(row: object) -> bool:
     return isinstance(row, ConfigModel) and row.managed_by.startswith(("file:", "s3"))
 
 
+class SwitchableModelAdmin(ConfigModelAdmin[C]):
+    """An admin of configuration rows with `is_enabled`, which the list's actions switch."""
+
+    actions = ("enable", "disable")
+
+    @action(description="Enable selected %(verbose_name_plural)s", permissions=("change",))
+    def enable(self, request: HttpRequest, queryset: QuerySet[C]) -> None:
+        """Use the rows for new calls."""
+        self._switch(request, queryset, is_enabled=True)
+
+    @action(description="Disable selected %(verbose_name_plural)s", permissions=("change",))
+    def disable(self, request: HttpRequest, queryset: QuerySet[C]) -> None:
+        """Use the rows for no new call; those in flight finish."""
+        self._switch(request, queryset, is_enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[C], *, is_enabled: bool) -> None:
+        rows = selected_rows(request, queryset.exclude(is_enabled=is_enabled))
+        rows = [row for row in rows if not is_managed_elsewhere(row)]
+        verb = "enabled" if is_enabled else "disabled"
+        self.model._default_manager.filter(pk__in=[row.pk for row in rows]).update(is_enabled=is_enabled)
+        refresh_after_commit()
+        for row in rows:
+            log_change(request, row, verb)
+            self.log_change(request, row, f"{verb.capitalize()}.")
+        noun = self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural
+        messages.success(request, f"{verb.capitalize()} {len(rows)} {noun}.")
+
+
 class ReadOnlyModelAdmin(ModelAdmin[M]):
     """An admin of rows that only the gateway writes: nothing can be added, changed or deleted."""
 
@@ -217,3 +262,96 @@ class ReadOnlyModelAdmin(ModelAdmin[M]):
     def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
         """Never."""
         return False
+
+
+def selected_rows(request: HttpRequest, queryset: QuerySet[M]) -> list[M]:
+    """The rows that an action is for; none, with a message, if they are too many for one request."""
+    rows = list(queryset[: MAX_ROWS_PER_ACTION + 1])
+    if len(rows) > MAX_ROWS_PER_ACTION:
+        messages.error(request, f"Select at most {MAX_ROWS_PER_ACTION:,} rows at a time.")
+        return []
+    return rows
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    """Whether an action's confirmation page was answered with yes."""
+    return request.method == "POST" and request.POST.get("confirmed") == "yes"
+
+
+def confirmation_page(
+    request: HttpRequest,
+    model_admin: admin.ModelAdmin[Any],
+    *,
+    rows: Sequence[Model],
+    question: str,
+    button: str,
+    is_dangerous: bool = True,
+) -> TemplateResponse:
+    """A page that asks before an action of a list is done; its form sends the same action, confirmed."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": f"{button}?",
+        "opts": model_admin.opts,
+        "question": question,
+        "rows": rows[:CONFIRMED_ROWS_SHOWN],
+        "more_rows": max(0, len(rows) - CONFIRMED_ROWS_SHOWN),
+        "button": button,
+        "button_variant": "danger" if is_dangerous else "primary",
+        "action_name": request.POST.get("action", ""),
+        "selected": [str(row.pk) for row in rows],
+        "checkbox_name": ACTION_CHECKBOX_NAME,
+        "list_url": request.get_full_path(),
+    }
+    return TemplateResponse(request, "admin/confirm_action.html", context)
+
+
+class _Page(NamedTuple):
+    title: str
+    icon: str
+    model: str
+
+
+_NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
+    (
+        "Serve",
+        (
+            _Page("Upstreams", "dns", "upstreams_app.upstream"),
+            _Page("Models", "neurology", "upstreams_app.upstreammodel"),
+            _Page("Routes", "alt_route", "upstreams_app.route"),
+            _Page("Health", "monitor_heart", "upstreams_app.healthsample"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            _Page("API keys", "key", "security_app.apikey"),
+            _Page("Users", "person", "auth.user"),
+            _Page("Groups", "group", "auth.group"),
+        ),
+    ),
+    (
+        "Usage",
+        (
+            _Page("Ledger", "receipt_long", "usage_app.usagerecord"),
+            _Page("Prices", "sell", "usage_app.price"),
+            _Page("Counters", "leaderboard", "usage_app.spendcounter"),
+        ),
+    ),
+)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, object]]:
+    """The sidebar (`UNFOLD["SIDEBAR"]["navigation"]`): what exists and what this person may see of it."""
+    groups: list[dict[str, object]] = [
+        {"items": [{"title": "Start", "icon": "home", "link": reverse("admin:index")}]}
+    ]
+    for title, pages in _NAVIGATION:
+        items = [_link(page) for page in pages if request.user.has_perm(page.model.replace(".", ".view_"))]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    return groups
+
+
+def _link(page: _Page) -> dict[str, object]:
+    url = reverse(f"admin:{page.model.replace('.', '_')}_changelist")
+    return {"title": page.title, "icon": page.icon, "link": url}

@@ -1,0 +1,62 @@
+"""Form fields for what rows keep as JSON: lists as one item a line, objects as JSON text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from gateway_project.admin_base import TextAreaWidget
+
+
+class LinesField(forms.CharField):
+    """A list of texts, edited as one item a line; empty lines are dropped, repeated items too."""
+
+    widget = TextAreaWidget
+
+    def to_python(self, value: Any) -> Any:
+        """The items of a text, or the list itself if it is one."""
+        if isinstance(value, list):
+            return value
+        text = super().to_python(value) or ""
+        return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+
+    def prepare_value(self, value: Any) -> Any:
+        """The items as lines; a value that is no list of texts is shown as it is stored."""
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return "\n".join(value)
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    def run_validators(self, value: Any) -> None:
+        """Check each item as a text: no control characters that a database refuses."""
+        for item in value:
+            super().run_validators(item)
+
+
+class JsonObjectField(forms.JSONField):
+    """A JSON object that every database can store; empty means `{}`."""
+
+    widget = TextAreaWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False, **options})
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        """The object; ValidationError if it is another value or holds what PostgreSQL refuses."""
+        parsed = super().clean(value)
+        if parsed is None:
+            return {}
+        if not isinstance(parsed, dict):
+            raise ValidationError('Give a JSON object, such as {"team": "search"}.', code="invalid")
+        try:
+            text = json.dumps(parsed, ensure_ascii=False, allow_nan=False)
+            text.encode()
+        except ValueError as error:
+            raise ValidationError(
+                "NaN, Infinity and broken characters can't be stored.", code="invalid"
+            ) from error
+        if "\\u0000" in text:
+            raise ValidationError("Null characters can’t be stored.", code="invalid")
+        return parsed
