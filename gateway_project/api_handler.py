@@ -49,9 +49,9 @@ class ApiHandler:
         """Answer one request; nothing escapes but a cancellation that is not ours."""
         task = asyncio.current_task()
         assert task is not None
-        scope = CallScope(asyncio.get_running_loop(), task)
+        scope = CallScope(task)
         exchange = Exchange(asgi_scope, receive, send, scope)
-        lifecycle.requests.add(scope)
+        lifecycle.ticker.add(scope)
         error_code: str | None = None
         try:
             await self._serve(exchange)
@@ -71,7 +71,7 @@ class ApiHandler:
             error_code = "internal_error"
             await _send_error(exchange, InternalError("Something went wrong here; the log has the details."))
         finally:
-            lifecycle.requests.discard(scope)
+            lifecycle.ticker.remove(scope)
             exchange.close()
             _report(exchange, error_code)
 

@@ -16,7 +16,7 @@ import time
 from django.conf import settings
 
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
-from gateway_project.core.deadline import SHUTDOWN, CallScope
+from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.registries import store
 from upstreams_app.registry import UpstreamsConfig
@@ -35,7 +35,7 @@ class Lifecycle:
     """The background work of one server process, and what the doors ask about it."""
 
     def __init__(self) -> None:
-        self.requests: set[CallScope] = set()
+        self.ticker = Ticker()
         self.is_draining = False
         self.clients = ClientPool()
         self._is_started = False
@@ -127,10 +127,10 @@ class Lifecycle:
         if not self._is_started:
             return
         self.is_draining = True
-        for scope in list(self.requests):
+        for scope in list(self.ticker.scopes):
             scope.cancel(SHUTDOWN)
         until = time.monotonic() + _LATE_WORK_S
-        while self.requests and time.monotonic() < until:
+        while self.ticker.scopes and time.monotonic() < until:
             await asyncio.sleep(0.02)
         await background.finish(max(0.0, until - time.monotonic()))
         self._stop_polling.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import orjson
 from django.conf import settings
 from ninja import NinjaAPI, Router
 
@@ -12,7 +13,6 @@ from gateway_project.api import health, inference, models
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.management import management_api
-from gateway_project.core.codec import dumps
 from gateway_project.core.db import in_thread
 from gateway_project.middleware import ADMIN_POLICY
 
@@ -64,7 +64,8 @@ def document() -> bytes:
     schemes = merged.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes["BearerAuth"] = {"type": "http", "scheme": "bearer"}
     schemes["ApiKeyAuth"] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
-    return dumps(merged)
+    # ninja keys responses by number.
+    return orjson.dumps(merged, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

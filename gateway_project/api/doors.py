@@ -6,14 +6,17 @@ an exact look-up here, before Django's resolver. A door has no default for who m
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from django.http import HttpRequest
 from ninja import Router
 
 from gateway_project.api.exchange import Exchange
+from gateway_project.core.errors import NotFound
 
 PUBLIC = "public"
 Operation = Callable[[Exchange], Awaitable[None]]
@@ -36,6 +39,7 @@ class Match(NamedTuple):
     params: dict[str, str]
 
 
+_PATH_PARAMETER = re.compile(r"{(\w+)}")
 _DEPLOYMENT = re.compile(r"^/(?:openai/)?(?:deployments|engines)/(?P<model>.+?)(?P<rest>/(?:chat/)?[a-z]+)$")
 
 
@@ -97,7 +101,21 @@ def door(
 
     def declare(operation: Operation) -> Operation:
         table.add(Door(method, path, access, operation))
-        router.add_api_operation(path, [method], operation, **documentation)
+        router.add_api_operation(path, [method], _described(operation, path), **documentation)
         return operation
 
     return declare
+
+
+def _described(operation: Operation, path: str) -> Callable[..., object]:
+    """What ninja reads name, text and path parameters from; requests never come this way."""
+
+    def view(request: HttpRequest, **path_params: str) -> None:
+        raise NotFound("Inference doors are served by the lean handler.")
+
+    names = ["request", *_PATH_PARAMETER.findall(path)]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(name, kind, annotation=str) for name in names])
+    setattr(view, "__signature__", signature)  # noqa: B010  (functions have no such attribute for the type checker)
+    view.__name__, view.__module__, view.__doc__ = operation.__name__, operation.__module__, operation.__doc__
+    return view

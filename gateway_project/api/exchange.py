@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from django.conf import settings
@@ -29,7 +29,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
-_WATCH_DELAY_S = 0.03
 _JSON = (b"content-type", b"application/json")
 _SSE_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -47,8 +46,7 @@ class Exchange:
 
     __slots__ = (
         "_answer_headers",
-        "_header_timer",
-        "_heartbeat_timer",
+        "_early_start_at",
         "_is_complete",
         "_last_sent",
         "_loop",
@@ -56,7 +54,6 @@ class Exchange:
         "_send",
         "_send_tasks",
         "_watch_task",
-        "_watch_timer",
         "context",
         "cors_headers",
         "headers",
@@ -94,9 +91,7 @@ class Exchange:
         self._answer_headers: HeaderList = []
         self._is_complete = False
         self._last_sent = 0.0
-        self._header_timer: asyncio.TimerHandle | None = None
-        self._heartbeat_timer: asyncio.TimerHandle | None = None
-        self._watch_timer: asyncio.TimerHandle | None = None
+        self._early_start_at = 0.0
         self._watch_task: asyncio.Task[None] | None = None
         self._send_tasks: set[asyncio.Task[None]] = set()
 
@@ -132,7 +127,8 @@ class Exchange:
             self.scope.leave_phase()
         if len(body) > settings.MAX_BODY_BYTES:
             raise self._too_large()
-        self._watch_timer = self._loop.call_later(_WATCH_DELAY_S, self._start_watching)
+        # From the next tick on; most calls that are quicker need no watching.
+        self.scope.on_tick = self._tick
         return body
 
     async def _read_pieces(self, message: Message) -> bytes:
@@ -166,8 +162,18 @@ class Exchange:
             f"The body is larger than {settings.MAX_BODY_BYTES} bytes.", headers={"connection": "close"}
         )
 
-    def _start_watching(self) -> None:
-        self._watch_task = self._loop.create_task(self._watch())
+    def _tick(self, now: float) -> None:
+        """Several times a second: watch for the client's leaving, start streams early, send heartbeats."""
+        if self._watch_task is None:
+            self._watch_task = self._loop.create_task(self._watch())
+        if not self.is_stream or self._is_complete:
+            return
+        if not self.status:
+            if now >= self._early_start_at:
+                self._own(self._send_start_and_comment())
+        elif now - self._last_sent >= settings.HEARTBEAT_S:
+            self._last_sent = now
+            self._own(self._send_heartbeat())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -204,7 +210,7 @@ class Exchange:
     def expect_stream(self) -> None:
         """The client asked for a stream: if the first event takes long, answer 200 and comments meanwhile."""
         self.is_stream = True
-        self._header_timer = self._loop.call_later(settings.STREAM_HEADER_WAIT_S, self._start_early)
+        self._early_start_at = monotonic() + settings.STREAM_HEADER_WAIT_S
 
     @property
     def is_started(self) -> bool:
@@ -216,16 +222,13 @@ class Exchange:
         if self.status:
             return
         self.status = 200
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-        self._last_sent = self._loop.time()
-        self._heartbeat_timer = self._loop.call_later(settings.HEARTBEAT_S, self._beat)
+        self._last_sent = monotonic()
         headers = [*_SSE_HEADERS, *self._common_headers()]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def send_piece(self, piece: bytes) -> None:
         """More of the stream."""
-        self._last_sent = self._loop.time()
+        self._last_sent = monotonic()
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end_stream(self, last: bytes = b"") -> None:
@@ -233,19 +236,9 @@ class Exchange:
         self._is_complete = True
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
-    def _start_early(self) -> None:
-        self._own(self._send_start_and_comment())
-
     async def _send_start_and_comment(self) -> None:
         await self.start_stream()
         await self._send_heartbeat()
-
-    def _beat(self) -> None:
-        silence = self._loop.time() - self._last_sent
-        if silence >= settings.HEARTBEAT_S:
-            self._own(self._send_heartbeat())
-            silence = 0.0
-        self._heartbeat_timer = self._loop.call_later(settings.HEARTBEAT_S - silence, self._beat)
 
     async def _send_heartbeat(self) -> None:
         if not self._is_complete:
@@ -257,11 +250,8 @@ class Exchange:
         task.add_done_callback(self._send_tasks.discard)
 
     def close(self) -> None:
-        """End of the exchange: timers and helper tasks stop."""
+        """End of the exchange: helper tasks stop."""
         self.scope.close()
-        for timer in (self._watch_timer, self._header_timer, self._heartbeat_timer):
-            if timer is not None:
-                timer.cancel()
         if self._watch_task is not None:
             self._watch_task.cancel()
         for task in self._send_tasks:

@@ -37,7 +37,6 @@ async def list_models(exchange: Exchange) -> None:
     access="inference",
     summary="Retrieve a model",
     operation_id="retrieve_model",
-    openapi_extra={"parameters": [{"in": "path", "name": "model_id", "required": True, "schema": {"type": "string"}}]},
 )
 async def retrieve_model(exchange: Exchange) -> None:
     """One model; ids may hold slashes, also percent-encoded."""

@@ -1,54 +1,50 @@
 """One cancellation scope per request: the client left, a phase took too long, or the server stops.
 
-`asyncio.timeout` around each phase would arm a timer per streamed event. Here a later deadline is one
-assignment: the single timer looks, when it fires, whether the deadline moved.
+A timer per phase, let alone per streamed event, would cost more than the rest of the work. Here a
+deadline is one assignment, and one ticker per event loop looks at all open scopes, 20 times a second
+while there are any.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
+from time import monotonic
 
 DISCONNECTED = "disconnected"
 SHUTDOWN = "shutdown"
+TICK_S = 0.05
 
 
 class CallScope:
     """Cancels one task, once, for a reason that its code can ask for.
 
     Catch `CancelledError`, look at `reason`; for `expired_phase` call `absorb()` and go on with an error
-    of your own. A cancellation without a reason came from outside and must be raised again.
+    of your own. A cancellation without a reason came from outside and must be raised again. `on_tick` is
+    called with the clock's time at each tick; phases end up to one tick late.
     """
 
-    __slots__ = ("_deadline", "_handle", "_is_closed", "_loop", "_task", "_total", "phase", "reason")
+    __slots__ = ("_deadline", "_task", "_total", "is_closed", "on_tick", "phase", "reason")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
-        self._loop = loop
+    def __init__(self, task: asyncio.Task[object]) -> None:
         self._task = task
         self._deadline = inf
         self._total = inf
-        self._handle: asyncio.TimerHandle | None = None
-        self._is_closed = False
+        self.is_closed = False
+        self.on_tick: Callable[[float], None] | None = None
         self.phase = ""
         self.reason: str | None = None
 
     def limit_total(self, seconds: float) -> None:
         """Bound all phases together, from now on."""
-        self._total = self._loop.time() + seconds
+        self._total = monotonic() + seconds
 
     def enter_phase(self, phase: str, seconds: float) -> None:
         """Start a phase; the task is cancelled if it takes longer than `seconds`."""
         self.phase = phase
-        self._deadline = min(self._loop.time() + seconds, self._total)
-        handle = self._handle
-        if handle is None or handle.when() > self._deadline:
-            if handle is not None:
-                handle.cancel()
-            self._handle = self._loop.call_at(self._deadline, self._on_timer)
-
-    def extend(self, seconds: float) -> None:
-        """Something arrived: the running phase may take `seconds` more from now."""
-        self._deadline = min(self._loop.time() + seconds, self._total)
+        deadline = monotonic() + seconds
+        self._deadline = deadline if deadline < self._total else self._total
 
     def leave_phase(self) -> None:
         """No phase runs; nothing can expire."""
@@ -56,7 +52,7 @@ class CallScope:
 
     def cancel(self, reason: str) -> None:
         """Cancel the task for a reason; later calls change nothing."""
-        if self.reason is None and not self._is_closed:
+        if self.reason is None and not self.is_closed:
             self.reason = reason
             self._task.cancel()
 
@@ -74,16 +70,41 @@ class CallScope:
 
     def close(self) -> None:
         """End of the request: nothing is cancelled any more."""
-        self._is_closed = True
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self.is_closed = True
 
-    def _on_timer(self) -> None:
-        self._handle = None
-        if self._deadline == inf:
-            return
-        if self._loop.time() >= self._deadline:
+    def tick(self, now: float) -> None:
+        """Look at the clock: what the ticker does to each open scope."""
+        if self.on_tick is not None:
+            self.on_tick(now)
+        if now >= self._deadline and not self.is_closed:
             self.cancel("timeout:" + self.phase)
-        else:
-            self._handle = self._loop.call_at(self._deadline, self._on_timer)
+
+
+class Ticker:
+    """The open scopes of one event loop, and the timer that looks at them."""
+
+    def __init__(self) -> None:
+        self.scopes: set[CallScope] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, scope: CallScope) -> None:
+        """Watch a scope until `remove`; call it on the event loop."""
+        self.scopes.add(scope)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_later(TICK_S, self._tick)
+
+    def remove(self, scope: CallScope) -> None:
+        """Watch it no longer."""
+        self.scopes.discard(scope)
+
+    def _tick(self) -> None:
+        loop = self._loop
+        if not self.scopes or loop is None:
+            # Nothing to watch: an idle server has no timer.
+            self._loop = None
+            return
+        now = monotonic()
+        for scope in list(self.scopes):
+            scope.tick(now)
+        loop.call_later(TICK_S, self._tick)

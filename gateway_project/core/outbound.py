@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -84,7 +85,7 @@ class GuardedResolver(AbstractResolver):
 
 
 class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, *, allow_private: bool, verify: bool) -> None:
+    def __init__(self, *, allow_private: bool, verify: bool | ssl.SSLContext) -> None:
         super().__init__(verify=verify, retries=0)
         self._allow_private = allow_private
 
@@ -96,7 +97,9 @@ class _GuardedTransport(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def http_client(*, allow_private: bool, timeout_s: float = 5.0, verify: bool = True) -> httpx.Client:
+def http_client(
+    *, allow_private: bool, timeout_s: float = 5.0, verify: bool | ssl.SSLContext = True
+) -> httpx.Client:
     """A client for probes and imports: bounded in time, no redirects, no proxy from the environment."""
     transport = _GuardedTransport(allow_private=allow_private, verify=verify)
     return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)

@@ -13,71 +13,72 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from gateway_project.core.codec import dumps
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FLUSH_INTERVAL_S = 0.25
-_FLUSH_BYTES = 64 * 1024
+_FLUSH_BYTES = 1024 * 1024
 _MAX_BUFFER_BYTES = 8 * 1024 * 1024
 
 
 class BufferedWriter:
     """Collects lines and writes them from a thread of its own, so that a slow pipe stalls no request.
 
-    Holds at most 8 MB; what comes beyond that while the output blocks is dropped and counted.
+    Holds at most 8 MB; what comes beyond that while the output blocks is dropped and counted. Adding a
+    line takes no lock: a deque's append and popleft are atomic.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
-        self._lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
         self._pid = 0
 
     def write(self, line: bytes) -> None:
         """Add one line, without its end of line."""
         if self._pid != os.getpid():
             self._start()
-        with self._lock:
-            if self._size > _MAX_BUFFER_BYTES:
-                self._dropped += 1
-                return
-            self._lines.append(line)
-            self._size += len(line) + 1
-            is_large = self._size > _FLUSH_BYTES
-        if is_large:
+        if self._size > _MAX_BUFFER_BYTES:
+            self._dropped += 1
+            return
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > _FLUSH_BYTES and not self._wake.is_set():
             self._wake.set()
 
     def flush(self) -> None:
         """Write what is collected now; called at exit and before a process is replaced."""
         with self._write_lock:
-            with self._lock:
-                lines, self._lines, self._size = self._lines, [], 0
-                dropped, self._dropped = self._dropped, 0
-            if dropped:
-                lines.append(dumps({"event": "log.dropped", "level": "warning", "lines": dropped}))
-            if not lines:
-                return
-            data = memoryview(b"\n".join(lines) + b"\n")
-            try:
-                while data:
-                    data = data[os.write(self._fd, data) :]
-            except OSError:
-                # Nobody reads our output any more; logging must not take the server down with it.
-                return
+            taken = [self._lines.popleft() for _ in range(len(self._lines))]
+            self._size = 0
+            if self._dropped:
+                taken.append(dumps({"event": "log.dropped", "level": "warning", "lines": self._dropped}))
+                self._dropped = 0
+            if taken:
+                self._write_all(b"\n".join(taken) + b"\n")
+
+    def _write_all(self, text: bytes) -> None:
+        rest = memoryview(text)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            # Nobody reads our output any more; logging must not take the server down with it.
+            return
 
     def _start(self) -> None:
         self._pid = os.getpid()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-        self._thread.start()
+        self._write_lock = threading.Lock()
+        threading.Thread(target=self._run, name="log-writer", daemon=True).start()
 
     def _run(self) -> None:
         while True:
@@ -89,8 +90,14 @@ class BufferedWriter:
 writer = BufferedWriter(fd=1)
 
 
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+
+
 def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = int(seconds)
+    return f"{_second(whole)}{int((seconds - whole) * 1000):03d}Z"
 
 
 class JsonFormatter(logging.Formatter):

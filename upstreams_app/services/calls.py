@@ -13,7 +13,7 @@ from gateway_project.core.codec import RawFields, join_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError, Overloaded
 from gateway_project.observability.logging import log_event
-from upstreams_app.registry import ModelEntry, Target, UpstreamConfig
+from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer, UpstreamUnreachable
 from usage_app.services.settlement import Settlement
@@ -74,31 +74,6 @@ def _asking_for_usage(options: msgspec.Raw | None) -> msgspec.Raw:
     return msgspec.Raw(join_object({**members, "include_usage": msgspec.Raw(b"true")}))
 
 
-_headers_cache: dict[int, tuple[UpstreamConfig, dict[str, str]]] = {}
-
-
-def request_headers(call: Call, upstream: UpstreamConfig) -> dict[str, str]:
-    """The headers of a call: ours and the upstream's credential, never anything of the client's."""
-    cached = _headers_cache.get(id(upstream))
-    if cached is not None and cached[0] is upstream:
-        return cached[1]
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-        "Accept-Encoding": "identity",
-        "User-Agent": "agent-gateway",
-        **dict(upstream.headers),
-    }
-    credential = call.client_secret if upstream.takes_client_credential else upstream.credential
-    if credential:
-        headers["Authorization"] = f"Bearer {credential}"
-    if not upstream.takes_client_credential:
-        if len(_headers_cache) > 256:
-            _headers_cache.clear()
-        _headers_cache[id(upstream)] = (upstream, headers)
-    return headers
-
-
 async def open_answer(call: Call, clients: ClientPool) -> OpenAnswer:
     """Try the targets until one answers with success; raises the last error, with all attempts listed."""
     attempts: list[tuple[Target, GatewayError]] = []
@@ -140,7 +115,8 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
     call.context.scope.limit_total(upstream.total_timeout_s)
     body = request_body(call, target)
     try:
-        answer = await client.post(call.path, body, headers=request_headers(call, upstream), phases=phases)
+        credential = call.client_secret if upstream.takes_client_credential else ""
+        answer = await client.post(call.path, body, phases=phases, credential=credential)
     except UpstreamUnreachable as error:
         raise failures.unreachable(target, str(error)) from error
     except asyncio.CancelledError:

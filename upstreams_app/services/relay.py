@@ -81,7 +81,7 @@ async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
                 call.settlement.first_token_ms = call.context.elapsed_ms()
             pieces.append(piece)
             size += len(piece)
-            scope.extend(idle_s)
+            scope.enter_phase("idle", idle_s)
             if size > MAX_ANSWER_BYTES:
                 raise failures.unreachable(opened.target, "the answer is too large")
         is_complete = True

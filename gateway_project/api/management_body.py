@@ -1,0 +1,92 @@
+"""JSON of the management API: numbers keep their text, and what a database could not hold is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+import msgspec
+from django.http import HttpRequest, QueryDict
+from ninja.parser import Parser
+from ninja.renderers import BaseRenderer
+
+from gateway_project.core.errors import InvalidRequest
+from gateway_project.core.exact import ExactFloat
+
+MAX_DEPTH = 40
+
+
+class BodyParser(Parser):
+    """Reads bodies so that prices are exact, and so that no text can fail later in the database."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        """The body's value; ninja turns every exception from here into its own, with this one as cause."""
+        try:
+            value = json.loads(request.body, parse_float=_number, parse_constant=_refuse_constant)
+        except RecursionError as error:
+            raise InvalidRequest("The body is nested too deeply.") from error
+        except ValueError as error:
+            raise InvalidRequest(f"The body is not valid JSON: {_reason(error)}.") from error
+        if not isinstance(value, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        _check_texts(value, path="", depth=0)
+        return value
+
+    def parse_querydict(self, data: QueryDict, list_fields: list[str], request: HttpRequest) -> dict[str, Any]:  # type: ignore[override]
+        """The query's values, free of NUL characters."""
+        for name, text in data.items():
+            if "\0" in name or "\0" in str(text):
+                raise InvalidRequest("The query holds a NUL character.")
+        return super().parse_querydict(data, list_fields, request)
+
+
+def _number(text: str) -> ExactFloat:
+    number = ExactFloat(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong and where, without a piece of the body, which may hold a secret."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return "a number can't be used" if "digit" in str(error) else str(error)
+
+
+def _check_texts(value: Any, *, path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(name, path)
+            _check_texts(item, path=f"{path}.{name}" if path else name, depth=depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item, path=path, depth=depth + 1)
+
+
+def _check_text(text: str, path: str) -> None:
+    # NUL is what PostgreSQL can't store; a lone surrogate is no character at all.
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise InvalidRequest("A text holds a NUL character or half of a surrogate pair.", param=path[:200] or None)
+
+
+class ExactRenderer(BaseRenderer):
+    """Writes Decimals as JSON numbers, digit by digit, and times in UTC."""
+
+    media_type = "application/json"
+    _encoder = msgspec.json.Encoder(decimal_format="number")
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        """The JSON of an answer."""
+        return self._encoder.encode(data)

@@ -1,0 +1,124 @@
+"""`manage.py bootstrap`: everything that one machine needs before the first start; safe to repeat."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from gateway_project.core.crypto import DecryptionError, new_ring_text
+from gateway_project.settings.base import env
+
+_SECRETS = {
+    "GATEWAY_SECRET_KEY": lambda: secrets.token_urlsafe(48),
+    "GATEWAY_ENCRYPTION_KEYS": new_ring_text,
+    "GATEWAY_KEY_PEPPERS": new_ring_text,
+}
+_RESTARTED = "GATEWAY_BOOTSTRAP_RESTARTED"
+
+
+class Command(BaseCommand):
+    """Write secrets once, migrate, make an administrator, a key and upstreams; print how to begin."""
+
+    help = "Prepare this machine: secrets, database, an administrator, a first key, upstreams."
+    # The checks complain about the very secrets that this command writes.
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run all steps; each does nothing where its work is done already."""
+        if self._write_secrets():
+            os.environ[_RESTARTED] = "1"
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606  (settings must be read again)
+        self.check()
+        call_command("migrate", verbosity=0, interactive=False)
+        self._check_rings()
+        password = self._administrator()
+        upstreams = self._upstreams()
+        key = self._first_key()
+        self._greet(password, key, upstreams)
+
+    def _write_secrets(self) -> bool:
+        """Write the missing secrets to `secrets.env`, readable by its owner alone; True if any were."""
+        missing = [name for name in _SECRETS if not env.str(name, default="")]
+        if not missing:
+            return False
+        if os.environ.get(_RESTARTED):
+            raise CommandError(f"{settings.SECRETS_FILE} lacks {', '.join(missing)}; set or remove the file.")
+        settings.GATEWAY_DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lines = "".join(f"{name}={_SECRETS[name]()}\n" for name in missing)
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if settings.SECRETS_FILE.exists() else os.O_EXCL)
+        descriptor = os.open(settings.SECRETS_FILE, flags, 0o600)
+        try:
+            os.write(descriptor, lines.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.stdout.write(f"Wrote {', '.join(missing)} to {settings.SECRETS_FILE}. Back this file up.")
+        self.stdout.flush()
+        return True
+
+    def _check_rings(self) -> None:
+        from security_app.services.rings import check_rings
+
+        try:
+            check_rings()
+        except DecryptionError as error:
+            raise CommandError(
+                f"The key ring does not fit this database: {error}. Restore the secrets it was made with."
+            ) from error
+
+    def _administrator(self) -> tuple[str, str | None] | None:
+        """Make an administrator if there is none; its name, and the password if it was generated."""
+        from django.contrib.auth import get_user_model
+
+        users = get_user_model()
+        if users.objects.filter(is_superuser=True).exists():
+            return None
+        name = env.str("DJANGO_SUPERUSER_USERNAME", default="") or "admin"
+        given = env.str("DJANGO_SUPERUSER_PASSWORD", default="")
+        password = given or secrets.token_urlsafe(12)
+        email = env.str("DJANGO_SUPERUSER_EMAIL", default="")
+        users.objects.create_superuser(username=name, email=email, password=password)
+        return name, None if given else password
+
+    def _upstreams(self) -> list[str]:
+        from upstreams_app.services.first_start import register_first_upstreams
+
+        return register_first_upstreams()
+
+    def _first_key(self) -> str | None:
+        from security_app.models import ApiKey
+        from security_app.services.keys import create_key
+
+        if ApiKey.objects.exists():
+            return None
+        return create_key(actor="bootstrap", name="first key").plain
+
+    def _greet(self, administrator: tuple[str, str | None] | None, key: str | None, upstreams: list[str]) -> None:
+        host = settings.HOST if settings.HOST not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104  (compared)
+        base = f"http://{host}:{settings.PORT}"
+        lines = ["", f"Agent Gateway {settings.VERSION}", f"  API       {base}/v1", f"  Admin     {base}/admin/"]
+        lines.append(f"  API docs  {base}/docs")
+        lines += [f"  Upstream  {line}" for line in upstreams]
+        if administrator is not None:
+            name, password = administrator
+            lines += ["", f"Administrator: {name}", f"Password:      {password or '(as given in the environment)'}"]
+        if key is not None:
+            body = '{"model": "demo/chat", "messages": [{"role": "user", "content": "Hello!"}]}'
+            lines += [
+                f"API key:       {key}",
+                "The password and the key are shown this once.",
+                "",
+                "Once the server listens, try:",
+                f"  curl -s {base}/v1/chat/completions -H 'Authorization: Bearer {key}' \\",
+                f"    -H 'Content-Type: application/json' -d '{body}'",
+            ]
+        else:
+            lines += ["", f"Keys are made in the admin: {base}/admin/security_app/apikey/add/"]
+        self.stdout.write("\n".join([*lines, ""]))
+        self.stdout.flush()
