@@ -117,7 +117,7 @@ class Template:
 
 def migrate(database_url: str) -> None:
     """Make the tables, as an installation does."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+    command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
     subprocess.run(
         command, env=environment(database_url), cwd=settings.BASE_DIR, check=True, timeout=TIMEOUT_S
     )
