@@ -195,6 +195,15 @@ METRICS_DIR = GATEWAY_DATA_DIR / "metrics"
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Agent Gateway",
     "SITE_HEADER": "Agent Gateway",
+    "SITE_SYMBOL": "hub",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}admin_gateway/icon.svg"},
+    ],
+    "STYLES": [f"{STATIC_URL}admin_gateway/admin.css"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": None,
+    "DASHBOARD_CALLBACK": "upstreams_app.admin.start_page.add_facts",
+    "SIDEBAR": {"show_search": False, "navigation": "gateway_project.admin_base.navigation"},
 }

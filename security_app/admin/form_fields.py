@@ -16,6 +16,9 @@ class LinesField(forms.CharField):
 
     widget = TextAreaWidget
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False, "initial": list, **options})
+
     def to_python(self, value: Any) -> Any:
         """The items of a text, or the list itself if it is one."""
         if isinstance(value, list):
@@ -41,7 +44,7 @@ class JsonObjectField(forms.JSONField):
     widget = TextAreaWidget
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"required": False, **options})
+        super().__init__(**{"required": False, "initial": dict, **options})
 
     def clean(self, value: Any) -> dict[str, Any]:
         """The object; ValidationError if it is another value or holds what PostgreSQL refuses."""

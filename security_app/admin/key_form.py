@@ -10,6 +10,7 @@ from gateway_project.admin_base import CheckboxesWidget, ModelForm, TextAreaWidg
 from gateway_project.core.clock import utc_now
 from security_app.admin.form_fields import JsonObjectField, LinesField
 from security_app.models import SCOPES, ApiKey
+from security_app.models.key import default_scopes
 
 SCOPE_LABELS = {
     "inference": "inference: call models",
@@ -23,11 +24,11 @@ class ApiKeyForm(ModelForm[ApiKey]):
 
     scopes = forms.MultipleChoiceField(
         choices=[(scope, SCOPE_LABELS.get(scope, scope)) for scope in SCOPES],
+        initial=default_scopes,
         widget=CheckboxesWidget,
         error_messages={"required": "Choose at least one scope."},
     )
     allowed_models = LinesField(
-        required=False,
         widget=TextAreaWidget(attrs={"rows": 4, "placeholder": "openai/*\nmy-route"}),
         help_text="One model id or pattern such as openai/* a line; empty allows every model.",
     )

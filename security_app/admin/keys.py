@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from django.apps import apps
@@ -14,15 +13,17 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from gateway_project.admin_base import (
-    BadgedValue,
     ConfigModelAdmin,
     action,
     confirmation_page,
     display,
     is_confirmed,
     log_change,
+    moment,
     register,
     selected_rows,
 )
@@ -79,7 +80,7 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
     form = ApiKeyForm
     list_display = (
         "name_or_id",
-        "hint",
+        "shown_hint",
         "status",
         "models",
         "scope_names",
@@ -146,13 +147,18 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
 
     @display(description="Name", ordering="name")
     def name_or_id(self, row: ApiKey) -> str:
-        """A key without a name is called by its id."""
-        return row.name or row.public_id
+        """What the row's link is called."""
+        return row.name or "(no name)"
+
+    @display(description="Hint")
+    def shown_hint(self, row: ApiKey) -> SafeString:
+        """First and last characters of the key, on one line."""
+        return format_html('<span class="font-mono whitespace-nowrap">{}</span>', row.hint)
 
     @display(description="Status", label=STATUS_COLOURS)
-    def status(self, row: ApiKey) -> BadgedValue:
+    def status(self, row: ApiKey) -> str:
         """The status as a badge."""
-        return row.status(), row.status()
+        return row.status()
 
     @display(description="Models", empty_value="all")
     def models(self, row: ApiKey) -> str | None:
@@ -167,14 +173,14 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         return ", ".join(row.scopes)
 
     @display(description="Expires", ordering="expires_at", empty_value="never")
-    def expires(self, row: ApiKey) -> datetime | None:
+    def expires(self, row: ApiKey) -> str | None:
         """The end of the key."""
-        return row.expires_at
+        return moment(row.expires_at)
 
     @display(description="Last used", empty_value="never")
-    def last_used(self, row: ApiKey) -> datetime | None:
+    def last_used(self, row: ApiKey) -> str | None:
         """From the ledger's counters, which are flushed every few seconds."""
-        return cast("datetime | None", getattr(row, "last_used_at", None))
+        return moment(getattr(row, "last_used_at", None))
 
     @display(description="Requests", empty_value="0")
     def request_count(self, row: ApiKey) -> int | None:
@@ -182,9 +188,9 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         return cast("int | None", getattr(row, "request_count", None))
 
     @display(description="Created", ordering="id")
-    def created(self, row: ApiKey) -> datetime:
+    def created(self, row: ApiKey) -> str | None:
         """Ids are ordered by time, so that sorting by them needs no other index."""
-        return row.created_at
+        return moment(row.created_at)
 
     @display(description="Id")
     def public_id(self, row: ApiKey) -> str:
@@ -197,8 +203,9 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         """Make or change the key by the service."""
         actor = request.user.get_username()
         if change:
-            update_key(obj, actor=actor, **{name: form.cleaned_data[name] for name in form.changed_data})
-            log_change(request, obj, "changed")
+            if form.changed_data:
+                update_key(obj, actor=actor, **{name: form.cleaned_data[name] for name in form.changed_data})
+                log_change(request, obj, "changed")
             return
         created = create_key(actor=actor, id=obj.pk, **form.cleaned_data)
         obj.hint, obj.created_at = created.row.hint, created.row.created_at

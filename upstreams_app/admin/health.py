@@ -1,0 +1,33 @@
+"""Probe results in the admin, to look at."""
+
+from __future__ import annotations
+
+from gateway_project.admin_base import BadgedValue, ReadOnlyModelAdmin, display, moment, register
+from upstreams_app.admin.filters import UpstreamFilter
+from upstreams_app.models import HealthSample
+
+
+@register(HealthSample)
+class HealthSampleAdmin(ReadOnlyModelAdmin[HealthSample]):
+    """The probes of the last days, the newest first."""
+
+    list_display = ("moment_of_probe", "upstream", "result", "status_code", "latency", "error")
+    list_filter = (UpstreamFilter, "is_healthy")
+    list_select_related = ("upstream",)
+    ordering = ("-at",)
+    fields = ("at", "upstream", "is_healthy", "status_code", "latency_ms", "error")
+
+    @display(description="At", ordering="at")
+    def moment_of_probe(self, row: HealthSample) -> str | None:
+        """When the probe ended."""
+        return moment(row.at)
+
+    @display(description="Result", label={"healthy": "success", "down": "danger"})
+    def result(self, row: HealthSample) -> BadgedValue:
+        """Healthy or down, as a badge."""
+        return ("healthy", "healthy") if row.is_healthy else ("down", "down")
+
+    @display(description="Latency", ordering="latency_ms")
+    def latency(self, row: HealthSample) -> str | None:
+        """In milliseconds."""
+        return None if row.latency_ms is None else f"{row.latency_ms:.0f} ms"

@@ -1,0 +1,56 @@
+"""Routes in the admin: public model ids over one or more upstream models."""
+
+from __future__ import annotations
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+
+from gateway_project.admin_base import BadgedValue, SwitchableModelAdmin, TabularInline, display, register
+from security_app.admin.diagnostics import reasons_by_object
+from upstreams_app.models import Route, RouteTarget
+
+
+class RouteTargetInline(TabularInline[RouteTarget, Route]):
+    """The targets of a route, in the order in which they are tried."""
+
+    model = RouteTarget
+    fields = ("model", "priority", "weight", "is_enabled")
+    autocomplete_fields = ("model",)
+    ordering = ("priority", "id")
+    extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RouteTarget]:
+        """With the names of models and upstreams, in one query."""
+        return super().get_queryset(request).select_related("model__upstream", "route")
+
+
+@register(Route)
+class RouteAdmin(SwitchableModelAdmin[Route]):
+    """Names of your own, such as `fast`, for models of any upstream."""
+
+    list_display = ("name", "state", "target_count", "is_enabled", "description")
+    list_filter = ("is_enabled",)
+    search_fields = ("name", "description")
+    ordering = ("name",)
+    inlines = (RouteTargetInline,)
+    fieldsets = ((None, {"fields": ("name", "description", "is_enabled")}),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        """With the number of targets, in the same query."""
+        targets = RouteTarget.objects.filter(route=OuterRef("pk")).order_by().values("route")
+        count = Subquery(targets.annotate(rows=Count("pk")).values("rows"))
+        return super().get_queryset(request).annotate(target_count=Coalesce(count, 0))
+
+    @display(description="State", label={"off": "info", "broken": "danger", "on": "success"})
+    def state(self, row: Route) -> BadgedValue:
+        """Whether clients can use the route now."""
+        if not row.is_enabled:
+            return "off", "disabled"
+        reason = reasons_by_object("route").get(row.name)
+        return ("broken", reason) if reason else ("on", "in use")
+
+    @display(description="Targets", ordering="target_count")
+    def target_count(self, row: Route) -> int:
+        """Targets, also disabled ones."""
+        return int(getattr(row, "target_count", 0))

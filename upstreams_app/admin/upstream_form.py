@@ -1,0 +1,130 @@
+"""The form of an upstream. Its credential can be written, but never comes back to a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+
+from gateway_project.admin_base import ModelForm, PasswordWidget, TextAreaWidget
+from gateway_project.core.crypto import DecryptionError
+from gateway_project.core.errors import GatewayError
+from security_app.admin.form_fields import JsonObjectField, LinesField
+from upstreams_app.kinds import KINDS
+from upstreams_app.models import Upstream
+from upstreams_app.services.management import check_upstream, set_credential
+
+Source = Upstream.CredentialSource
+_CREDENTIAL_FIELDS = ("api_key", "credential_source", "credential_reference")
+# The service calls two columns `credential`; the form has a field for the reference.
+_FORM_FIELDS = {"credential": "credential_reference", "credential_source": "credential_source"}
+_SHOWN_CHARS = 4
+_MIN_CHARS_TO_SHOW_SOME = 16
+
+
+def describe_credential(row: Upstream) -> str:
+    """What may be said of a stored credential: that there is one, and its last characters."""
+    if not row.api_key_sealed:
+        return "No credential is stored."
+    try:
+        plain = row.get_api_key()
+    except DecryptionError:
+        return "A credential is stored, but the server’s key ring can’t decrypt it: enter it again."
+    if len(plain) < _MIN_CHARS_TO_SHOW_SOME:
+        return "A credential is stored. Leave this empty to keep it."
+    return f"A credential that ends in …{plain[-_SHOWN_CHARS:]} is stored. Leave this empty to keep it."
+
+
+def _hosts(base_url: object, endpoints: object) -> set[str]:
+    urls = [base_url, *(endpoints if isinstance(endpoints, list) else [])]
+    return {urlsplit(url).netloc for url in urls if isinstance(url, str) and url}
+
+
+class UpstreamForm(ModelForm[Upstream]):
+    """Adds and changes upstreams; what a kind implies (its usual URL) is filled in if it is left empty."""
+
+    api_key = forms.CharField(
+        label="API key",
+        required=False,
+        max_length=4000,
+        widget=PasswordWidget(attrs={"autocomplete": "new-password", "spellcheck": "false"}),
+    )
+    extra_endpoints = LinesField(
+        widget=TextAreaWidget(attrs={"rows": 2}),
+        help_text="More base URLs of the same service, one a line; they are used in turn.",
+    )
+    headers = JsonObjectField(
+        label="Extra headers",
+        widget=TextAreaWidget(attrs={"rows": 2}),
+        help_text='A JSON object, such as {"OpenAI-Organization": "org-1"}. Not for credentials.',
+    )
+
+    class Meta:
+        model = Upstream
+        exclude = ("api_key_sealed", "credential_fingerprint")
+
+    class Media:
+        js = ("admin_gateway/upstream_form.js",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["api_key"].help_text = describe_credential(self.instance)
+        if "kind" in self.fields:
+            # The script proposes a kind's usual address; without it the server fills it in on saving.
+            hints = {kind.id: {"url": kind.base_url, "prefix": kind.path_prefix} for kind in KINDS.values()}
+            self.fields["kind"].widget.attrs["data-kinds"] = json.dumps(hints)
+
+    def clean(self) -> dict[str, Any]:
+        """Fill in the kind's usual address, and settle which credential is meant."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind = KINDS.get(cleaned.get("kind", ""))
+        if kind is not None and not cleaned.get("base_url") and "base_url" not in self.errors:
+            cleaned["base_url"] = kind.base_url
+        self._clean_credential(cleaned)
+        return cleaned
+
+    def _clean_credential(self, cleaned: dict[str, Any]) -> None:
+        source, plain = cleaned.get("credential_source"), cleaned.get("api_key")
+        if plain and source == Source.NONE:
+            cleaned["credential_source"] = Source.STORED
+        elif plain and source in (Source.REFERENCE, Source.CLIENT):
+            self.add_error("api_key", "To store a key here, choose “Stored here” as its source.")
+        elif source == Source.STORED and not plain and not self.instance.api_key_sealed:
+            self.add_error("api_key", "Enter the key that is to be stored.")
+        elif source == Source.STORED and not plain and self._names_new_hosts(cleaned):
+            # Else whoever may change the address could have the credential sent to a host of theirs.
+            self.add_error("api_key", "Enter the key again, since the host changes.")
+
+    def _names_new_hosts(self, cleaned: dict[str, Any]) -> bool:
+        old = _hosts(self.initial.get("base_url"), self.initial.get("extra_endpoints"))
+        return bool(_hosts(cleaned.get("base_url"), cleaned.get("extra_endpoints")) - old)
+
+    def _post_clean(self) -> None:
+        """Check the row as the service will, so that what it refuses is an error at a field."""
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook, which the stubs leave out.
+        if self.errors:
+            return
+        row: Upstream = self.instance
+        try:
+            set_credential(row, **self.credential())
+            check_upstream(row, names=_FORM_FIELDS)
+        except GatewayError as error:
+            self.add_error(error.param if error.param in self.fields else None, error.message)
+
+    def credential(self) -> dict[str, str]:
+        """The credential as the service takes it; nothing where it stays as it is."""
+        cleaned, source = self.cleaned_data, self.cleaned_data["credential_source"]
+        if source == Source.STORED:
+            return {"api_key": cleaned["api_key"]} if cleaned["api_key"] else {}
+        if not {"credential_source", "credential_reference"} & set(self.changed_data):
+            return {}
+        if source == Source.REFERENCE:
+            return {"credential": cleaned["credential_reference"]}
+        return {"credential": "client" if source == Source.CLIENT else "none"}
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """Some of the columns as entered, without those of the credential."""
+        return {name: self.cleaned_data[name] for name in names if name not in _CREDENTIAL_FIELDS}

@@ -1,0 +1,174 @@
+"""Upstreams in the admin: where models are served, whether they answer, and what they serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from gateway_project.admin_base import display, log_change, moment, register
+from gateway_project.core.errors import GatewayError
+from security_app.admin.diagnostics import reasons_by_object, snapshot_context
+from upstreams_app.admin.upstream_calls import UpstreamCallActions
+from upstreams_app.admin.upstream_form import UpstreamForm
+from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.services.management import create_upstream, delete_upstream, update_upstream
+
+STATE_COLOURS = {
+    "healthy": "success",
+    "down": "danger",
+    "left out": "danger",
+    "disabled": "info",
+    "not probed": "warning",
+}
+_HEALTH_COLUMNS = ("is_healthy", "latency_ms", "error", "at")
+
+
+@register(Upstream)
+class UpstreamAdmin(UpstreamCallActions):
+    """The services behind the door. Health comes from the last probe, in the list's own query."""
+
+    form = UpstreamForm
+    list_display = ("name", "kind", "base_url", "is_enabled", "model_count", "state", "latency", "checked")
+    list_filter = ("kind", "is_enabled", "credential_source")
+    search_fields = ("name", "base_url", "description")
+    ordering = ("name",)
+    list_before_template = "admin/upstreams_app/upstream/list_tools.html"
+    change_form_outer_before_template = "admin/upstreams_app/upstream/status.html"
+    _tls: Any = (("ca_bundle", "tls_server_name"), ("client_certificate", "client_key"))
+    _limits: Any = (
+        ("connect_timeout_s", "first_token_timeout_s"),
+        ("idle_timeout_s", "total_timeout_s"),
+        ("max_concurrency", "asks_stream_usage"),
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "kind", "description", "is_enabled")}),
+        ("Connection", {"fields": ("base_url", "path_prefix", "extra_endpoints", "headers")}),
+        ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
+        ("TLS", {"fields": _tls, "classes": ("collapse",)}),
+        ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
+        """With the number of models and the last probe, in the same query."""
+        last = HealthSample.objects.filter(upstream=OuterRef("pk")).order_by("-at")
+        models = UpstreamModel.objects.filter(upstream=OuterRef("pk")).order_by().values("upstream")
+        count = Subquery(models.annotate(rows=Count("pk")).values("rows"))
+        probes = {f"last_{name}": Subquery(last.values(name)[:1]) for name in _HEALTH_COLUMNS}
+        return super().get_queryset(request).annotate(model_count=Coalesce(count, 0), **probes)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """With the rows that the snapshot left out, above the list."""
+        context = {**snapshot_context(), "may_call": self.has_change_permission(request)}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With the state of the upstream and the buttons above the form."""
+        row = self.get_object(request, unquote(object_id))
+        context: dict[str, Any] = {}
+        if row is not None:
+            context = {
+                "upstream_state": self.state(row),
+                "upstream_reason": reasons_by_object("upstream").get(row.name)
+                or getattr(row, "last_error", ""),
+                "upstream_latency": self.latency(row),
+                "upstream_checked": self.checked(row),
+                "upstream_model_count": getattr(row, "model_count", 0),
+                "upstream_models_url": _models_url(row),
+                "may_call": self.has_change_permission(request, row),
+            }
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    # Columns
+
+    @display(description="Models", ordering="model_count")
+    def model_count(self, row: Upstream) -> SafeString:
+        """How many models the upstream has, as a link to them."""
+        return format_html('<a href="{}">{}</a>', _models_url(row), getattr(row, "model_count", 0))
+
+    @display(description="State", label=STATE_COLOURS)
+    def state(self, row: Upstream) -> str:
+        """What stands in the way of calls, else what the last probe found."""
+        if not row.is_enabled:
+            return "disabled"
+        if row.name in reasons_by_object("upstream"):
+            return "left out"
+        if getattr(row, "last_at", None) is None:
+            return "not probed"
+        return "healthy" if getattr(row, "last_is_healthy", False) else "down"
+
+    @display(description="Latency")
+    def latency(self, row: Upstream) -> str | None:
+        """Of the last probe."""
+        latency_ms = getattr(row, "last_latency_ms", None)
+        return None if latency_ms is None else f"{latency_ms:.0f} ms"
+
+    @display(description="Last checked", ordering="last_at", empty_value="never")
+    def checked(self, row: Upstream) -> str | None:
+        """When the last probe was."""
+        return moment(getattr(row, "last_at", None))
+
+    # Writing, by the services
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """What a service refuses after the form's checks (another change came between) is a message."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except GatewayError as error:
+            messages.error(request, f"Nothing was saved: {error.message}")
+            return HttpResponseRedirect(request.path)
+
+    def save_model(self, request: HttpRequest, obj: Upstream, form: Any, change: bool) -> None:
+        """Make or change the upstream."""
+        actor = request.user.get_username()
+        if change:
+            row = Upstream.objects.get(pk=obj.pk)
+            update_upstream(row, actor=actor, **form.credential(), **form.values(form.changed_data))
+        else:
+            create_upstream(actor=actor, id=obj.pk, **form.credential(), **form.values(form.cleaned_data))
+        log_change(request, obj, "changed" if change else "created")
+
+    def delete_model(self, request: HttpRequest, obj: Upstream) -> None:
+        """Delete the upstream with its models, and the routes that only it serves."""
+        log_change(request, obj, "deleted")
+        routes = delete_upstream(obj, actor=request.user.get_username())
+        if routes:
+            messages.info(
+                request, f"These routes went too, as nothing was left in them: {', '.join(routes[:20])}."
+            )
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
+        """Delete the upstreams one by one."""
+        for row in queryset:
+            self.delete_model(request, row)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with the upstreams, counted: a list of every model and probe would be endless."""
+        rows = list(objs)
+        pks = [row.pk for row in rows]
+        counts = {
+            "upstreams": len(rows),
+            "models": UpstreamModel.objects.filter(upstream__in=pks).count(),
+            "targets of routes": RouteTarget.objects.filter(model__upstream__in=pks).count(),
+            "health samples": HealthSample.objects.filter(upstream__in=pks).count(),
+        }
+        is_allowed = all(self.has_delete_permission(request, row) for row in rows)
+        lacking = set() if is_allowed else {str(self.opts.verbose_name)}
+        return [f"{row}, and the routes that nothing else serves" for row in rows], counts, lacking, []
+
+
+def _models_url(row: Upstream) -> str:
+    return reverse("admin:upstreams_app_upstreammodel_changelist") + f"?upstream__id__exact={row.pk}"
