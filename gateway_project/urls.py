@@ -1,8 +1,47 @@
-"""Django's own URLs: the admin, the management API, its documentation. Inference never gets here."""
+"""Django's own URLs: the admin and the management API. Inference never gets here."""
+
+from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
+from django.views import defaults
+
+from gateway_project.api.management import answer_error, management_urls, not_found
+from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    *management_urls(),
 ]
+
+
+def _is_for_a_person(request: HttpRequest) -> bool:
+    return request.path.startswith("/admin/")
+
+
+def handler404(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """A page for people, an error object for programs."""
+    return defaults.page_not_found(request, exception) if _is_for_a_person(request) else not_found(request)
+
+
+def handler400(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """What Django itself refuses, such as an unknown Host header."""
+    if _is_for_a_person(request):
+        return defaults.bad_request(request, exception)
+    return answer_error(request, InvalidRequest("The request is not acceptable; is its Host header right?"))
+
+
+def handler403(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Refusals of Django's own; the API answers for itself."""
+    if _is_for_a_person(request):
+        return defaults.permission_denied(request, exception)
+    return answer_error(request, PermissionDenied("This is not allowed."))
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """A fault outside of any route."""
+    if _is_for_a_person(request):
+        return defaults.server_error(request)
+    return answer_error(request, InternalError("Something went wrong here; the log has the details."))

@@ -7,7 +7,8 @@ import math
 from typing import Any, NoReturn
 
 import msgspec
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
+from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
@@ -33,12 +34,15 @@ class BodyParser(Parser):
         _check_texts(value, path="", depth=0)
         return value
 
-    def parse_querydict(self, data: QueryDict, list_fields: list[str], request: HttpRequest) -> dict[str, Any]:  # type: ignore[override]
+    def parse_querydict(
+        self, data: MultiValueDict[str, str], list_fields: list[str], request: HttpRequest
+    ) -> dict[str, Any]:
         """The query's values, free of NUL characters."""
         for name, text in data.items():
             if "\0" in name or "\0" in str(text):
                 raise InvalidRequest("The query holds a NUL character.")
-        return super().parse_querydict(data, list_fields, request)
+        values: dict[str, Any] = super().parse_querydict(data, list_fields, request)
+        return values
 
 
 def _number(text: str) -> ExactFloat:
@@ -78,7 +82,9 @@ def _check_texts(value: Any, *, path: str, depth: int) -> None:
 def _check_text(text: str, path: str) -> None:
     # NUL is what PostgreSQL can't store; a lone surrogate is no character at all.
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise InvalidRequest("A text holds a NUL character or half of a surrogate pair.", param=path[:200] or None)
+        raise InvalidRequest(
+            "A text holds a NUL character or half of a surrogate pair.", param=path[:200] or None
+        )
 
 
 class ExactRenderer(BaseRenderer):

@@ -71,7 +71,9 @@ def _handle(request: HttpRequest, error: Any) -> HttpResponse:
         logger.error("request.failed", exc_info=error, extra={"endpoint": request.path[:200]})
         known = InternalError("Something went wrong here; the log has the details.")
     elif not isinstance(error, GatewayError | SchemaError | HttpError | Http404):
-        logger.warning("request.refused", extra={"endpoint": request.path[:200], "error": type(error).__name__})
+        logger.warning(
+            "request.refused", extra={"endpoint": request.path[:200], "error": type(error).__name__}
+        )
     return error_response(known)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 class ExactFloat(float):
     """A float for everybody, and an exact Decimal for who counts money. Made from a JSON number's text."""
 
-    __slots__ = ("_text",)
+    _text: str
 
     def __new__(cls, text: str) -> ExactFloat:
         """Keep the text beside the nearest float."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +13,13 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import key_digest, new_api_key, token_hash
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
-from security_app.models import ApiKey
+from security_app.models import ApiKey, ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 
 logger = logging.getLogger(__name__)
@@ -53,15 +56,25 @@ def _validated(row: ApiKey) -> None:
         row.full_clean(exclude=["digest"])
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
-        names = {"name": "key_alias", "allowed_models": "models", "is_blocked": "blocked", "expires_at": "duration"}
+        names = {
+            "name": "key_alias",
+            "allowed_models": "models",
+            "is_blocked": "blocked",
+            "expires_at": "duration",
+        }
         raise InvalidRequest(messages[0], param=names.get(field, field)) from error
 
 
-def create_key(*, actor: str, plain: str | None = None, **values: Any) -> CreatedKey:
-    """Make a key; `values` are fields of ApiKey. Raises InvalidRequest or Conflict (a key given twice)."""
-    if plain is not None and (len(plain) < CUSTOM_KEY_MIN_CHARS or not plain.isascii() or not plain.isprintable()):
+def create_key(
+    *, actor: str, plain: str | None = None, requires_unique_name: bool = False, **values: Any
+) -> CreatedKey:
+    """Make a key; `values` are fields of ApiKey. InvalidRequest, or Conflict for what exists."""
+    if plain is not None and (
+        len(plain) < CUSTOM_KEY_MIN_CHARS or not plain.isascii() or not plain.isprintable()
+    ):
         raise InvalidRequest(
-            f"A key of your own needs at least {CUSTOM_KEY_MIN_CHARS} printable ASCII characters.", param="key"
+            f"A key of your own needs at least {CUSTOM_KEY_MIN_CHARS} printable ASCII characters.",
+            param="key",
         )
     if plain is not None and (len(plain) > 500 or " " in plain):
         raise InvalidRequest("A key has at most 500 characters and no spaces.", param="key")
@@ -73,6 +86,8 @@ def create_key(*, actor: str, plain: str | None = None, **values: Any) -> Create
         raise Conflict("This key exists already.", param="key")
     try:
         with transaction.atomic():
+            if requires_unique_name:
+                _require_unique_name(row)
             row.save(force_insert=True)
             refresh_after_commit()
     except IntegrityError as error:
@@ -81,23 +96,112 @@ def create_key(*, actor: str, plain: str | None = None, **values: Any) -> Create
     return CreatedKey(row, secret)
 
 
+def _reference_query(references: Iterable[str]) -> Q:
+    """Rows that any of these names: public ids, hex digests, or keys."""
+    ids: list[UUID] = []
+    digests: list[bytes] = []
+    for reference in references:
+        key_id = parse_public_id("key", reference)
+        if key_id is not None:
+            ids.append(key_id)
+        if len(reference) == 64:
+            with contextlib.suppress(ValueError):
+                digests.append(bytes.fromhex(reference))
+        if reference.isascii():
+            digests += find_digests(reference)
+    return Q(pk__in=ids) | Q(digest__in=digests)
+
+
+def _is_named_by(row: ApiKey, reference: str) -> bool:
+    digest = bytes(row.digest)
+    return (
+        parse_public_id("key", reference) == row.pk
+        or reference == digest.hex()
+        or (reference.isascii() and digest in find_digests(reference))
+    )
+
+
 def find_key(reference: str, *, include_deleted: bool = False) -> ApiKey:
     """A key by its public id, its hex digest, or the key itself; NotFound otherwise."""
     rows = ApiKey.objects.all() if include_deleted else ApiKey.objects.filter(deleted_at=None)
-    row: ApiKey | None = None
-    key_id = parse_public_id("key", reference)
-    if key_id is not None:
-        row = rows.filter(pk=key_id).first()
-    if row is None and len(reference) == 64:
-        try:
-            row = rows.filter(digest=bytes.fromhex(reference)).first()
-        except ValueError:
-            row = None
-    if row is None and reference:
-        row = rows.filter(digest__in=find_digests(reference)).first()
+    row: ApiKey | None = rows.filter(_reference_query([reference])).first()
     if row is None:
         raise NotFound("There is no such key.", param="key")
     return row
+
+
+def find_keys(references: Sequence[str]) -> list[ApiKey]:
+    """Living keys in one query, as `find_key` knows them; NotFound tells the position of a missing one."""
+    rows = list(ApiKey.objects.filter(_reference_query(references), deleted_at=None))
+    for position, reference in enumerate(references):
+        if not any(_is_named_by(row, reference) for row in rows):
+            raise NotFound(f"There is no such key: number {position + 1} of the list.", param="keys")
+    return rows
+
+
+def find_keys_by_name(names: Sequence[str]) -> list[ApiKey]:
+    """Living keys by name; NotFound if one is missing, Conflict if several have the same."""
+    rows = list(ApiKey.objects.filter(name__in=names, deleted_at=None))
+    for name in names:
+        count = sum(row.name == name for row in rows)
+        if not count:
+            raise NotFound(f"There is no key with the alias '{name}'.", param="key_aliases")
+        if count > 1:
+            raise Conflict(f"{count} keys have the alias '{name}'; use their ids.", param="key_aliases")
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Which keys a list shows; None means any. Deleted keys are shown only if they are asked for."""
+
+    name: str | None = None
+    user_id: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """One page of keys, and how many there are in all."""
+
+    rows: list[ApiKey]
+    total: int
+
+
+def list_keys(wanted: KeyFilter, *, order: str, is_descending: bool, page: int, size: int) -> KeyPage:
+    """One page of keys, in two queries; `order` is a field of ApiKey. Rows without a value come last."""
+    rows = _filtered(wanted)
+    column = F(order).desc(nulls_last=True) if is_descending else F(order).asc(nulls_last=True)
+    first = (page - 1) * size
+    found = rows.order_by(column, "-id" if is_descending else "id")[first : first + size]
+    return KeyPage(list(found), rows.count())
+
+
+def _filtered(wanted: KeyFilter) -> QuerySet[ApiKey]:
+    rows: QuerySet[ApiKey] = ApiKey.objects.all()
+    if wanted.name is not None:
+        rows = rows.filter(name=wanted.name)
+    if wanted.user_id is not None:
+        rows = rows.filter(user_id=wanted.user_id)
+    if wanted.status == "deleted":
+        return rows.exclude(deleted_at=None)
+    rows = rows.filter(deleted_at=None)
+    is_expired = Q(expires_at__isnull=False, expires_at__lte=utc_now())
+    if wanted.status == "blocked":
+        return rows.filter(is_blocked=True)
+    if wanted.status == "expired":
+        return rows.filter(is_expired, is_blocked=False)
+    if wanted.status == "active":
+        return rows.filter(~is_expired, is_blocked=False)
+    return rows
+
+
+def _require_unique_name(row: ApiKey) -> None:
+    """Inside a transaction: Conflict if another living key has this name."""
+    # Locks the section until the transaction ends, so that two writers can't both find the name free.
+    ConfigVersion.bump(ApiKey.config_section)
+    if row.name and ApiKey.objects.filter(name=row.name, deleted_at=None).exclude(pk=row.pk).exists():
+        raise Conflict(f"Another key has the alias '{row.name}'.", param="key_alias")
 
 
 def find_key_by_id(key_id: UUID) -> ApiKey | None:
@@ -105,13 +209,15 @@ def find_key_by_id(key_id: UUID) -> ApiKey | None:
     return ApiKey.objects.filter(pk=key_id, deleted_at=None).first()
 
 
-def update_key(row: ApiKey, *, actor: str, **values: Any) -> ApiKey:
-    """Change fields of a key; raises InvalidRequest with the field's API name."""
+def update_key(row: ApiKey, *, actor: str, requires_unique_name: bool = False, **values: Any) -> ApiKey:
+    """Change fields of a key, and no others; raises InvalidRequest with the field's API name, or Conflict."""
     for name, value in values.items():
         setattr(row, name, value)
     _validated(row)
     with transaction.atomic():
-        row.save()
+        if requires_unique_name and "name" in values:
+            _require_unique_name(row)
+        row.save(update_fields=set(values))
         refresh_after_commit()
     logger.info("key.updated", extra={"key_id": row.public_id, "actor": actor, "fields": sorted(values)})
     return row
@@ -121,9 +227,8 @@ def delete_keys(rows: list[ApiKey], *, actor: str) -> None:
     """End keys for good. The rows stay as tombstones, for reports and for the other processes."""
     now: datetime = utc_now()
     with transaction.atomic():
-        for row in rows:
-            row.deleted_at = now
-            row.save(update_fields={"deleted_at"})
+        ApiKey.objects.filter(pk__in=[row.pk for row in rows]).update(deleted_at=now, updated_at=now)
         refresh_after_commit()
     for row in rows:
+        row.deleted_at = now
         logger.info("key.deleted", extra={"key_id": row.public_id, "actor": actor})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import TextChoices
 
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
@@ -17,7 +21,15 @@ validate_name = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]{0,62}\Z",
     "Use 1–63 lower-case letters, digits, dots, hyphens or underscores, starting with a letter or digit.",
 )
-_FORBIDDEN_HEADERS = {"authorization", "api-key", "x-api-key", "cookie", "host", "content-length", "connection"}
+_FORBIDDEN_HEADERS = {
+    "authorization",
+    "api-key",
+    "x-api-key",
+    "cookie",
+    "host",
+    "content-length",
+    "connection",
+}
 
 
 def validate_headers(value: Any) -> None:
@@ -27,7 +39,11 @@ def validate_headers(value: Any) -> None:
     for name, text in value.items():
         if name.lower() in _FORBIDDEN_HEADERS:
             raise ValidationError(f"Header {name} can't be set here; use the credential.", code="invalid")
-        if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum() or not text.isprintable():
+        if (
+            not name.isascii()
+            or not name.replace("-", "").replace("_", "").isalnum()
+            or not text.isprintable()
+        ):
             raise ValidationError(f"Header {name!r} has characters that HTTP does not allow.", code="invalid")
 
 
@@ -39,17 +55,45 @@ def validate_endpoints(value: Any) -> None:
         raise ValidationError("Each endpoint must be an http:// or https:// URL.", code="invalid")
 
 
+def fingerprints(credential: str) -> list[str]:
+    """HMACs of a credential under each pepper, the current one first: they tell equality without the text."""
+    text = b"upstream credential:" + credential.encode()
+    return [hmac.new(pepper.secret, text, "sha256").hexdigest() for pepper in settings.GATEWAY_KEY_PEPPERS]
+
+
+# What makes this gateway trust itself, and must never be sent to a vendor.
+_PRIVATE_NAMES = ("GATEWAY_", "DJANGO_", "DATABASE_URL", "REDIS_URL")
+
+
+def validate_reference(value: str) -> None:
+    """`env:NAME` or `file:/path`, but none of the gateway's own secrets."""
+    scheme, _, rest = value.partition(":")
+    if scheme == "env":
+        if not rest.replace("_", "").isalnum() or not rest.isascii():
+            raise ValidationError("Give the name of an environment variable after env:.", code="invalid")
+        if rest.upper().startswith(_PRIVATE_NAMES):
+            raise ValidationError("The gateway's own secrets can't be sent to an upstream.", code="invalid")
+    elif scheme == "file":
+        path = Path(rest)
+        if not path.is_absolute() or "\0" in rest:
+            raise ValidationError("Give an absolute path after file:.", code="invalid")
+        if path.resolve().is_relative_to(settings.GATEWAY_DATA_DIR):
+            raise ValidationError("The gateway's own data can't be sent to an upstream.", code="invalid")
+    else:
+        raise ValidationError("Give env:NAME or file:/path.", code="invalid")
+
+
 def _timeout(default: float, verbose_name: str, help_text: str) -> models.FloatField[Any, Any]:
     bounds = [MinValueValidator(0.05), MaxValueValidator(86_400)]
     return models.FloatField(verbose_name, default=default, validators=bounds, help_text=help_text)
 
 
 class Upstream(ConfigModel):
-    """One service that serves models. Secrets are in `api_key_sealed`; references are read at snapshot build."""
+    """One service that serves models. Secrets are sealed; references are read when the snapshot is built."""
 
     config_section = "upstreams"
 
-    class CredentialSource(models.TextChoices):
+    class CredentialSource(TextChoices):
         """Where the credential comes from."""
 
         NONE = "none", "None"
@@ -72,7 +116,10 @@ class Upstream(ConfigModel):
         help_text="Scheme, host and port, for example https://api.openai.com; empty for the demo.",
     )
     path_prefix = models.CharField(
-        max_length=200, blank=True, default="/v1", help_text="What stands before /chat/completions; usually /v1."
+        max_length=200,
+        blank=True,
+        default="/v1",
+        help_text="What stands before /chat/completions; usually /v1.",
     )
     extra_endpoints = models.JSONField(
         default=list,
@@ -85,7 +132,10 @@ class Upstream(ConfigModel):
     )
     api_key_sealed = sealed_column()
     credential_reference = models.CharField(
-        max_length=300, blank=True, help_text="env:NAME or file:/path; read by the server, never stored."
+        max_length=300,
+        blank=True,
+        validators=[validate_reference],
+        help_text="env:NAME or file:/path; read by the server, never stored.",
     )
     credential_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     headers = models.JSONField("extra headers", default=dict, blank=True, validators=[validate_headers])
@@ -93,10 +143,15 @@ class Upstream(ConfigModel):
     client_certificate = models.CharField(max_length=300, blank=True, help_text="Path of a PEM file.")
     client_key = models.CharField(max_length=300, blank=True, help_text="Path of the certificate's key.")
     tls_server_name = models.CharField(
-        "TLS server name", max_length=253, blank=True, help_text="Name to ask for (SNI) and to verify, if not the host."
+        "TLS server name",
+        max_length=253,
+        blank=True,
+        help_text="Name to ask for (SNI) and to verify, if not the host.",
     )
     connect_timeout_s = _timeout(5, "connect timeout (s)", "To open a connection.")
-    first_token_timeout_s = _timeout(120, "first token timeout (s)", "From the request sent to the first byte.")
+    first_token_timeout_s = _timeout(
+        120, "first token timeout (s)", "From the request sent to the first byte."
+    )
     idle_timeout_s = _timeout(60, "idle timeout (s)", "Between two pieces of an answer.")
     total_timeout_s = _timeout(600, "total timeout (s)", "The whole call.")
     max_concurrency = models.PositiveIntegerField(
@@ -105,7 +160,8 @@ class Upstream(ConfigModel):
     asks_stream_usage = models.BooleanField(
         "asks for usage in streams",
         default=True,
-        help_text="Adds stream_options.include_usage; turn off for servers that refuse it (usage is estimated then).",
+        help_text="Adds stream_options.include_usage; turn off for servers that refuse it "
+        "(usage is estimated then).",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     description = models.CharField(max_length=500, blank=True)
@@ -124,6 +180,7 @@ class Upstream(ConfigModel):
     def set_api_key(self, plain: str) -> None:
         """Store a credential, encrypted for this row; empty text removes it."""
         self.api_key_sealed = seal(plain, label="upstream.api_key", row_id=self.id)
+        self.credential_fingerprint = fingerprints(plain)[0] if plain else ""
         self.credential_source = self.CredentialSource.STORED if plain else self.CredentialSource.NONE
 
     def get_api_key(self) -> str:
@@ -140,9 +197,7 @@ class Upstream(ConfigModel):
             errors["base_url"] = "The base URL must start with http:// or https://."
         if self.path_prefix and (not self.path_prefix.startswith("/") or self.path_prefix.endswith("/")):
             errors["path_prefix"] = "The prefix must start with a slash and not end with one."
-        if self.credential_source == self.CredentialSource.REFERENCE and not self.credential_reference.startswith(
-            ("env:", "file:")
-        ):
+        if self.credential_source == self.CredentialSource.REFERENCE and not self.credential_reference:
             errors["credential_reference"] = "Give env:NAME or file:/path."
         if bool(self.client_certificate) != bool(self.client_key):
             errors["client_key"] = "A client certificate and its key go together."
@@ -157,7 +212,7 @@ class UpstreamModel(ConfigModel):
 
     config_section = "upstreams"
 
-    class Mode(models.TextChoices):
+    class Mode(TextChoices):
         """What the model does."""
 
         CHAT = "chat", "Chat"
@@ -203,7 +258,9 @@ class Route(ConfigModel):
         if self.name != self.name.strip() or not self.name.isprintable() or "//" in self.name:
             raise ValidationError({"name": "No spaces around it, no control characters, no empty segments."})
         if Upstream.objects.filter(name=self.name).exists():
-            raise ValidationError({"name": "An upstream has this name; upstreams and routes share one name space."})
+            raise ValidationError(
+                {"name": "An upstream has this name; upstreams and routes share one name space."}
+            )
 
 
 class RouteTarget(ConfigModel):
@@ -214,7 +271,9 @@ class RouteTarget(ConfigModel):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
     model = models.ForeignKey(UpstreamModel, on_delete=models.CASCADE, related_name="route_targets")
-    weight = models.PositiveIntegerField(default=1, help_text="Share of the traffic; 0 only if nothing else is left.")
+    weight = models.PositiveIntegerField(
+        default=1, help_text="Share of the traffic; 0 only if nothing else is left."
+    )
     priority = models.PositiveIntegerField(default=1, help_text="Lower numbers are tried first.")
     is_enabled = models.BooleanField("enabled", default=True)
 

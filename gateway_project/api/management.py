@@ -1,0 +1,164 @@
+"""The management API: keys, models, upstreams, spend. Sync operations on Django's stock handler.
+
+Here it is put together and mounted; what the routes do is in the apps. Cookies mean nothing to it, so it
+needs no CSRF token: every operation asks for a key in a header.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from decimal import Decimal
+from functools import wraps
+from time import perf_counter
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase, HttpResponseNotAllowed
+from django.urls import Resolver404, URLPattern, URLResolver, re_path
+from django.urls.resolvers import RegexPattern
+from ninja import NinjaAPI
+
+from gateway_project.api.management_body import BodyParser, ExactRenderer
+from gateway_project.api.management_errors import error_response, install
+from gateway_project.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateway_project.core.ids import public_id, uuid7
+from security_app.api import admin_key
+from security_app.api import router as keys_router
+from security_app.registry import Principal
+from security_app.services.spend import KeyUsage, register_spend_source
+from upstreams_app.api import models_router, upstreams_router
+from usage_app.api import router as spend_router
+from usage_app.models import KeyUse
+
+logger = logging.getLogger(__name__)
+View = Callable[..., HttpResponseBase]
+_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+management_api = NinjaAPI(
+    title="Agent Gateway management",
+    version=settings.VERSION,
+    urls_namespace="management",
+    docs_url=None,
+    openapi_url=None,
+    parser=BodyParser(),
+    renderer=ExactRenderer(),
+)
+install(management_api)
+management_api.add_router("", keys_router)
+management_api.add_router("", models_router)
+management_api.add_router("", upstreams_router)
+management_api.add_router("", spend_router, auth=admin_key)
+
+
+class _Ledger:
+    """The use of keys, as the flusher writes it."""
+
+    def key_usage(self, key_ids: Collection[UUID]) -> Mapping[UUID, KeyUsage]:
+        rows = KeyUse.objects.filter(key_id__in=key_ids).values_list(
+            "key_id", "cost", "requests", "last_used_at"
+        )
+        return {
+            key_id: KeyUsage(Decimal(cost), requests, last_used_at)
+            for key_id, cost, requests, last_used_at in rows
+        }
+
+
+register_spend_source(_Ledger())
+
+
+def management_urls() -> list[URLPattern]:
+    """The routes, and behind them the same with a slash at the end, for Django's URL map."""
+    routes = [_answering(pattern) for pattern in _patterns(management_api.urls[0])]
+    resolver = URLResolver(RegexPattern(r"^/"), routes)
+
+    def without_slash(request: HttpRequest, path: str) -> HttpResponseBase:
+        try:
+            match = resolver.resolve("/" + path)
+        except Resolver404:
+            return not_found(request)
+        view: View = match.func
+        return view(request, *match.args, **match.kwargs)
+
+    # The routes take no cookies. Django must not redirect to a path that is only tolerated.
+    without_slash.csrf_exempt = True  # type: ignore[attr-defined]
+    without_slash.should_append_slash = False  # type: ignore[attr-defined]
+    return [*routes, re_path(r"^(?P<path>.*[^/])/+$", without_slash)]
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """The answer for a path that leads nowhere."""
+    return answer_error(request, NotFound("There is nothing at this path."))
+
+
+def answer_error(request: HttpRequest, error: GatewayError) -> HttpResponse:
+    """An error outside of any route, with the headers that all answers have."""
+    response = error_response(error)
+    _finish(request, response)
+    return response
+
+
+def _patterns(items: list[URLPattern | URLResolver]) -> Iterator[URLPattern]:
+    for item in items:
+        if isinstance(item, URLResolver):
+            yield from _patterns(item.url_patterns)
+        elif item.name != "api-root":
+            yield item
+
+
+def _answering(pattern: URLPattern) -> URLPattern:
+    """The route with what all answers share: the request's id, errors in one form, a line in the log."""
+    view: View = pattern.callback
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        started = perf_counter()
+        response = _refusal(request) or view(request, *args, **kwargs)
+        if isinstance(response, HttpResponseNotAllowed):
+            allowed = response["Allow"]
+            message = f"Method {request.method} is not allowed here; use {allowed}."
+            response = error_response(MethodNotAllowed(message, headers={"allow": allowed}))
+        _finish(request, response)
+        _report(request, response, started)
+        return response
+
+    answer.csrf_exempt = True  # type: ignore[attr-defined]
+    return URLPattern(pattern.pattern, answer, pattern.default_args, pattern.name)
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """What is refused before anybody looks who asks."""
+    if "transfer-encoding" in request.headers and "content-length" not in request.headers:
+        # Without a length Django would hold all of it in memory before it could be refused.
+        return error_response(
+            InvalidRequest("Send the body with a Content-Length.", status=411, code="length_required")
+        )
+    if "\0" in request.path:
+        return error_response(NotFound("There is nothing at this path."))
+    return None
+
+
+def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
+    response.headers["x-request-id"] = public_id("req", uuid7())
+    correlation_id = request.headers.get("x-client-request-id") or request.headers.get("x-request-id", "")
+    if _CORRELATION_ID.fullmatch(correlation_id):
+        response.headers["x-client-request-id"] = correlation_id
+    response.headers.setdefault("cache-control", "no-store")
+
+
+def _report(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
+    principal = getattr(request, "auth", None)
+    key_id = principal.key_id if isinstance(principal, Principal) else None
+    logger.info(
+        "http.request",
+        extra={
+            "request_id": response.headers["x-request-id"],
+            "method": request.method,
+            "endpoint": request.path[:200],
+            "status": response.status_code,
+            "duration_ms": round((perf_counter() - started) * 1000, 3),
+            "key_id": None if key_id is None else public_id("key", key_id),
+        },
+    )

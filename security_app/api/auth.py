@@ -1,0 +1,109 @@
+"""Who may enter a management route: the holder of a key, shown in a header; never a session cookie."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from django.db import DatabaseError
+from django.http import HttpRequest
+from ninja.security.base import AuthBase
+
+from gateway_project.core.errors import AuthenticationFailed, Overloaded
+from gateway_project.core.ids import public_id
+from gateway_project.observability import metrics
+from security_app.registry import Principal, SecurityConfig
+from security_app.services.authentication import UnknownKey, authenticate, bearer_token
+from security_app.services.configuration import store
+from security_app.services.permissions import require_scope
+
+_CHECK_INTERVAL_S = 0.1
+
+
+class KeyAuth(AuthBase):
+    """Any valid key: `Authorization: Bearer`, `x-api-key` or `api-key`; `request.auth` is its Principal."""
+
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+
+    def __call__(self, request: HttpRequest) -> Principal:
+        """The principal of the request; AuthenticationFailed if it shows no good key."""
+        try:
+            return _authenticate(_token(request))
+        except AuthenticationFailed as error:
+            metrics.denials_total.labels(error.reason).inc()
+            raise
+
+
+class AdminAuth(KeyAuth):
+    """A valid key with the scope `admin`, or the master key."""
+
+    def __call__(self, request: HttpRequest) -> Principal:
+        """As any key, and PermissionDenied if the scope is missing."""
+        principal = super().__call__(request)
+        require_scope(principal, "admin")
+        return principal
+
+
+any_key = KeyAuth()
+admin_key = AdminAuth()
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """Who was let in to this management route."""
+    principal = getattr(request, "auth", None)
+    if not isinstance(principal, Principal):
+        raise AuthenticationFailed(reason="missing")
+    return principal
+
+
+def actor_name(principal: Principal) -> str:
+    """How logs and rows name who made a change: the key's public id, or the master key."""
+    return principal.name if principal.key_id is None else public_id("key", principal.key_id)
+
+
+def _token(request: HttpRequest) -> str:
+    token = bearer_token(request.headers.get("authorization", ""))
+    return token or request.headers.get("x-api-key", "") or request.headers.get("api-key", "")
+
+
+def _authenticate(token: str) -> Principal:
+    try:
+        return authenticate(_security(), token)
+    except UnknownKey:
+        # The key may have been made in another process a moment ago.
+        _looks.look()
+        return authenticate(_security(), token)
+
+
+def _security() -> SecurityConfig:
+    if not store.is_loaded:
+        try:
+            store.refresh()
+        except DatabaseError as error:
+            raise Overloaded("The configuration can't be read now.", headers={"retry-after": "5"}) from error
+    value: SecurityConfig = store.current.sections["security"].value
+    return value
+
+
+class _Looks:
+    """Reloads what changed; callers at the same time share one look, at most ten a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = 0.0
+
+    def look(self) -> None:
+        """Return after a look at the database that began after this call."""
+        arrived = time.monotonic()
+        with self._lock:
+            if self._started > arrived:
+                return
+            wait_s = self._started + _CHECK_INTERVAL_S - time.monotonic()
+            if wait_s > 0:
+                time.sleep(wait_s)
+            self._started = time.monotonic()
+            store.refresh()
+
+
+_looks = _Looks()

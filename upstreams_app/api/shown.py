@@ -1,0 +1,169 @@
+"""Rows as answers show them; a credential is reduced to where it comes from and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from gateway_project.core.clock import utc_now
+from gateway_project.core.crypto import DecryptionError
+from gateway_project.core.money import from_nano
+from security_app.services.configuration import store
+from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.schemas import (
+    ShownCredential,
+    ShownHealth,
+    ShownInfo,
+    ShownModel,
+    ShownParams,
+    ShownUpstream,
+)
+from upstreams_app.services.deployments import deployment_id, vendor_model
+from usage_app.registry import RateCard, UsageConfig
+
+_TOKENS_PER_RATE = 1_000_000
+_RATES = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cached_input",
+    "cache_creation_input_token_cost": "cache_write",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
+}
+_HEALTH_COLUMNS = ("is_healthy", "latency_ms", "status_code", "error", "at")
+_Source = Literal["none", "stored", "reference", "client"]
+_HINT_CHARS = 4
+_HINT_NEEDS_CHARS = 16
+
+
+def shown_models(targets: Iterable[RouteTarget]) -> list[ShownModel]:
+    """Deployments with their prices of now, which are in memory."""
+    return [shown_model(target) for target in targets]
+
+
+def shown_model(target: RouteTarget) -> ShownModel:
+    """One deployment."""
+    model, upstream = target.model, target.model.upstream
+    name = vendor_model(target)
+    params = ShownParams(
+        model=name,
+        api_base=upstream.base_url + upstream.path_prefix if upstream.base_url else None,
+        weight=target.weight,
+        order=target.priority,
+        timeout=upstream.total_timeout_s,
+        stream_timeout=upstream.first_token_timeout_s,
+        max_parallel_requests=upstream.max_concurrency,
+        custom_llm_provider=name.removesuffix("/" + model.name),
+    )
+    return ShownModel(
+        model_id=deployment_id(target),
+        model_name=target.route.name,
+        litellm_params=params,
+        model_info=_info(target, model, upstream),
+    )
+
+
+def _info(target: RouteTarget, model: UpstreamModel, upstream: Upstream) -> ShownInfo:
+    return ShownInfo(
+        id=deployment_id(target),
+        mode=model.mode,  # type: ignore[arg-type]
+        description=model.description,
+        upstream=upstream.name,
+        upstream_model=str(model),
+        max_tokens=model.max_output_tokens,
+        max_input_tokens=model.context_window,
+        max_output_tokens=model.max_output_tokens,
+        is_enabled=target.is_enabled and target.route.is_enabled and model.is_enabled and upstream.is_enabled,
+        created_at=target.created_at,
+        updated_at=target.updated_at,
+        **_costs(str(model)),
+    )
+
+
+def _costs(model_id: str) -> dict[str, Any]:
+    prices: UsageConfig = store.current.sections["usage"].value
+    card = prices.price(model_id, utc_now())
+    return {name: _per_token(card, rate) for name, rate in _RATES.items()} | {
+        "input_cost_per_request": None if card is None else _plain(from_nano(card.per_request))
+    }
+
+
+def _per_token(card: RateCard | None, rate: str) -> Decimal | None:
+    return None if card is None else _plain(from_nano(getattr(card, rate)) / _TOKENS_PER_RATE)
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """Without zeros at the end, and written without an exponent where that is short."""
+    return amount.normalize() if amount else Decimal(0)
+
+
+def upstreams_for_display() -> QuerySet[Upstream]:
+    """All upstreams with their last probe and the number of their models, in one query."""
+    last = HealthSample.objects.filter(upstream=OuterRef("pk")).order_by("-at")
+    counted = UpstreamModel.objects.filter(upstream=OuterRef("pk")).order_by().values("upstream")
+    rows: QuerySet[Upstream] = Upstream.objects.annotate(
+        model_count=Coalesce(
+            Subquery(counted.annotate(count=Count("pk")).values("count"), output_field=IntegerField()), 0
+        ),
+        **{f"last_{name}": Subquery(last.values(name)[:1]) for name in _HEALTH_COLUMNS},
+    )
+    return rows.order_by("name")
+
+
+def shown_upstream(row: Upstream) -> ShownUpstream:
+    """An upstream out of `upstreams_for_display`."""
+    return ShownUpstream(**upstream_values(row))
+
+
+def upstream_values(row: Upstream) -> dict[str, Any]:
+    """What is shown of an upstream out of `upstreams_for_display`."""
+    names = set(ShownUpstream.model_fields) - {"id", "credential", "health"}
+    values = {name: getattr(row, name) for name in names}
+    values |= {"id": row.public_id, "credential": _credential(row), "health": _last_health(row)}
+    return values
+
+
+def shown_health(sample: HealthSample) -> ShownHealth:
+    """One probe."""
+    return _health(sample.is_healthy, sample.latency_ms, sample.status_code, sample.error, sample.at)
+
+
+def _last_health(row: Upstream) -> ShownHealth:
+    return _health(*(getattr(row, f"last_{name}") for name in _HEALTH_COLUMNS))
+
+
+def _health(
+    is_healthy: bool | None, latency_ms: Any, status_code: Any, error: str | None, at: Any
+) -> ShownHealth:
+    return ShownHealth(
+        state="unknown" if is_healthy is None else "healthy" if is_healthy else "down",
+        latency_ms=latency_ms,
+        status_code=status_code,
+        error=error or "",
+        checked_at=at,
+    )
+
+
+def _credential(row: Upstream) -> ShownCredential:
+    source = Upstream.CredentialSource(row.credential_source)
+    hint = ""
+    if source == Upstream.CredentialSource.STORED:
+        hint = _stored_hint(row)
+    elif source == Upstream.CredentialSource.REFERENCE:
+        hint = row.credential_reference
+    elif source == Upstream.CredentialSource.CLIENT:
+        hint = "x-upstream-api-key"
+    return ShownCredential(source=cast(_Source, source.value), hint=hint)
+
+
+def _stored_hint(row: Upstream) -> str:
+    try:
+        plain = row.get_api_key()
+    except DecryptionError:
+        return "unreadable under the current encryption keys"
+    return f"…{plain[-_HINT_CHARS:]}" if len(plain) >= _HINT_NEEDS_CHARS else "…"

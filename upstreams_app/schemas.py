@@ -1,0 +1,330 @@
+"""Bodies, queries and answers of the model and upstream routes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from gateway_project.core.exact import ExactFloat
+
+Mode = Literal["chat", "completion", "embedding", "other"]
+KindId = Literal["openai", "openai-compatible", "ollama", "lmstudio", "vllm", "tensorrt-llm", "demo"]
+MAX_TOKENS = 2_147_483_647
+
+
+def _exact(value: Any) -> Any:
+    """A price as Decimal, never by way of a float: from a JSON number's text, an integer or decimal text."""
+    if isinstance(value, ExactFloat):
+        return value.to_decimal()
+    if isinstance(value, bool | float):
+        raise ValueError("give a number or decimal text")
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, str):
+        try:
+            return Decimal(value.strip())
+        except ArithmeticError as error:
+            raise ValueError("give a number or decimal text") from error
+    return value
+
+
+Price = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    Field(ge=0, le=1_000_000, allow_inf_nan=False),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
+]
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+Seconds = Annotated[float, Field(ge=0.05, le=86_400)]
+Credential = Annotated[str, StringConstraints(max_length=5000)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Text = Annotated[str, StringConstraints(max_length=500)]
+Path = Annotated[str, StringConstraints(max_length=300)]
+
+
+class StrictModel(BaseModel):
+    """A body whose unknown fields are errors, and whose texts are not taken for numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class LitellmParams(StrictModel):
+    """Where a model is and how it is reached, as LiteLLM names it."""
+
+    model: ModelName | None = Field(
+        default=None, description="prefix/name, such as openai/gpt-4o or ollama/llama3."
+    )
+    custom_llm_provider: ModelName | None = Field(
+        default=None, description="The prefix, if it is not part of the model."
+    )
+    api_base: Url | None = Field(
+        default=None, description="Base URL with or without /v1; os.environ/NAME is read at once."
+    )
+    api_key: Credential | None = Field(
+        default=None, description="Stored encrypted; os.environ/NAME is kept as a reference."
+    )
+    organization: Text | None = Field(default=None, description="Sent as OpenAI-Organization.")
+    extra_headers: dict[str, str] | None = None
+    timeout: Seconds | None = Field(default=None, description="Of the whole call.")
+    stream_timeout: Seconds | None = Field(default=None, description="From the request to the first byte.")
+    max_parallel_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    weight: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="Share of the traffic."
+    )
+    order: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Lower ones are tried first."
+    )
+
+
+class ModelInfoInput(StrictModel):
+    """What is known of a model. Prices are US dollars a token."""
+
+    id: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="A UUID of your own."
+    )
+    mode: Mode | None = None
+    base_model: ModelName | None = Field(default=None, description="The name to look prices up by.")
+    description: Text | None = None
+    max_tokens: Tokens | None = Field(default=None, description="The same as max_output_tokens.")
+    max_input_tokens: Tokens | None = Field(default=None, description="The context window.")
+    max_output_tokens: Tokens | None = None
+    input_cost_per_token: Price | None = None
+    output_cost_per_token: Price | None = None
+    cache_read_input_token_cost: Price | None = None
+    cache_creation_input_token_cost: Price | None = None
+    output_cost_per_reasoning_token: Price | None = None
+    input_cost_per_audio_token: Price | None = None
+    output_cost_per_audio_token: Price | None = None
+    input_cost_per_request: Price | None = None
+
+
+class NewModel(StrictModel):
+    """`POST /model/new`."""
+
+    model_name: ModelName = Field(
+        description="What clients put into `model`; the same name again adds a target."
+    )
+    litellm_params: LitellmParams
+    model_info: ModelInfoInput = ModelInfoInput()
+
+
+class ModelPatch(StrictModel):
+    """`PATCH /model/{id}/update`; what is left out stays."""
+
+    model_name: ModelName | None = None
+    litellm_params: LitellmParams | None = None
+    model_info: ModelInfoInput | None = None
+
+
+class ModelUpdate(ModelPatch):
+    """`POST /model/update`; the id is `model_info.id`, or `id`."""
+
+    id: ModelName | None = None
+
+
+class ModelReference(StrictModel):
+    """`POST /model/delete`."""
+
+    id: ModelName
+
+
+class ModelInfoQuery(BaseModel):
+    """`GET /model/info`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    litellm_model_id: str | None = Field(default=None, max_length=64)
+
+
+class ShownParams(BaseModel):
+    """Where a model is; never its credential."""
+
+    model: str
+    api_base: str | None
+    weight: int
+    order: int
+    timeout: float
+    stream_timeout: float
+    max_parallel_requests: int | None
+    custom_llm_provider: str
+
+
+class ShownInfo(BaseModel):
+    """What is known of a model; prices are absent if there is none."""
+
+    id: str
+    db_model: bool = True
+    mode: Mode
+    description: str
+    upstream: str
+    upstream_model: str = Field(description="The id under which the model can be called without its route.")
+    max_tokens: int | None
+    max_input_tokens: int | None
+    max_output_tokens: int | None
+    input_cost_per_token: Decimal | None
+    output_cost_per_token: Decimal | None
+    cache_read_input_token_cost: Decimal | None
+    cache_creation_input_token_cost: Decimal | None
+    output_cost_per_reasoning_token: Decimal | None
+    input_cost_per_audio_token: Decimal | None
+    output_cost_per_audio_token: Decimal | None
+    input_cost_per_request: Decimal | None
+    is_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class ShownModel(BaseModel):
+    """One deployment: a model of an upstream behind a public id."""
+
+    model_id: str
+    model_name: str
+    litellm_params: ShownParams
+    model_info: ShownInfo
+
+
+class ModelList(BaseModel):
+    """All deployments."""
+
+    data: list[ShownModel]
+
+
+class DeletedModel(BaseModel):
+    """The deployment that is gone."""
+
+    message: str
+    id: str
+
+
+class UpstreamFields(StrictModel):
+    """What may be said of an upstream; the admin explains each field."""
+
+    base_url: Annotated[str, StringConstraints(max_length=500)] | None = None
+    path_prefix: Annotated[str, StringConstraints(max_length=200)] | None = None
+    extra_endpoints: list[str] | None = None
+    api_key: Credential | None = Field(
+        default=None, description="Stored encrypted and never shown; empty removes it."
+    )
+    credential: Path | None = Field(default=None, description="env:NAME, file:/path, client or none.")
+    headers: dict[str, str] | None = None
+    ca_bundle: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    tls_server_name: Annotated[str, StringConstraints(max_length=253)] | None = None
+    connect_timeout_s: Seconds | None = None
+    first_token_timeout_s: Seconds | None = None
+    idle_timeout_s: Seconds | None = None
+    total_timeout_s: Seconds | None = None
+    max_concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="null: no limit."
+    )
+    asks_stream_usage: bool | None = None
+    is_enabled: bool | None = None
+    description: Text | None = None
+
+
+class NewUpstream(UpstreamFields):
+    """`POST /upstreams`."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    kind: KindId
+
+
+class UpstreamPatch(UpstreamFields):
+    """`PATCH /upstreams/{id or name}`; what is left out stays."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = None
+
+
+class ShownCredential(BaseModel):
+    """Where a credential comes from, and as much of it as a person needs to tell it from another."""
+
+    source: Literal["none", "stored", "reference", "client"]
+    hint: str
+
+
+class ShownHealth(BaseModel):
+    """The last probe."""
+
+    state: Literal["healthy", "down", "unknown"]
+    latency_ms: float | None
+    status_code: int | None
+    error: str
+    checked_at: datetime | None
+
+
+class ShownUpstream(BaseModel):
+    """An upstream; never its credential."""
+
+    id: str
+    name: str
+    kind: str
+    base_url: str
+    path_prefix: str
+    extra_endpoints: list[str]
+    credential: ShownCredential
+    headers: dict[str, str]
+    ca_bundle: str
+    client_certificate: str
+    client_key: str
+    tls_server_name: str
+    connect_timeout_s: float
+    first_token_timeout_s: float
+    idle_timeout_s: float
+    total_timeout_s: float
+    max_concurrency: int | None
+    asks_stream_usage: bool
+    is_enabled: bool
+    description: str
+    model_count: int
+    health: ShownHealth
+    created_at: datetime
+    updated_at: datetime
+
+
+class UpstreamList(BaseModel):
+    """All upstreams, by name."""
+
+    data: list[ShownUpstream]
+
+
+class ImportedModels(BaseModel):
+    """Models that are new, were completed, and stayed as they were."""
+
+    added: int
+    updated: int
+    kept: int
+
+
+class RefreshedUpstream(ShownUpstream):
+    """An upstream and what came of asking it for its models; both are null for one that was not asked."""
+
+    imported: ImportedModels | None
+    import_error: str | None
+
+
+class RefreshedList(BaseModel):
+    """All upstreams after a refresh."""
+
+    data: list[RefreshedUpstream]
+
+
+class ProbedUpstream(BaseModel):
+    """One upstream's state now."""
+
+    id: str
+    name: str
+    health: ShownHealth
+
+
+class DeletedUpstream(BaseModel):
+    """The upstream that is gone, and the routes that had nothing else behind them."""
+
+    id: str
+    name: str
+    deleted: bool = True
+    deleted_routes: list[str]

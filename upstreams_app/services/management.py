@@ -1,0 +1,183 @@
+"""Making, changing and ending upstreams, for the API, the admin and the first start alike."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model, Value
+from django.db.models.functions import Concat, Substr
+
+from gateway_project.core.crypto import DecryptionError
+from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
+from gateway_project.core.ids import parse_public_id
+from gateway_project.core.outbound import check_url
+from security_app.services.configuration import refresh_after_commit
+from upstreams_app.kinds import KINDS
+from upstreams_app.models import Route, Upstream
+from upstreams_app.registry import upstream_config
+from usage_app.models import Price
+
+logger = logging.getLogger(__name__)
+Source = Upstream.CredentialSource
+# What a body may call them; the columns have names that say more.
+_API_NAMES = {"credential_reference": "credential", "credential_source": "credential"}
+
+
+def create_upstream(
+    *, actor: str, api_key: str | None = None, credential: str | None = None, **values: Any
+) -> Upstream:
+    """Make an upstream; `values` are fields of Upstream. InvalidRequest, or Conflict for a name that exists.
+
+    `api_key` is stored encrypted; `credential` is `env:NAME`, `file:/path`, `client` or `none`.
+    """
+    kind = KINDS.get(values.get("kind", ""))
+    if kind is not None:
+        values.setdefault("base_url", kind.base_url)
+        values.setdefault("path_prefix", kind.path_prefix)
+    row = Upstream(**values)
+    _normalise(row)
+    set_credential(row, api_key=api_key, credential=credential)
+    check_upstream(row)
+    with transaction.atomic():
+        row.save(force_insert=True)
+        refresh_after_commit()
+    logger.info("upstream.created", extra={"upstream": row.name, "kind": row.kind, "actor": actor})
+    return row
+
+
+def update_upstream(
+    row: Upstream, *, actor: str, api_key: str | None = None, credential: str | None = None, **values: Any
+) -> Upstream:
+    """Change fields of an upstream, and no others; a new name takes the prices of its models along."""
+    old_name, old_hosts = row.name, _hosts(row)
+    for name, value in values.items():
+        setattr(row, name, value)
+    _normalise(row)
+    if (
+        api_key is None
+        and credential is None
+        and row.credential_source == Source.STORED
+        and _hosts(row) - old_hosts
+    ):
+        # Else whoever may change the address could have the credential sent to a host of theirs.
+        raise InvalidRequest("Give 'api_key' again when the host changes.", param="api_key")
+    changed = set(values) | set_credential(row, api_key=api_key, credential=credential)
+    check_upstream(row)
+    with transaction.atomic():
+        row.save(update_fields=changed)
+        if row.name != old_name:
+            _rename_prices(old_name, row.name)
+        refresh_after_commit()
+    logger.info("upstream.updated", extra={"upstream": row.name, "fields": sorted(changed), "actor": actor})
+    return row
+
+
+def delete_upstream(row: Upstream, *, actor: str) -> list[str]:
+    """End an upstream with its models and prices; the names of routes that went as nothing is left in them.
+
+    The ledger keeps what was used and what it cost.
+    """
+    with transaction.atomic():
+        emptied = _routes_served_only_by(row)
+        names = sorted(route.name for route in emptied)
+        Route.objects.filter(pk__in=[route.pk for route in emptied]).delete()
+        row_name = row.name
+        Upstream.objects.filter(pk=row.pk).delete()
+        Price.objects.filter(model__startswith=f"{row_name}/").delete()
+        refresh_after_commit()
+    logger.info("upstream.deleted", extra={"upstream": row_name, "routes": names, "actor": actor})
+    return names
+
+
+def find_upstream(reference: str) -> Upstream:
+    """An upstream by its public id or its name; NotFound otherwise."""
+    upstream_id = parse_public_id("ups", reference)
+    row: Upstream | None = None
+    if upstream_id is not None:
+        row = Upstream.objects.filter(pk=upstream_id).first()
+    row = row or Upstream.objects.filter(name=reference).first()
+    if row is None:
+        raise NotFound("There is no such upstream.", param="upstream")
+    return row
+
+
+def set_credential(row: Upstream, *, api_key: str | None = None, credential: str | None = None) -> set[str]:
+    """Put a credential on an unsaved row; the columns that changed. What was there before is gone."""
+    if api_key is None and credential is None:
+        return set()
+    if api_key is not None and credential is not None:
+        raise InvalidRequest("Give either 'api_key' or 'credential'.", param="credential")
+    row.credential_reference = ""
+    if api_key is not None:
+        if not api_key.isascii() or not api_key.isprintable() or api_key != api_key.strip():
+            raise InvalidRequest(
+                "The key has characters that HTTP does not allow, or spaces around it.", param="api_key"
+            )
+        row.set_api_key(api_key)
+    else:
+        row.set_api_key("")
+        if credential == "client":
+            row.credential_source = Source.CLIENT
+        elif credential not in ("none", ""):
+            row.credential_source, row.credential_reference = Source.REFERENCE, str(credential)
+    return {"api_key_sealed", "credential_source", "credential_reference", "credential_fingerprint"}
+
+
+def check_upstream(row: Upstream, *, names: Mapping[str, str] | None = None) -> None:
+    """InvalidRequest or Conflict unless the row can be saved and used; `names` are the caller's names."""
+    names = _API_NAMES | dict(names or {})
+    clean(row, names=names)
+    for field, urls in (("base_url", [row.base_url]), ("extra_endpoints", row.extra_endpoints)):
+        for url in urls if KINDS[row.kind].needs_url else ():
+            try:
+                check_url(url, allow_private=settings.ALLOW_PRIVATE_HOSTS)
+            except ValueError as error:
+                raise InvalidRequest(
+                    f"'{names.get(field, field)}': {error}.", param=names.get(field, field)
+                ) from error
+    if not row.is_enabled:
+        return
+    try:
+        upstream_config(row)
+    except (ValueError, DecryptionError) as error:
+        param = names.get("credential", "credential") if row.credential_source != Source.NONE else None
+        raise InvalidRequest(f"This upstream could not be used: {error}.", param=param) from error
+
+
+def clean(row: Model, *, names: Mapping[str, str]) -> None:
+    """Django's validation of a row; InvalidRequest, or Conflict, names the field as the caller does."""
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        field, problems = next(iter(error.error_dict.items()))
+        kind = Conflict if problems[0].code in ("unique", "unique_together") else InvalidRequest
+        param = names.get(field, field)
+        raise kind(problems[0].messages[0], param=None if param == "__all__" else param) from error
+
+
+def _normalise(row: Upstream) -> None:
+    """Without a slash at the end, so that equal addresses are equal texts."""
+    row.base_url = row.base_url.strip().rstrip("/")
+    row.path_prefix = row.path_prefix.rstrip("/")
+
+
+def _hosts(row: Upstream) -> set[str]:
+    return {urlsplit(url).netloc for url in (row.base_url, *row.extra_endpoints) if isinstance(url, str)}
+
+
+def _routes_served_only_by(row: Upstream) -> list[Route]:
+    routes = Route.objects.filter(targets__model__upstream=row).prefetch_related("targets__model").distinct()
+    return [
+        route for route in routes if all(item.model.upstream_id == row.pk for item in route.targets.all())
+    ]
+
+
+def _rename_prices(old: str, new: str) -> None:
+    moved = Concat(Value(f"{new}/"), Substr("model", len(old) + 2))
+    Price.objects.filter(model__startswith=f"{old}/").update(model=moved)

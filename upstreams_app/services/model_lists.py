@@ -1,0 +1,109 @@
+"""What an upstream's list of models says, in the forms that OpenAI-compatible servers write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gateway_project.core.codec import loads
+
+MAX_MODELS = 5000
+_MAX_TOKENS = 2_147_483_647
+_WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length")
+_OUTPUT_FIELDS = ("max_output_tokens", "max_completion_tokens")
+_EMBEDDING = re.compile(r"embed|\bbge\b|\bgte\b|\be5-|minilm", re.IGNORECASE)
+_OTHER = re.compile(
+    r"whisper|\btts\b|dall-e|gpt-image|moderation|transcribe|realtime|\bsora\b|rerank|stable-diffusion|\bflux\b",
+    re.IGNORECASE,
+)
+_COMPLETION = re.compile(r"^(babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*)$")
+_MODES_BY_TYPE = {
+    "embedding": "embedding",
+    "embeddings": "embedding",
+    "chat": "chat",
+    "llm": "chat",
+    "vlm": "chat",
+    "language": "completion",
+    "image": "other",
+    "audio": "other",
+    "moderation": "other",
+    "rerank": "other",
+    "transcribe": "other",
+    "video": "other",
+}
+
+
+class NotAModelList(ValueError):
+    """The answer is no list of models in any known form."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model that an upstream offers."""
+
+    name: str
+    mode: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    description: str = ""
+
+
+def parse_model_list(body: bytes) -> list[ListedModel]:
+    """The models of an answer to GET /models, each once, at most 5000; NotAModelList if it is none.
+
+    Understood are OpenAI's `{"data": [...]}`, `{"models": [...]}` and a bare list, of objects or of names.
+    """
+    try:
+        value = loads(body)
+    except ValueError as error:
+        raise NotAModelList("it is not JSON") from error
+    if isinstance(value, dict):
+        value = value.get("data", value.get("models"))
+    if not isinstance(value, list):
+        raise NotAModelList("it holds no list")
+    found: dict[str, ListedModel] = {}
+    for item in _items(value):
+        found.setdefault(item.name, item)
+        if len(found) >= MAX_MODELS:
+            break
+    return list(found.values())
+
+
+def guess_mode(name: str) -> str:
+    """What a model does, by its name alone."""
+    if _EMBEDDING.search(name):
+        return "embedding"
+    if _OTHER.search(name):
+        return "other"
+    return "completion" if _COMPLETION.match(name) else "chat"
+
+
+def _items(values: list[Any]) -> Iterator[ListedModel]:
+    for value in values:
+        fields = value if isinstance(value, dict) else {"id": value}
+        name = fields.get("id") or fields.get("name") or fields.get("model")
+        if (
+            not isinstance(name, str)
+            or not 0 < len(name) <= 200
+            or not name.isprintable()
+            or name != name.strip()
+        ):
+            continue
+        kind = fields.get("type")
+        mode = _MODES_BY_TYPE.get(kind.lower()) if isinstance(kind, str) else None
+        yield ListedModel(
+            name,
+            mode or guess_mode(name),
+            _first_size(fields, _WINDOW_FIELDS),
+            _first_size(fields, _OUTPUT_FIELDS),
+        )
+
+
+def _first_size(fields: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        size = fields.get(name)
+        if isinstance(size, int) and not isinstance(size, bool) and 0 < size <= _MAX_TOKENS:
+            return size
+    return None

@@ -1,0 +1,65 @@
+"""Where a model's price comes from when nobody gives one: the catalogue, by its vendor; the demo is free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from gateway_project.core.clock import utc_now
+from security_app.services.configuration import refresh_after_commit
+from upstreams_app.kinds import KINDS
+from upstreams_app.models import Upstream, UpstreamModel
+from usage_app.models import Price
+from usage_app.models.price import TIER_RATES
+from usage_app.services.catalogue import PricedModel, TokenPrices, refresh_catalogue, set_override
+
+_TOKENS_PER_RATE = 1_000_000
+_KINDS_OF_VENDORS = ("openai", "openai-compatible")
+_FREE = TokenPrices(input=Decimal(0), output=Decimal(0))
+
+
+def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None = None) -> None:
+    """Look up prices of models that have none set; models of local servers stay unpriced.
+
+    The catalogue takes half a second to load at first, so call this outside of other transactions.
+    `base_model` is the name to look up instead of the models' own.
+    """
+    if not names:
+        return
+    provider = KINDS[row.kind].price_provider or (row.base_url + row.path_prefix)
+    is_vendor = row.kind in _KINDS_OF_VENDORS
+    if is_vendor:
+        # Loaded here, because inside a transaction SQLite would let nobody else write meanwhile.
+        import genai_prices.data_snapshot
+
+        genai_prices.data_snapshot.get_snapshot()
+    with transaction.atomic():
+        if row.kind == "demo":
+            for name in names:
+                set_override(f"{row.name}/{name}", _FREE, managed_by="demo")
+        elif is_vendor:
+            refresh_catalogue(
+                PricedModel(f"{row.name}/{name}", provider, base_model or name) for name in names
+            )
+        refresh_after_commit()
+
+
+def carry_price(old_id: str, model: UpstreamModel) -> None:
+    """Keep what an administrator said a model costs when it is served by another upstream from now on."""
+    new_id = str(model)
+    if old_id == new_id or old_id.partition("/")[2] != model.name:
+        return
+    overrides = Price.objects.filter(source=Price.Source.OVERRIDE, valid_from__lte=utc_now()).order_by(
+        "-valid_from"
+    )
+    old = overrides.filter(model=old_id).first()
+    if old is None or overrides.filter(model=new_id).exists():
+        return
+    rates = {name: getattr(old, name) for name in TIER_RATES}
+    per_token: dict[str, Any] = {
+        name: None if rate is None else rate / _TOKENS_PER_RATE for name, rate in rates.items()
+    }
+    set_override(new_id, TokenPrices(**per_token, per_request=old.per_request))

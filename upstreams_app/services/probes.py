@@ -1,0 +1,152 @@
+"""Asking upstreams whether they are there: GET /models with their credential, bounded in time and size."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import NamedTuple
+
+import httpx
+from django.conf import settings
+
+from gateway_project.core.clock import utc_now
+from gateway_project.core.crypto import DecryptionError
+from gateway_project.core.outbound import ForbiddenHost, http_client
+from upstreams_app.models import HealthSample, Upstream
+from upstreams_app.registry import UpstreamConfig, upstream_config
+from upstreams_app.services.client import ssl_context
+
+TIMEOUT_S = 5.0
+_MAX_BODY_BYTES = 16 * 1024 * 1024
+_THREADS = 8
+_PURGE_BATCH = 1000
+
+
+class ModelsAnswer(NamedTuple):
+    """What came of one GET. `error` is empty on success and never holds a secret or a piece of the body."""
+
+    status: int | None
+    body: bytes
+    latency_ms: float | None
+    error: str = ""
+
+
+def ask_for_models(row: Upstream, *, path: str = "/models") -> ModelsAnswer:
+    """The upstream's list of models, or why there is none. Uses no database."""
+    try:
+        config = upstream_config(row)
+    except (ValueError, TypeError, AttributeError, DecryptionError) as error:
+        return ModelsAnswer(None, b"", None, f"the configuration is unusable: {error}")
+    if config.kind == "demo":
+        return ModelsAnswer(200, b"", 0.0)
+    return _get(config, config.endpoints[0] + path)
+
+
+def ask_all(rows: Iterable[Upstream]) -> list[tuple[Upstream, ModelsAnswer]]:
+    """Many upstreams at once, in at most eight threads; in the order of `rows`."""
+    waiting = list(rows)
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="probe") as pool:
+        return list(zip(waiting, pool.map(ask_for_models, waiting), strict=True))
+
+
+def probe_upstream(row: Upstream) -> HealthSample:
+    """Ask one upstream now and keep the result."""
+    sample = _sample(row, ask_for_models(row))
+    sample.save()
+    return sample
+
+
+def probe_all() -> list[HealthSample]:
+    """Ask every enabled upstream and keep the results; the database is not touched while they are asked."""
+    answers = ask_all(Upstream.objects.filter(is_enabled=True))
+    samples = [_sample(row, answer) for row, answer in answers]
+    # One of them may have been deleted meanwhile.
+    living = set(Upstream.objects.values_list("pk", flat=True))
+    return HealthSample.objects.bulk_create(sample for sample in samples if sample.upstream_id in living)
+
+
+def purge_samples() -> int:
+    """Delete samples beyond HEALTH_RETENTION_HOURS, in batches that let writers in; how many went."""
+    cutoff = utc_now() - timedelta(hours=settings.HEALTH_RETENTION_HOURS)
+    deleted = 0
+    while True:
+        old = HealthSample.objects.filter(at__lt=cutoff).order_by("at")
+        keys = list(old.values_list("pk", flat=True)[:_PURGE_BATCH])
+        if not keys:
+            return deleted
+        deleted += HealthSample.objects.filter(pk__in=keys).delete()[0]
+
+
+def _sample(row: Upstream, answer: ModelsAnswer) -> HealthSample:
+    return HealthSample(
+        upstream=row,
+        at=utc_now(),
+        is_healthy=not answer.error,
+        status_code=answer.status,
+        latency_ms=None if answer.latency_ms is None else round(answer.latency_ms, 3),
+        error=answer.error[:300],
+    )
+
+
+def _get(config: UpstreamConfig, url: str) -> ModelsAnswer:
+    headers = {"accept": "application/json", **dict(config.headers)}
+    if config.credential:
+        headers["authorization"] = f"Bearer {config.credential}"
+    name = config.connection.verify_hostname
+    started = time.monotonic()
+    try:
+        verify: bool | ssl.SSLContext = ssl_context(config.connection) if url.startswith("https:") else True
+        with (
+            http_client(
+                allow_private=settings.ALLOW_PRIVATE_HOSTS, timeout_s=TIMEOUT_S, verify=verify
+            ) as client,
+            client.stream(
+                "GET", url, headers=headers, extensions={"sni_hostname": name} if name else {}
+            ) as response,
+        ):
+            latency_ms = (time.monotonic() - started) * 1000
+            body = _read(response, until=started + 2 * TIMEOUT_S)
+            return ModelsAnswer(response.status_code, body, latency_ms, _verdict(response.status_code))
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        return ModelsAnswer(None, b"", None, _describe(error))
+
+
+def _read(response: httpx.Response, *, until: float) -> bytes:
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > _MAX_BODY_BYTES:
+            raise ValueError("too large")
+        if time.monotonic() > until:
+            raise httpx.ReadTimeout("too slow")
+    return bytes(body)
+
+
+def _verdict(status: int) -> str:
+    if 200 <= status < 300:
+        return ""
+    if status in (401, 403):
+        return f"the credential was refused ({status})"
+    if status == 404:
+        return "there is no model list at this address (404); is the path prefix right?"
+    if 300 <= status < 400:
+        return f"it answered with a redirect ({status}), which is not followed"
+    return f"it answered {status}"
+
+
+def _describe(error: Exception) -> str:
+    """What happened in a few words; never the exception's text, which may hold a header or an address."""
+    if isinstance(error, ForbiddenHost):
+        return "the host resolves to an address that must not be called"
+    if isinstance(error, httpx.ConnectTimeout | httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+        return f"no answer within {TIMEOUT_S:g} s"
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return "TLS failed"
+    if isinstance(error, httpx.ConnectError | OSError):
+        return "the connection was refused or failed"
+    if isinstance(error, httpx.HTTPError):
+        return f"the answer was not usable HTTP ({type(error).__name__})"
+    return "the answer is larger than 16 MB" if str(error) == "too large" else "the address can't be called"
