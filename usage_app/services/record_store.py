@@ -6,7 +6,7 @@ Storing a row again changes nothing, so a batch whose fate is unknown is simply 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +34,11 @@ _MOVE_INCOMING = (
     f"INSERT INTO {_RECORDS} ({_NAMES}) SELECT {_NAMES} FROM {_INCOMING} ORDER BY id "  # noqa: S608
     "ON CONFLICT (id, at) DO NOTHING RETURNING id"
 )
+# For sqlite3's own cursor: Django's would search thousands of placeholders in each statement.
 _INSERT_SQLITE = f"INSERT INTO {_RECORDS} ({_NAMES}) VALUES %s ON CONFLICT (id) DO NOTHING RETURNING id"  # noqa: S608
+_UUID_COLUMNS = tuple(COLUMNS.index(name) for name in ("id", "parent_id", "key_id", "price_id"))
+_AT_COLUMN = COLUMNS.index("at")
+_SQLITE_ROW = "(" + ", ".join("?" * len(COLUMNS)) + ")"
 _ADD_TO_COUNTERS = (
     f"INSERT INTO {_COUNTERS} "  # noqa: S608
     "(scope, scope_id, window_start, requests, input_tokens, output_tokens, cost) "
@@ -82,32 +86,60 @@ def _insert_postgresql(cursor: CursorWrapper, rows: Sequence[Row]) -> list[UUID]
 
 
 def _insert_sqlite(cursor: CursorWrapper, rows: Sequence[Row]) -> list[UUID]:
+    known = {row.id.hex: row.id for row in rows}
     new: list[UUID] = []
-    for chunk in _chunks(rows):
-        values = [_sqlite_value(value) for row in chunk for value in row]
-        cursor.execute(_INSERT_SQLITE % _placeholders(len(chunk), len(COLUMNS)), values)
-        new.extend(UUID(identifier) for (identifier,) in cursor.fetchall())
+    with connection.wrap_database_errors:
+        for chunk in _chunks(rows):
+            values = [value for row in chunk for value in _sqlite_row(row)]
+            statement = _INSERT_SQLITE % ", ".join([_SQLITE_ROW] * len(chunk))
+            found = connection.connection.execute(statement, values).fetchall()
+            new.extend(known[identifier] for (identifier,) in found)
     return new
+
+
+def _sqlite_row(row: Row) -> tuple[Any, ...]:
+    """The row as Django stores it there: UUIDs as 32 hex digits, the moment as naive UTC text."""
+    values: list[Any] = list(row)
+    for index in _UUID_COLUMNS:
+        if values[index] is not None:
+            values[index] = values[index].hex
+    values[_AT_COLUMN] = str(row.at)[: -len("+00:00")]
+    return tuple(values)
 
 
 def _count(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
     """Add to the counters, their rows in one order everywhere: two processes never wait for each other."""
     counters: dict[tuple[str, str, datetime], list[int]] = {}
     keys: dict[UUID, tuple[datetime, int, int]] = {}
-    for row in rows:
-        day = row.at.replace(hour=0, minute=0, second=0, microsecond=0)
-        cost = row.cost or 0
-        scopes = [("model", row.model)]
-        if row.key_id is not None:
-            scopes.append(("key", row.key_id.hex))
-            last, requests, spent = keys.get(row.key_id, (row.at, 0, 0))
-            keys[row.key_id] = (max(last, row.at), requests + 1, spent + cost)
+    for (day, model, key_id), group in _groups(rows).items():
+        last = max(row.at for row in group)
+        sums = [
+            len(group),
+            sum(row.input_tokens for row in group),
+            sum(row.output_tokens for row in group),
+            sum(row.cost or 0 for row in group),
+        ]
+        scopes = [("model", model)]
+        if key_id is not None:
+            scopes.append(("key", key_id.hex))
+            known, requests, spent = keys.get(key_id, (last, 0, 0))
+            keys[key_id] = (max(known, last), requests + sums[0], spent + sums[3])
         for scope, scope_id in scopes:
-            sums = counters.setdefault((scope, scope_id, day), [0, 0, 0, 0])
-            for index, amount in enumerate((1, row.input_tokens, row.output_tokens, cost)):
-                sums[index] += amount
+            total = counters.setdefault((scope, scope_id, day), [0, 0, 0, 0])
+            total[:] = [old + more for old, more in zip(total, sums, strict=True)]
     _upsert(cursor, _ADD_TO_COUNTERS, [(*key, *counters[key]) for key in sorted(counters)])
     _upsert(cursor, _ADD_TO_KEY_USE, [(key, *keys[key]) for key in sorted(keys)])
+
+
+def _groups(rows: Sequence[Row]) -> dict[tuple[datetime, str, UUID | None], list[Row]]:
+    """The rows by UTC day, model and key: most of a batch falls into a few groups."""
+    groups: dict[tuple[date, str, UUID | None], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.at.date(), row.model, row.key_id), []).append(row)
+    return {
+        (datetime.combine(day, datetime.min.time(), UTC), model, key_id): group
+        for (day, model, key_id), group in groups.items()
+    }
 
 
 def _upsert(cursor: CursorWrapper, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
