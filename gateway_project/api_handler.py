@@ -98,7 +98,7 @@ class ApiHandler:
         except UnknownKey as error:
             principal, snapshot = await _authenticate_after_reload(token, error)
         except AuthenticationFailed as error:
-            metrics.denials_total.labels(error.reason).inc()
+            metrics.observe_denial(error.reason)
             raise
         require_scope(principal, door.access)
         if principal.key_id is not None:
@@ -118,7 +118,7 @@ async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Pri
     try:
         return authenticate(snapshot.sections["security"].value, token), snapshot
     except AuthenticationFailed as still:
-        metrics.denials_total.labels(still.reason).inc()
+        metrics.observe_denial(still.reason)
         raise still from error
 
 

@@ -18,6 +18,7 @@ from django.conf import settings
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
 from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
+from gateway_project.observability import metrics
 from gateway_project.registries import store
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
@@ -70,7 +71,7 @@ class Lifecycle:
         # What is loaded by now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        gc.set_threshold(50_000, 50, 100)
         logger.info("server.started", extra=self.summary())
 
     def summary(self) -> dict[str, object]:
@@ -116,6 +117,11 @@ class Lifecycle:
         while not stop.wait(_POLL_S):
             # `refresh` keeps the old snapshot and says why if it fails; the poller goes on.
             with_fresh_connections(store.refresh)
+            try:
+                metrics.write_own()
+            except OSError:
+                # A full disk is the ledger's to report; numbers are written again a second later.
+                logger.debug("metrics.not_written")
         close_connections_of_this_thread()
 
     def drain(self) -> None:

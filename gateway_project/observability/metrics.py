@@ -1,48 +1,27 @@
-"""Prometheus metrics: names of Agent Gateway, fixed label sets, children bound once.
+"""Metrics: plain numbers in memory on the request path, Prometheus' text form when somebody asks.
 
-With `PROMETHEUS_MULTIPROC_DIR` set before the first import (the server does so), values live in files
-that any worker process can add up.
+A worker process writes its numbers to a file of its own each second; whichever process is scraped adds
+up all files of this start of the server. Labels are bounded: names beyond 200 share the value "other".
 """
 
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-_LATENCY_BUCKETS_MS = (25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 60_000)
-_MAX_LABEL_VALUES = 200
+from gateway_project.core.codec import dumps, loads
+
+FOLDER_VARIABLE = "GATEWAY_METRICS_FOLDER"
+BUCKETS_MS = (25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 60_000)
 OTHER = "other"
-
-REGISTRY = CollectorRegistry()
-requests_total = Counter(
-    "agent_gateway_requests_total", "Requests at the inference doors.", ["streaming", "status"], registry=REGISTRY
-)
-request_latency_ms = Histogram(
-    "agent_gateway_request_latency_ms",
-    "Milliseconds from arrival to the end of the answer.",
-    ["streaming"],
-    buckets=_LATENCY_BUCKETS_MS,
-    registry=REGISTRY,
-)
-upstream_requests_total = Counter(
-    "agent_gateway_upstream_requests_total", "Calls by upstream.", ["upstream", "status"], registry=REGISTRY
-)
-upstream_latency_ms = Histogram(
-    "agent_gateway_upstream_latency_ms",
-    "Milliseconds of a call, by upstream.",
-    ["upstream"],
-    buckets=_LATENCY_BUCKETS_MS,
-    registry=REGISTRY,
-)
-tokens_total = Counter(
-    "agent_gateway_tokens_total", "Tokens by upstream and direction.", ["upstream", "direction"], registry=REGISTRY
-)
-denials_total = Counter(
-    "agent_gateway_denials_total", "Requests refused before any call, by reason.", ["reason"], registry=REGISTRY
-)
+_MAX_LABEL_VALUES = 200
 
 
 class Tokens(Protocol):
@@ -65,56 +44,159 @@ class Call(Protocol):
         ...
 
 
-class _CallChildren:
-    __slots__ = ("input", "latency", "output", "statuses", "upstream")
+class Latencies:
+    """A histogram: counts per bucket of `BUCKETS_MS` and one beyond, and the sum in milliseconds."""
 
-    def __init__(self, upstream: str) -> None:
-        self.upstream = upstream
-        self.latency = upstream_latency_ms.labels(upstream)
-        self.input = tokens_total.labels(upstream, "input")
-        self.output = tokens_total.labels(upstream, "output")
-        self.statuses: dict[int, Counter] = {}
+    __slots__ = ("counts", "total_ms")
 
-    def status(self, code: int) -> Counter:
-        child = self.statuses.get(code)
-        if child is None:
-            child = self.statuses[code] = upstream_requests_total.labels(self.upstream, str(code))
-        return child
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_MS) + 1)
+        self.total_ms = 0.0
+
+    def observe(self, duration_ms: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BUCKETS_MS, duration_ms)] += 1
+        self.total_ms += duration_ms
 
 
-_calls: dict[str, _CallChildren] = {}
-_requests: dict[tuple[bool, int], Counter] = {}
-_latencies = {flag: request_latency_ms.labels(str(flag).lower()) for flag in (False, True)}
+class UpstreamNumbers:
+    """What calls to one upstream added up to."""
+
+    __slots__ = ("input_tokens", "latencies", "output_tokens", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.latencies = Latencies()
+        self.input_tokens = 0
+        self.output_tokens = 0
 
 
-def observe_call(entry: Call) -> None:
-    """Count one settled call to an upstream; unknown upstreams beyond 200 share the label "other"."""
-    children = _calls.get(entry.upstream)
-    if children is None:
-        name = entry.upstream if len(_calls) < _MAX_LABEL_VALUES else OTHER
-        children = _calls.get(name) or _CallChildren(name)
-        _calls[name] = children
-    children.status(entry.status).inc()
-    children.latency.observe(entry.total_ms)
-    if entry.tokens.input:
-        children.input.inc(entry.tokens.input)
-    if entry.tokens.output:
-        children.output.inc(entry.tokens.output)
+class Numbers:
+    """Everything that one process counts."""
+
+    def __init__(self) -> None:
+        self.requests: dict[tuple[bool, int], int] = {}
+        self.latencies = {False: Latencies(), True: Latencies()}
+        self.upstreams: dict[str, UpstreamNumbers] = {}
+        self.denials: dict[str, int] = {}
+
+    def observe_request(self, status: int, duration_ms: float, *, is_stream: bool) -> None:
+        """Count one answered request at an inference door."""
+        key = (is_stream, status)
+        self.requests[key] = self.requests.get(key, 0) + 1
+        self.latencies[is_stream].observe(duration_ms)
+
+    def observe_call(self, entry: Call) -> None:
+        """Count one settled call to an upstream."""
+        numbers = self.upstreams.get(entry.upstream)
+        if numbers is None:
+            name = entry.upstream if len(self.upstreams) < _MAX_LABEL_VALUES else OTHER
+            numbers = self.upstreams.setdefault(name, UpstreamNumbers())
+        numbers.statuses[entry.status] = numbers.statuses.get(entry.status, 0) + 1
+        numbers.latencies.observe(entry.total_ms)
+        numbers.input_tokens += entry.tokens.input
+        numbers.output_tokens += entry.tokens.output
+
+    def observe_denial(self, reason: str) -> None:
+        """Count one request that was refused before any call; reasons are words of ours."""
+        self.denials[reason] = self.denials.get(reason, 0) + 1
+
+    def dump(self) -> list[tuple[str, list[str], list[float]]]:
+        """All values as (metric, labels, numbers): one number for a counter, buckets and sum for a histogram."""
+        rows: list[tuple[str, list[str], list[float]]] = []
+        for (is_stream, status), count in self.requests.copy().items():
+            rows.append(("requests", [str(is_stream).lower(), str(status)], [count]))
+        for is_stream, latencies in self.latencies.items():
+            rows.append(("request_latency", [str(is_stream).lower()], [*latencies.counts, latencies.total_ms]))
+        for name, numbers in self.upstreams.copy().items():
+            for status, count in numbers.statuses.copy().items():
+                rows.append(("upstream_requests", [name, str(status)], [count]))
+            rows.append(("upstream_latency", [name], [*numbers.latencies.counts, numbers.latencies.total_ms]))
+            rows.append(("tokens", [name, "input"], [numbers.input_tokens]))
+            rows.append(("tokens", [name, "output"], [numbers.output_tokens]))
+        for reason, count in self.denials.copy().items():
+            rows.append(("denials", [reason], [count]))
+        return rows
 
 
-def observe_request(status: int, duration_ms: float, *, is_stream: bool) -> None:
-    """Count one answered request at an inference door."""
-    child = _requests.get((is_stream, status))
-    if child is None:
-        child = _requests[is_stream, status] = requests_total.labels(str(is_stream).lower(), str(status))
-    child.inc()
-    _latencies[is_stream].observe(duration_ms)
+numbers = Numbers()
+observe_request = numbers.observe_request
+observe_call = numbers.observe_call
+observe_denial = numbers.observe_denial
+
+_COUNTERS = {
+    "requests": ("agent_gateway_requests", "Requests at the inference doors.", ["streaming", "status"]),
+    "upstream_requests": ("agent_gateway_upstream_requests", "Calls by upstream.", ["upstream", "status"]),
+    "tokens": ("agent_gateway_tokens", "Tokens by upstream and direction.", ["upstream", "direction"]),
+    "denials": ("agent_gateway_denials", "Requests refused before any call, by reason.", ["reason"]),
+}
+_HISTOGRAMS = {
+    "request_latency": (
+        "agent_gateway_request_latency_ms",
+        "Milliseconds from arrival to the end of the answer.",
+        ["streaming"],
+    ),
+    "upstream_latency": ("agent_gateway_upstream_latency_ms", "Milliseconds of a call, by upstream.", ["upstream"]),
+}
+
+
+class _Sums(Collector):
+    """The sums over all processes, as Prometheus' metric families."""
+
+    def __init__(self, sums: dict[tuple[str, tuple[str, ...]], list[float]]) -> None:
+        self._sums = sums
+
+    def collect(self) -> Iterator[Metric]:
+        """One family per metric, with or without samples."""
+        for metric, (name, text, labels) in _COUNTERS.items():
+            counter = CounterMetricFamily(name, text, labels=labels)
+            for values, (count,) in self._of(metric):
+                counter.add_metric(values, count)
+            yield counter
+        for metric, (name, text, labels) in _HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(name, text, labels=labels)
+            for values, (*counts, total) in self._of(metric):
+                histogram.add_metric(values, _cumulative(counts), total)
+            yield histogram
+
+    def _of(self, metric: str) -> Iterator[tuple[list[str], list[float]]]:
+        return ((list(labels), values) for (name, labels), values in self._sums.items() if name == metric)
+
+
+def _cumulative(counts: list[float]) -> list[tuple[str, float]]:
+    bounds = [*(str(float(bound)) for bound in BUCKETS_MS), "+Inf"]
+    return [(bound, sum(counts[: index + 1])) for index, bound in enumerate(bounds)]
+
+
+def _folder() -> Path | None:
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
+def write_own() -> None:
+    """Write this process's numbers for the others; called each second from a thread."""
+    folder = _folder()
+    if folder is None:
+        return
+    # A scrape never sees half a file.
+    fresh = folder / f".{os.getpid()}"
+    fresh.write_bytes(dumps(numbers.dump()))
+    fresh.replace(folder / f"{os.getpid()}.json")
 
 
 def render() -> bytes:
-    """All metrics of all worker processes in Prometheus' text form. Reads files; call it in a thread."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
+    """The metrics of all worker processes in Prometheus' text form. Reads files; call it in a thread."""
+    sums: dict[tuple[str, tuple[str, ...]], list[float]] = {}
+    dumped: list[Any] = [numbers.dump()]
+    folder = _folder()
+    if folder is not None:
+        own = f"{os.getpid()}.json"
+        dumped += [loads(path.read_bytes()) for path in folder.glob("[0-9]*.json") if path.name != own]
+    for rows in dumped:
+        for metric, labels, values in rows:
+            known = sums.get((metric, tuple(labels)))
+            added = values if known is None else [old + more for old, more in zip(known, values, strict=True)]
+            sums[metric, tuple(labels)] = added
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_Sums(sums))
     return generate_latest(registry)

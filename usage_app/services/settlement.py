@@ -111,7 +111,7 @@ class Settlement:
             self.cost_nano = 0
         elif state is State.REPORTED:
             state = State.UNPRICED
-        total_ms = context.elapsed_ms()
+        total_ms = round(context.elapsed_ms(), 3)
         entry = UsageEntry(
             id=context.request_id,
             operation=self.operation,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
@@ -16,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from gateway_project.observability.metrics import FOLDER_VARIABLE
 from gateway_project.processes import Child, Supervisor
 
 _KILL_AFTER_S = 40.0
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         children = [self._server(listener.fileno(), number) for number in range(settings.WEB_CONCURRENCY)]
         if not options["no_tasks"]:
             children += self._tasks()
-        environment = {"PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder())}
+        environment = {FOLDER_VARIABLE: str(self._metrics_folder())}
         for child in children:
             child.environment |= environment
         self.stdout.write(f"Listening on http://{settings.HOST}:{settings.PORT}/ (Ctrl-C stops)")
@@ -95,5 +95,4 @@ class Command(BaseCommand):
                 shutil.rmtree(old, ignore_errors=True)
         folder = root / secrets.token_hex(4)
         folder.mkdir(parents=True)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         return folder
