@@ -12,4 +12,4 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks and the sections of the snapshot."""
-        from gateway_project import checks, registries  # noqa: F401, PLC0415  (importing registers)
+        from gateway_project import checks, registries  # noqa: F401  (importing registers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
 
@@ -26,7 +27,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
             await api_handler(scope, receive, send)
         else:
             await lifecycle.ensure_started()
-            await django_application(scope, receive, send)
+            await django_application(dict(scope), receive, cast("Any", send))
     elif kind == "lifespan":
         await _lifespan(receive, send)
     elif kind == "websocket":

@@ -31,7 +31,9 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
         found.append(Error("GATEWAY_KEY_PEPPERS is missing.", hint=_BOOTSTRAP, id="gateway.E003"))
     if settings.GATEWAY_MASTER_KEY and len(settings.GATEWAY_MASTER_KEY) < 16:
         found.append(
-            Error("GATEWAY_MASTER_KEY has fewer than 16 characters.", hint="Make it longer.", id="gateway.E004")
+            Error(
+                "GATEWAY_MASTER_KEY has fewer than 16 characters.", hint="Make it longer.", id="gateway.E004"
+            )
         )
     return found
 

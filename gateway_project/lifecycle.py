@@ -12,6 +12,7 @@ import gc
 import logging
 import threading
 import time
+from contextlib import suppress
 
 from django.conf import settings
 
@@ -136,8 +137,9 @@ class Lifecycle:
         for scope in list(self.ticker.scopes):
             scope.cancel(SHUTDOWN)
         until = time.monotonic() + _LATE_WORK_S
-        while self.ticker.scopes and time.monotonic() < until:
-            await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + _LATE_WORK_S):
+                await self.ticker.wait_until_idle()
         await background.finish(max(0.0, until - time.monotonic()))
         self._stop_polling.set()
         loop = asyncio.get_running_loop()

@@ -25,12 +25,13 @@ class SecurityHeadersMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """Answer in the mode, sync or async, of the handler around us."""
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._acall(request)
         response = self.get_response(request)
         if not isinstance(response, HttpResponse):

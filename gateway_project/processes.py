@@ -36,13 +36,13 @@ class Child:
     def start(self) -> None:
         """Start the process in a session of its own."""
         # The hook only calls prctl; no other thread runs in this process.
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             self.command,
             env={**os.environ, **self.environment},
             pass_fds=self.pass_fds,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=_die_with_parent,
         )
 
 
@@ -86,7 +86,9 @@ class Supervisor:
             now = time.monotonic()
             child.restarts = [moment for moment in child.restarts if now - moment < _RESTART_WINDOW_S]
             if len(child.restarts) >= _MAX_RESTARTS:
-                self._report(f"{child.role} ended {_MAX_RESTARTS} times in {_RESTART_WINDOW_S:g} s; giving up.")
+                self._report(
+                    f"{child.role} ended {_MAX_RESTARTS} times in {_RESTART_WINDOW_S:g} s; giving up."
+                )
                 return False
             self._report(f"{child.role} ended with status {process.returncode}; starting it again.")
             child.restarts.append(now)
@@ -95,7 +97,9 @@ class Supervisor:
         return True
 
     def _stop_all(self, kill_after_s: float) -> None:
-        running = [child.process for child in self._children if child.process and child.process.poll() is None]
+        running = [
+            child.process for child in self._children if child.process and child.process.poll() is None
+        ]
         for process in running:
             process.terminate()
         until = time.monotonic() + kill_after_s

@@ -71,10 +71,10 @@ class SecurityConfig:
 
     def put(self, digest: bytes, principal: Principal) -> None:
         """Add or replace a key, also when its digest changed."""
-        assert principal.key_id is not None
-        self.remove(principal.key_id)
+        if principal.key_id is not None:
+            self.remove(principal.key_id)
+            self._digest_by_id[principal.key_id] = digest
         self.keys[digest] = principal
-        self._digest_by_id[principal.key_id] = digest
 
     def remove(self, key_id: UUID) -> None:
         """Forget a key; nothing happens if it is not there."""
@@ -94,9 +94,7 @@ class SecurityConfig:
         return policy
 
 
-_COLUMNS = (
-    "id, digest, scopes, allowed_models, expires_at, is_blocked, name, user_id, deleted_at IS NOT NULL"
-)
+_COLUMNS = "id, digest, scopes, allowed_models, expires_at, is_blocked, name, user_id, deleted_at IS NOT NULL"
 
 
 def _timestamp(value: datetime | str | None) -> float:
@@ -109,7 +107,11 @@ def _timestamp(value: datetime | str | None) -> float:
 def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]) -> Section[Any]:
     """Load all keys, or only those that changed since the previous version."""
     is_fresh = previous is None or previous.version > version
-    config = SecurityConfig(settings.GATEWAY_KEY_PEPPERS) if is_fresh or previous is None else previous.value.copy()
+    config = (
+        SecurityConfig(settings.GATEWAY_KEY_PEPPERS)
+        if is_fresh or previous is None
+        else previous.value.copy()
+    )
     since = 0 if is_fresh or previous is None else previous.version
     diagnostics: list[Diagnostic] = []
     condition = "deleted_at IS NULL" if is_fresh else "changed_version > %s"

@@ -136,7 +136,9 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
         credential=credential,
         takes_client_credential=row.credential_source == Upstream.CredentialSource.CLIENT,
         headers=tuple(sorted(row.headers.items())),
-        connection=ConnectionSettings(row.tls_server_name, row.ca_bundle, row.client_certificate, row.client_key),
+        connection=ConnectionSettings(
+            row.tls_server_name, row.ca_bundle, row.client_certificate, row.client_key
+        ),
         connect_timeout_s=row.connect_timeout_s,
         first_token_timeout_s=row.first_token_timeout_s,
         idle_timeout_s=row.idle_timeout_s,
@@ -150,7 +152,9 @@ def _target(upstream: UpstreamConfig, model: UpstreamModel, *, weight: int = 1, 
     return Target(upstream, model.name, f"{upstream.name}/{model.name}", dumps(model.name), weight, priority)
 
 
-def build(_previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]) -> Section[Any]:
+def build(
+    _previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]
+) -> Section[Any]:
     """Build all model ids anew; rows that can't be used are left out with a diagnostic."""
     diagnostics: list[Diagnostic] = []
     upstreams: dict[UUID, UpstreamConfig] = {}
@@ -165,7 +169,9 @@ def build(_previous: Section[Any] | None, version: int, _sections: Mapping[str, 
         if model.upstream_id in upstreams
     }
     entries: dict[str, ModelEntry] = {}
-    for route in Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id"):
+    for route in (
+        Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id")
+    ):
         entry = _route_entry(route, usable, upstreams)
         if entry is None:
             diagnostics.append(Diagnostic(SECTION, f"route {route.name}", "it has no usable target"))
@@ -195,7 +201,9 @@ def _model_entry(model: UpstreamModel, target: Target) -> ModelEntry:
 def _route_entry(
     route: Route, usable: dict[UUID, UpstreamModel], upstreams: dict[UUID, UpstreamConfig]
 ) -> ModelEntry | None:
-    rows: list[RouteTarget] = [row for row in route.targets.all() if row.is_enabled and row.model_id in usable]
+    rows: list[RouteTarget] = [
+        row for row in route.targets.all() if row.is_enabled and row.model_id in usable
+    ]
     if not rows:
         return None
     rows.sort(key=lambda row: (row.priority, row.id.int))

@@ -45,14 +45,20 @@ async def openapi_document(exchange: Exchange) -> None:
 async def docs_page(exchange: Exchange) -> None:
     """Swagger UI over the document."""
     headers = [(b"content-security-policy", ADMIN_POLICY.encode())]
-    await exchange.send_body(200, _PAGE, content_type=(b"content-type", b"text/html; charset=utf-8"), extra=headers)
+    await exchange.send_body(
+        200, _PAGE, content_type=(b"content-type", b"text/html; charset=utf-8"), extra=headers
+    )
 
 
 @cache
 def document() -> bytes:
     """Both APIs' documents as one, rendered once."""
     inference_api = NinjaAPI(
-        title="Agent Gateway", version=settings.VERSION, urls_namespace="inference", docs_url=None, openapi_url=None
+        title="Agent Gateway",
+        version=settings.VERSION,
+        urls_namespace="inference",
+        docs_url=None,
+        openapi_url=None,
     )
     for each in (inference.router, models.router, health.router):
         inference_api.add_router("", each)

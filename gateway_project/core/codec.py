@@ -28,7 +28,9 @@ def split_object(body: bytes | bytearray | memoryview) -> RawFields:
 
 def join_object(fields: RawFields | dict[str, msgspec.Raw | bytes]) -> bytes:
     """The inverse of `split_object`; values go out byte for byte as they came in."""
-    return b"{" + b",".join([orjson.dumps(name) + b":" + bytes(value) for name, value in fields.items()]) + b"}"
+    return (
+        b"{" + b",".join([orjson.dumps(name) + b":" + bytes(value) for name, value in fields.items()]) + b"}"
+    )
 
 
 def dumps(value: Any) -> bytes:

@@ -33,7 +33,9 @@ class RequestContext:
         "started",
     )
 
-    def __init__(self, snapshot: Snapshot, scope: CallScope, *, request_id: UUID | None = None, principal: Any = None) -> None:
+    def __init__(
+        self, snapshot: Snapshot, scope: CallScope, *, request_id: UUID | None = None, principal: Any = None
+    ) -> None:
         self.request_id: UUID = request_id or uuid7()
         self.started = perf_counter()
         self.snapshot = snapshot

@@ -14,6 +14,7 @@ from time import monotonic
 
 DISCONNECTED = "disconnected"
 SHUTDOWN = "shutdown"
+TOTAL = "total"
 TICK_S = 0.05
 
 
@@ -41,10 +42,12 @@ class CallScope:
         self._total = monotonic() + seconds
 
     def enter_phase(self, phase: str, seconds: float) -> None:
-        """Start a phase; the task is cancelled if it takes longer than `seconds`."""
-        self.phase = phase
+        """Start a phase; the task is cancelled if it takes longer than `seconds`, or all phases their total."""
         deadline = monotonic() + seconds
-        self._deadline = deadline if deadline < self._total else self._total
+        if deadline < self._total:
+            self.phase, self._deadline = phase, deadline
+        else:
+            self.phase, self._deadline = TOTAL, self._total
 
     def leave_phase(self) -> None:
         """No phase runs; nothing can expire."""
@@ -60,7 +63,9 @@ class CallScope:
     def expired_phase(self) -> str | None:
         """The phase whose time ran out, if that is why the task was cancelled."""
         reason = self.reason
-        return reason.removeprefix("timeout:") if reason is not None and reason.startswith("timeout:") else None
+        return (
+            reason.removeprefix("timeout:") if reason is not None and reason.startswith("timeout:") else None
+        )
 
     def absorb(self) -> None:
         """Accept the cancellation that this scope asked for; the task goes on as if it had not been."""
@@ -86,6 +91,7 @@ class Ticker:
     def __init__(self) -> None:
         self.scopes: set[CallScope] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle: asyncio.Event | None = None
 
     def add(self, scope: CallScope) -> None:
         """Watch a scope until `remove`; call it on the event loop."""
@@ -98,11 +104,19 @@ class Ticker:
         """Watch it no longer."""
         self.scopes.discard(scope)
 
+    async def wait_until_idle(self) -> None:
+        """Wait for the end of all scopes."""
+        if self.scopes:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
     def _tick(self) -> None:
         loop = self._loop
         if not self.scopes or loop is None:
             # Nothing to watch: an idle server has no timer.
             self._loop = None
+            if self._idle is not None:
+                self._idle.set()
             return
         now = monotonic()
         for scope in list(self.scopes):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.expressions import Combinable
+from django.utils.functional import cached_property
 
 NANO = Decimal(1_000_000_000)
 _QUANTUM = Decimal("0.000000001")
@@ -41,6 +43,10 @@ else:
 class MoneyField(_IntegerField):
     """Decimal dollars in Python, a big integer of nano-dollars in the database."""
 
+    # What django-stubs reads: the types that attributes of models take and give.
+    _pyi_private_set_type: Decimal | int | str | Combinable  # type: ignore[assignment]
+    _pyi_private_get_type: Decimal  # type: ignore[assignment]
+
     description = "US dollars, exact to the nano-dollar"
 
     def from_db_value(self, value: int | None, expression: object, connection: object) -> Decimal | None:
@@ -70,16 +76,16 @@ class MoneyField(_IntegerField):
         value = self.value_from_object(obj)
         return "" if value is None else str(value)
 
-    @property
-    def validators(self) -> list[Any]:  # type: ignore[override]
+    @cached_property
+    def validators(self) -> list[Any]:
         """Integer range validators do not apply to dollars; `to_python` checks the range."""
-        return list(self._validators)
+        return [*self.default_validators, *self.__dict__["_validators"]]
 
     def formfield(self, *args: Any, **kwargs: Any) -> Any:
         """Edit as a decimal number with nine places."""
         from django import forms
 
-        options = {"max_digits": 19, "decimal_places": 9, "required": not self.blank}
+        options: dict[str, Any] = {"max_digits": 19, "decimal_places": 9, "required": not self.blank}
         options |= {"label": self.verbose_name, "help_text": self.help_text, **kwargs}
         options.pop("form_class", None)
         options.pop("choices_form_class", None)

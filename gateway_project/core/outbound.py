@@ -17,7 +17,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-data"})
-_METADATA_ADDRESSES = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
+_METADATA_ADDRESSES = frozenset(
+    {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")}
+)
 
 
 class ForbiddenHost(OSError):
@@ -29,7 +31,12 @@ def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if address in _METADATA_ADDRESSES or address.is_link_local or address.is_multicast or address.is_unspecified:
+    if (
+        address in _METADATA_ADDRESSES
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+    ):
         return True
     return not allow_private and not address.is_global
 

@@ -102,12 +102,14 @@ class Numbers:
         self.denials[reason] = self.denials.get(reason, 0) + 1
 
     def dump(self) -> list[tuple[str, list[str], list[float]]]:
-        """All values as (metric, labels, numbers): one number for a counter, buckets and sum for a histogram."""
+        """All values as (metric, labels, numbers); a histogram's numbers are its buckets and its sum."""
         rows: list[tuple[str, list[str], list[float]]] = []
         for (is_stream, status), count in self.requests.copy().items():
             rows.append(("requests", [str(is_stream).lower(), str(status)], [count]))
         for is_stream, latencies in self.latencies.items():
-            rows.append(("request_latency", [str(is_stream).lower()], [*latencies.counts, latencies.total_ms]))
+            rows.append(
+                ("request_latency", [str(is_stream).lower()], [*latencies.counts, latencies.total_ms])
+            )
         for name, numbers in self.upstreams.copy().items():
             for status, count in numbers.statuses.copy().items():
                 rows.append(("upstream_requests", [name, str(status)], [count]))
@@ -136,7 +138,11 @@ _HISTOGRAMS = {
         "Milliseconds from arrival to the end of the answer.",
         ["streaming"],
     ),
-    "upstream_latency": ("agent_gateway_upstream_latency_ms", "Milliseconds of a call, by upstream.", ["upstream"]),
+    "upstream_latency": (
+        "agent_gateway_upstream_latency_ms",
+        "Milliseconds of a call, by upstream.",
+        ["upstream"],
+    ),
 }
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from gateway_project.core.crypto import Ring
 from gateway_project.settings import env as parsers
 
@@ -41,13 +43,17 @@ VENDOR_KEYS = {name: env(name, default="") for name in VENDOR_KEY_NAMES}
 
 # The inference door.
 MAX_BODY_BYTES = parsers.parse_size(env("GATEWAY_MAX_BODY", default="50M"), name="GATEWAY_MAX_BODY")
-BODY_TIMEOUT_S = parsers.parse_seconds(env("GATEWAY_BODY_TIMEOUT_S", default="30"), name="GATEWAY_BODY_TIMEOUT_S")
+BODY_TIMEOUT_S = parsers.parse_seconds(
+    env("GATEWAY_BODY_TIMEOUT_S", default="30"), name="GATEWAY_BODY_TIMEOUT_S"
+)
 STREAM_HEADER_WAIT_S = parsers.parse_seconds(
     env("GATEWAY_STREAM_HEADER_WAIT_S", default="10"), name="GATEWAY_STREAM_HEADER_WAIT_S"
 )
 HEARTBEAT_S = parsers.parse_seconds(env("GATEWAY_HEARTBEAT_S", default="15"), name="GATEWAY_HEARTBEAT_S")
 DRAIN_DELAY_S = parsers.parse_seconds(env("GATEWAY_DRAIN_DELAY_S", default="0"), name="GATEWAY_DRAIN_DELAY_S")
-STREAM_DRAIN_S = parsers.parse_seconds(env("GATEWAY_STREAM_DRAIN_S", default="30"), name="GATEWAY_STREAM_DRAIN_S")
+STREAM_DRAIN_S = parsers.parse_seconds(
+    env("GATEWAY_STREAM_DRAIN_S", default="30"), name="GATEWAY_STREAM_DRAIN_S"
+)
 CORS_ORIGINS = parsers.parse_origins(
     env.list("GATEWAY_CORS_ORIGINS", default=["*"]), name="GATEWAY_CORS_ORIGINS"
 )
@@ -187,7 +193,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 # Logging is configured by gateway_project.observability.logging, JSON lines to standard output.
 LOG_LEVEL = env("GATEWAY_LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
-    raise parsers.ImproperlyConfigured(f"GATEWAY_LOG_LEVEL: '{LOG_LEVEL}' is not a level such as INFO.")
+    raise ImproperlyConfigured(f"GATEWAY_LOG_LEVEL: '{LOG_LEVEL}' is not a level such as INFO.")
 LOGGING_CONFIG = "gateway_project.observability.logging.configure_from_settings"
 LOGGING = {"level": LOG_LEVEL}
 METRICS_DIR = GATEWAY_DATA_DIR / "metrics"

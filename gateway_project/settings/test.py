@@ -16,7 +16,7 @@ os.environ.setdefault("GATEWAY_KEY_PEPPERS", "t1:" + "B" * 42 + "A=")
 os.environ.setdefault("GATEWAY_MASTER_KEY", "sk-test-master-000000000000")
 os.environ.setdefault("GATEWAY_PROBE_LOCAL_SERVERS", "false")
 
-from gateway_project.settings.base import *  # noqa: E402, F403  (a settings module is made of another's names)
+from gateway_project.settings.base import *  # noqa: F403  (a settings module is made of another's names)
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]

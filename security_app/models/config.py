@@ -36,7 +36,8 @@ class ConfigVersion(models.Model):
         if not cls.objects.filter(section=section).update(version=F("version") + 1):
             cls.objects.get_or_create(section=section)
             cls.objects.filter(section=section).update(version=F("version") + 1)
-        return cls.objects.values_list("version", flat=True).get(section=section)
+        version: int = cls.objects.values_list("version", flat=True).get(section=section)
+        return version
 
 
 class ConfigQuerySet(models.QuerySet[Any]):
@@ -74,6 +75,9 @@ class ConfigQuerySet(models.QuerySet[Any]):
             return super().bulk_update(rows, [*fields], *args, **kwargs)
 
 
+ConfigManager = models.Manager.from_queryset(ConfigQuerySet)
+
+
 class ConfigModel(models.Model):
     """Base of every row that the snapshot is built from.
 
@@ -92,7 +96,7 @@ class ConfigModel(models.Model):
         help_text="Who owns this row: admin, or the file or process that writes it.",
     )
 
-    objects = ConfigQuerySet.as_manager()
+    objects = ConfigManager()
 
     class Meta:
         abstract = True

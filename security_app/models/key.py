@@ -52,7 +52,10 @@ class ApiKey(ConfigModel):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(
-        "name", max_length=200, blank=True, help_text="What or whom this key is for; shown in lists and reports."
+        "name",
+        max_length=200,
+        blank=True,
+        help_text="What or whom this key is for; shown in lists and reports.",
     )
     hint = models.CharField(max_length=32, editable=False, help_text="First and last characters of the key.")
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
@@ -74,7 +77,10 @@ class ApiKey(ConfigModel):
         "blocked", default=False, help_text="A blocked key is refused everywhere within two seconds."
     )
     user_id = models.CharField(
-        "user id", max_length=200, blank=True, help_text="Your own id of the person or system that owns the key."
+        "user id",
+        max_length=200,
+        blank=True,
+        help_text="Your own id of the person or system that owns the key.",
     )
     metadata = models.JSONField(default=dict, blank=True, validators=[validate_metadata])
     created_by = models.CharField(max_length=200, blank=True, editable=False)
@@ -84,7 +90,10 @@ class ApiKey(ConfigModel):
         verbose_name = "API key"
         verbose_name_plural = "API keys"
         ordering = ("-id",)
-        indexes = [models.Index(fields=["name"], name="apikey_name"), models.Index(fields=["user_id"], name="apikey_user")]
+        indexes = [
+            models.Index(fields=["name"], name="apikey_name"),
+            models.Index(fields=["user_id"], name="apikey_user"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.hint

@@ -41,4 +41,6 @@ def require_model(principal: Principal, model_id: str) -> None:
     """Raise PermissionDenied unless the principal may use the model."""
     decision = decide_model(principal, model_id)
     if not decision.is_allowed:
-        raise PermissionDenied(f"This key may not use the model '{model_id}': {decision.reason}.", param="model")
+        raise PermissionDenied(
+            f"This key may not use the model '{model_id}': {decision.reason}.", param="model"
+        )

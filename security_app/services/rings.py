@@ -23,6 +23,8 @@ def check_rings() -> None:
         raise DecryptionError("the encryption keys are not those of this database")
     for pepper in settings.GATEWAY_KEY_PEPPERS:
         value = hmac.digest(pepper.secret, _KNOWN.encode(), "sha256").hex()
-        row, is_new = CheckValue.objects.get_or_create(ring=f"pepper:{pepper.id}"[:20], defaults={"value": value})
+        row, is_new = CheckValue.objects.get_or_create(
+            ring=f"pepper:{pepper.id}"[:20], defaults={"value": value}
+        )
         if not is_new and not hmac.compare_digest(row.value, value):
             raise DecryptionError(f"pepper '{pepper.id}' is not the one of this database")

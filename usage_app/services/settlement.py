@@ -74,7 +74,7 @@ class Settlement:
         return None if self.cost_nano is None else format(from_nano(self.cost_nano).normalize(), "f")
 
     def complete(self) -> None:
-        """The client got, or is about to get, a whole answer. Raises JournalFull if the disk refuses the line."""
+        """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
         if self.tokens is not None:
             self._settle(200, State.REPORTED, self.tokens, "")
         else:

@@ -99,15 +99,26 @@ class Command(BaseCommand):
             return None
         return create_key(actor="bootstrap", name="first key").plain
 
-    def _greet(self, administrator: tuple[str, str | None] | None, key: str | None, upstreams: list[str]) -> None:
+    def _greet(
+        self, administrator: tuple[str, str | None] | None, key: str | None, upstreams: list[str]
+    ) -> None:
         host = settings.HOST if settings.HOST not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104  (compared)
         base = f"http://{host}:{settings.PORT}"
-        lines = ["", f"Agent Gateway {settings.VERSION}", f"  API       {base}/v1", f"  Admin     {base}/admin/"]
+        lines = [
+            "",
+            f"Agent Gateway {settings.VERSION}",
+            f"  API       {base}/v1",
+            f"  Admin     {base}/admin/",
+        ]
         lines.append(f"  API docs  {base}/docs")
         lines += [f"  Upstream  {line}" for line in upstreams]
         if administrator is not None:
             name, password = administrator
-            lines += ["", f"Administrator: {name}", f"Password:      {password or '(as given in the environment)'}"]
+            lines += [
+                "",
+                f"Administrator: {name}",
+                f"Password:      {password or '(as given in the environment)'}",
+            ]
         if key is not None:
             body = '{"model": "demo/chat", "messages": [{"role": "user", "content": "Hello!"}]}'
             lines += [

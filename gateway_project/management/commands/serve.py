@@ -45,7 +45,9 @@ class Command(BaseCommand):
         self.stdout.write(f"Listening on http://{settings.HOST}:{settings.PORT}/ (Ctrl-C stops)")
         self.stdout.flush()
         supervisor = Supervisor(children, report=self.stderr.write)
-        status = supervisor.run(kill_after_s=max(_KILL_AFTER_S, settings.STREAM_DRAIN_S + settings.DRAIN_DELAY_S + 10))
+        status = supervisor.run(
+            kill_after_s=max(_KILL_AFTER_S, settings.STREAM_DRAIN_S + settings.DRAIN_DELAY_S + 10)
+        )
         listener.close()
         if status:
             sys.exit(status)
@@ -55,7 +57,9 @@ class Command(BaseCommand):
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
         connection.close()
         if missing:
-            raise CommandError(f"{len(missing)} migrations are not applied; run `manage.py bootstrap` or `migrate`.")
+            raise CommandError(
+                f"{len(missing)} migrations are not applied; run `manage.py bootstrap` or `migrate`."
+            )
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
