@@ -34,7 +34,10 @@ from security_app.services.permissions import require_scope
 from upstreams_app.services.relay import error_event
 
 logger = logging.getLogger(__name__)
-_EXPOSED = b"x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms, x-gateway-upstream"
+_EXPOSED = (
+    b"x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms"
+    b", x-gateway-model, x-gateway-upstream, x-gateway-attempts, x-gateway-cost"
+)
 _CORS_METHODS = b"GET, HEAD, POST, OPTIONS"
 
 
@@ -103,7 +106,9 @@ class ApiHandler:
         require_scope(principal, door.access)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
-        context = RequestContext(snapshot, exchange.scope, request_id=exchange.request_id, principal=principal)
+        context = RequestContext(
+            snapshot, exchange.scope, request_id=exchange.request_id, principal=principal
+        )
         context.started = exchange.started
         context.correlation_id = exchange.header(b"x-client-request-id") or exchange.header(b"x-request-id")
         context.client_api_key = exchange.header(b"x-upstream-api-key")
@@ -137,7 +142,9 @@ def _door(match: Match, method: str) -> Door:
         door = match.methods.get("GET")
     if door is None:
         allowed = ", ".join(sorted(match.methods))
-        raise MethodNotAllowed(f"Method {method} is not allowed here; use {allowed}.", headers={"allow": allowed})
+        raise MethodNotAllowed(
+            f"Method {method} is not allowed here; use {allowed}.", headers={"allow": allowed}
+        )
     return door
 
 

@@ -121,7 +121,8 @@ class Exchange:
                 raise
             self.scope.absorb()
             raise RequestTimeout(
-                f"The body did not arrive within {settings.BODY_TIMEOUT_S:g} s.", headers={"connection": "close"}
+                f"The body did not arrive within {settings.BODY_TIMEOUT_S:g} s.",
+                headers={"connection": "close"},
             ) from None
         finally:
             self.scope.leave_phase()
@@ -152,7 +153,9 @@ class Exchange:
             raise self._too_large()
         encoding = self.headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
-            raise UnsupportedMediaType("Send the body without a content encoding.", headers={"connection": "close"})
+            raise UnsupportedMediaType(
+                "Send the body without a content encoding.", headers={"connection": "close"}
+            )
         if self.headers.get(b"content-type", b"").startswith(b"multipart/"):
             raise UnsupportedMediaType("Send the body as application/json.", headers={"connection": "close"})
 
@@ -198,11 +201,21 @@ class Exchange:
         return headers
 
     async def send_body(
-        self, status: int, body: bytes, *, content_type: tuple[bytes, bytes] = _JSON, extra: HeaderList | None = None
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: tuple[bytes, bytes] = _JSON,
+        extra: HeaderList | None = None,
     ) -> None:
         """A plain answer. For HEAD the body's length is told and the body left out."""
         self.status = status
-        headers = [content_type, (b"content-length", str(len(body)).encode()), *self._common_headers(), *(extra or ())]
+        headers = [
+            content_type,
+            (b"content-length", str(len(body)).encode()),
+            *self._common_headers(),
+            *(extra or ()),
+        ]
         self._is_complete = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
@@ -232,7 +245,9 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end_stream(self, last: bytes = b"") -> None:
-        """The end of the stream, with its last bytes."""
+        """The end of the stream, with its last bytes; nothing if it has ended."""
+        if self._is_complete:
+            return
         self._is_complete = True
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 

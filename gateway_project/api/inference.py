@@ -6,7 +6,7 @@ no schema here names pass through to the upstream.
 
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import Mapping
 from time import perf_counter
 
@@ -19,17 +19,21 @@ from gateway_project.api.exchange import Exchange, require_json_text
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
-from gateway_project.core.errors import GatewayError, InvalidRequest, ModelNotFound
+from gateway_project.core.errors import InvalidRequest, ModelNotFound
 from gateway_project.lifecycle import lifecycle
 from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.services.calls import Call
-from upstreams_app.services.relay import StreamRelay, complete, error_event
+from upstreams_app.services.relay import StreamRelay, complete
 from usage_app.services.settlement import Settlement
 
 router = Router(tags=["inference"])
 _MAX_MODEL_CHARS = 264
 _MAX_END_USER_CHARS = 256
+_LONG_BODY_BYTES = 8192
+# Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
+_BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
+_BASE64_COUNTS_AS_BYTES = 4800
 
 
 class _StreamOptions(msgspec.Struct):
@@ -41,13 +45,25 @@ _flag_decoder = msgspec.json.Decoder(bool | None)
 _options_decoder = msgspec.json.Decoder(_StreamOptions | None)
 
 
-@door(router, "POST", "/v1/chat/completions", access="inference", **documented(CHAT_BODY, "Create a chat completion"))
+@door(
+    router,
+    "POST",
+    "/v1/chat/completions",
+    access="inference",
+    **documented(CHAT_BODY, "Create a chat completion"),
+)
 async def chat_completions(exchange: Exchange) -> None:
     """Answer a conversation, plain or as a stream of server-sent events."""
     await _infer(exchange, "chat", "/chat/completions", required="messages")
 
 
-@door(router, "POST", "/v1/completions", access="inference", **documented(COMPLETION_BODY, "Create a text completion"))
+@door(
+    router,
+    "POST",
+    "/v1/completions",
+    access="inference",
+    **documented(COMPLETION_BODY, "Create a text completion"),
+)
 async def completions(exchange: Exchange) -> None:
     """Continue a text, plain or as a stream."""
     await _infer(exchange, "completions", "/completions", required="prompt")
@@ -70,10 +86,12 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
-    settlement.sent_bytes = len(body)
+    settlement.sent_bytes = len(body) if len(body) < _LONG_BODY_BYTES else _text_bytes(body)
     settlement.end_user = _end_user(fields)
     settlement.route = entry.id if entry.is_route else ""
-    call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=context.client_api_key)
+    call = Call(
+        context, entry, path, fields, settlement, is_stream=is_stream, client_secret=context.client_api_key
+    )
     exchange.add_header(b"x-gateway-model", entry.id)
     if is_stream:
         call.wants_usage = _wants_usage(fields)
@@ -101,13 +119,8 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
         finally:
             _describe(exchange, call.settlement)
         await exchange.start_stream()
-        blocks = relay.blocks()
-        try:
-            async for block in blocks:
-                await exchange.send_piece(block)
-        except GatewayError as error:
-            await exchange.end_stream(error_event(error))
-            raise
+        async for block in relay.blocks():
+            await exchange.send_piece(block)
         await exchange.end_stream()
     finally:
         relay.close()
@@ -118,6 +131,12 @@ def _describe(exchange: Exchange, settlement: Settlement) -> None:
     exchange.add_header(b"x-gateway-upstream", settlement.upstream)
     exchange.add_header(b"x-gateway-attempts", str(settlement.attempts))
     exchange.add_header(b"openai-processing-ms", str(round((perf_counter() - exchange.started) * 1000)))
+
+
+def _text_bytes(body: bytes) -> int:
+    """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
+    binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
+    return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
 
 
 def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:
@@ -185,7 +204,9 @@ def _wants_usage(fields: RawFields) -> bool:
     try:
         options = _options_decoder.decode(raw)
     except msgspec.DecodeError as error:
-        raise InvalidRequest("'stream_options' must be an object; include_usage is true or false.", param="stream_options") from error
+        raise InvalidRequest(
+            "'stream_options' must be an object; include_usage is true or false.", param="stream_options"
+        ) from error
     return options is not None and bool(options.include_usage)
 
 

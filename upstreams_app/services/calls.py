@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -16,8 +17,10 @@ from gateway_project.observability.logging import log_event
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer, UpstreamUnreachable
+from upstreams_app.services.decoding import decoded
 from usage_app.services.settlement import Settlement
 
+T = TypeVar("T")
 MAX_ATTEMPTS = 3
 _MAX_ERROR_BODY = 64 * 1024
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
@@ -52,7 +55,12 @@ def ordered_targets(entry: ModelEntry, pick: Callable[[], float] = random.random
         return list(entry.targets)
     # Efraimidis & Spirakis (2006): sorting by u^(1/w) draws without replacement by weight.
     keyed = [
-        (target.priority, 0 if target.weight else 1, -(pick() ** (1 / target.weight)) if target.weight else 0.0, index)
+        (
+            target.priority,
+            0 if target.weight else 1,
+            -(pick() ** (1 / target.weight)) if target.weight else 0.0,
+            index,
+        )
         for index, target in enumerate(entry.targets)
     ]
     return [entry.targets[index] for *_, index in sorted(keyed)][:MAX_ATTEMPTS]
@@ -62,7 +70,12 @@ def request_body(call: Call, target: Target) -> bytes:
     """The bytes for one target: the model's name replaced, usage asked for, all else untouched."""
     fields = call.fields
     fields["model"] = msgspec.Raw(target.model_json)
-    if call.is_stream and call.path != "/embeddings" and not call.wants_usage and target.upstream.asks_stream_usage:
+    if (
+        call.is_stream
+        and call.path != "/embeddings"
+        and not call.wants_usage
+        and target.upstream.asks_stream_usage
+    ):
         return join_object({**fields, "stream_options": _asking_for_usage(fields.get("stream_options"))})
     return join_object(fields)
 
@@ -74,14 +87,18 @@ def _asking_for_usage(options: msgspec.Raw | None) -> msgspec.Raw:
     return msgspec.Raw(join_object({**members, "include_usage": msgspec.Raw(b"true")}))
 
 
-async def open_answer(call: Call, clients: ClientPool) -> OpenAnswer:
-    """Try the targets until one answers with success; raises the last error, with all attempts listed."""
+async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer], Awaitable[T]]) -> T:
+    """What `use` makes of the first target's answer that is good; raises the last error, with all attempts listed.
+
+    `use` reads as much as must have come before this target is the one. It releases the answer if it raises,
+    and finds the phase "first token" running.
+    """
     attempts: list[tuple[Target, GatewayError]] = []
     targets = ordered_targets(call.entry)
-    call.settlement.queue_ms = call.context.elapsed_ms()
+    call.settlement.queue_ms = round(call.context.elapsed_ms(), 3)
     for target in targets:
         try:
-            return await _attempt(call, target, clients)
+            return await use(await _attempt(call, target, clients))
         except GatewayError as error:
             attempts.append((target, error))
             log_event(
@@ -99,6 +116,7 @@ async def open_answer(call: Call, clients: ClientPool) -> OpenAnswer:
             )
             if not failures.may_try_next(error):
                 break
+            call.settlement.first_token_ms = None
     raise failures.with_attempts(attempts[-1][1], attempts)
 
 
@@ -106,7 +124,9 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
     settlement, upstream = call.settlement, target.upstream
     client = clients.get(upstream)
     if upstream.max_concurrency is not None and client.in_flight >= upstream.max_concurrency:
-        raise Overloaded(f"Upstream '{upstream.name}' is at its concurrency limit.", headers={"retry-after": "1"})
+        raise Overloaded(
+            f"Upstream '{upstream.name}' is at its concurrency limit.", headers={"retry-after": "1"}
+        )
     settlement.attempts += 1
     settlement.upstream = upstream.name
     settlement.upstream_model = target.model
@@ -118,16 +138,17 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
         credential = call.client_secret if upstream.takes_client_credential else ""
         answer = await client.post(call.path, body, phases=phases, credential=credential)
     except UpstreamUnreachable as error:
+        call.context.scope.leave_phase()
         raise failures.unreachable(target, str(error)) from error
     except asyncio.CancelledError:
         raise_if_expired(call, target)
         raise
-    finally:
-        call.context.scope.leave_phase()
     if 200 <= answer.status < 300:
         return OpenAnswer(target, answer, phases)
     error_body = await _read_error_body(call, OpenAnswer(target, answer, phases))
-    raise failures.from_answer(answer.status, answer.headers, error_body, target, secrets=(call.client_secret,))
+    raise failures.from_answer(
+        answer.status, answer.headers, error_body, target, secrets=(call.client_secret,)
+    )
 
 
 def raise_if_expired(call: Call, target: Target) -> None:
@@ -140,6 +161,7 @@ def raise_if_expired(call: Call, target: Target) -> None:
             "connect": target.upstream.connect_timeout_s,
             "first token": target.upstream.first_token_timeout_s,
             "idle": target.upstream.idle_timeout_s,
+            "total": target.upstream.total_timeout_s,
         }
         raise failures.timed_out(target, phase, limits.get(phase))
 
@@ -150,7 +172,8 @@ async def _read_error_body(call: Call, opened: OpenAnswer) -> bytes:
     is_complete = False
     call.context.scope.enter_phase("idle", opened.phases.idle_s)
     try:
-        async for piece in opened.answer.iter_any():
+        reader = decoded(opened.answer)
+        while piece := await reader.read_any():
             body += piece
             if len(body) > _MAX_ERROR_BODY:
                 break

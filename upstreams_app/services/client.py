@@ -69,8 +69,8 @@ class UpstreamAnswer(Protocol):
         """Whether the whole body has been read."""
         ...
 
-    def iter_any(self) -> AsyncIterator[bytes]:
-        """The body in pieces as they come; UpstreamUnreachable if it breaks off."""
+    async def read_any(self) -> bytes:
+        """The next piece of the body as it came, b"" at its end; UpstreamUnreachable if it breaks off."""
         ...
 
     def release(self, *, is_complete: bool) -> None:
@@ -114,11 +114,9 @@ class _HttpAnswer:
     def is_at_end(self) -> bool:
         return self._response.content.at_eof()
 
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        content = self._response.content
+    async def read_any(self) -> bytes:
         try:
-            while piece := await content.readany():
-                yield piece
+            return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamUnreachable(f"the connection broke off ({type(error).__name__})") from error
 
@@ -258,26 +256,27 @@ def _describe(error: Exception) -> str:
 
 
 class _DemoAnswer:
-    __slots__ = ("_answer", "headers", "status")
+    __slots__ = ("_pieces", "headers", "status")
 
     def __init__(self, answer: demo.DemoAnswer) -> None:
-        self._answer = answer
+        self._pieces = answer.events or _whole(answer.body or b"")
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
 
+    async def read_any(self) -> bytes:
+        return await anext(self._pieces, b"")
+
     @property
     def is_at_end(self) -> bool:
+        # Nothing is held that reading on would free.
         return True
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        if self._answer.events is None:
-            yield self._answer.body or b""
-            return
-        async for piece in self._answer.events:
-            yield piece
 
     def release(self, *, is_complete: bool) -> None:
         """Nothing is held."""
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 class DemoClient:

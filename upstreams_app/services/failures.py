@@ -22,6 +22,8 @@ from gateway_project.core.errors import (
 from upstreams_app.registry import Target
 
 _MAX_MESSAGE_CHARS = 2000
+# Clients that would wait longer for a limit to reset keep a person waiting.
+_LONGEST_WAIT_S = 60
 _CALLER_FAULTS = frozenset({400, 409, 413, 415, 422})
 
 
@@ -72,15 +74,23 @@ def from_answer(
             status=status,
         )
     if status == 404:
-        return ModelNotFound(message or f"Upstream '{name}' does not know the model '{target.model}'.", param="model")
+        return ModelNotFound(
+            message or f"Upstream '{name}' does not know the model '{target.model}'.", param="model"
+        )
     if status == 429:
         retry_after = headers.get("Retry-After", "")
-        known = {"retry-after": retry_after} if retry_after.isdecimal() and len(retry_after) < 7 else {}
+        known = {}
+        if retry_after.isdecimal() and retry_after.isascii() and len(retry_after) < 7:
+            known["retry-after"] = retry_after
+            if int(retry_after) > _LONGEST_WAIT_S:
+                known["x-should-retry"] = "false"
         return RateLimited(message or f"Upstream '{name}' is rate limited.", code=code, headers=known)
     if status in (401, 403):
         return UpstreamFailed(f"Upstream '{name}' refused the gateway's credential (status {status}).")
     if 300 <= status < 400:
-        return UpstreamFailed(f"Upstream '{name}' answered with a redirect (status {status}); redirects are not followed.")
+        return UpstreamFailed(
+            f"Upstream '{name}' answered with a redirect (status {status}); redirects are not followed."
+        )
     return UpstreamFailed(f"Upstream '{name}' answered with status {status}.")
 
 
@@ -92,7 +102,10 @@ def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) ->
         return from_answer(status, {}, b'{"error":' + body + b"}", target, secrets=secrets)
     message = _safe_message(detail, target, secrets)
     name = target.upstream.name
-    return UpstreamFailed(f"Upstream '{name}' reported an error{': ' + message if message else ''}.", code=_text(detail.get("code")))
+    return UpstreamFailed(
+        f"Upstream '{name}' reported an error{': ' + message if message else ''}.",
+        code=_text(detail.get("code")),
+    )
 
 
 def unreachable(target: Target, reason: str) -> UpstreamFailed:
@@ -108,7 +121,10 @@ def timed_out(target: Target, phase: str, seconds: float | None = None) -> Upstr
 
 def may_try_next(error: GatewayError) -> bool:
     """Whether another target could do better: not if the request itself is at fault."""
-    return isinstance(error, UpstreamFailed | UpstreamTimeout | RateLimited | ModelNotFound) or error.status == 503
+    return (
+        isinstance(error, UpstreamFailed | UpstreamTimeout | RateLimited | ModelNotFound)
+        or error.status == 503
+    )
 
 
 def with_attempts(error: GatewayError, attempts: list[tuple[Target, GatewayError]]) -> GatewayError:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, dumps, join_object, split_object
 from gateway_project.core.deadline import DISCONNECTED
-from gateway_project.core.errors import GatewayError, UpstreamFailed
+from gateway_project.core.errors import GatewayError, InternalError, UpstreamFailed
 from upstreams_app.services import failures
 from upstreams_app.services.background import spawn
-from upstreams_app.services.calls import Call, OpenAnswer, open_answer, raise_if_expired
+from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired, try_targets
 from upstreams_app.services.client import ClientPool, UpstreamUnreachable
+from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.plain_stream import events_from_answer
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
 from usage_app.services.extraction import token_usage
-from usage_app.services.settlement import CLIENT_LEFT, Settlement
+from usage_app.services.settlement import CLIENT_LEFT
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LATE_USAGE_S = 2.0
@@ -30,17 +31,22 @@ async def complete(call: Call, clients: ClientPool) -> bytes:
     """The whole answer, with the model id that was asked for; settled when this returns or raises."""
     settlement = call.settlement
     try:
-        opened = await open_answer(call, clients)
-        body = await _read_all(call, opened)
-        answer = _finish_plain(call, opened, body)
+        answer = await try_targets(call, clients, partial(_read_plain, call))
     except GatewayError as error:
         settlement.abort(error.status, error.code or "")
         raise
     except asyncio.CancelledError:
         _abort_cancelled(call)
         raise
+    except Exception:
+        settlement.abort(InternalError.status, InternalError.code or "")
+        raise
     settlement.complete()
     return answer
+
+
+async def _read_plain(call: Call, opened: OpenAnswer) -> bytes:
+    return _finish_plain(call, opened, await _read_all(call, opened))
 
 
 def _abort_cancelled(call: Call) -> None:
@@ -50,18 +56,21 @@ def _abort_cancelled(call: Call) -> None:
 
 def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
     settlement, target = call.settlement, opened.target
-    settlement.received_bytes = len(body)
     try:
         fields = split_object(body)
     except NotAnObject as error:
-        settlement.received_bytes = 0
         raise failures.unreachable(target, "the answer is not a JSON object") from error
-    if "error" in fields and bytes(fields["error"]) != b"null" and "choices" not in fields and "data" not in fields:
-        settlement.received_bytes = 0
+    if (
+        "error" in fields
+        and bytes(fields["error"]) != b"null"
+        and "choices" not in fields
+        and "data" not in fields
+    ):
         raise failures.unreachable(target, "it reported an error with a status of success")
     usage = fields.get("usage")
     if usage is not None:
         settlement.tokens = token_usage(bytes(usage))
+    settlement.received_bytes = len(bytes(fields.get("choices", b"")))
     if "model" in fields and bytes(fields["model"]) == call.entry.id_json:
         return body
     fields["model"] = msgspec.Raw(call.entry.id_json)
@@ -76,9 +85,10 @@ async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
     is_complete = False
     scope.enter_phase("idle", idle_s)
     try:
-        async for piece in _decoded(opened):
+        reader = decoded(opened.answer)
+        while piece := await reader.read_any():
             if not pieces:
-                call.settlement.first_token_ms = call.context.elapsed_ms()
+                call.settlement.first_token_ms = round(call.context.elapsed_ms(), 3)
             pieces.append(piece)
             size += len(piece)
             scope.enter_phase("idle", idle_s)
@@ -96,29 +106,6 @@ async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _decoded(opened: OpenAnswer) -> AsyncIterator[bytes]:
-    encoding = opened.answer.headers.get("Content-Encoding", "identity").lower()
-    if encoding == "identity":
-        return opened.answer.iter_any()
-    return _decompressed(opened, encoding)
-
-
-async def _decompressed(opened: OpenAnswer, encoding: str) -> AsyncIterator[bytes]:
-    """Some servers compress although we ask for identity."""
-    if encoding not in ("gzip", "deflate"):
-        raise UpstreamUnreachable(f"the answer has the content encoding '{encoding[:20]}'")
-    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    async for piece in opened.answer.iter_any():
-        try:
-            while piece:
-                plain = decompressor.decompress(piece, 1024 * 1024)
-                if plain:
-                    yield plain
-                piece = decompressor.unconsumed_tail
-        except zlib.error as error:
-            raise UpstreamUnreachable("the answer is not what its content encoding says") from error
-
-
 class StreamRelay:
     """A stream on its way to a client. Iterate to get the bytes to send; always call `close`.
 
@@ -131,32 +118,14 @@ class StreamRelay:
         self._clients = clients
         self._filter = StreamFilter(call.entry.id_json, keeps_usage=call.wants_usage)
         self._opened: OpenAnswer | None = None
-        self._pieces: AsyncIterator[bytes] | None = None
+        self._reader: BodyReader | None = None
         self._first = b""
         self._is_exhausted = False
 
-    @property
-    def settlement(self) -> Settlement:
-        """The account of this call."""
-        return self._call.settlement
-
     async def open(self) -> None:
         """Find a target and wait for the first data event; raises GatewayError before anything was sent."""
-        call = self._call
         try:
-            self._opened = opened = await open_answer(call, self._clients)
-            content_type = opened.answer.headers.get("Content-Type", "")
-            if "text/event-stream" not in content_type and "json" in content_type:
-                body = _finish_plain(call, opened, await _read_all(call, opened))
-                self._opened = None
-                self._first = events_from_answer(body, wants_usage=call.wants_usage)
-                self._filter.is_finished = self._is_exhausted = True
-                return
-            self._pieces = _decoded(opened)
-            while not self._filter.has_data and not self._is_exhausted:
-                self._first += await self._next_block()
-            if not self._filter.has_data:
-                raise failures.unreachable(opened.target, "the stream ended before its first event")
+            await try_targets(self._call, self._clients, self._begin)
         except GatewayError as error:
             self._abort(error.status, error.code or "")
             raise
@@ -164,19 +133,52 @@ class StreamRelay:
             self._cancelled()
             raise
 
+    async def _begin(self, opened: OpenAnswer) -> None:
+        """One target's answer up to the first data event, within the time for the first token."""
+        call, scope = self._call, self._call.context.scope
+        if call.settlement.attempts > 1:
+            self._filter = StreamFilter(call.entry.id_json, keeps_usage=call.wants_usage)
+            self._first, self._is_exhausted = b"", False
+        content_type = opened.answer.headers.get("Content-Type", "")
+        if "text/event-stream" not in content_type and "json" in content_type:
+            self._first = _as_events(call, opened, await _read_plain(call, opened))
+            self._filter.is_finished = self._is_exhausted = True
+            return
+        self._opened = opened
+        try:
+            self._reader = decoded(opened.answer)
+            while not self._filter.has_data and not self._is_exhausted:
+                self._first += await self._next_block()
+            if not self._filter.has_data:
+                raise failures.unreachable(opened.target, "the stream ended before its first event")
+        except UpstreamUnreachable as error:
+            self._release(is_complete=False)
+            raise failures.unreachable(opened.target, str(error)) from error
+        except GatewayError:
+            self._release(is_complete=False)
+            raise
+        finally:
+            scope.leave_phase()
+
     async def blocks(self) -> AsyncIterator[bytes]:
         """The bytes for the client, ending with `[DONE]` once the call is in the ledger."""
+        scope = self._call.context.scope
+        idle_s = self._opened.phases.idle_s if self._opened is not None else 0.0
         try:
             if self._first:
                 first, self._first = self._first, b""
                 yield first
             while not self._is_exhausted:
-                if block := await self._next_block():
+                scope.enter_phase("idle", idle_s)
+                block = await self._next_block()
+                scope.leave_phase()
+                if block:
                     yield block
             if not self._filter.is_finished and not self._filter.is_done:
                 raise UpstreamFailed("The upstream's stream ended before the answer was complete.")
             self._complete()
         except GatewayError as error:
+            scope.leave_phase()
             if rest := self._filter.take_pending():
                 yield rest
             self._abort(error.status, error.code or "")
@@ -188,17 +190,15 @@ class StreamRelay:
 
     async def _next_block(self) -> bytes:
         """What the next piece from the upstream gives; sets `_is_exhausted` at the end."""
-        opened, scope = self._opened, self._call.context.scope
-        assert opened is not None and self._pieces is not None
-        scope.enter_phase("idle", opened.phases.idle_s)
+        opened, settlement = self._opened, self._call.settlement
+        assert opened is not None and self._reader is not None
         try:
-            piece = await anext(self._pieces, None)
-            scope.leave_phase()
-            if piece is None:
+            piece = await self._reader.read_any()
+            if not piece:
                 self._is_exhausted = True
                 return self._filter.flush()
-            if self._call.settlement.first_token_ms is None:
-                self._call.settlement.first_token_ms = self._call.context.elapsed_ms()
+            if settlement.first_token_ms is None:
+                settlement.first_token_ms = round(self._call.context.elapsed_ms(), 3)
             block = self._filter.feed(piece)
             if self._filter.is_done:
                 self._is_exhausted = True
@@ -218,7 +218,8 @@ class StreamRelay:
         settlement = self._call.settlement
         if self._filter.usage is not None:
             settlement.tokens = self._filter.usage
-        settlement.received_bytes = max(settlement.received_bytes, self._filter.data_bytes if self._filter.has_data else 0)
+        if self._filter.has_data:
+            settlement.received_bytes = self._filter.text_bytes
 
     def _complete(self) -> None:
         self._note_usage()
@@ -234,7 +235,7 @@ class StreamRelay:
         try:
             if self._opened is not None:
                 async with asyncio.timeout(_TAIL_S):
-                    async for _ in self._opened.answer.iter_any():
+                    while await self._opened.answer.read_any():
                         pass
                 is_complete = True
         except (TimeoutError, UpstreamUnreachable):
@@ -261,10 +262,10 @@ class StreamRelay:
         self._release(is_complete=False)
 
     async def _await_late_usage(self) -> None:
-        assert self._opened is not None
+        assert self._reader is not None
         try:
             async with asyncio.timeout(_LATE_USAGE_S):
-                async for piece in self._opened.answer.iter_any():
+                while piece := await self._reader.read_any():
                     self._filter.feed(piece)
                     if self._filter.is_done or self._filter.usage is not None:
                         break
@@ -285,6 +286,13 @@ class StreamRelay:
         """The client takes no more: settle what is open. Safe to call at any time, any number of times."""
         if not self._call.settlement.is_settled:
             self._cancelled()
+
+
+def _as_events(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
+    try:
+        return events_from_answer(body, wants_usage=call.wants_usage)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise failures.unreachable(opened.target, "the answer is not what was asked for") from error
 
 
 def error_event(error: GatewayError) -> bytes:

@@ -19,6 +19,9 @@ _NULL = b"null"
 _EMPTY_LIST = b"[]"
 # OpenAI puts it into every event when usage is asked for.
 _NULL_USAGE = b',"usage":null'
+# What an event is made of besides text: rarely more than this, and no text is shorter than a token of it.
+_MAX_FRAME_BYTES = 400
+_MIN_TEXT_BYTES = 3
 
 
 class BrokenStream(Exception):
@@ -37,19 +40,22 @@ class StreamFilter:
     """Turns pieces of an upstream's stream into what the client gets.
 
     `model_json` is the id that the client asked for, as JSON. After each `feed`: `usage` is the last
-    usage seen, `is_finished` whether a finish reason went by, `is_done` whether `[DONE]` came.
+    usage seen, `is_finished` whether a finish reason went by, `is_done` whether `[DONE]` came, `has_data`
+    whether any other data did.
     `feed` raises UpstreamErrorEvent, BrokenStream or sse.EventTooLarge; what came before such an event
     in the same piece is kept for `take_pending`.
     """
 
     __slots__ = (
+        "_data_bytes",
+        "_events",
+        "_frame_bytes",
         "_keeps_usage",
         "_model_json",
         "_needle",
         "_output",
         "_replacement",
         "_splitter",
-        "data_bytes",
         "has_data",
         "is_done",
         "is_finished",
@@ -67,7 +73,9 @@ class StreamFilter:
         self.has_data = False
         self.is_finished = False
         self.is_done = False
-        self.data_bytes = 0
+        self._data_bytes = 0
+        self._events = 0
+        self._frame_bytes = _MAX_FRAME_BYTES
 
     def feed(self, piece: bytes) -> bytes:
         """The bytes that the client gets for this piece; b"" if no event is complete yet."""
@@ -84,9 +92,18 @@ class StreamFilter:
         output, self._output = b"".join(self._output), []
         return output
 
+    @property
+    def text_bytes(self) -> int:
+        """About how much text went by, for estimates: what the events hold beyond what the smallest ones are."""
+        return max(self._data_bytes - self._events * self._frame_bytes, self._events * _MIN_TEXT_BYTES)
+
     def _filter(self, block: bytes) -> bytes:
-        self.data_bytes += len(block)
-        if not self._is_plain(block):
+        size, events = len(block), block.count(b"\n\n")
+        self._data_bytes += size
+        self._events += events
+        if size < events * self._frame_bytes:
+            self._frame_bytes = size // events
+        if not self._is_plain(block, events):
             self._filter_events(block)
             return self.take_pending()
         if not self.is_finished and self._has_finish(block):
@@ -95,13 +112,14 @@ class StreamFilter:
             block = block.replace(_NULL_USAGE, b"")
         return block.replace(self._needle, self._replacement) if self._replacement else block
 
-    def _is_plain(self, block: bytes) -> bool:
+    def _is_plain(self, block: bytes, events: int) -> bool:
         """Whether every event is a JSON object with the known model and nothing to look into."""
         return (
             bool(self._needle)
-            and block.count(b"data: {") == block.count(b"\n\n")
-            and block.count(b'}\n\n') == block.count(b"\n\n")
-            and block.count(b'"model"') == block.count(self._needle)
+            and block.count(b"data: {") == events
+            and block.count(b"}\n\n") == events
+            and block.count(self._needle) == events
+            and block.count(b'"model"') == events
             and block.count(b'"usage"') == block.count(_NULL_USAGE)
             and b'"error"' not in block
         )
@@ -114,7 +132,10 @@ class StreamFilter:
         for event, data in sse.iter_events(block):
             if data is None:
                 self._output.append(event)
-            elif data.strip() == b"[DONE]":
+            elif not (text := data.strip()):
+                # A sign of life in the form of an empty event.
+                continue
+            elif text == b"[DONE]":
                 self.is_done = True
             elif not self.is_done and (filtered := self._filter_data(data)) is not None:
                 self._output.append(sse.event(filtered))

@@ -1,0 +1,259 @@
+"""A gateway to test from outside: `manage.py serve` in a process and a folder of its own.
+
+    with database_template(vendor.port) as template, Gateway(template) as gateway:
+        httpx.get(f"{gateway.url}/health")
+
+Its working folder is guarded (tests/services.py): whatever happens to the test run, no process stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.doors import rows
+from tests.service_guard import pids_inside
+from tests.services import free_port, guarded_folder, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 40.0
+STOP_S = 45.0
+RECORD_S = 10.0
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
+
+
+class Database:
+    """One database of a gateway's own. `url` is what goes into DATABASE_URL."""
+
+    def __init__(self, url: str, path: Path | None = None) -> None:
+        self.url = url
+        self.path = path
+
+    def fetch(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        """Rows of a query; its placeholders are %s. Needs none of our code."""
+        if self.path is None:
+            with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as connection:
+                return connection.execute(query.encode(), parameters).fetchall()
+        with closing(sqlite3.connect(self.path, timeout=20)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query.replace("%s", "?"), parameters)]
+
+
+class Template:
+    """A database with all rows, to copy for each gateway."""
+
+    def __init__(self, folder: Path, admin_url: str | None) -> None:
+        self._folder = folder
+        self._admin_url = admin_url
+        self._made: list[str] = []
+        self._origin = self._new(None)
+
+    def write(self, vendor_port: int) -> None:
+        """Migrate, and write the rows of tests/doors/rows.py."""
+        command = [sys.executable, "-m", "tests.doors.rows", str(vendor_port)]
+        variables = environment(self._folder / "data", self._origin.url)
+        subprocess.run(command, cwd=self._folder, env=variables, check=True, timeout=START_S)
+
+    def copy(self) -> Database:
+        """A database of one's own with the same content."""
+        return self._new(self._origin)
+
+    def drop(self) -> None:
+        """Remove all databases that are no files."""
+        if self._admin_url is not None:
+            with psycopg.connect(self._admin_url, autocommit=True) as connection:
+                for name in self._made:
+                    connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+    def _new(self, origin: Database | None) -> Database:
+        name = f"doors_{secrets.token_hex(6)}"
+        if self._admin_url is None:
+            path = self._folder / f"{name}.sqlite3"
+            if origin is not None and origin.path is not None:
+                with closing(sqlite3.connect(origin.path)) as source, closing(sqlite3.connect(path)) as copy:
+                    source.backup(copy)
+            return Database(f"sqlite:///{path}", path)
+        with psycopg.connect(self._admin_url, autocommit=True) as connection:
+            template = urlsplit(origin.url).path[1:] if origin is not None else "template1"
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        self._made.append(name)
+        return Database(urlunsplit(urlsplit(self._admin_url)._replace(path=f"/{name}")))
+
+
+@contextlib.contextmanager
+def database_template(vendor_port: int, admin_url: str | None = None) -> Iterator[Template]:
+    """A template on the PostgreSQL server of `admin_url`, else as a SQLite file."""
+    with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
+        template = Template(folder, admin_url)
+        try:
+            template.write(vendor_port)
+            yield template
+        finally:
+            template.drop()
+
+
+def run_database_url() -> str | None:
+    """The PostgreSQL of this test run, if it is one on PostgreSQL."""
+    on_postgres = os.environ.get("GATEWAY_TEST_DATABASE") == "postgres"
+    return os.environ["DATABASE_URL"] if on_postgres else None
+
+
+def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
+    """What a gateway gets to see: nothing of a developer's, the test settings' secrets, the shipped defaults."""
+    variables = {name: os.environ[name] for name in KEPT if name in os.environ}
+    variables |= {
+        "PYTHONPATH": str(ROOT),
+        "DJANGO_SETTINGS_MODULE": "gateway_project.settings.base",
+        "GATEWAY_ENV_FILE": os.devnull,
+        "GATEWAY_DATA_DIR": str(data),
+        "DATABASE_URL": database_url,
+        "GATEWAY_SECRET_KEY": os.environ["GATEWAY_SECRET_KEY"],
+        "GATEWAY_ENCRYPTION_KEYS": os.environ["GATEWAY_ENCRYPTION_KEYS"],
+        "GATEWAY_KEY_PEPPERS": os.environ["GATEWAY_KEY_PEPPERS"],
+        "GATEWAY_MASTER_KEY": rows.MASTER_KEY,
+        "GATEWAY_PROBE_LOCAL_SERVERS": "false",
+    }
+    if run_database_url() is not None and "REDIS_URL" in os.environ:
+        variables["REDIS_URL"] = os.environ["REDIS_URL"]
+    return variables | more
+
+
+class Gateway:
+    """A running server. `url` has no /v1; keyword arguments are environment variables."""
+
+    def __init__(self, database: Database, *, data: Path | None = None, **variables: str) -> None:
+        self.database = database
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.variables = variables
+        self._data = data
+        self._resources = contextlib.ExitStack()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.folder = Path()
+
+    @property
+    def data(self) -> Path:
+        """The gateway's data folder."""
+        return self._data or self.folder / "data"
+
+    @property
+    def log(self) -> str:
+        """Everything that its processes wrote."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        self.folder = self._resources.enter_context(guarded_folder("gateway-live-", signal.SIGTERM))
+        try:
+            self.start()
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self._resources.close()
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the process without waiting for it to serve."""
+        variables = environment(self.data, self.database.url, HOST="127.0.0.1", PORT=str(self.port))
+        command = [sys.executable, str(ROOT / "manage.py"), "serve", "--no-tasks"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=variables | self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self) -> None:
+        """Start and wait until it is ready."""
+        process = self.launch()
+        wait_until(lambda: process.poll() is not None or self.is_ready(), START_S, "the gateway to serve")
+        assert process.poll() is None, self.log[-4000:]
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says so."""
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def pids(self) -> list[int]:
+        """All its processes: the supervisor and what it started."""
+        return pids_inside(self.folder)
+
+    def server_pids(self) -> list[int]:
+        """The processes that serve, without their supervisor."""
+        assert self.process is not None
+        return [pid for pid in self.pids() if pid != self.process.pid]
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; the exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(STOP_S)
+
+    def client(self, key: str = rows.KEY, **options: Any) -> httpx.Client:
+        """An HTTP client with a key; "" sends none."""
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        options = {"timeout": 10.0, **options}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, **options)
+
+    def records(self, request_id: str) -> list[dict[str, Any]]:
+        """What the ledger's table holds for a request id as the client got it."""
+        value = UUID(request_id.removeprefix("req_"))
+        key = value.hex if self.database.path is not None else value
+        return self.database.fetch("SELECT * FROM usage_app_usagerecord WHERE id = %s", key)
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        """The one record of a request, as soon as it is there; fails the test if there are none or several."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found[:] = self.records(request_id)
+            return bool(found)
+
+        wait_until(is_there, RECORD_S, f"the record of {request_id}")
+        assert len(found) == 1
+        return found[0]
+
+    def newest_record(self, model: str, *, count: int = 1) -> dict[str, Any]:
+        """The record of the last request for a model, for clients that left before they learned their id."""
+        query = "SELECT * FROM usage_app_usagerecord WHERE model = %s ORDER BY id DESC"
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found[:] = self.database.fetch(query, model)
+            return len(found) >= count
+
+        wait_until(is_there, RECORD_S, f"a record of {model}")
+        return found[0]
