@@ -46,6 +46,15 @@ class JsonObjectField(forms.JSONField):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"required": False, "initial": dict, **options})
 
+    def prepare_value(self, value: Any) -> Any:
+        """As JSON text; half characters, which no page can hold, stay escaped."""
+        text = super().prepare_value(value)
+        try:
+            str(text).encode()
+        except UnicodeEncodeError:
+            return json.dumps(value)
+        return text
+
     def clean(self, value: Any) -> dict[str, Any]:
         """The object; ValidationError if it is another value or holds what PostgreSQL refuses."""
         parsed = super().clean(value)
@@ -58,8 +67,8 @@ class JsonObjectField(forms.JSONField):
             text.encode()
         except ValueError as error:
             raise ValidationError(
-                "NaN, Infinity and broken characters can't be stored.", code="invalid"
+                "NaN, Infinity and half characters can’t be stored.", code="unstorable"
             ) from error
         if "\\u0000" in text:
-            raise ValidationError("Null characters can’t be stored.", code="invalid")
+            raise ValidationError("Null characters can’t be stored.", code="unstorable")
         return parsed

@@ -19,6 +19,7 @@ class RouteTargetInline(TabularInline[RouteTarget, Route]):
     autocomplete_fields = ("model",)
     ordering = ("priority", "id")
     extra = 0
+    hide_title = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RouteTarget]:
         """With the names of models and upstreams, in one query."""

@@ -1,0 +1,1 @@
+"""The admin: what people see, may do, and can't break."""

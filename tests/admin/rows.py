@@ -1,0 +1,64 @@
+"""Rows for the admin's lists."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import Permission, User
+
+from gateway_project.core.clock import utc_now
+from security_app.models import ApiKey
+from security_app.services.keys import create_key
+from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
+from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
+
+SECRET = "sk-vendor-0123456789abcdef-secret"
+
+
+def upstream(name: str = "vendor", url: str = "https://vendor.example", secret: str = SECRET) -> Upstream:
+    """A saved upstream with a stored credential."""
+    row = Upstream(name=name, kind="openai-compatible", base_url=url)
+    row.set_api_key(secret)
+    row.save()
+    return row
+
+
+def model(of: Upstream, name: str = "chat") -> UpstreamModel:
+    """A saved model."""
+    return UpstreamModel.objects.create(upstream=of, name=name)
+
+
+def probe(
+    of: Upstream, *, is_healthy: bool = True, at: datetime | None = None, error: str = ""
+) -> HealthSample:
+    """A saved probe result."""
+    return HealthSample.objects.create(
+        upstream=of,
+        at=at or utc_now(),
+        is_healthy=is_healthy,
+        latency_ms=12.0 if is_healthy else None,
+        error=error,
+    )
+
+
+def one_of_each(number: int = 0) -> None:
+    """A row of every kind, connected as they are in life."""
+    now = utc_now()
+    key: ApiKey = create_key(actor="test", name=f"key {number}", allowed_models=["vendor/*"]).row
+    KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
+    vendor = upstream(f"vendor-{number}")
+    chat = model(vendor)
+    probe(vendor, at=now - timedelta(seconds=30))
+    probe(vendor, at=now)
+    route = Route.objects.create(name=f"route-{number}")
+    RouteTarget.objects.create(route=route, model=chat)
+    Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
+    SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
+    UsageRecord.objects.create(
+        at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"
+    )
+
+
+def permit(user: User, *codenames: str) -> None:
+    """Give a person permissions by their names."""
+    user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))
