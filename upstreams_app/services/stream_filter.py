@@ -8,6 +8,8 @@ occur inside JSON strings, where their quotes would be escaped.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from gateway_project.core import sse
@@ -22,6 +24,7 @@ _NULL_USAGE = b',"usage":null'
 # What an event is made of besides text: rarely more than this, and no text is shorter than a token of it.
 _MAX_FRAME_BYTES = 400
 _MIN_TEXT_BYTES = 3
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
 class BrokenStream(Exception):
@@ -98,19 +101,22 @@ class StreamFilter:
         return max(self._data_bytes - self._events * self._frame_bytes, self._events * _MIN_TEXT_BYTES)
 
     def _filter(self, block: bytes) -> bytes:
-        size, events = len(block), block.count(b"\n\n")
-        self._data_bytes += size
-        self._events += events
-        if size < events * self._frame_bytes:
-            self._frame_bytes = size // events
+        events = block.count(b"\n\n")
         if not self._is_plain(block, events):
             self._filter_events(block)
             return self.take_pending()
+        self._measure(len(block), events)
         if not self.is_finished and self._has_finish(block):
             self.is_finished = True
         if not self._keeps_usage and _NULL_USAGE in block:
             block = block.replace(_NULL_USAGE, b"")
         return block.replace(self._needle, self._replacement) if self._replacement else block
+
+    def _measure(self, size: int, events: int) -> None:
+        self._data_bytes += size
+        self._events += events
+        if size < events * self._frame_bytes:
+            self._frame_bytes = size // events
 
     def _is_plain(self, block: bytes, events: int) -> bool:
         """Whether every event is a JSON object with the known model and nothing to look into."""
@@ -141,6 +147,9 @@ class StreamFilter:
                 self._output.append(sse.event(filtered))
 
     def _filter_data(self, data: bytes) -> bytes | None:
+        # An event may have held line ends, in JSON always between tokens; what goes out has none.
+        data = data.replace(b"\n", b" ")
+        self._measure(len(data), 1)
         try:
             fields = split_object(data)
         except NotAnObject as error:
@@ -150,14 +159,13 @@ class StreamFilter:
             raise UpstreamErrorEvent(bytes(error_value))
         self.has_data = True
         changed = self._filter_model(fields, data)
-        if self._has_finish(data):
+        if _FINISH.search(data):
             self.is_finished = True
         if "usage" in fields:
             if self._filter_usage(fields):
                 return None
             changed = changed or not self._keeps_usage
-        # An event may have held line ends between its members; what goes out has none.
-        return join_object(fields) if changed or b"\n" in data else data
+        return join_object(fields) if changed else data
 
     def _filter_model(self, fields: RawFields, data: bytes) -> bool:
         model = fields.get("model")
