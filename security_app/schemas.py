@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
-
-from gateway_project.core.codec import dumps
 
 MAX_METADATA_BYTES = 16_384
 MAX_KEYS_PER_CALL = 1000
@@ -49,9 +48,14 @@ class KeyFields(StrictModel):
     @field_validator("metadata")
     @classmethod
     def _is_small(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None and len(dumps(value)) > MAX_METADATA_BYTES:
+        if value is None:
+            return None
+        text = json.dumps(value, ensure_ascii=False)
+        if len(text.encode()) > MAX_METADATA_BYTES:
             raise ValueError(f"it has more than {MAX_METADATA_BYTES} bytes")
-        return value
+        # Read back, numbers are plain floats again.
+        plain: dict[str, Any] = json.loads(text)
+        return plain
 
 
 class KeyGenerate(KeyFields):

@@ -31,7 +31,7 @@ class KeyAuth(AuthBase):
         try:
             return _authenticate(_token(request))
         except AuthenticationFailed as error:
-            metrics.denials_total.labels(error.reason).inc()
+            metrics.observe_denial(error.reason)
             raise
 
 
