@@ -84,7 +84,7 @@ class UpstreamAdmin(UpstreamCallActions):
                 "upstream_state": self.state(row),
                 "upstream_reason": reasons_by_object("upstream").get(row.name)
                 or getattr(row, "last_error", ""),
-                "upstream_latency": self.latency(row),
+                "upstream_latency": self.latency(row) if self.state(row) == "healthy" else None,
                 "upstream_checked": self.checked(row),
                 "upstream_model_count": getattr(row, "model_count", 0),
                 "upstream_models_url": _models_url(row),

@@ -1,0 +1,120 @@
+"""The admin in a real browser, under its content policy: no page complains, and its own scripts work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
+
+from security_app.models import ApiKey
+from tests.admin import rows
+from tests.browser.chromium import Page, chromium
+from upstreams_app.models import Route, Upstream
+
+pytestmark = pytest.mark.browser
+LISTS = (
+    "/admin/security_app/apikey/",
+    "/admin/upstreams_app/upstream/",
+    "/admin/upstreams_app/upstreammodel/",
+    "/admin/upstreams_app/route/",
+    "/admin/upstreams_app/healthsample/",
+    "/admin/usage_app/usagerecord/",
+    "/admin/usage_app/price/",
+    "/admin/usage_app/spendcounter/",
+    "/admin/auth/user/",
+    "/admin/auth/group/",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    """One browser for this file."""
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
+    """A tab in which the administrator has signed in by the form."""
+    rows.one_of_each()
+    browser.emulate(width=1400, height=900, is_dark=False)
+    browser.open(f"{live_server.url}/admin/login/?next=/admin/")
+    browser.complaints.clear()
+    browser.fill("#id_username", "admin")
+    browser.fill("#id_password", "password")
+    browser.click_through("#login-form button[type=submit]")
+    assert browser.evaluate("location.pathname") == "/admin/"
+    return browser
+
+
+@pytest.mark.parametrize(
+    ("width", "is_dark"), [(1400, False), (1400, True), (390, False)], ids=["light", "dark", "phone"]
+)
+def test_no_page_complains_or_is_too_wide(
+    page: Page, live_server: LiveServer, width: int, is_dark: bool
+) -> None:
+    page.emulate(width=width, height=844, is_dark=is_dark)
+    forms = [
+        f"{path}add/"
+        for path in LISTS
+        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/"))
+    ]
+    key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
+    forms += [
+        f"/admin/security_app/apikey/{key.pk}/change/",
+        f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
+        f"/admin/upstreams_app/route/{route.pk}/change/",
+    ]
+
+    for path in ("/admin/", *LISTS, *forms):
+        page.open(live_server.url + path)
+
+        assert page.complaints == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), path
+
+
+def test_a_new_key_can_be_copied_and_is_gone_on_reload(page: Page, live_server: LiveServer) -> None:
+    page.open(f"{live_server.url}/admin/security_app/apikey/add/")
+    page.fill("#id_name", "made in a browser")
+    page.click_through("button[name=_save]")
+
+    plain = page.evaluate("document.getElementById('plain-key').value")
+    row = ApiKey.objects.get(name="made in a browser")
+    assert plain.startswith("sk-gw-")
+    assert page.evaluate("location.pathname") == f"/admin/security_app/apikey/{row.pk}/change/"
+
+    page.click("[data-copy=plain-key]")
+    page.wait_for("document.querySelector('[data-copy=plain-key]').textContent.trim() !== 'Copy key'")
+    page.open(f"{live_server.url}/admin/security_app/apikey/{row.pk}/change/")
+
+    assert plain not in page.evaluate("document.documentElement.outerHTML")
+    assert ApiKey.objects.filter(name="made in a browser").count() == 1
+    assert page.complaints == []
+
+
+def test_choosing_a_kind_proposes_its_address(page: Page, live_server: LiveServer) -> None:
+    page.open(f"{live_server.url}/admin/upstreams_app/upstream/add/")
+
+    def choose(kind: str) -> object:
+        page.evaluate(
+            f"document.getElementById('id_kind').value = '{kind}';"
+            "document.getElementById('id_kind').dispatchEvent(new Event('change'))"
+        )
+        return page.evaluate("document.getElementById('id_base_url').value")
+
+    assert choose("ollama") == "http://127.0.0.1:11434"
+    assert choose("openai") == "https://api.openai.com"
+    page.fill("#id_base_url", "https://mine.example")
+    assert choose("vllm") == "https://mine.example"
+
+
+def test_a_button_probes_an_upstream_and_tells_the_result(page: Page, live_server: LiveServer) -> None:
+    demo = Upstream.objects.create(name="demo", kind="demo", path_prefix="")
+    page.open(f"{live_server.url}/admin/upstreams_app/upstream/{demo.pk}/change/")
+
+    page.click_through("form[action$='/probe/'] button")
+
+    assert "demo is healthy" in page.evaluate("document.body.innerText")
+    assert page.complaints == []
