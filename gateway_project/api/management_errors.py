@@ -13,6 +13,7 @@ from ninja.errors import HttpError
 from ninja.errors import ValidationError as SchemaError
 
 from gateway_project.core.codec import dumps
+from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import (
     AuthenticationFailed,
     Conflict,
@@ -53,6 +54,8 @@ def translate(error: Exception) -> GatewayError | None:
         return _from_model(error)
     if isinstance(error, IntegrityError):
         return Conflict("This contradicts what is stored: it exists already, or what it refers to is gone.")
+    if isinstance(error, DecryptionError):
+        return Conflict("A stored secret can't be read under the current encryption keys; give it again.")
     if isinstance(error, OperationalError | InterfaceError):
         return Overloaded("The database can't be reached now.", headers={"retry-after": "5"})
     return None

@@ -155,19 +155,22 @@ def _visible_key(principal: Principal, reference: str | None) -> ApiKey:
 
 
 def _values(body: KeyFields) -> dict[str, Any]:
-    """The fields of ApiKey that a body sets; null is a field's empty value."""
+    """The fields of ApiKey that a body sets. Null empties a text or the expiry; elsewhere it says nothing.
+
+    Else `models: null` would allow every model, and `blocked: null` unblock the key.
+    """
     given = body.model_fields_set
     values: dict[str, Any] = {}
     if "key_alias" in given:
         values["name"] = (body.key_alias or "").strip()
     if "user_id" in given:
         values["user_id"] = body.user_id or ""
-    if "metadata" in given:
-        values["metadata"] = body.metadata or {}
-    if "blocked" in given:
-        values["is_blocked"] = bool(body.blocked)
-    if "models" in given:
-        values["allowed_models"] = _patterns(body.models or [])
+    if body.metadata is not None:
+        values["metadata"] = body.metadata
+    if body.blocked is not None:
+        values["is_blocked"] = body.blocked
+    if body.models is not None:
+        values["allowed_models"] = _patterns(body.models)
     if "duration" in given:
         values["expires_at"] = _expiry(body.duration)
     return values | _scopes(body)

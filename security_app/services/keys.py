@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -96,35 +96,30 @@ def create_key(
     return CreatedKey(row, secret)
 
 
-def _reference_query(references: Iterable[str]) -> Q:
-    """Rows that any of these names: public ids, hex digests, or keys."""
-    ids: list[UUID] = []
-    digests: list[bytes] = []
-    for reference in references:
-        key_id = parse_public_id("key", reference)
-        if key_id is not None:
-            ids.append(key_id)
-        if len(reference) == 64:
-            with contextlib.suppress(ValueError):
-                digests.append(bytes.fromhex(reference))
-        if reference.isascii():
-            digests += find_digests(reference)
-    return Q(pk__in=ids) | Q(digest__in=digests)
+class _Named(NamedTuple):
+    """What a reference may mean: a public id, and digests of a key or as hexadecimal text."""
+
+    key_id: UUID | None
+    digests: list[bytes]
 
 
-def _is_named_by(row: ApiKey, reference: str) -> bool:
-    digest = bytes(row.digest)
-    return (
-        parse_public_id("key", reference) == row.pk
-        or reference == digest.hex()
-        or (reference.isascii() and digest in find_digests(reference))
-    )
+def _named(reference: str) -> _Named:
+    digests = find_digests(reference) if reference.isascii() else []
+    if len(reference) == 64:
+        with contextlib.suppress(ValueError):
+            digests.append(bytes.fromhex(reference))
+    return _Named(parse_public_id("key", reference), digests)
+
+
+def _query(named: Iterable[_Named]) -> Q:
+    ids = [item.key_id for item in named if item.key_id is not None]
+    return Q(pk__in=ids) | Q(digest__in=[digest for item in named for digest in item.digests])
 
 
 def find_key(reference: str, *, include_deleted: bool = False) -> ApiKey:
     """A key by its public id, its hex digest, or the key itself; NotFound otherwise."""
     rows = ApiKey.objects.all() if include_deleted else ApiKey.objects.filter(deleted_at=None)
-    row: ApiKey | None = rows.filter(_reference_query([reference])).first()
+    row: ApiKey | None = rows.filter(_query([_named(reference)])).first()
     if row is None:
         raise NotFound("There is no such key.", param="key")
     return row
@@ -132,9 +127,11 @@ def find_key(reference: str, *, include_deleted: bool = False) -> ApiKey:
 
 def find_keys(references: Sequence[str]) -> list[ApiKey]:
     """Living keys in one query, as `find_key` knows them; NotFound tells the position of a missing one."""
-    rows = list(ApiKey.objects.filter(_reference_query(references), deleted_at=None))
-    for position, reference in enumerate(references):
-        if not any(_is_named_by(row, reference) for row in rows):
+    named = [_named(reference) for reference in references]
+    rows = list(ApiKey.objects.filter(_query(named), deleted_at=None))
+    ids, digests = {row.pk for row in rows}, {bytes(row.digest) for row in rows}
+    for position, item in enumerate(named):
+        if item.key_id not in ids and digests.isdisjoint(item.digests):
             raise NotFound(f"There is no such key: number {position + 1} of the list.", param="keys")
     return rows
 

@@ -113,6 +113,15 @@ def test_an_update_changes_what_it_names_and_nothing_else(admin: Caller) -> None
     assert row["metadata"] == {"cost": 0.1}
 
 
+def test_null_widens_nothing(admin: Caller) -> None:
+    made = admin.ok("POST", "/key/generate", {"models": ["demo/*"], "metadata": {"a": 1}, "blocked": True})
+
+    nulls = {"models": None, "metadata": None, "blocked": None, "scopes": None, "key_alias": "x"}
+    row = admin.ok("POST", "/key/update", {"key": made["key_id"]} | nulls)
+
+    assert (row["models"], row["metadata"], row["blocked"]) == (["demo/*"], {"a": 1}, True)
+
+
 def test_a_concurrent_block_survives_an_update(admin: Caller) -> None:
     made = admin.ok("POST", "/key/generate", {})
     row = ApiKey.objects.get()

@@ -336,6 +336,27 @@ def test_a_stored_credential_does_not_follow_to_another_host(admin: Caller) -> N
     )
 
 
+def test_a_reference_does_not_follow_to_another_host_either(
+    admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_VENDOR_KEY", VENDOR_SECRET)
+    shown = admin.ok("POST", "/model/new", body(api_key="os.environ/TEAM_VENDOR_KEY"))
+
+    path = f"/model/{shown['model_id']}/update"
+    error = admin.refused("PATCH", path, {"litellm_params": {"api_base": "http://127.0.0.1:66/v1"}})
+
+    assert error["param"] == "litellm_params.api_key"
+
+
+def test_the_clients_own_credential_stays_the_clients(admin: Caller) -> None:
+    shown = admin.ok("POST", "/model/new", body())
+    admin.ok("PATCH", "/upstreams/local-9", {"credential": "client"})
+
+    admin.ok("PATCH", f"/model/{shown['model_id']}/update", {"litellm_params": {"model": "openai/large"}})
+
+    assert Upstream.objects.get().credential_source == "client"
+
+
 def test_an_update_to_another_model_keeps_address_and_credential(admin: Caller) -> None:
     shown = admin.ok("POST", "/model/new", body(api_key=VENDOR_SECRET))
 

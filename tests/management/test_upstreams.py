@@ -74,7 +74,11 @@ def test_a_credential_can_be_replaced_referred_to_and_removed(
 def test_a_stored_credential_does_not_follow_to_another_host(admin: Caller) -> None:
     admin.ok("POST", "/upstreams", new(api_key=VENDOR_SECRET))
 
-    for change in ({"base_url": "http://127.0.0.1:66"}, {"extra_endpoints": ["http://127.0.0.1:66"]}):
+    for change in (
+        {"base_url": "http://127.0.0.1:66"},
+        {"base_url": "https://127.0.0.1:9"},
+        {"extra_endpoints": ["http://127.0.0.1:66"]},
+    ):
         assert admin.refused("PATCH", "/upstreams/lab", change)["param"] == "api_key"
         admin.ok("PATCH", "/upstreams/lab", change | {"api_key": VENDOR_SECRET})
         admin.ok("PATCH", "/upstreams/lab", {"base_url": "http://127.0.0.1:9", "api_key": VENDOR_SECRET})

@@ -120,7 +120,7 @@ def delete_upstream(request: HttpRequest, reference: str) -> DeletedUpstream:
     summary="Ask an upstream whether it answers",
 )
 def probe_upstream(request: HttpRequest, reference: str) -> ProbedUpstream:
-    """GET /models with the upstream's credential, at most 5 seconds."""
+    """GET /models with the upstream's credential; 5 seconds to connect, and 5 to answer."""
     row = management.find_upstream(reference)
     return ProbedUpstream(id=row.public_id, name=row.name, health=shown_health(probes.probe_upstream(row)))
 

@@ -99,6 +99,8 @@ def update_deployment(
     """Change a deployment. An upstream that others use stays as it is; the deployment then moves away."""
     with transaction.atomic():
         ConfigVersion.bump(Upstream.config_section)
+        # Now that nobody else writes: as it is, not as it was when it was looked up.
+        target = find_deployment(deployment_id(target))
         old_route, old_model = target.route, str(target.model)
         if params.moves:
             target.model = _moved_model(target, params, facts, actor)
@@ -310,7 +312,7 @@ def _changed_place(target: RouteTarget, params: Params) -> tuple[Place, str]:
         return place, parsed.model
     if (place.kind, place.base_url) == (upstream.kind, upstream.base_url):
         return Place(**{**_fields(place), "credential": _credential_of(upstream)}), parsed.model
-    if upstream.credential_source == Upstream.CredentialSource.STORED:
+    if place.credential == Credential() != _credential_of(upstream):
         # Else whoever may change the address could have the credential sent to a host of theirs.
         raise InvalidRequest("Give 'api_key' again when the host changes.", param=PARAMS["api_key"])
     return place, parsed.model

@@ -17,6 +17,7 @@ from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from gateway_project.core.outbound import check_url
+from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Route, Upstream
@@ -84,6 +85,8 @@ def delete_upstream(row: Upstream, *, actor: str) -> list[str]:
     The ledger keeps what was used and what it cost.
     """
     with transaction.atomic():
+        # Nobody may put a model behind one of these routes meanwhile.
+        ConfigVersion.bump(Upstream.config_section)
         emptied = _routes_served_only_by(row)
         names = sorted(route.name for route in emptied)
         Route.objects.filter(pk__in=[route.pk for route in emptied]).delete()
@@ -167,8 +170,8 @@ def _normalise(row: Upstream) -> None:
     row.path_prefix = row.path_prefix.rstrip("/")
 
 
-def _hosts(row: Upstream) -> set[str]:
-    return {urlsplit(url).netloc for url in (row.base_url, *row.extra_endpoints) if isinstance(url, str)}
+def _hosts(row: Upstream) -> set[tuple[str, str]]:
+    return {urlsplit(url)[:2] for url in (row.base_url, *row.extra_endpoints) if isinstance(url, str)}
 
 
 def _routes_served_only_by(row: Upstream) -> list[Route]:
