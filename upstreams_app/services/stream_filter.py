@@ -1,9 +1,9 @@
 """What happens to the bytes of a stream between an upstream and a client: as little as possible.
 
-Whole events pass through unparsed. Only what must change is looked at: the model's name (clients see
-the id that they asked for), usage (taken for the ledger, dropped if the client did not ask), errors,
-and `[DONE]`, which is held back until the call is in the ledger. The markers that are searched for can't
-occur inside JSON strings, where their quotes would be escaped.
+Only what must change is looked at: the model's name (clients see the id that they asked for), usage
+(taken for the ledger, dropped if the client did not ask), errors, and `[DONE]`, which is held back until
+the call is in the ledger. Most events of a stream are alike but for their text: what stands before and
+behind the text is learned from two neighbours, and blocks of such events pass without being parsed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from usage_app.services.extraction import token_usage
 
 _NULL = b"null"
 _EMPTY_LIST = b"[]"
+_NO_FINISH = re.compile(rb'"finish_reason"\s*:\s*null')
 # OpenAI puts it into every event when usage is asked for.
 _NULL_USAGE = b',"usage":null'
-# What an event is made of besides text: rarely more than this, and no text is shorter than a token of it.
+# What an event is made of besides text: rarely more than this, and `"content":""` more than an empty event;
+# no text is shorter than a token of it.
 _MAX_FRAME_BYTES = 400
+_DELTA_BYTES = 12
 _MIN_TEXT_BYTES = 3
+# Some streams have no frame (random padding in each event); they are parsed event by event.
+_MAX_LESSONS = 16
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
@@ -39,6 +44,62 @@ class UpstreamErrorEvent(Exception):
         self.body = body
 
 
+class Frame:
+    """What stands around the text of a stream's plain events, as it comes and as it goes out.
+
+    The model's name is in the head, a finish reason of null in head or tail, and no usage but a null one:
+    an event with a finish reason, usage or an error never has this frame.
+    """
+
+    __slots__ = ("_head", "_junction", "_new_head", "_new_junction", "_new_tail", "_tail")
+
+    def __init__(self, head: bytes, tail: bytes, new_head: bytes, new_tail: bytes) -> None:
+        self._head, self._tail, self._junction = head, tail, tail + head
+        self._new_head, self._new_tail, self._new_junction = new_head, new_tail, new_tail + new_head
+
+    def replace(self, block: bytes) -> tuple[bytes, int]:
+        """The block in its new frames and its number of events; 0 if it holds anything else."""
+        if not block.startswith(self._head) or not block.endswith(self._tail):
+            return b"", 0
+        texts = block.split(self._junction)
+        if block.count(b"\n") != 2 * len(texts):
+            return b"", 0
+        texts[0] = texts[0][len(self._head) :]
+        texts[-1] = texts[-1][: -len(self._tail)]
+        return b"".join((self._new_head, self._new_junction.join(texts), self._new_tail)), len(texts)
+
+
+def common_prefix(one: bytes, other: bytes) -> bytes:
+    """The longest start that two texts share, by halving: the comparisons run in C."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return one[:low]
+
+
+def common_frame(
+    one: bytes, other: bytes, model: bytes, new_model: bytes, *, keeps_usage: bool
+) -> Frame | None:
+    """The frame of two neighbouring plain events; None if they have none that is safe to skip over."""
+    head = common_prefix(one, other)
+    head = head[: head.rfind(b"{") + 1]
+    tail = common_prefix(one[len(head) :][::-1], other[len(head) :][::-1])[::-1]
+    tail = tail[tail.find(b"}") :] if b"}" in tail else b""
+    rest = head + tail
+    if model not in head or b"\n" in head or not tail.endswith(b"}\n\n") or tail.count(b"\n") != 2:
+        return None
+    if not _NO_FINISH.search(rest) or rest.count(b'"usage"') != rest.count(_NULL_USAGE):
+        return None
+    new_head, new_tail = head.replace(model, new_model, 1), tail
+    if not keeps_usage:
+        new_head, new_tail = new_head.replace(_NULL_USAGE, b""), tail.replace(_NULL_USAGE, b"")
+    return Frame(head, tail, new_head, new_tail)
+
+
 class StreamFilter:
     """Turns pieces of an upstream's stream into what the client gets.
 
@@ -52,12 +113,14 @@ class StreamFilter:
     __slots__ = (
         "_data_bytes",
         "_events",
+        "_frame",
         "_frame_bytes",
         "_keeps_usage",
+        "_last_plain",
+        "_lessons",
+        "_model",
         "_model_json",
-        "_needle",
         "_output",
-        "_replacement",
         "_splitter",
         "has_data",
         "is_done",
@@ -69,8 +132,10 @@ class StreamFilter:
         self._model_json = model_json
         self._keeps_usage = keeps_usage
         self._splitter = sse.EventSplitter()
-        self._needle = b""
-        self._replacement = b""
+        self._frame: Frame | None = None
+        self._last_plain = b""
+        self._lessons = _MAX_LESSONS
+        self._model = b""
         self._output: list[bytes] = []
         self.usage: TokenUsage | None = None
         self.has_data = False
@@ -97,42 +162,24 @@ class StreamFilter:
 
     @property
     def text_bytes(self) -> int:
-        """About how much text went by, for estimates: what the events hold beyond what the smallest ones are."""
-        return max(self._data_bytes - self._events * self._frame_bytes, self._events * _MIN_TEXT_BYTES)
+        """About how much text went by, for estimates: what events hold beyond what the smallest ones are."""
+        framing = self._events * (self._frame_bytes + _DELTA_BYTES)
+        return max(self._data_bytes - framing, self._events * _MIN_TEXT_BYTES)
 
     def _filter(self, block: bytes) -> bytes:
-        events = block.count(b"\n\n")
-        if not self._is_plain(block, events):
-            self._filter_events(block)
-            return self.take_pending()
-        self._measure(len(block), events)
-        if not self.is_finished and self._has_finish(block):
-            self.is_finished = True
-        if not self._keeps_usage and _NULL_USAGE in block:
-            block = block.replace(_NULL_USAGE, b"")
-        return block.replace(self._needle, self._replacement) if self._replacement else block
+        if self._frame is not None:
+            framed, events = self._frame.replace(block)
+            if events:
+                self._measure(len(block), events)
+                return framed
+        self._filter_events(block)
+        return self.take_pending()
 
     def _measure(self, size: int, events: int) -> None:
         self._data_bytes += size
         self._events += events
         if size < events * self._frame_bytes:
             self._frame_bytes = size // events
-
-    def _is_plain(self, block: bytes, events: int) -> bool:
-        """Whether every event is a JSON object with the known model and nothing to look into."""
-        return (
-            bool(self._needle)
-            and block.count(b"data: {") == events
-            and block.count(b"}\n\n") == events
-            and block.count(self._needle) == events
-            and block.count(b'"model"') == events
-            and block.count(b'"usage"') == block.count(_NULL_USAGE)
-            and b'"error"' not in block
-        )
-
-    @staticmethod
-    def _has_finish(block: bytes) -> bool:
-        return b'"finish_reason":"' in block or b'"finish_reason": "' in block
 
     def _filter_events(self, block: bytes) -> None:
         for event, data in sse.iter_events(block):
@@ -143,10 +190,10 @@ class StreamFilter:
                 continue
             elif text == b"[DONE]":
                 self.is_done = True
-            elif not self.is_done and (filtered := self._filter_data(data)) is not None:
+            elif not self.is_done and (filtered := self._filter_data(event, data)) is not None:
                 self._output.append(sse.event(filtered))
 
-    def _filter_data(self, data: bytes) -> bytes | None:
+    def _filter_data(self, event: bytes, data: bytes) -> bytes | None:
         # An event may have held line ends, in JSON always between tokens; what goes out has none.
         data = data.replace(b"\n", b" ")
         self._measure(len(data), 1)
@@ -158,32 +205,42 @@ class StreamFilter:
         if error_value is not None and bytes(error_value) != _NULL:
             raise UpstreamErrorEvent(bytes(error_value))
         self.has_data = True
-        changed = self._filter_model(fields, data)
+        changed = self._filter_model(fields)
         if _FINISH.search(data):
             self.is_finished = True
+        self._learn_frame(event, fields)
         if "usage" in fields:
             if self._filter_usage(fields):
                 return None
             changed = changed or not self._keeps_usage
         return join_object(fields) if changed else data
 
-    def _filter_model(self, fields: RawFields, data: bytes) -> bool:
+    def _filter_model(self, fields: RawFields) -> bool:
         model = fields.get("model")
         if model is None:
             return False
-        name = bytes(model)
-        self._learn_model(name, data)
-        if name == self._model_json:
+        self._model = bytes(model)
+        if self._model == self._model_json:
             return False
         fields["model"] = msgspec.Raw(self._model_json)
         return True
 
-    def _learn_model(self, name: bytes, data: bytes) -> None:
-        for separator in (b'"model":', b'"model": '):
-            if separator + name in data:
-                self._needle = separator + name
-                self._replacement = b"" if name == self._model_json else separator + self._model_json
-                return
+    def _learn_frame(self, event: bytes, fields: RawFields) -> None:
+        """Compare a plain event with the plain one before it."""
+        usage = fields.get("usage")
+        if "model" not in fields or self.is_finished or (usage is not None and bytes(usage) != _NULL):
+            self._last_plain = b""
+            return
+        if self._last_plain and self._lessons:
+            self._lessons -= 1
+            self._frame = common_frame(
+                self._last_plain,
+                event,
+                model=self._model,
+                new_model=self._model_json,
+                keeps_usage=self._keeps_usage,
+            )
+        self._last_plain = event
 
     def _filter_usage(self, fields: RawFields) -> bool:
         """Take the usage; True if the whole event exists only for it and the client did not ask."""
