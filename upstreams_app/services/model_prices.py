@@ -38,8 +38,11 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
         genai_prices.data_snapshot.get_snapshot()
     with transaction.atomic():
         if row.kind == "demo":
-            for name in names:
-                set_override(f"{row.name}/{name}", _FREE, managed_by="demo")
+            ids = [f"{row.name}/{name}" for name in names]
+            priced = set(Price.objects.filter(model__in=ids).values_list("model", flat=True))
+            for model_id in ids:
+                if model_id not in priced:
+                    set_override(model_id, _FREE, managed_by="demo")
         elif is_vendor:
             refresh_catalogue(
                 PricedModel(f"{row.name}/{name}", provider, base_model or name) for name in names
