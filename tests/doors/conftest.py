@@ -20,7 +20,7 @@ def shared_vendor() -> Iterator[FakeVendor]:
 
 @pytest.fixture
 def vendor(shared_vendor: FakeVendor) -> Iterator[FakeVendor]:
-    """The vendor, on a good day until the test scripts something else; a mistake in a script fails the test."""
+    """The vendor, on a good day until the test scripts something else."""
     shared_vendor.reset()
     yield shared_vendor
     shared_vendor.reset()

@@ -54,6 +54,15 @@ class Database:
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(query.replace("%s", "?"), parameters)]
 
+    def execute(self, statement: str, *parameters: object) -> None:
+        """One statement; configuration that it changes must not have been read yet."""
+        if self.path is None:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(statement.encode(), parameters)
+            return
+        with closing(sqlite3.connect(self.path, timeout=20)) as database, database:
+            database.execute(statement.replace("%s", "?"), parameters)
+
 
 class Template:
     """A database with all rows, to copy for each gateway."""
@@ -115,7 +124,7 @@ def run_database_url() -> str | None:
 
 
 def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
-    """What a gateway gets to see: nothing of a developer's, the test settings' secrets, the shipped defaults."""
+    """What a gateway gets to see: the test settings' secrets, nothing of a developer's."""
     variables = {name: os.environ[name] for name in KEPT if name in os.environ}
     variables |= {
         "PYTHONPATH": str(ROOT),
@@ -235,7 +244,7 @@ class Gateway:
         return self.database.fetch("SELECT * FROM usage_app_usagerecord WHERE id = %s", key)
 
     def record(self, request_id: str) -> dict[str, Any]:
-        """The one record of a request, as soon as it is there; fails the test if there are none or several."""
+        """The one record of a request, as soon as it is there; fails the test unless it is one."""
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:

@@ -1,4 +1,4 @@
-"""The rows that the live server of the door tests serves; `python -m tests.doors.rows VENDOR_PORT` writes them.
+"""The rows that the live server of the door tests serves, and what writes them: `-m tests.doors.rows PORT`.
 
 Every upstream is the same fake vendor under other conditions. Keys have known texts, so that nobody need
 carry them over.
@@ -30,6 +30,9 @@ UPSTREAMS: dict[str, dict[str, object]] = {
     "hasty": {"first_token_timeout_s": 0.3, "idle_timeout_s": 0.3},
     "brief": {"total_timeout_s": 0.4},
     "passing": {"credential_source": "client"},
+    # Nobody listens there; and the vendor waits for a request where a TLS handshake should begin.
+    "gone": {"base_url": "http://127.0.0.1:1"},
+    "mute": {"base_url": "https://127.0.0.1:{port}", "connect_timeout_s": 0.3},
 }
 INPUT_PRICE = Decimal("2.50")
 OUTPUT_PRICE = Decimal("10")
@@ -40,32 +43,35 @@ def write(vendor_port: int) -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
-    _write_upstreams(f"http://127.0.0.1:{vendor_port}")
+    _write_upstreams(vendor_port)
     _write_keys()
 
 
-def _write_upstreams(vendor_url: str) -> None:
+def _write_upstreams(vendor_port: int) -> None:
     from gateway_project.core.clock import utc_now
     from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
     from usage_app.models import Price
 
     models: dict[str, UpstreamModel] = {}
     for name, fields in UPSTREAMS.items():
-        upstream = Upstream(name=name, kind="openai-compatible", base_url=vendor_url)
+        upstream = Upstream(name=name, kind="openai-compatible", base_url="http://127.0.0.1:{port}")
         if "credential_source" not in fields:
             upstream.set_api_key(VENDOR_CREDENTIAL)
         for field, value in fields.items():
             setattr(upstream, field, value)
+        upstream.base_url = upstream.base_url.replace("{port}", str(vendor_port))
         upstream.full_clean()
         upstream.save()
-        for model in ("fake-chat", "fake-embedding", "org/with slash"):
+        for model in ("backup-chat" if name == "backup" else "fake-chat", "fake-embedding", "org/with slash"):
             mode = "embedding" if model == "fake-embedding" else "chat"
             models[f"{name}/{model}"] = UpstreamModel.objects.create(upstream=upstream, name=model, mode=mode)
     Price.objects.create(model=MODEL, valid_from=utc_now(), input=INPUT_PRICE, output=OUTPUT_PRICE)
-    backup = models["backup/fake-chat"]
-    backup.name = "backup-chat"
-    backup.save()
-    routes = {"pair": (MODEL, "backup/fake-chat"), "tëst/route ✓": (MODEL,), "alias": (MODEL,)}
+    routes = {
+        "pair": (MODEL, "backup/backup-chat"),
+        "trio": ("hasty/fake-chat", "gone/fake-chat", MODEL),
+        "tëst/route ✓": (MODEL,),
+        "alias": (MODEL,),
+    }
     for name, targets in routes.items():
         route = Route.objects.create(name=name)
         for priority, target in enumerate(targets, start=1):

@@ -76,7 +76,19 @@ def assert_same(stream: bytes, pieces: Iterable[bytes], *, keeps_usage: bool) ->
 
 texts = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(['data: {"a":1}', '"model":"vendor-model"', "\n\n", "\r", '"usage"', "[DONE]", "}\n\n", "🌍é", "error"]),
+    st.sampled_from(
+        [
+            'data: {"a":1}',
+            '"model":"vendor-model"',
+            "\n\n",
+            "\r",
+            '"usage"',
+            "[DONE]",
+            "}\n\n",
+            "🌍é",
+            "error",
+        ]
+    ),
 )
 usages = st.one_of(
     st.none(),
@@ -129,8 +141,12 @@ def streams(draw: st.DrawFn) -> bytes:
         if not draw(st.integers(0, 7)):
             data = json.dumps(chunk, ensure_ascii=is_ascii, indent=1).replace("\n", "\ndata: ")
         parts.append(f"{prefix}{data}\n\n")
-        parts += draw(st.lists(st.sampled_from([": ping\n\n", "\n", ":\n", "data:\n\n", "retry: 3\n\n"]), max_size=1))
-    parts += draw(st.sampled_from([["data: [DONE]\n\n"], ["data:[DONE]\n\n"], [], ["data: [DONE]\n\n", ": bye\n\n"]]))
+        parts += draw(
+            st.lists(st.sampled_from([": ping\n\n", "\n", ":\n", "data:\n\n", "retry: 3\n\n"]), max_size=1)
+        )
+    parts += draw(
+        st.sampled_from([["data: [DONE]\n\n"], ["data:[DONE]\n\n"], [], ["data: [DONE]\n\n", ": bye\n\n"]])
+    )
     return "".join(parts).replace("\n", newline).encode()
 
 
@@ -197,8 +213,12 @@ def test_untouched_values_stay_byte_for_byte() -> None:
 
 def test_the_usage_of_the_last_chunk_that_has_any_counts() -> None:
     with_usage = [
-        bodies.chat_chunk({"content": "a"}, model=VENDORS, usage={"prompt_tokens": 7, "completion_tokens": 1}),
-        bodies.chat_chunk({"content": "b"}, model=VENDORS, usage={"prompt_tokens": 7, "completion_tokens": 2}),
+        bodies.chat_chunk(
+            {"content": "a"}, model=VENDORS, usage={"prompt_tokens": 7, "completion_tokens": 1}
+        ),
+        bodies.chat_chunk(
+            {"content": "b"}, model=VENDORS, usage={"prompt_tokens": 7, "completion_tokens": 2}
+        ),
         bodies.chat_chunk({}, model=VENDORS, finish="stop", usage=None),
     ]
 
@@ -261,7 +281,10 @@ def test_any_bytes_end_in_events_or_in_a_known_error(pieces: Sequence[bytes]) ->
         assert stream_filter.take_pending() is not None
 
 
-@given(stream=st.text(alphabet="a\n\r:", max_size=30).map(str.encode), borders=st.lists(st.integers(0, 40), max_size=8))
+@given(
+    stream=st.text(alphabet="a\n\r:", max_size=30).map(str.encode),
+    borders=st.lists(st.integers(0, 40), max_size=8),
+)
 def test_the_splitter_cuts_between_events_only(stream: bytes, borders: list[int]) -> None:
     splitter = EventSplitter()
 

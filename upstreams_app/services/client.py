@@ -209,7 +209,7 @@ class HttpClient:
                 server_hostname=self._server_name,
             )
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
-            if phases.was_reused:
+            if phases.was_reused and not _began_answer(error):
                 raise _StaleConnection from error
             raise UpstreamUnreachable(_describe(error)) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -223,6 +223,11 @@ class HttpClient:
 
 class _StaleConnection(Exception):
     """A kept-alive connection died before any byte of an answer."""
+
+
+def _began_answer(error: Exception) -> bool:
+    """Whether bytes of an answer came before the end; aiohttp keeps what it had parsed of them."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
 _phases: ContextVar[Phases] = ContextVar("phases")

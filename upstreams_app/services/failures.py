@@ -101,11 +101,9 @@ def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) ->
     if isinstance(status, int) and 400 <= status < 600 and status not in (401, 403):
         return from_answer(status, {}, b'{"error":' + body + b"}", target, secrets=secrets)
     message = _safe_message(detail, target, secrets)
-    name = target.upstream.name
-    return UpstreamFailed(
-        f"Upstream '{name}' reported an error{': ' + message if message else ''}.",
-        code=_text(detail.get("code")),
-    )
+    reported = f": {message}" if message else "."
+    text = f"Upstream '{target.upstream.name}' reported an error{reported}"
+    return UpstreamFailed(text, code=_text(detail.get("code")))
 
 
 def unreachable(target: Target, reason: str) -> UpstreamFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -19,9 +20,11 @@ from upstreams_app.services.client import ClientPool, UpstreamUnreachable
 from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.plain_stream import events_from_answer
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
+from usage_app.errors import JournalFull
 from usage_app.services.extraction import token_usage
 from usage_app.services.settlement import CLIENT_LEFT
 
+logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LATE_USAGE_S = 2.0
 _TAIL_S = 1.0
@@ -121,6 +124,7 @@ class StreamRelay:
         self._reader: BodyReader | None = None
         self._first = b""
         self._is_exhausted = False
+        self._awaits_usage = False
 
     async def open(self) -> None:
         """Find a target and wait for the first data event; raises GatewayError before anything was sent."""
@@ -255,6 +259,7 @@ class StreamRelay:
             if self._filter.usage is not None or self._is_exhausted:
                 self._complete()
                 return
+            self._awaits_usage = True
             spawn(self._await_late_usage())
             return
         self._note_usage()
@@ -263,19 +268,31 @@ class StreamRelay:
 
     async def _await_late_usage(self) -> None:
         assert self._reader is not None
+        is_over = False
         try:
             async with asyncio.timeout(_LATE_USAGE_S):
-                while piece := await self._reader.read_any():
-                    self._filter.feed(piece)
-                    if self._filter.is_done or self._filter.usage is not None:
+                while self._filter.usage is None and not self._filter.is_done:
+                    if not (piece := await self._reader.read_any()):
                         break
+                    self._filter.feed(piece)
+            is_over = True
         except (TimeoutError, UpstreamUnreachable, BrokenStream, UpstreamErrorEvent, sse.EventTooLarge):
             # Nothing more to learn; the call is settled with what is known.
             pass
         finally:
-            self._note_usage()
+            self._settle_late()
+            if not is_over:
+                self._release(is_complete=False)
+        await self._read_tail()
+
+    def _settle_late(self) -> None:
+        self._note_usage()
+        try:
             self._call.settlement.complete()
-            self._release(is_complete=False)
+        except JournalFull:
+            # Nobody waits for an answer any more; admission is closed by now.
+            request_id = "req_" + self._call.context.request_id.hex
+            logger.exception("ledger.line_lost", extra={"request_id": request_id})
 
     def _release(self, *, is_complete: bool) -> None:
         opened, self._opened = self._opened, None
@@ -284,7 +301,7 @@ class StreamRelay:
 
     def close(self) -> None:
         """The client takes no more: settle what is open. Safe to call at any time, any number of times."""
-        if not self._call.settlement.is_settled:
+        if not self._call.settlement.is_settled and not self._awaits_usage:
             self._cancelled()
 
 

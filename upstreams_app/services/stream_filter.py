@@ -29,6 +29,8 @@ _DELTA_BYTES = 12
 _MIN_TEXT_BYTES = 3
 # Some streams have no frame (random padding in each event); they are parsed event by event.
 _MAX_LESSONS = 16
+# How often a block is tried for a run of alike events before the rest is parsed.
+_MAX_TRIES = 4
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
@@ -57,16 +59,22 @@ class Frame:
         self._head, self._tail, self._junction = head, tail, tail + head
         self._new_head, self._new_tail, self._new_junction = new_head, new_tail, new_tail + new_head
 
-    def replace(self, block: bytes) -> tuple[bytes, int]:
-        """The block in its new frames and its number of events; 0 if it holds anything else."""
-        if not block.startswith(self._head) or not block.endswith(self._tail):
-            return b"", 0
-        texts = block.split(self._junction)
-        if block.count(b"\n") != 2 * len(texts):
-            return b"", 0
+    def replace(self, block: bytes) -> tuple[bytes, int, int]:
+        """The events at the start of a block in their new frames, their number, and how long they were.
+
+        All zero if the first event has another frame, or events with others stand between.
+        """
+        end = block.rfind(self._tail) + len(self._tail)
+        if not block.startswith(self._head) or end < len(self._junction):
+            return b"", 0, 0
+        run = block[:end]
+        texts = run.split(self._junction)
+        if run.count(b"\n") != 2 * len(texts):
+            return b"", 0, 0
+        count = len(texts)
         texts[0] = texts[0][len(self._head) :]
         texts[-1] = texts[-1][: -len(self._tail)]
-        return b"".join((self._new_head, self._new_junction.join(texts), self._new_tail)), len(texts)
+        return b"".join((self._new_head, self._new_junction.join(texts), self._new_tail)), count, end
 
 
 def common_prefix(one: bytes, other: bytes) -> bytes:
@@ -167,12 +175,19 @@ class StreamFilter:
         return max(self._data_bytes - framing, self._events * _MIN_TEXT_BYTES)
 
     def _filter(self, block: bytes) -> bytes:
-        if self._frame is not None:
-            framed, events = self._frame.replace(block)
-            if events:
-                self._measure(len(block), events)
-                return framed
-        self._filter_events(block)
+        position, tries = 0, _MAX_TRIES
+        while position < len(block):
+            if self._frame is not None and tries:
+                tries -= 1
+                framed, events, used = self._frame.replace(block[position:] if position else block)
+                if events:
+                    self._measure(used, events)
+                    self._output.append(framed)
+                    position += used
+                    continue
+            end = block.find(b"\n\n", position) + 2
+            self._filter_event(block[position:end])
+            position = end
         return self.take_pending()
 
     def _measure(self, size: int, events: int) -> None:
@@ -181,7 +196,7 @@ class StreamFilter:
         if size < events * self._frame_bytes:
             self._frame_bytes = size // events
 
-    def _filter_events(self, block: bytes) -> None:
+    def _filter_event(self, block: bytes) -> None:
         for event, data in sse.iter_events(block):
             if data is None:
                 self._output.append(event)
@@ -244,7 +259,8 @@ class StreamFilter:
 
     def _filter_usage(self, fields: RawFields) -> bool:
         """Take the usage; True if the whole event exists only for it and the client did not ask."""
-        usage = token_usage(bytes(fields["usage"]))
+        raw = bytes(fields["usage"])
+        usage = token_usage(raw) if raw != _NULL else None
         if usage is not None:
             self.usage = usage
         if self._keeps_usage:

@@ -1,0 +1,187 @@
+"""A client that leaves ends the vendor's work at once, and pays for what it got."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.doors.gateway import Gateway
+from tests.doors.rows import KEY
+from tests.fakes import bodies
+from tests.fakes.behaviours import Behaviour, hang_before_headers, huge, stream
+from tests.fakes.vendor import FakeVendor
+from tests.services import wait_until
+
+CHUNKS = bodies.chat_chunks(["Hel", "lo"], model="fake-chat", usage=bodies.USAGE)
+# Two ticks of 50 ms, and a margin for a busy machine.
+AT_ONCE_S = 0.5
+
+
+@contextmanager
+def connection(gateway: Gateway, model: str, **body: Any) -> Iterator[socket.socket]:
+    """A client's connection that has sent a chat request."""
+    content = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {KEY}\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as opened:
+        opened.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        yield opened
+
+
+def read_until(opened: socket.socket, mark: bytes) -> str:
+    """Read until something came; the request id in the head."""
+    data = b""
+    while mark not in data:
+        piece = opened.recv(65_536)
+        assert piece, data
+        data += piece
+    return data.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
+
+
+@pytest.fixture
+def newest_record(gateway: Gateway) -> Callable[[], dict[str, Any]]:
+    """The newest record, for requests whose id the client never learned; new since the test began."""
+    query = "SELECT * FROM usage_app_usagerecord ORDER BY id DESC LIMIT 1"
+    before = [row["id"] for row in gateway.database.fetch(query)]
+
+    def newest() -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+
+        def is_new() -> bool:
+            found[:] = gateway.database.fetch(query)
+            return bool(found) and [found[0]["id"]] != before
+
+        wait_until(is_new, 10, "a new record")
+        return found[0]
+
+    return newest
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize(
+    "behaviour",
+    [hang_before_headers(), stream([], ending="hang"), stream([b": soon\n\n"], ending="hang")],
+    ids=["before-headers", "after-headers", "after-a-comment"],
+)
+def test_leaving_before_the_first_byte_ends_the_call_and_costs_nothing(
+    vendor: FakeVendor,
+    gateway: Gateway,
+    newest_record: Callable[[], dict[str, Any]],
+    behaviour: Behaviour,
+    streams: bool,
+) -> None:
+    vendor.script(behaviour)
+
+    with connection(gateway, "fake/fake-chat", stream=streams):
+        (request,) = vendor.wait_for_requests(1)
+    left_at = time.monotonic()
+
+    assert request.wait_aborted() - left_at < AT_ONCE_S
+    record = newest_record()
+    assert (record["status"], record["state"], record["cost"]) == (499, "aborted", 0)
+    assert record["error_code"] == "client_disconnected"
+    assert (record["input_tokens"], record["output_tokens"]) == (0, 0)
+
+
+def test_leaving_while_the_answer_is_bridged_by_comments(vendor: FakeVendor, eager_gateway: Gateway) -> None:
+    vendor.script(hang_before_headers())
+
+    with connection(eager_gateway, "fake/fake-chat", stream=True) as opened:
+        request_id = read_until(opened, b": ping")
+        left_at = time.monotonic()
+
+    assert vendor.requests[0].wait_aborted() - left_at < AT_ONCE_S
+    record = eager_gateway.record(request_id)
+    assert (record["status"], record["state"], record["cost"]) == (499, "aborted", 0)
+
+
+def test_leaving_in_the_middle_of_a_stream_charges_what_came(vendor: FakeVendor, gateway: Gateway) -> None:
+    vendor.script(stream(bodies.sse_events(CHUNKS[:3], has_done=False), ending="hang"))
+
+    with connection(gateway, "fake/fake-chat", stream=True) as opened:
+        request_id = read_until(opened, b'"lo"')
+        left_at = time.monotonic()
+
+    assert vendor.requests[0].wait_aborted() - left_at < AT_ONCE_S
+    record = gateway.record(request_id)
+    assert (record["status"], record["state"]) == (499, "aborted")
+    assert 0 < record["output_tokens"] < 50
+    assert 0 < record["input_tokens"] < 60
+    assert record["cost"] > 0
+
+
+@pytest.mark.parametrize("wants_usage", [False, True])
+def test_leaving_after_the_finish_still_reads_the_usage(
+    vendor: FakeVendor, gateway: Gateway, wants_usage: bool
+) -> None:
+    # The gateway has long noticed that the client is gone when the usage comes.
+    finished, usage = bodies.sse_events(CHUNKS[:4], has_done=False), bodies.sse_events(CHUNKS[4:])
+    vendor.script(stream([*finished, 0.4, *usage]))
+
+    with connection(
+        gateway, "fake/fake-chat", stream=True, stream_options={"include_usage": wants_usage}
+    ) as opened:
+        request_id = read_until(opened, b'"finish_reason":"stop"')
+
+    record = gateway.record(request_id)
+    assert (record["status"], record["state"], record["cost"]) == (200, "reported", 57_500)
+    assert not vendor.requests[0].aborted.is_set()
+
+
+def test_a_usage_that_never_comes_is_not_waited_for_long(vendor: FakeVendor, gateway: Gateway) -> None:
+    vendor.script(stream(bodies.sse_events(CHUNKS[:4], has_done=False), ending="hang"))
+
+    with connection(gateway, "fake/fake-chat", stream=True) as opened:
+        request_id = read_until(opened, b'"finish_reason":"stop"')
+        left_at = time.monotonic()
+
+    assert 1.5 < vendor.requests[0].wait_aborted() - left_at < 3
+    record = gateway.record(request_id)
+    assert (record["status"], record["state"]) == (200, "estimated")
+    assert record["output_tokens"] < 50
+
+
+def test_a_client_that_does_not_read_and_leaves_frees_the_vendor(
+    vendor: FakeVendor, gateway: Gateway
+) -> None:
+    event = bodies.sse_event(bodies.chat_chunk({"content": "x" * 60_000}, model="fake-chat"))
+    vendor.script(stream([event] * 2000))
+
+    with connection(gateway, "fake/fake-chat", stream=True) as opened:
+        read_until(opened, b"xxxx")
+        # The vendor is held back once all buffers between it and the client are full.
+        wait_until(lambda: not vendor.requests[0].finished.is_set(), 1, "the stream to run")
+        left_at = time.monotonic()
+
+    assert vendor.requests[0].wait_aborted() - left_at < 1
+
+
+def test_leaving_while_a_large_plain_answer_arrives(vendor: FakeVendor, gateway: Gateway) -> None:
+    vendor.script(huge(80_000_000))
+
+    with connection(gateway, "fake/fake-chat"):
+        vendor.wait_for_requests(1)
+    left_at = time.monotonic()
+
+    assert vendor.requests[0].wait_aborted() - left_at < 1.5
+
+
+def test_the_next_request_of_others_is_not_disturbed(
+    vendor: FakeVendor, gateway: Gateway, client: httpx.Client
+) -> None:
+    for _ in range(20):
+        vendor.script(hang_before_headers())
+        with connection(gateway, "fake/fake-chat"):
+            vendor.wait_for_requests(1)
+        vendor.requests[0].wait_aborted()
+        vendor.reset()
+
+    answered = client.post("/v1/chat/completions", json={"model": "fake/fake-chat", "messages": [{}]})
+
+    assert answered.status_code == 200
