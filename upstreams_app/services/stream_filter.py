@@ -185,7 +185,8 @@ class StreamFilter:
                     self._output.append(framed)
                     position += used
                     continue
-            end = block.find(b"\n\n", position) + 2
+            end = block.find(b"\n\n", position)
+            end = end + 2 if end >= 0 else len(block)
             self._filter_event(block[position:end])
             position = end
         return self.take_pending()
