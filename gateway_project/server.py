@@ -22,6 +22,8 @@ def main(arguments: list[str]) -> None:
     import uvicorn
     from django.conf import settings
 
+    from gateway_project.protocol import JoiningProtocol
+
     class Server(uvicorn.Server):
         """Tells readiness first, and goes on serving until the balancer has noticed."""
 
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> None:
     config = uvicorn.Config(
         "gateway_project.asgi:application",
         loop="uvloop",
-        http="httptools",
+        http=JoiningProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from datetime import UTC, datetime
 from uuid import UUID
 
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
-_RANDOM_MASK = ((1 << 76) - 1) & ~(0xF << 76) & ~(0x3 << 62)
+_RANDOM_MASK = ((1 << 76) - 1) & ~(0x3 << 62)
+# Ids must be unique, not secret: a generator seeded by the system, anew in each forked child.
+_random = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def uuid7() -> UUID:
     """A new time-ordered UUID: 48 bits of milliseconds since 1970 (UTC), 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
-    random_bits = int.from_bytes(os.urandom(10), "big") & _RANDOM_MASK
+    random_bits = _random.getrandbits(76) & _RANDOM_MASK
     return UUID(int=(milliseconds << 80) | _VERSION_AND_VARIANT | random_bits)
 
 

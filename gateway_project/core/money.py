@@ -14,7 +14,8 @@ from django.db import models
 from django.db.models.expressions import Combinable
 from django.utils.functional import cached_property
 
-NANO = Decimal(1_000_000_000)
+NANO_PER_DOLLAR = 1_000_000_000
+NANO = Decimal(NANO_PER_DOLLAR)
 _QUANTUM = Decimal("0.000000001")
 _MAX_NANO = 2**63 - 1
 

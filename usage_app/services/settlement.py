@@ -10,7 +10,7 @@ import logging
 from time import time
 
 from gateway_project.core.context import RequestContext
-from gateway_project.core.money import from_nano
+from gateway_project.core.money import NANO_PER_DOLLAR
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.services.reservation import Ticket
@@ -71,7 +71,10 @@ class Settlement:
     @property
     def cost_text(self) -> str | None:
         """The cost in US dollars as decimal text; None while unknown or without a price."""
-        return None if self.cost_nano is None else format(from_nano(self.cost_nano).normalize(), "f")
+        if self.cost_nano is None:
+            return None
+        dollars, nano = divmod(self.cost_nano, NANO_PER_DOLLAR)
+        return f"{dollars}.{nano:09d}".rstrip("0").rstrip(".")
 
     def complete(self) -> None:
         """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
