@@ -15,14 +15,16 @@ from django.conf import settings
 from gateway_project.api import all_doors
 from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
+from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext, current_request
-from gateway_project.core.deadline import CallScope
+from gateway_project.core.deadline import SHUTDOWN, CallScope
 from gateway_project.core.errors import (
     AuthenticationFailed,
     GatewayError,
     InternalError,
     MethodNotAllowed,
+    Overloaded,
 )
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.lifecycle import lifecycle
@@ -38,6 +40,7 @@ _EXPOSED = (
     b"x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms"
     b", x-gateway-model, x-gateway-upstream, x-gateway-attempts, x-gateway-cost"
 )
+_TRY_ELSEWHERE = {"retry-after": "1"}
 _CORS_METHODS = b"GET, HEAD, POST, OPTIONS"
 
 
@@ -64,6 +67,9 @@ class ApiHandler:
         except ClientLeft:
             error_code = "client_disconnected"
         except asyncio.CancelledError:
+            if lifecycle.is_draining and scope.reason in (None, SHUTDOWN):
+                error_code = SHUTDOWN
+                await _send_error(exchange, Overloaded("The gateway is stopping.", headers=_TRY_ELSEWHERE))
             if scope.reason is None:
                 raise
             # The client is gone, or we are stopping; what was used has been settled below us.
@@ -118,8 +124,7 @@ class ApiHandler:
 
 async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Principal, Snapshot]:
     """The key may have been made in another process a moment ago: look once more, together with others."""
-    await lifecycle.check_for_changes()
-    snapshot = lifecycle.snapshot()
+    snapshot = await reloaded_snapshot()
     try:
         return authenticate(snapshot.sections["security"].value, token), snapshot
     except AuthenticationFailed as still:

@@ -17,6 +17,7 @@ from gateway_project.api.admission import admit
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, require_json_text
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
+from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import InvalidRequest, ModelNotFound
@@ -169,8 +170,7 @@ async def _resolve(context: RequestContext, model_id: str) -> ModelEntry:
     """What a model id stands for; an unknown one may have been made elsewhere a moment ago."""
     entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
     if entry is None:
-        await lifecycle.check_for_changes()
-        context.snapshot = lifecycle.snapshot()
+        context.snapshot = await reloaded_snapshot()
         entry = context.snapshot.sections["upstreams"].value.models.get(model_id)
     if entry is None:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")

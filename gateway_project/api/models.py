@@ -8,12 +8,12 @@ from ninja import Router
 
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
+from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import ModelNotFound
 from gateway_project.core.money import from_nano
 from gateway_project.core.snapshot import Snapshot
-from gateway_project.lifecycle import lifecycle
 from security_app.services.permissions import decide_model
 from upstreams_app.registry import ModelEntry
 from usage_app.registry import RateCard, UsageConfig
@@ -45,8 +45,7 @@ async def retrieve_model(exchange: Exchange) -> None:
     model_id = exchange.path_params["model_id"]
     entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
     if entry is None:
-        await lifecycle.check_for_changes()
-        context.snapshot = lifecycle.snapshot()
+        context.snapshot = await reloaded_snapshot()
         entry = context.snapshot.sections["upstreams"].value.models.get(model_id)
     # A model that the key may not use does not exist for it here: lists don't tell what others have.
     if entry is None or not decide_model(context.principal, model_id).is_allowed:

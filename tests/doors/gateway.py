@@ -83,6 +83,10 @@ class Template:
         """A database of one's own with the same content."""
         return self._new(self._origin)
 
+    def empty(self) -> Database:
+        """A database without any table."""
+        return self._new(None)
+
     def drop(self) -> None:
         """Remove all databases that are no files."""
         if self._admin_url is not None:
@@ -223,6 +227,12 @@ class Gateway:
         """The processes that serve, without their supervisor."""
         assert self.process is not None
         return [pid for pid in self.pids() if pid != self.process.pid]
+
+    def kill_servers(self) -> None:
+        """`kill -9` of every process that serves; their supervisor starts new ones."""
+        for pid in (pids := self.server_pids()):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not set(pids) & set(self.server_pids()), STOP_S, "killed servers to end")
 
     def stop(self) -> int:
         """SIGTERM, and wait; the exit status."""
