@@ -1,0 +1,1 @@
+"""The bottom layer: errors, identifiers, money, secrets, the snapshot, deadlines, settings."""

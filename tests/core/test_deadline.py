@@ -1,0 +1,167 @@
+"""One scope ends a request's work for one reason, and the code can ask which."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from gateway_project.core.deadline import DISCONNECTED, SHUTDOWN, TICK_S, CallScope, Ticker
+
+
+def current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+@pytest.fixture
+def ticker() -> Ticker:
+    return Ticker()
+
+
+async def test_a_phase_that_takes_too_long_is_cancelled_and_named(ticker: Ticker) -> None:
+    scope = CallScope(current_task())
+    ticker.add(scope)
+    scope.enter_phase("first token", 0.05)
+    started = monotonic()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(10)
+
+    assert scope.expired_phase == "first token"
+    assert 0.04 < monotonic() - started < 0.05 + 4 * TICK_S
+    scope.absorb()
+    assert current_task().cancelling() == 0
+    assert scope.expired_phase is None
+    await asyncio.sleep(0)
+
+
+async def test_a_phase_in_time_is_not_cancelled(ticker: Ticker) -> None:
+    scope = CallScope(current_task())
+    ticker.add(scope)
+
+    for _ in range(4):
+        scope.enter_phase("idle", 0.12)
+        await asyncio.sleep(0.06)
+    scope.leave_phase()
+    await asyncio.sleep(0.15)
+
+    assert scope.reason is None
+
+
+async def test_the_total_bounds_all_phases_and_is_named(ticker: Ticker) -> None:
+    scope = CallScope(current_task())
+    ticker.add(scope)
+    scope.limit_total(0.1)
+
+    with pytest.raises(asyncio.CancelledError):
+        while True:
+            scope.enter_phase("idle", 10)
+            await asyncio.sleep(0.02)
+
+    assert scope.expired_phase == "total"
+
+
+async def test_a_new_total_replaces_the_old() -> None:
+    scope = CallScope(current_task())
+    scope.limit_total(0)
+    scope.limit_total(100)
+
+    scope.enter_phase("idle", 10)
+    scope.tick(monotonic())
+
+    assert scope.reason is None
+    assert scope.phase == "idle"
+
+
+@pytest.mark.parametrize("reason", [DISCONNECTED, SHUTDOWN])
+async def test_the_first_reason_counts(reason: str) -> None:
+    scope = CallScope(current_task())
+
+    scope.cancel(reason)
+    scope.cancel("another")
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    assert scope.reason == reason
+    assert scope.expired_phase is None
+    scope.absorb()
+    assert current_task().cancelling() == 0
+
+
+async def test_a_closed_scope_cancels_nothing() -> None:
+    scope = CallScope(current_task())
+    scope.enter_phase("idle", 0)
+    scope.close()
+
+    scope.cancel(DISCONNECTED)
+    scope.tick(monotonic() + 10)
+
+    await asyncio.sleep(0)
+    assert scope.reason is None
+
+
+async def test_a_cancellation_from_outside_has_no_reason() -> None:
+    started = asyncio.Event()
+    scopes: list[CallScope] = []
+
+    async def work() -> None:
+        scopes.append(CallScope(current_task()))
+        started.set()
+        await asyncio.sleep(10)
+
+    task = asyncio.create_task(work())
+    await started.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scopes[0].reason is None
+
+
+async def test_the_ticker_calls_back_while_a_scope_is_open_and_then_rests(ticker: Ticker) -> None:
+    ticks: list[float] = []
+    scope = CallScope(current_task())
+    scope.on_tick = ticks.append
+    ticker.add(scope)
+
+    async with asyncio.timeout(2):
+        while len(ticks) < 3:  # noqa: ASYNC110  (the ticks are what is waited for)
+            await asyncio.sleep(0.01)
+    ticker.remove(scope)
+    seen = len(ticks)
+    await asyncio.sleep(3 * TICK_S)
+
+    assert len(ticks) == seen
+    assert ticker.scopes == set()
+    assert ticker._loop is None
+
+    ticker.add(scope)
+    async with asyncio.timeout(2):
+        while len(ticks) == seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    ticker.remove(scope)
+
+
+async def test_one_ticker_watches_many_scopes(ticker: Ticker) -> None:
+    ended: list[str | None] = []
+
+    async def work(seconds: float) -> None:
+        scope = CallScope(current_task())
+        ticker.add(scope)
+        scope.enter_phase("idle", seconds)
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            ended.append(scope.expired_phase)
+            scope.absorb()
+        finally:
+            ticker.remove(scope)
+            scope.close()
+
+    await asyncio.gather(*(work(seconds) for seconds in [0.01] * 50 + [5] * 50))
+
+    assert ended == ["idle"] * 50
+    assert ticker.scopes == set()

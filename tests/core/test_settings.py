@@ -1,0 +1,131 @@
+"""Settings come from the environment, and a wrong one is named before anything starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from gateway_project.settings import env as parsers
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("text", "port"), [("1", 1), ("8000", 8000), ("65535", 65535)])
+def test_ports(text: str, port: int) -> None:
+    assert parsers.parse_port(text, name="PORT") == port
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("512K", 524_288), ("20m", 20 * 1024**2), ("1G", 1024**3), ("1048576", 2**20)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parsers.parse_size(text, name="X") == size
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0.0), ("0.5", 0.5), ("30", 30.0)])
+def test_seconds(text: str, seconds: float) -> None:
+    assert parsers.parse_seconds(text, name="X") == seconds
+
+
+def test_origins() -> None:
+    items = ["https://chat.example.org/", "tauri://localhost", "app://obsidian.md", "*"]
+
+    assert parsers.parse_origins(items, name="X") == [item.rstrip("/") for item in items]
+
+
+@pytest.mark.parametrize(
+    ("parser", "text"),
+    [
+        *(("parse_port", text) for text in ("", "0", "65536", "http", "80.0", "-1")),
+        *(("parse_positive", text) for text in ("", "0", "-1", "1.5", "x")),
+        *(("parse_seconds", text) for text in ("", "-1", "nan", "inf", "86400", "x")),
+        *(("parse_size", text) for text in ("", "0", "K", "1T", "-1M", "1.5M", "many")),
+        *(("parse_key_ring", text) for text in ("x", "a:AAAA")),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_setting(parser: str, text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SETTING"):
+        getattr(parsers, parser)(text, name="SETTING")
+
+
+@pytest.mark.parametrize("item", ["example.org", "https://", "https://a.org/path", "localhost:3000", ""])
+def test_what_is_no_origin_is_refused(item: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SETTING"):
+        parsers.parse_origins([item], name="SETTING")
+
+
+def test_a_dotenv_file_adds_and_does_not_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("GATEWAY_TEST_A=from file\nGATEWAY_TEST_B=from file\n")
+    monkeypatch.setenv("GATEWAY_TEST_A", "from outside")
+    monkeypatch.setenv("GATEWAY_TEST_B", "")
+    monkeypatch.delenv("GATEWAY_TEST_B")
+
+    parsers.read_dotenv(file)
+    parsers.read_dotenv(tmp_path / "missing")
+
+    assert (os.environ["GATEWAY_TEST_A"], os.environ["GATEWAY_TEST_B"]) == ("from outside", "from file")
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("from a file")
+    monkeypatch.setenv("GATEWAY_TEST_SECRET_FILE", str(tmp_path / "secret"))
+
+    assert parsers.Environment()("GATEWAY_TEST_SECRET", default="") == "from a file"
+
+
+def check(**variables: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py check --deploy` under these settings alone."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GATEWAY_ENV_FILE": os.devnull,
+        "DJANGO_SETTINGS_MODULE": "gateway_project.settings.base",
+    }
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--tag", "security"],
+        cwd=ROOT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_missing_secrets_are_errors_with_ids(tmp_path: Path) -> None:
+    found = check(GATEWAY_DATA_DIR=str(tmp_path), GATEWAY_MASTER_KEY="short")
+
+    assert found.returncode != 0
+    assert all(f"gateway.E00{number}" in found.stderr for number in (1, 2, 3, 4))
+
+
+def test_shipped_settings_are_sound(settings: object) -> None:
+    from gateway_project import checks
+
+    assert checks.check_secrets() == []
+    assert checks.check_processes() == []
+    assert checks.check_exposure() == []
+
+
+def test_several_processes_need_valkey(settings: pytest.FixtureRequest) -> None:
+    from gateway_project import checks
+
+    settings.WEB_CONCURRENCY, settings.REDIS_URL = 2, ""  # type: ignore[attr-defined]
+    assert [message.id for message in checks.check_processes()] == ["gateway.E005"]
+    settings.REDIS_URL = "redis://localhost"  # type: ignore[attr-defined]
+    assert checks.check_processes() == []
+
+
+def test_listening_to_the_world_without_https_is_a_warning(settings: pytest.FixtureRequest) -> None:
+    from gateway_project import checks
+
+    settings.HOST, settings.DEBUG = "::", True  # type: ignore[attr-defined]
+    assert [message.id for message in checks.check_exposure()] == ["gateway.W001", "gateway.W002"]
+    settings.HTTPS_ONLY, settings.DEBUG = True, False  # type: ignore[attr-defined]
+    assert checks.check_exposure() == []
