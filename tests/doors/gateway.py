@@ -234,6 +234,16 @@ class Gateway:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not set(pids) & set(self.server_pids()), STOP_S, "killed servers to end")
 
+    def crash(self) -> None:
+        """`kill -9` of all processes, the supervisor first, and a new start."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(STOP_S)
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.pids(), STOP_S, "killed processes to end")
+        self.start()
+
     def stop(self) -> int:
         """SIGTERM, and wait; the exit status."""
         assert self.process is not None
