@@ -1,7 +1,8 @@
-"""uvicorn's HTTP protocol with one socket write for what an answer writes in one go.
+"""uvicorn's HTTP protocol with one socket write for an answer's head and what follows it.
 
-uvicorn writes the head and the body of an answer apart, and each event of a burst: a system call each,
-which cost more than composing them. Here writes are collected until the event loop's next turn.
+uvicorn writes the head and the body of an answer apart: two system calls, each of which costs more than
+composing the answer. Here the head waits for the first piece of the body, at most until the event loop's
+next turn.
 """
 
 from __future__ import annotations
@@ -13,20 +14,25 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class JoinedWrites:
-    """A transport that joins the writes of one turn of the event loop; all else is the transport's own."""
+    """A transport that joins an answer's head with the write after it; all else is the transport's own."""
 
-    __slots__ = ("_loop", "_pieces", "_transport")
+    __slots__ = ("_head", "_loop", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._pieces: list[bytes] = []
+        self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Write at the end of this turn."""
-        if not self._pieces:
+        """Write now, unless it is a head."""
+        if self._head:
+            data, self._head = self._head + data, b""
+            self._transport.write(data)
+        elif data.startswith(b"HTTP/1."):
+            self._head = data
             self._loop.call_soon(self._flush)
-        self._pieces.append(data)
+        else:
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close once everything is written."""
@@ -34,9 +40,9 @@ class JoinedWrites:
         self._transport.close()
 
     def _flush(self) -> None:
-        pieces, self._pieces = self._pieces, []
-        if pieces and not self._transport.is_closing():
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():
+            self._transport.write(head)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -29,7 +29,7 @@ class CallScope:
     __slots__ = ("_deadline", "_task", "_total", "is_closed", "on_tick", "phase", "reason")
 
     def __init__(self, task: asyncio.Task[object]) -> None:
-        self._task = task
+        self._task: asyncio.Task[object] | None = task
         self._deadline = inf
         self._total = inf
         self.is_closed = False
@@ -42,7 +42,7 @@ class CallScope:
         self._total = monotonic() + seconds
 
     def enter_phase(self, phase: str, seconds: float) -> None:
-        """Start a phase; the task is cancelled if it takes longer than `seconds`, or all phases their total."""
+        """Start a phase; the task is cancelled if it outlasts `seconds`, or all phases their total."""
         deadline = monotonic() + seconds
         if deadline < self._total:
             self.phase, self._deadline = phase, deadline
@@ -55,7 +55,7 @@ class CallScope:
 
     def cancel(self, reason: str) -> None:
         """Cancel the task for a reason; later calls change nothing."""
-        if self.reason is None and not self.is_closed:
+        if self.reason is None and self._task is not None:
             self.reason = reason
             self._task.cancel()
 
@@ -69,13 +69,17 @@ class CallScope:
 
     def absorb(self) -> None:
         """Accept the cancellation that this scope asked for; the task goes on as if it had not been."""
-        self._task.uncancel()
+        if self._task is not None:
+            self._task.uncancel()
         self.reason = None
         self._deadline = inf
 
     def close(self) -> None:
         """End of the request: nothing is cancelled any more."""
         self.is_closed = True
+        # Both lead back to this scope; without the cycles all of a request goes at once, not with the collector.
+        self._task = None
+        self.on_tick = None
 
     def tick(self, now: float) -> None:
         """Look at the clock: what the ticker does to each open scope."""

@@ -53,27 +53,34 @@ class Frame:
     an event with a finish reason, usage or an error never has this frame.
     """
 
-    __slots__ = ("_head", "_junction", "_new_head", "_new_junction", "_new_tail", "_tail")
+    __slots__ = ("_head", "_junction", "_new_head", "_new_junction", "_new_tail", "_size", "_tail", "_text")
 
     def __init__(self, head: bytes, tail: bytes, new_head: bytes, new_tail: bytes) -> None:
         self._head, self._tail, self._junction = head, tail, tail + head
         self._new_head, self._new_tail, self._new_junction = new_head, new_tail, new_tail + new_head
+        self._size = len(head) + len(tail)
+        self._text = slice(len(head), -len(tail))
 
     def replace(self, block: bytes) -> tuple[bytes, int, int]:
         """The events at the start of a block in their new frames, their number, and how long they were.
 
         All zero if the first event has another frame, or events with others stand between.
         """
+        size = len(block)
+        if size < self._size or not block.startswith(self._head):
+            return b"", 0, 0
+        if size < 2 * self._size and block.endswith(self._tail) and block.count(b"\n") == 2:
+            return b"".join((self._new_head, block[self._text], self._new_tail)), 1, size
         end = block.rfind(self._tail) + len(self._tail)
-        if not block.startswith(self._head) or end < len(self._junction):
+        if end < self._size:
             return b"", 0, 0
         run = block[:end]
         texts = run.split(self._junction)
         if run.count(b"\n") != 2 * len(texts):
             return b"", 0, 0
         count = len(texts)
-        texts[0] = texts[0][len(self._head) :]
-        texts[-1] = texts[-1][: -len(self._tail)]
+        texts[0] = texts[0][self._text.start :]
+        texts[-1] = texts[-1][: self._text.stop]
         return b"".join((self._new_head, self._new_junction.join(texts), self._new_tail)), count, end
 
 
@@ -182,6 +189,8 @@ class StreamFilter:
                 framed, events, used = self._frame.replace(block[position:] if position else block)
                 if events:
                     self._measure(used, events)
+                    if used == len(block):
+                        return framed
                     self._output.append(framed)
                     position += used
                     continue
