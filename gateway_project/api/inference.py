@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -31,7 +32,6 @@ from usage_app.services.settlement import Settlement
 router = Router(tags=["inference"])
 _MAX_MODEL_CHARS = 264
 _MAX_END_USER_CHARS = 256
-_LONG_BODY_BYTES = 8192
 # Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
 _BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
 _BASE64_COUNTS_AS_BYTES = 4800
@@ -87,7 +87,7 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
-    settlement.sent_bytes = len(body) if len(body) < _LONG_BODY_BYTES else _text_bytes(body)
+    settlement.measure_sent = partial(_text_bytes, body)
     settlement.end_user = _end_user(fields)
     settlement.route = entry.id if entry.is_route else ""
     call = Call(

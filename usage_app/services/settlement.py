@@ -7,6 +7,7 @@ no cancellation can interrupt.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import time
 
 from gateway_project.core.context import RequestContext
@@ -27,7 +28,7 @@ CLIENT_LEFT = 499
 
 
 class Settlement:
-    """The account of one call. `sent_bytes` and `received_bytes` of text serve estimates only."""
+    """The account of one call. `measure_sent` and `received_bytes`, of text, serve estimates only."""
 
     __slots__ = (
         "attempts",
@@ -37,12 +38,12 @@ class Settlement:
         "first_token_ms",
         "is_settled",
         "is_stream",
+        "measure_sent",
         "operation",
         "price_model",
         "queue_ms",
         "received_bytes",
         "route",
-        "sent_bytes",
         "ticket",
         "tokens",
         "upstream",
@@ -63,7 +64,8 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
-        self.sent_bytes = 0
+        # How much text was sent, asked only if an estimate is needed.
+        self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
         self.cost_nano: int | None = None
         self.is_settled = False
@@ -99,7 +101,7 @@ class Settlement:
 
     def _estimate(self) -> TokenUsage:
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
-        return TokenUsage(input=estimate_tokens(self.sent_bytes), output=output)
+        return TokenUsage(input=estimate_tokens(self.measure_sent()), output=output)
 
     def _settle(self, status: int, state: State, tokens: TokenUsage, error_code: str) -> None:
         if self.is_settled:
