@@ -7,11 +7,12 @@ in the same transaction, so a process that sees version N also sees all that led
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import models, transaction
 from django.db.models import F
 
+M = TypeVar("M", bound=models.Model)
 SECTIONS = ("security", "usage", "upstreams")
 
 
@@ -40,7 +41,7 @@ class ConfigVersion(models.Model):
         return version
 
 
-class ConfigQuerySet(models.QuerySet[Any]):
+class ConfigQuerySet(models.QuerySet[M]):
     """A query set whose bulk writes bump the section too."""
 
     def _bump(self) -> int:

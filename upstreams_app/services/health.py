@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from datetime import datetime
+from typing import Any, TypedDict
 
 from django.db.models import OuterRef, Subquery
 
+from gateway_project.core.ids import public_id
 from upstreams_app.models import HealthSample, Upstream
 
 
@@ -29,14 +31,19 @@ def health_by_upstream() -> list[UpstreamHealth]:
         **{f"last_{name}": Subquery(last.values(name)[:1]) for name in columns}
     )
     return [
-        {
-            "id": row.public_id,
-            "name": row.name,
-            "state": "unknown" if row.last_at is None else "healthy" if row.last_is_healthy else "down",
-            "latency_ms": row.last_latency_ms,
-            "status_code": row.last_status_code,
-            "error": row.last_error or "",
-            "checked_at": row.last_at.isoformat().replace("+00:00", "Z") if row.last_at else None,
-        }
-        for row in rows.order_by("name")
+        _health(row)
+        for row in rows.order_by("name").values("id", "name", *(f"last_{name}" for name in columns))
     ]
+
+
+def _health(row: dict[str, Any]) -> UpstreamHealth:
+    at: datetime | None = row["last_at"]
+    return {
+        "id": public_id("ups", row["id"]),
+        "name": row["name"],
+        "state": "unknown" if at is None else "healthy" if row["last_is_healthy"] else "down",
+        "latency_ms": row["last_latency_ms"],
+        "status_code": row["last_status_code"],
+        "error": row["last_error"] or "",
+        "checked_at": at.isoformat().replace("+00:00", "Z") if at else None,
+    }
