@@ -255,7 +255,8 @@ class SwitchableModelAdmin(ConfigModelAdmin[C]):
         rows = selected_rows(request, queryset.exclude(is_enabled=is_enabled))
         rows = [row for row in rows if not is_managed_elsewhere(row)]
         verb = "enabled" if is_enabled else "disabled"
-        self.model._default_manager.filter(pk__in=[row.pk for row in rows]).update(is_enabled=is_enabled)
+        values = {"is_enabled": is_enabled}
+        self.model._default_manager.filter(pk__in=[row.pk for row in rows]).update(**values)
         refresh_after_commit()
         for row in rows:
             log_change(request, row, verb)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from django.db import models, transaction
 from django.db.models import F
 
-M = TypeVar("M", bound=models.Model)
+M = TypeVar("M", bound="ConfigModel")
 SECTIONS = ("security", "usage", "upstreams")
 
 
