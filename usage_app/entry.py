@@ -1,13 +1,16 @@
-"""What travels from a finished request to the ledger: tokens, and one entry with everything else."""
+"""What travels from a finished request to the ledger: tokens, and one entry with everything else.
+
+msgspec structs, for each is made, and written as JSON, once a request.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from uuid import UUID
 
+import msgspec
 
-@dataclass(slots=True)
-class TokenUsage:
+
+class TokenUsage(msgspec.Struct, omit_defaults=True, gc=False):
     """Tokens as the upstream counted them. The detailed counts are parts of input or of output."""
 
     input: int = 0
@@ -19,8 +22,7 @@ class TokenUsage:
     output_audio: int = 0
 
 
-@dataclass(slots=True)
-class UsageEntry:
+class UsageEntry(msgspec.Struct, omit_defaults=True):
     """One settled request. Durations in milliseconds; `cost_nano` in 1e-9 US dollars, None if unpriced."""
 
     id: UUID
@@ -39,7 +41,7 @@ class UsageEntry:
     upstream_model: str = ""
     error_code: str = ""
     is_stream: bool = False
-    tokens: TokenUsage = field(default_factory=TokenUsage)
+    tokens: TokenUsage = msgspec.field(default_factory=TokenUsage)
     cost_nano: int | None = None
     price_id: UUID | None = None
     queue_ms: float = 0.0

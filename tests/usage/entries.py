@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway_project.core.ids import uuid7
 from usage_app.entry import TokenUsage, UsageEntry
@@ -34,7 +35,7 @@ def make_entry(**fields: object) -> UsageEntry:
         total_ms=130.75,
         attempts=1,
     )
-    return replace(entry, **fields)  # type: ignore[arg-type]
+    return replace(entry, **fields)
 
 
 def id_at(moment: datetime, number: int = 1) -> UUID:

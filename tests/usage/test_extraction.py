@@ -99,7 +99,7 @@ def test_no_usage_object_raises_and_every_count_is_in_range(usage: dict[str, obj
     tokens = token_usage(json.dumps(usage).encode())
 
     if tokens is not None:
-        for name in TokenUsage.__slots__:
+        for name in TokenUsage.__struct_fields__:
             assert 0 <= getattr(tokens, name) <= MAX_TOKENS
 
 

@@ -197,7 +197,7 @@ def _encode(fields: dict[str, Any]) -> bytes:
 
 
 def _cleaned(entry: UsageEntry) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(entry, name) for name in UsageEntry.__slots__}
+    fields: dict[str, Any] = {name: getattr(entry, name) for name in UsageEntry.__struct_fields__}
     for name, length in TEXT_LENGTHS.items():
         text = str(fields[name]).replace("\0", "")[:length]
         fields[name] = text.encode("utf-8", "replace").decode()
