@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import lru_cache
+from typing import cast
 
 from django.conf import settings
 
@@ -24,6 +25,7 @@ from gateway_project.core.errors import (
     GatewayError,
     InternalError,
     MethodNotAllowed,
+    NotFound,
     Overloaded,
 )
 from gateway_project.core.snapshot import Snapshot
@@ -53,9 +55,7 @@ class ApiHandler:
 
     async def __call__(self, asgi_scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; nothing escapes but a cancellation that is not ours."""
-        task = asyncio.current_task()
-        assert task is not None
-        scope = CallScope(task)
+        scope = CallScope(cast("asyncio.Task[object]", asyncio.current_task()))
         exchange = Exchange(asgi_scope, receive, send, scope)
         lifecycle.ticker.add(scope)
         error_code: str | None = None
@@ -86,7 +86,8 @@ class ApiHandler:
 
     async def _serve(self, exchange: Exchange) -> None:
         match = self.find(exchange.path)
-        assert match is not None
+        if match is None:
+            raise NotFound("There is nothing at this path.")
         exchange.cors_headers = _cors_headers(exchange)
         if exchange.method == "OPTIONS":
             await _answer_options(exchange, match)

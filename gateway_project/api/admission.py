@@ -10,4 +10,5 @@ def admit() -> None:
     """Raise Overloaded (503 with Retry-After) while calls can't be accounted for."""
     problem = lifecycle.admission_error()
     if problem is not None:
-        raise Overloaded("The gateway can't record usage at the moment; try again later.", headers={"retry-after": "5"})
+        message = "The gateway can't record usage at the moment; try again later."
+        raise Overloaded(message, headers={"retry-after": "5"})

@@ -53,7 +53,10 @@ class DoorTable:
     def add(self, door: Door) -> None:
         """Register a door; a path that ends in `{name}` takes the whole rest, slashes included."""
         prefix, brace, name = door.path.partition("{")
-        methods = self.prefixes.setdefault(prefix, (name[:-1], {}))[1] if brace else self.static.setdefault(door.path, {})
+        if brace:
+            methods = self.prefixes.setdefault(prefix, (name[:-1], {}))[1]
+        else:
+            methods = self.static.setdefault(door.path, {})
         if door.method in methods:
             raise ValueError(f"{door.method} {door.path} is declared twice")
         methods[door.method] = door

@@ -95,6 +95,12 @@ class Exchange:
         self._watch_task: asyncio.Task[None] | None = None
         self._send_tasks: set[asyncio.Task[None]] = set()
 
+    def caller(self) -> RequestContext:
+        """Who asks, at a door that not everybody may enter."""
+        if self.context is None:
+            raise RuntimeError("nobody was let in yet")
+        return self.context
+
     def header(self, name: bytes) -> str:
         """A request header by its lower-case name, "" if it is absent."""
         value = self.headers.get(name)
@@ -265,10 +271,11 @@ class Exchange:
         task.add_done_callback(self._send_tasks.discard)
 
     def close(self) -> None:
-        """End of the exchange: helper tasks stop."""
+        """End of the exchange: helper tasks stop. Nothing may be left that only the collector could free."""
         self.scope.close()
-        if self._watch_task is not None:
-            self._watch_task.cancel()
+        watch_task, self._watch_task = self._watch_task, None
+        if watch_task is not None:
+            watch_task.cancel()
         for task in self._send_tasks:
             task.cancel()
 

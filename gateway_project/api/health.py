@@ -31,7 +31,8 @@ async def _alive(exchange: Exchange) -> None:
 async def _ready(exchange: Exchange) -> None:
     problems = readiness_problems()
     status = 503 if problems else 200
-    body = {"status": "not ready" if problems else "ready", "problems": problems, "warnings": readiness_warnings()}
+    state = "not ready" if problems else "ready"
+    body = {"status": state, "problems": problems, "warnings": readiness_warnings()}
     await exchange.send_body(status, dumps(body), extra=[(b"retry-after", b"5")] if problems else None)
 
 
@@ -65,9 +66,7 @@ async def readiness(exchange: Exchange) -> None:
     await _ready(exchange)
 
 
-@door(
-    router, "GET", "/health/upstreams", access="admin", summary="State of the upstreams", operation_id="upstream_health"
-)
+@door(router, "GET", "/health/upstreams", access="admin", summary="Upstreams", operation_id="upstream_health")
 async def upstream_health(exchange: Exchange) -> None:
     """The last probe of each upstream, and configuration that could not be used."""
     snapshot = lifecycle.snapshot()

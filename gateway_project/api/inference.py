@@ -77,8 +77,7 @@ async def embeddings(exchange: Exchange) -> None:
 
 
 async def _infer(exchange: Exchange, operation: str, path: str, *, required: str) -> None:
-    context = exchange.context
-    assert context is not None
+    context = exchange.caller()
     admit()
     body = await exchange.read_body()
     fields = _read_fields(body, exchange.path_params)

@@ -25,9 +25,7 @@ _MAX_CACHED_LISTS = 256
 @door(router, "GET", "/v1/models", access="inference", summary="List models", operation_id="list_models")
 async def list_models(exchange: Exchange) -> None:
     """Every model id that this key may use; answered from memory, whatever the upstreams do."""
-    context = exchange.context
-    assert context is not None
-    await exchange.send_body(200, _list_body(context))
+    await exchange.send_body(200, _list_body(exchange.caller()))
 
 
 @door(
@@ -40,8 +38,7 @@ async def list_models(exchange: Exchange) -> None:
 )
 async def retrieve_model(exchange: Exchange) -> None:
     """One model; ids may hold slashes, also percent-encoded."""
-    context = exchange.context
-    assert context is not None
+    context = exchange.caller()
     model_id = exchange.path_params["model_id"]
     entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
     if entry is None:

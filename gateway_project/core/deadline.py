@@ -77,7 +77,7 @@ class CallScope:
     def close(self) -> None:
         """End of the request: nothing is cancelled any more."""
         self.is_closed = True
-        # Both lead back to this scope; without the cycles all of a request goes at once, not with the collector.
+        # Both lead back to this scope; without the cycles a request's objects need no collector.
         self._task = None
         self.on_tick = None
 

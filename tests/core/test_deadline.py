@@ -34,7 +34,7 @@ async def test_a_phase_that_takes_too_long_is_cancelled_and_named(ticker: Ticker
     assert 0.04 < monotonic() - started < 0.05 + 4 * TICK_S
     scope.absorb()
     assert current_task().cancelling() == 0
-    assert scope.expired_phase is None
+    assert scope.reason is None
     await asyncio.sleep(0)
 
 

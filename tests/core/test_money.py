@@ -66,5 +66,6 @@ def test_the_database_keeps_every_digit(amount: str) -> None:
 
     counter.refresh_from_db()
     assert counter.cost == Decimal(amount)
-    assert SpendCounter.objects.filter(cost=Decimal(amount)).exists()
-    assert not SpendCounter.objects.filter(cost__gt=Decimal(amount)).exists()
+    same, more = {"cost": Decimal(amount)}, {"cost__gt": Decimal(amount)}
+    assert SpendCounter.objects.filter(**same).exists()
+    assert not SpendCounter.objects.filter(**more).exists()

@@ -96,7 +96,7 @@ def test_a_failed_build_keeps_the_old_snapshot_and_says_why(configuration: Confi
     configuration.versions["high"] = 3
     configuration.failure = None
     assert configuration.store.refresh()
-    assert configuration.store.failure is None
+    assert not configuration.store.failure
     assert values(configuration) == ["low2", "high3low2"]
 
 

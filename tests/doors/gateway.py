@@ -150,12 +150,11 @@ def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
 class Gateway:
     """A running server. `url` has no /v1; keyword arguments are environment variables."""
 
-    def __init__(self, database: Database, *, data: Path | None = None, **variables: str) -> None:
+    def __init__(self, database: Database, **variables: str) -> None:
         self.database = database
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.variables = variables
-        self._data = data
         self._resources = contextlib.ExitStack()
         self.process: subprocess.Popen[bytes] | None = None
         self.folder = Path()
@@ -163,7 +162,7 @@ class Gateway:
     @property
     def data(self) -> Path:
         """The gateway's data folder."""
-        return self._data or self.folder / "data"
+        return self.folder / "data"
 
     @property
     def log(self) -> str:

@@ -50,7 +50,7 @@ def ask(ai: OpenAI) -> Ask:
     "key", ["sk-nobody-knows-this-key", BLOCKED_KEY, EXPIRED_KEY, "x" * 600, "schlüssel"]
 )
 def test_a_wrong_key_is_an_authentication_error(vendor: FakeVendor, gateway: Gateway, key: str) -> None:
-    headers = {"authorization": f"Bearer {key}".encode()}
+    headers = {b"authorization": f"Bearer {key}".encode()}
 
     with gateway.client("") as client:
         refused = client.post("/v1/chat/completions", json={"model": MODEL}, headers=headers)

@@ -221,7 +221,7 @@ def test_json_is_read_whatever_it_is_called(
 def test_the_clients_request_id_is_echoed_and_kept(
     vendor: FakeVendor, client: httpx.Client, gateway: Gateway, header: str
 ) -> None:
-    answered = client.post(CHAT, json=ASK, headers={header: "chat-42/ü".encode()})
+    answered = client.post(CHAT, json=ASK, headers={header.encode(): "chat-42/ü".encode()})
 
     assert answered.headers["x-client-request-id"] == "chat-42/??"
     assert answered.headers["x-request-id"].startswith("req_")

@@ -1,9 +1,10 @@
-"""A relayed stream means the same wherever the network cuts it, and differs from its origin only as it should."""
+"""A relayed stream means the same wherever it is cut, and differs from its origin only as it should."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def filtered(pieces: Iterable[bytes], *, keeps_usage: bool) -> tuple[bytes, Stre
 def cut(stream: bytes, borders: Iterable[int]) -> list[bytes]:
     """The stream in pieces."""
     places = [0, *sorted({border % (len(stream) + 1) for border in borders}), len(stream)]
-    return [stream[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(places)]
 
 
 def assert_same(stream: bytes, pieces: Iterable[bytes], *, keeps_usage: bool) -> StreamFilter:
@@ -204,7 +205,10 @@ def test_usage_that_was_asked_for_passes_as_it_is() -> None:
 
 
 def test_untouched_values_stay_byte_for_byte() -> None:
-    odd = b'data: {"model":"vendor-model","choices":[{"index":0,"delta":{"content":"\\u00e9\\/"},"p":1e-7}],"n":1.0}\n\n'
+    odd = (
+        b'data: {"model":"vendor-model","choices":[{"index":0,"delta":{"content":"\\u00e9\\/"},"p":1e-7}],'
+        b'"n":1.0}\n\n'
+    )
 
     output, _ = filtered([odd, odd], keeps_usage=False)
 

@@ -88,7 +88,7 @@ def _asking_for_usage(options: msgspec.Raw | None) -> msgspec.Raw:
 
 
 async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer], Awaitable[T]]) -> T:
-    """What `use` makes of the first target's answer that is good; raises the last error, with all attempts listed.
+    """What `use` makes of the first good answer of a target; raises the last error, with all attempts listed.
 
     `use` reads as much as must have come before this target is the one. It releases the answer if it raises,
     and finds the phase "first token" running.

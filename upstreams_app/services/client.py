@@ -148,7 +148,7 @@ class HttpClient:
             limit=0,
             ttl_dns_cache=30,
             resolver=GuardedResolver(allow_private=settings.ALLOW_PRIVATE_HOSTS),
-            **reuse,  # type: ignore[arg-type]
+            **reuse,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -237,7 +237,10 @@ class _Connector(aiohttp.TCPConnector):
     """Tells the phases of a call apart; aiohttp's tracing would cost 20 µs a request for the same."""
 
     async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (aiohttp's)
     ) -> ResponseHandler:
         phases = _phases.get()
         phases.was_reused = False
@@ -348,7 +351,8 @@ async def _close_when_idle(client: HttpClient | DemoClient) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + _DRAIN_OLD_CLIENT_S
     try:
-        while client.in_flight and loop.time() < until:
+        # Too rare for an event that every call would have to set.
+        while client.in_flight and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.25)
     finally:
         await client.close()

@@ -1,4 +1,4 @@
-"""The body of an upstream's answer without its content encoding; some servers compress although we ask not to."""
+"""The body of an upstream's answer without its content encoding: some servers compress unasked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BodyReader(Protocol):
 
 
 def decoded(answer: UpstreamAnswer) -> BodyReader:
-    """The answer itself, or what takes the encoding off it; UpstreamUnreachable for one that we don't know."""
+    """The answer, or what takes its encoding off; UpstreamUnreachable for one that we don't know."""
     encoding = answer.headers.get("Content-Encoding", "identity").lower()
     if encoding == "identity":
         return answer

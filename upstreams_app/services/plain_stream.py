@@ -12,7 +12,9 @@ def events_from_answer(body: bytes, *, wants_usage: bool) -> bytes:
     """Chunks in OpenAI's order, without `[DONE]`: content, finish reasons, usage if it was asked for."""
     answer: dict[str, Any] = loads(body)
     is_chat = answer.get("object") != "text_completion"
-    head = {key: answer[key] for key in ("id", "created", "model", "system_fingerprint") if key in answer}
+    head: dict[str, Any] = {
+        key: answer[key] for key in ("id", "created", "model", "system_fingerprint") if key in answer
+    }
     head["object"] = "chat.completion.chunk" if is_chat else "text_completion"
     events = []
     for choice in answer.get("choices") or []:

@@ -195,7 +195,8 @@ class StreamRelay:
     async def _next_block(self) -> bytes:
         """What the next piece from the upstream gives; sets `_is_exhausted` at the end."""
         opened, settlement = self._opened, self._call.settlement
-        assert opened is not None and self._reader is not None
+        if opened is None or self._reader is None:
+            raise RuntimeError("no answer is open")
         try:
             piece = await self._reader.read_any()
             if not piece:
@@ -267,12 +268,11 @@ class StreamRelay:
         self._release(is_complete=False)
 
     async def _await_late_usage(self) -> None:
-        assert self._reader is not None
-        is_over = False
+        reader, is_over = self._reader, False
         try:
             async with asyncio.timeout(_LATE_USAGE_S):
-                while self._filter.usage is None and not self._filter.is_done:
-                    if not (piece := await self._reader.read_any()):
+                while reader is not None and self._filter.usage is None and not self._filter.is_done:
+                    if not (piece := await reader.read_any()):
                         break
                     self._filter.feed(piece)
             is_over = True
