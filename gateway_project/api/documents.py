@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import orjson
 from django.conf import settings
 from ninja import NinjaAPI, Router
 
@@ -13,6 +12,7 @@ from gateway_project.api import health, inference, models
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.management import management_api
+from gateway_project.core.codec import dumps
 from gateway_project.core.db import in_thread
 from gateway_project.middleware import ADMIN_POLICY
 
@@ -70,8 +70,7 @@ def document() -> bytes:
     schemes = merged.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes["BearerAuth"] = {"type": "http", "scheme": "bearer"}
     schemes["ApiKeyAuth"] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
-    # ninja keys responses by number.
-    return orjson.dumps(merged, option=orjson.OPT_NON_STR_KEYS)
+    return dumps(_with_text_keys(merged))
 
 
 def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -83,3 +82,14 @@ def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         else:
             merged.setdefault(name, value)
     return merged
+
+
+def _with_text_keys(value: Any) -> Any:
+    """ninja keys its responses by number, ours are text: as JSON the two would be the same key twice."""
+    if isinstance(value, dict):
+        texts = {name: _with_text_keys(item) for name, item in value.items() if isinstance(name, str)}
+        numbers = {
+            str(name): _with_text_keys(item) for name, item in value.items() if not isinstance(name, str)
+        }
+        return {**numbers, **texts}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
