@@ -102,6 +102,10 @@ def door(
 ) -> Callable[[Operation], Operation]:
     """Declare an operation at a path, in the table and in the router's OpenAPI document."""
 
+    if access != PUBLIC:
+        security = {"security": [{"BearerAuth": []}, {"ApiKeyAuth": []}]}
+        documentation["openapi_extra"] = {**security, **documentation.get("openapi_extra", {})}
+
     def declare(operation: Operation) -> Operation:
         table.add(Door(method, path, access, operation))
         router.add_api_operation(path, [method], _described(operation, path), **documentation)

@@ -82,7 +82,6 @@ def documented(body: dict[str, Any], summary: str) -> dict[str, Any]:
     return {
         "summary": summary,
         "openapi_extra": {
-            "security": [{"BearerAuth": []}, {"ApiKeyAuth": []}],
             "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
             "responses": {"200": {"description": "As OpenAI answers; `model` is the id that was asked for."}}
             | {str(status): _ERROR for status in (400, 401, 403, 404, 429, 502, 503, 504)},
