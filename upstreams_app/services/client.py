@@ -156,6 +156,8 @@ class HttpClient:
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
             headers=self._headers,
+            # Twice this is buffered before a fast upstream is made to wait.
+            read_bufsize=256 * 1024,
         )
 
     def _url(self, path: str) -> URL:
