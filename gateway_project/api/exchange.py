@@ -180,7 +180,7 @@ class Exchange:
         if not self.status:
             if now >= self._early_start_at:
                 self._own(self._send_start_and_comment())
-        elif now - self._last_sent >= settings.HEARTBEAT_S:
+        elif now - self._last_sent >= settings.HEARTBEAT_S and not self._send_tasks:
             self._last_sent = now
             self._own(self._send_heartbeat())
 

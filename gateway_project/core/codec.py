@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import msgspec
 import orjson
 
 RawFields = dict[str, msgspec.Raw]
+_MAX_LOOSE_BYTES = 4 * 1024 * 1024
+_LOOSE = re.compile(rb"\\u[dD][89a-fA-F]|NaN|Infinity")
 _fields_decoder = msgspec.json.Decoder(RawFields)
 
 
@@ -15,15 +19,35 @@ class NotAnObject(ValueError):
     """The text is not one JSON object."""
 
 
-def split_object(body: bytes | bytearray | memoryview) -> RawFields:
+def split_object(body: bytes | bytearray | memoryview, *, is_lenient: bool = False) -> RawFields:
     """The top-level members of a JSON object, values undecoded, in order; the last of duplicates wins.
 
-    Raises NotAnObject with a reason that names no content.
+    `is_lenient` is for answers of servers, which are paid for: halves of surrogate pairs (an emoji cut in
+    two by a stream), NaN and Infinity (the log of a probability of zero) pass then. Raises NotAnObject with
+    a reason that names no content.
     """
     try:
         return _fields_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotAnObject(str(error)) from error
+        fields = _split_loosely(bytes(body)) if is_lenient else None
+        if fields is None:
+            raise NotAnObject(str(error)) from error
+        return fields
+
+
+def _split_loosely(body: bytes) -> RawFields | None:
+    """As Python's own parser sees it; None if that finds no object either."""
+    if len(body) > _MAX_LOOSE_BYTES or not _LOOSE.search(body):
+        return None
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or not all(name.isascii() for name in parsed):
+        return None
+    return {
+        name: msgspec.Raw(json.dumps(value, separators=(",", ":")).encode()) for name, value in parsed.items()
+    }
 
 
 def join_object(fields: RawFields | dict[str, msgspec.Raw | bytes]) -> bytes:

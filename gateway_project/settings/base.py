@@ -22,7 +22,7 @@ DEBUG = env.bool("GATEWAY_DEBUG", default=False)
 HOST: str = env("HOST", default="127.0.0.1")
 PORT = parsers.parse_port(env("PORT", default="8000"), name="PORT")
 WEB_CONCURRENCY = parsers.parse_positive(env("WEB_CONCURRENCY", default="1"), name="WEB_CONCURRENCY")
-REDIS_URL: str = env("REDIS_URL", default="")
+REDIS_URL: str = env("REDIS_URL", default="").strip()
 
 # Data on disk: the database of a single machine, the journal, metrics, the task queue.
 GATEWAY_DATA_DIR = Path(env("GATEWAY_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
@@ -30,26 +30,33 @@ SECRETS_FILE = GATEWAY_DATA_DIR / "secrets.env"
 parsers.read_dotenv(SECRETS_FILE)
 
 # Secrets. `manage.py bootstrap` writes them once on one machine; a system check names what is missing.
-SECRET_KEY: str = env("GATEWAY_SECRET_KEY", default="")
+# Files end with a line end that is not part of a secret.
+SECRET_KEY: str = env("GATEWAY_SECRET_KEY", default="").strip()
 GATEWAY_ENCRYPTION_RING: Ring = parsers.parse_key_ring(
     env("GATEWAY_ENCRYPTION_KEYS", default=""), name="GATEWAY_ENCRYPTION_KEYS"
 )
 GATEWAY_KEY_PEPPERS: Ring = parsers.parse_key_ring(
     env("GATEWAY_KEY_PEPPERS", default=""), name="GATEWAY_KEY_PEPPERS"
 )
-GATEWAY_MASTER_KEY: str = env("GATEWAY_MASTER_KEY", default="")
+GATEWAY_MASTER_KEY: str = env("GATEWAY_MASTER_KEY", default="").strip()
 VENDOR_KEY_NAMES = ("OPENAI_API_KEY",)
-VENDOR_KEYS = {name: env(name, default="") for name in VENDOR_KEY_NAMES}
+VENDOR_KEYS = {name: env(name, default="").strip() for name in VENDOR_KEY_NAMES}
 
 # The inference door.
 MAX_BODY_BYTES = parsers.parse_size(env("GATEWAY_MAX_BODY", default="50M"), name="GATEWAY_MAX_BODY")
 BODY_TIMEOUT_S = parsers.parse_seconds(
     env("GATEWAY_BODY_TIMEOUT_S", default="30"), name="GATEWAY_BODY_TIMEOUT_S"
 )
+HEAD_TIMEOUT_S = parsers.parse_seconds(
+    env("GATEWAY_HEAD_TIMEOUT_S", default="20"), name="GATEWAY_HEAD_TIMEOUT_S"
+)
 STREAM_HEADER_WAIT_S = parsers.parse_seconds(
     env("GATEWAY_STREAM_HEADER_WAIT_S", default="10"), name="GATEWAY_STREAM_HEADER_WAIT_S"
 )
 HEARTBEAT_S = parsers.parse_seconds(env("GATEWAY_HEARTBEAT_S", default="15"), name="GATEWAY_HEARTBEAT_S")
+CLIENT_STALL_S = parsers.parse_seconds(
+    env("GATEWAY_CLIENT_STALL_S", default="60"), name="GATEWAY_CLIENT_STALL_S"
+)
 DRAIN_DELAY_S = parsers.parse_seconds(env("GATEWAY_DRAIN_DELAY_S", default="0"), name="GATEWAY_DRAIN_DELAY_S")
 STREAM_DRAIN_S = parsers.parse_seconds(
     env("GATEWAY_STREAM_DRAIN_S", default="30"), name="GATEWAY_STREAM_DRAIN_S"
@@ -59,7 +66,6 @@ CORS_ORIGINS = parsers.parse_origins(
 )
 TRUSTED_PROXIES: list[str] = env.list("GATEWAY_TRUSTED_PROXIES", default=[])
 ALLOW_PRIVATE_HOSTS = env.bool("GATEWAY_ALLOW_PRIVATE_HOSTS", default=True)
-DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="")
 PROBE_LOCAL_SERVERS = env.bool("GATEWAY_PROBE_LOCAL_SERVERS", default=True)
 
 # The ledger: admission answers 503 below this much free disk, or above this much unflushed journal.
@@ -122,7 +128,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 # Databases: SQLite on one machine, PostgreSQL with a pool on many.
-DATABASE_URL: str = env("DATABASE_URL", default=f"sqlite:///{GATEWAY_DATA_DIR / 'gateway.sqlite3'}")
+DATABASE_URL: str = env("DATABASE_URL", default=f"sqlite:///{GATEWAY_DATA_DIR / 'gateway.sqlite3'}").strip()
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
@@ -166,7 +172,8 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = False
-DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+# Bodies of the admin and the management API; with both alike none is ever written to disk.
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # Celery: messages are hints, results are not kept; without Valkey the broker is a folder.
 CELERY_BROKER_URL = REDIS_URL or "filesystem://"

