@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-_DURATION = re.compile(r"^(\d+)(s|m|h|d|w|mo)$")
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w|mo)")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 2_592_000}
 _LONGEST = timedelta(days=36_500)
 
@@ -17,7 +17,7 @@ def utc_now() -> datetime:
 
 def parse_duration(text: str) -> timedelta:
     """`30s`, `15m`, `24h`, `30d`, `2w`, `1mo` (30 days) as a timedelta; ValueError for anything else."""
-    match = _DURATION.match(text)
+    match = _DURATION.fullmatch(text)
     if match is None or not int(match[1]):
         raise ValueError(f"'{text}' is not a duration such as 30s, 15m, 24h, 30d, 2w or 1mo")
     seconds = int(match[1]) * _UNIT_SECONDS[match[2]]

@@ -92,7 +92,7 @@ def decrypt(sealed: str, *, ring: Ring, associated: str) -> str:
                 plain = AESGCM(key.secret).decrypt(
                     data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated.encode()
                 )
-            except InvalidTag as error:
+            except (InvalidTag, ValueError) as error:
                 raise DecryptionError("the sealed value was altered or moved") from error
             return plain.decode()
     raise DecryptionError(f"the key ring lacks key '{key_id}'")

@@ -95,7 +95,7 @@ def test_the_administrator_of_the_environment_is_made_and_the_password_not_print
     result = machine.manage(
         "bootstrap",
         DJANGO_SUPERUSER_USERNAME="alice",
-        DJANGO_SUPERUSER_PASSWORD="correct horse battery",  # noqa: S106
+        DJANGO_SUPERUSER_PASSWORD="correct horse battery",
     )
 
     assert "alice" in result.stdout

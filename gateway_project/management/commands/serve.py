@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from gateway_project.observability.metrics import FOLDER_VARIABLE
@@ -20,6 +21,12 @@ from gateway_project.processes import Child, Supervisor
 
 _KILL_AFTER_S = 40.0
 _BACKLOG = 2048
+# glibc keeps an arena a thread and raises its own thresholds: with these the memory of a server stays flat.
+_ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
 
 
 class Command(BaseCommand):
@@ -53,8 +60,11 @@ class Command(BaseCommand):
             sys.exit(status)
 
     def _refuse_unmigrated(self) -> None:
-        executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        try:
+            executor = MigrationExecutor(connection)
+            missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except DatabaseError as error:
+            raise CommandError(f"The database of DATABASE_URL can't be used: {error}") from error
         connection.close()
         if missing:
             raise CommandError(
@@ -76,7 +86,8 @@ class Command(BaseCommand):
 
     def _server(self, fd: int, number: int) -> Child:
         command = [sys.executable, "-m", "gateway_project.server", "--fd", str(fd)]
-        return Child(f"server {number + 1}", command, {}, pass_fds=(fd,))
+        allocator = {name: os.environ.get(name, value) for name, value in _ALLOCATOR.items()}
+        return Child(f"server {number + 1}", command, allocator, pass_fds=(fd,))
 
     def _tasks(self) -> list[Child]:
         for name in ("queue", "control"):
