@@ -23,7 +23,7 @@ async def get(path: str) -> tuple[int, dict[bytes, bytes], bytes]:
         "query_string": b"",
         "headers": [(b"host", b"localhost")],
     }
-    communicator = ApplicationCommunicator(application, scope)
+    communicator: Any = ApplicationCommunicator(application, scope)
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
     start = await communicator.receive_output(10)
     body = await communicator.receive_output(10)
