@@ -18,9 +18,11 @@ from django.db import connection
 
 from gateway_project.core.codec import loads
 from gateway_project.core.crypto import Ring
+from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
 
 SECTION = "security"
+_MAX_SHARED_POLICIES = 10_000
 
 
 class KeyPolicy:
@@ -51,21 +53,25 @@ class Principal(NamedTuple):
 
 
 class SecurityConfig:
-    """Keys by digest, and the rings that make digests."""
+    """Keys by digest, the rings that make digests, and what is wrong with the keys that were left out."""
 
-    __slots__ = ("_digest_by_id", "keys", "master_digest", "peppers", "policies")
+    __slots__ = ("_digest_by_id", "keys", "master_digest", "peppers", "policies", "unusable")
 
     def __init__(self, peppers: Ring) -> None:
         self.keys: dict[bytes, Principal] = {}
         self.peppers = peppers
         self.policies: dict[tuple[str, str], KeyPolicy] = {}
+        self.unusable: dict[UUID, Diagnostic] = {}
         self._digest_by_id: dict[UUID, bytes] = {}
 
     def copy(self) -> SecurityConfig:
         """A version of its own to change; entries are shared."""
         other = SecurityConfig(self.peppers)
         other.keys = self.keys.copy()
-        other.policies = self.policies
+        if len(self.policies) <= _MAX_SHARED_POLICIES:
+            # Beyond that it starts anew, else it would hold what no key has had for months.
+            other.policies = self.policies
+        other.unusable = self.unusable.copy()
         other._digest_by_id = self._digest_by_id.copy()
         return other
 
@@ -83,15 +89,19 @@ class SecurityConfig:
             self.keys.pop(digest, None)
 
     def policy(self, scopes_json: str, models_json: str) -> KeyPolicy:
-        """The shared policy of these column texts; ValueError or TypeError if they are unusable."""
+        """The shared policy of these column texts; raises if they are unusable."""
         policy = self.policies.get((scopes_json, models_json))
         if policy is None:
             scopes, models = loads(scopes_json), loads(models_json)
-            if not isinstance(scopes, list) or not isinstance(models, list):
-                raise TypeError("scopes and allowed models must be lists")
+            if not (_is_list_of_texts(scopes) and _is_list_of_texts(models)):
+                raise TypeError("scopes and allowed models must be lists of texts")
             policy = KeyPolicy(frozenset(scopes), tuple(models))
             self.policies[scopes_json, models_json] = policy
         return policy
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 _COLUMNS = "id, digest, scopes, allowed_models, expires_at, is_blocked, name, user_id, deleted_at IS NOT NULL"
@@ -113,7 +123,6 @@ def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, S
         else previous.value.copy()
     )
     since = 0 if is_fresh or previous is None else previous.version
-    diagnostics: list[Diagnostic] = []
     condition = "deleted_at IS NULL" if is_fresh else "changed_version > %s"
     with connection.cursor() as cursor:
         cursor.execute(
@@ -122,25 +131,23 @@ def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, S
         )
         while rows := cursor.fetchmany(5000):
             for row in rows:
-                _load_row(config, row, diagnostics)
-    if previous is not None and not is_fresh:
-        changed = {item.object for item in diagnostics}
-        diagnostics += [item for item in previous.diagnostics if item.object not in changed]
-    return Section(config, version, tuple(diagnostics))
+                _load_row(config, row)
+    return Section(config, version, tuple(config.unusable.values()))
 
 
-def _load_row(config: SecurityConfig, row: tuple[Any, ...], diagnostics: list[Diagnostic]) -> None:
+def _load_row(config: SecurityConfig, row: tuple[Any, ...]) -> None:
     key_id, digest, scopes, models, expires_at, is_blocked, name, user_id, is_deleted = row
     key_uuid = key_id if isinstance(key_id, UUID) else UUID(key_id)
+    config.unusable.pop(key_uuid, None)
     if is_deleted:
         config.remove(key_uuid)
         return
     try:
         policy = config.policy(scopes, models)
         principal = Principal(key_uuid, name, user_id, policy, _timestamp(expires_at), bool(is_blocked))
-    except (TypeError, ValueError, re.error) as error:
+        config.put(bytes(digest), principal)
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
         # An unusable key must not stay in force under its old rules.
         config.remove(key_uuid)
-        diagnostics.append(Diagnostic(SECTION, f"key {name or key_uuid.hex}", str(error)))
-        return
-    config.put(bytes(digest), principal)
+        shown = f"key {name} ({public_id('key', key_uuid)})" if name else f"key {public_id('key', key_uuid)}"
+        config.unusable[key_uuid] = Diagnostic(SECTION, shown, f"{type(error).__name__}: {error}"[:300])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -20,6 +20,8 @@ from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 
 SECTION = "upstreams"
 _MAX_SECRET_FILE_BYTES = 16_384
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
     for path in (row.ca_bundle, row.client_certificate, row.client_key):
         if path and not Path(path).is_file():
             raise ValueError(f"there is no file {path}")
+    if any(not isinstance(text, str) for text in row.headers.values()):
+        raise ValueError("the extra headers are not all texts")
     return UpstreamConfig(
         id=row.id,
         name=row.name,
@@ -156,35 +160,51 @@ def build(
     _previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]
 ) -> Section[Any]:
     """Build all model ids anew; rows that can't be used are left out with a diagnostic."""
-    diagnostics: list[Diagnostic] = []
+    left_out: list[Diagnostic] = []
     upstreams: dict[UUID, UpstreamConfig] = {}
     for row in Upstream.objects.filter(is_enabled=True):
-        try:
-            upstreams[row.id] = upstream_config(row)
-        except (ValueError, TypeError, AttributeError, DecryptionError) as error:
-            diagnostics.append(Diagnostic(SECTION, f"upstream {row.name}", str(error)))
-    usable = {
-        model.id: model
-        for model in UpstreamModel.objects.filter(is_enabled=True).order_by("upstream__name", "name")
-        if model.upstream_id in upstreams
-    }
+        config = _attempt(f"upstream {row.name}", left_out, upstream_config, row)
+        if config is not None:
+            upstreams[row.id] = config
+    usable: dict[UUID, UpstreamModel] = {}
+    own_entries: list[ModelEntry] = []
+    for model in UpstreamModel.objects.filter(is_enabled=True).order_by("upstream__name", "name"):
+        if model.upstream_id not in upstreams:
+            continue
+        upstream = upstreams[model.upstream_id]
+        own = _attempt(f"model {upstream.name}/{model.name}", left_out, _model_entry, model, upstream)
+        if own is not None:
+            usable[model.id] = model
+            own_entries.append(own)
     entries: dict[str, ModelEntry] = {}
     for route in (
         Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id")
     ):
-        entry = _route_entry(route, usable, upstreams)
-        if entry is None:
-            diagnostics.append(Diagnostic(SECTION, f"route {route.name}", "it has no usable target"))
-        else:
+        entry = _attempt(f"route {route.name}", left_out, _route_entry, route, usable, upstreams)
+        if entry is not None:
             entries[entry.id] = entry
-    for model in usable.values():
-        target = _target(upstreams[model.upstream_id], model)
-        entries.setdefault(target.model_id, _model_entry(model, target))
+    for own in own_entries:
+        entries.setdefault(own.id, own)
     value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()})
-    return Section(value, version, tuple(diagnostics))
+    return Section(value, version, tuple(left_out))
 
 
-def _model_entry(model: UpstreamModel, target: Target) -> ModelEntry:
+def _attempt(
+    name: str, left_out: list[Diagnostic], make: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T | None:
+    """What `make` makes of a row; None and a diagnostic if it can't."""
+    try:
+        return make(*args, **kwargs)
+    except (ValueError, DecryptionError) as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
+        reason = f"{type(error).__name__}: {error}"[:300]
+    left_out.append(Diagnostic(SECTION, name, reason))
+    return None
+
+
+def _model_entry(model: UpstreamModel, upstream: UpstreamConfig) -> ModelEntry:
+    target = _target(upstream, model)
     return ModelEntry(
         id=target.model_id,
         targets=(target,),
@@ -200,12 +220,12 @@ def _model_entry(model: UpstreamModel, target: Target) -> ModelEntry:
 
 def _route_entry(
     route: Route, usable: dict[UUID, UpstreamModel], upstreams: dict[UUID, UpstreamConfig]
-) -> ModelEntry | None:
+) -> ModelEntry:
     rows: list[RouteTarget] = [
         row for row in route.targets.all() if row.is_enabled and row.model_id in usable
     ]
     if not rows:
-        return None
+        raise ValueError("it has no usable target")
     rows.sort(key=lambda row: (row.priority, row.id.int))
     models = [usable[row.model_id] for row in rows]
     targets = tuple(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import public_id, uuid7
-from security_app.models.config import ConfigModel
+from security_app.models.config import ConfigModel, ConfigQuerySet
 
 SCOPES = ("inference", "admin", "metrics")
+# Not "invalid": a JSONField puts its own message in place of one with that code.
+UNUSABLE = "unusable"
 
 
 def default_scopes() -> list[str]:
@@ -23,23 +25,39 @@ def default_scopes() -> list[str]:
 def validate_scopes(value: Any) -> None:
     """Scopes are a list of known words, without repetition."""
     if not isinstance(value, list) or not value or any(scope not in SCOPES for scope in value):
-        raise ValidationError(f"Give a list with some of: {', '.join(SCOPES)}.", code="invalid")
+        raise ValidationError(f"Give a list with some of: {', '.join(SCOPES)}.", code=UNUSABLE)
     if len(set(value)) != len(value):
-        raise ValidationError("A scope is named twice.", code="invalid")
+        raise ValidationError("A scope is named twice.", code=UNUSABLE)
 
 
 def validate_model_patterns(value: Any) -> None:
     """Allowed models are a list of at most 200 ids or globs such as `openai/*`."""
     if not isinstance(value, list) or any(not isinstance(item, str) or not item.strip() for item in value):
-        raise ValidationError("Give a list of model ids or patterns such as openai/*.", code="invalid")
+        raise ValidationError("Give a list of model ids or patterns such as openai/*.", code=UNUSABLE)
     if len(value) > 200 or any(len(item) > 200 for item in value):
-        raise ValidationError("At most 200 patterns of 200 characters.", code="invalid")
+        raise ValidationError("At most 200 patterns of 200 characters.", code=UNUSABLE)
 
 
 def validate_metadata(value: Any) -> None:
     """Metadata is one small JSON object."""
     if not isinstance(value, dict):
-        raise ValidationError("Give a JSON object.", code="invalid")
+        raise ValidationError("Give a JSON object.", code=UNUSABLE)
+
+
+class ApiKeyQuerySet(ConfigQuerySet["ApiKey"]):
+    """Keys, which a deletion turns into tombstones: a row that is gone could tell no process of its end."""
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """End the living keys among these for good."""
+        now = utc_now()
+        count = self.filter(deleted_at=None).update(deleted_at=now, updated_at=now)
+        return count, {self.model._meta.label: count} if count else {}
+
+    # As Django's own: `objects` itself has no `delete`.
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+ApiKeyManager = models.Manager.from_queryset(ApiKeyQuerySet)
 
 
 class ApiKey(ConfigModel):
@@ -86,6 +104,8 @@ class ApiKey(ConfigModel):
     created_by = models.CharField(max_length=200, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    objects: ClassVar[models.Manager[ApiKey]] = ApiKeyManager()
+
     class Meta:
         verbose_name = "API key"
         verbose_name_plural = "API keys"
@@ -97,6 +117,13 @@ class ApiKey(ConfigModel):
 
     def __str__(self) -> str:
         return self.name or self.hint
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+        """End the key for good; the row stays as a tombstone."""
+        deleted = ApiKey.objects.filter(pk=self.pk).delete()
+        if deleted[0]:
+            self.refresh_from_db(fields=["deleted_at", "updated_at", "changed_version"])
+        return deleted
 
     @property
     def public_id(self) -> str:

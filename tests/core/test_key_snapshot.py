@@ -94,23 +94,72 @@ def test_only_what_changed_is_read() -> None:
 
 
 @pytest.mark.parametrize("column", ["scopes", "allowed_models"])
-def test_a_broken_key_is_shown_and_out_of_force_until_it_is_mended(column: str) -> None:
+@pytest.mark.parametrize("value", [{"not": "a list"}, [{"a": 1}], [["nested"]], [None], "text", 7])
+def test_a_broken_key_is_shown_and_out_of_force_until_it_is_mended(column: str, value: Any) -> None:
     broken, fine = create_key(actor="t", name="broken").row, create_key(actor="t", name="fine").row
     before = full()
 
-    ApiKey.objects.filter(pk=broken.pk).update(**{column: {"not": "a list"}})
+    ApiKey.objects.filter(pk=broken.pk).update(**{column: value})
     after = build(before, version(), {})
 
-    assert [(item.object, item.section) for item in after.diagnostics] == [("key broken", "security")]
+    shown = [f"key broken ({broken.public_id})"]
+    assert {item.section for item in after.diagnostics} == {"security"}
+    assert (
+        [item.object for item in after.diagnostics] == [item.object for item in full().diagnostics] == shown
+    )
     assert set(after.value.keys) == {bytes(fine.digest)}
     assert facts(after) == facts(full())
     update_key(fine, actor="t", name="better")
     later = build(after, version(), {})
-    assert [item.object for item in later.diagnostics] == ["key broken"]
+    assert [item.object for item in later.diagnostics] == shown
 
     ApiKey.objects.filter(pk=broken.pk).update(**{column: ["inference"]})
     mended = build(later, version(), {})
     assert set(mended.value.keys) == {bytes(fine.digest), bytes(broken.digest)}
+    assert mended.diagnostics == ()
+    # What others see of the older snapshots stays.
+    assert [item.object for item in later.diagnostics] == shown
+
+
+def test_what_is_wrong_with_a_key_goes_with_the_key() -> None:
+    rows = [create_key(actor="t", name="same name").row for _ in range(3)]
+    ApiKey.objects.filter(pk__in=[row.pk for row in rows]).update(scopes=["inference", 1])
+    before = full()
+
+    delete_keys([rows[0]], actor="t")
+    update_key(rows[1], actor="t", name="mended", scopes=["inference"])
+    after = build(before, version(), {})
+
+    assert len(before.diagnostics) == 3
+    assert [item.object for item in after.diagnostics] == [f"key same name ({rows[2].public_id})"]
+    assert facts(after) == facts(full())
+
+
+def test_a_key_deleted_by_any_way_of_the_orm_is_refused_from_then_on() -> None:
+    alone, one, two, stays = (
+        create_key(actor="t", name=name).row for name in ("alone", "one", "two", "stays")
+    )
+    before = full()
+
+    assert alone.delete() == (1, {"security_app.ApiKey": 1})
+    assert ApiKey.objects.filter(name__in=["one", "two"]).delete() == (2, {"security_app.ApiKey": 2})
+    after = build(before, version(), {})
+
+    assert set(after.value.keys) == {bytes(stays.digest)}
+    assert facts(after) == facts(full())
+    assert alone.deleted_at is not None
+    assert set(ApiKey.objects.exclude(deleted_at=None)) == {alone, one, two}
+
+
+def test_a_tombstone_keeps_the_moment_of_its_deletion() -> None:
+    row = create_key(actor="t").row
+    row.delete()
+    first = ApiKey.objects.get()
+
+    assert row.delete() == (0, {})
+    assert ApiKey.objects.all().delete() == (0, {})
+
+    assert ApiKey.objects.get().deleted_at == first.deleted_at == row.deleted_at
 
 
 def test_keys_with_the_same_rules_share_them() -> None:
@@ -118,3 +167,16 @@ def test_keys_with_the_same_rules_share_them() -> None:
         create_key(actor="t", name=f"key {number}")
 
     assert len({id(principal.policy) for principal in full().value.keys.values()}) == 1
+
+
+def test_rules_that_no_key_has_any_more_are_forgotten_in_time() -> None:
+    create_key(actor="t", allowed_models=["used/*"])
+    config: SecurityConfig = full().value
+    for number in range(10_001):
+        config.policies['["inference"]', f'["{number}"]'] = next(iter(config.policies.values()))
+
+    later = config.copy()
+
+    assert later.policies == {}
+    assert later.keys == config.keys
+    assert later.policy('["inference"]', '["used/*"]') is later.copy().policy('["inference"]', '["used/*"]')
