@@ -170,6 +170,12 @@ def test_a_header_that_holds_a_credential_is_named(admin_client: Client) -> None
     assert "Header Authorization can't be set here" in str(_errors(answer).as_data()["headers"])
 
 
+def test_an_endpoint_that_is_none_is_told_what_it_should_be(admin_client: Client) -> None:
+    answer = admin_client.post(ADD, _form(extra_endpoints="vendor.example"))
+
+    assert "must be an http:// or https:// URL" in str(_errors(answer).as_data()["extra_endpoints"])
+
+
 def test_a_route_can_not_take_the_name_of_an_upstream(admin_client: Client) -> None:
     rows.upstream("vendor")
 

@@ -297,6 +297,17 @@ def test_a_wrong_body_names_its_field(admin: Caller, body: dict[str, object], pa
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"models": [""]}, "Give a list of model ids or patterns such as openai/*."),
+        ({"models": ["x" * 201]}, "At most 200 patterns of 200 characters."),
+    ],
+)
+def test_a_refused_pattern_is_told_why(admin: Caller, body: dict[str, object], message: str) -> None:
+    assert admin.refused("POST", "/key/generate", body)["message"] == message
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "param"),
     [
         ("POST", "/key/update", {"key_alias": "x"}, "key"),

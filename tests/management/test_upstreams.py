@@ -287,6 +287,19 @@ def test_a_wrong_body_names_its_field(admin: Caller, change: dict[str, Any], sta
     assert not Upstream.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"headers": {"Host": "x"}}, "Header Host can't be set here; use the credential."),
+        ({"headers": {"X Y": "x"}}, "Header 'X Y' has characters that HTTP does not allow."),
+        ({"extra_endpoints": ["gopher://x"]}, "Each endpoint must be an http:// or https:// URL."),
+        ({"extra_endpoints": ["http://x"] * 17}, "Give a list of at most 16 URLs."),
+    ],
+)
+def test_a_refused_value_is_told_why(admin: Caller, change: dict[str, Any], message: str) -> None:
+    assert admin.refused("POST", "/upstreams", new() | change)["message"] == message
+
+
 def test_the_gateways_own_files_can_not_be_sent_away(admin: Caller) -> None:
     path = settings.GATEWAY_DATA_DIR / "secrets.env"
     path.write_text("GATEWAY_SECRET_KEY=x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -117,7 +118,16 @@ def test_a_price_that_is_added_is_an_override(admin: Client) -> None:
     assert (price.source, price.input) == (Price.Source.OVERRIDE, Decimal("2.5"))
 
 
-def test_a_wrong_tier_is_refused_with_the_field_named(admin: Client) -> None:
+@pytest.mark.parametrize(
+    ("tiers", "message"),
+    [
+        ([{"input": "3"}], "Each tier needs above_input_tokens"),
+        ([{"above_input_tokens": 1, "input": 3}], "is not a rate given as decimal text"),
+        ([{"above_input_tokens": 1, "input": "dear"}], "input: Enter an amount in dollars"),
+        ([{}] * 11, "at most 10 tiers"),
+    ],
+)
+def test_a_wrong_tier_is_refused_with_the_field_named(admin: Client, tiers: object, message: str) -> None:
     fields = {
         "model": "m",
         "valid_from_0": "2026-01-01",
@@ -126,10 +136,10 @@ def test_a_wrong_tier_is_refused_with_the_field_named(admin: Client) -> None:
         "output": "1",
     }
 
-    response = admin.post(reverse("admin:usage_app_price_add"), {**fields, "tiers": '[{"input": 3}]'})
+    response = admin.post(reverse("admin:usage_app_price_add"), {**fields, "tiers": json.dumps(tiers)})
 
     assert response.status_code == 200
-    assert "tiers" in response.context["adminform"].errors
+    assert message in str(response.context["adminform"].errors.as_data()["tiers"])
     assert not Price.objects.exists()
 
 

@@ -15,7 +15,6 @@ from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
-from upstreams_app.models.upstream import validate_endpoints, validate_headers
 from upstreams_app.services.management import check_upstream, set_credential
 
 Source = Upstream.CredentialSource
@@ -77,18 +76,6 @@ class UpstreamForm(ModelForm[Upstream]):
             # The script proposes a kind's usual address; without it the server fills it in on saving.
             hints = {kind.id: {"url": kind.base_url, "prefix": kind.path_prefix} for kind in KINDS.values()}
             self.fields["kind"].widget.attrs["data-kinds"] = json.dumps(hints)
-
-    def clean_headers(self) -> dict[str, str]:
-        """Checked here, since the column itself would only say that its JSON is invalid."""
-        headers: dict[str, str] = self.cleaned_data["headers"]
-        validate_headers(headers)
-        return headers
-
-    def clean_extra_endpoints(self) -> list[str]:
-        """As `clean_headers`."""
-        endpoints: list[str] = self.cleaned_data["extra_endpoints"]
-        validate_endpoints(endpoints)
-        return endpoints
 
     def clean(self) -> dict[str, Any]:
         """Fill in the kind's usual address, and settle which credential is meant."""

@@ -14,6 +14,7 @@ from django.db.models import TextChoices
 
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
+from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import KINDS
 
@@ -35,24 +36,24 @@ _FORBIDDEN_HEADERS = {
 def validate_headers(value: Any) -> None:
     """Extra headers are a JSON object of texts; credentials have their own encrypted field."""
     if not isinstance(value, dict) or any(not isinstance(item, str) for item in value.values()):
-        raise ValidationError("Give a JSON object of header names and texts.", code="invalid")
+        raise ValidationError("Give a JSON object of header names and texts.", code=UNUSABLE)
     for name, text in value.items():
         if name.lower() in _FORBIDDEN_HEADERS:
-            raise ValidationError(f"Header {name} can't be set here; use the credential.", code="invalid")
+            raise ValidationError(f"Header {name} can't be set here; use the credential.", code=UNUSABLE)
         if (
             not name.isascii()
             or not name.replace("-", "").replace("_", "").isalnum()
             or not text.isprintable()
         ):
-            raise ValidationError(f"Header {name!r} has characters that HTTP does not allow.", code="invalid")
+            raise ValidationError(f"Header {name!r} has characters that HTTP does not allow.", code=UNUSABLE)
 
 
 def validate_endpoints(value: Any) -> None:
     """More base URLs of the same service: a list of at most 16 http(s) URLs."""
     if not isinstance(value, list) or len(value) > 16:
-        raise ValidationError("Give a list of at most 16 URLs.", code="invalid")
+        raise ValidationError("Give a list of at most 16 URLs.", code=UNUSABLE)
     if any(not isinstance(url, str) or not url.startswith(("http://", "https://")) for url in value):
-        raise ValidationError("Each endpoint must be an http:// or https:// URL.", code="invalid")
+        raise ValidationError("Each endpoint must be an http:// or https:// URL.", code=UNUSABLE)
 
 
 def fingerprints(credential: str) -> list[str]:
@@ -70,17 +71,17 @@ def validate_reference(value: str) -> None:
     scheme, _, rest = value.partition(":")
     if scheme == "env":
         if not rest.replace("_", "").isalnum() or not rest.isascii():
-            raise ValidationError("Give the name of an environment variable after env:.", code="invalid")
+            raise ValidationError("Give the name of an environment variable after env:.", code=UNUSABLE)
         if rest.upper().startswith(_PRIVATE_NAMES):
-            raise ValidationError("The gateway's own secrets can't be sent to an upstream.", code="invalid")
+            raise ValidationError("The gateway's own secrets can't be sent to an upstream.", code=UNUSABLE)
     elif scheme == "file":
         path = Path(rest)
         if not path.is_absolute() or "\0" in rest:
-            raise ValidationError("Give an absolute path after file:.", code="invalid")
+            raise ValidationError("Give an absolute path after file:.", code=UNUSABLE)
         if path.resolve().is_relative_to(settings.GATEWAY_DATA_DIR):
-            raise ValidationError("The gateway's own data can't be sent to an upstream.", code="invalid")
+            raise ValidationError("The gateway's own data can't be sent to an upstream.", code=UNUSABLE)
     else:
-        raise ValidationError("Give env:NAME or file:/path.", code="invalid")
+        raise ValidationError("Give env:NAME or file:/path.", code=UNUSABLE)
 
 
 def _timeout(default: float, verbose_name: str, help_text: str) -> models.FloatField[Any, Any]:

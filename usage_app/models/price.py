@@ -11,6 +11,7 @@ from django.db import models
 from gateway_project.core.ids import uuid7
 from gateway_project.core.money import MoneyField
 from security_app.models import ConfigModel
+from security_app.models.key import UNUSABLE
 
 TIER_RATES = ("input", "output", "cached_input", "cache_write", "reasoning", "input_audio", "output_audio")
 
@@ -18,16 +19,19 @@ TIER_RATES = ("input", "output", "cached_input", "cache_write", "reasoning", "in
 def validate_tiers(value: Any) -> None:
     """Tiers are `[{"above_input_tokens": 200000, "input": "2.50", …}]`, rates as decimal text."""
     if not isinstance(value, list) or len(value) > 10:
-        raise ValidationError("Give a list of at most 10 tiers.", code="invalid")
+        raise ValidationError("Give a list of at most 10 tiers.", code=UNUSABLE)
     for tier in value:
         if not isinstance(tier, dict) or not isinstance(tier.get("above_input_tokens"), int):
-            raise ValidationError("Each tier needs above_input_tokens, a whole number.", code="invalid")
+            raise ValidationError("Each tier needs above_input_tokens, a whole number.", code=UNUSABLE)
         for name, rate in tier.items():
             if name == "above_input_tokens":
                 continue
             if name not in TIER_RATES or not isinstance(rate, str):
-                raise ValidationError(f"'{name}' is not a rate given as decimal text.", code="invalid")
-            MoneyField().to_python(rate)
+                raise ValidationError(f"'{name}' is not a rate given as decimal text.", code=UNUSABLE)
+            try:
+                MoneyField().to_python(rate)
+            except ValidationError as error:
+                raise ValidationError(f"{name}: {error.messages[0]}", code=UNUSABLE) from error
 
 
 def _rate(verbose_name: str, *, required: bool = False) -> MoneyField:
