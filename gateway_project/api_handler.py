@@ -59,10 +59,13 @@ class ApiHandler:
         exchange = Exchange(asgi_scope, receive, send, scope)
         lifecycle.ticker.add(scope)
         error_code: str | None = None
+        reason = ""
         try:
             await self._serve(exchange)
         except GatewayError as error:
             error_code = error.code
+            if isinstance(error, AuthenticationFailed):
+                reason = error.reason
             await _send_error(exchange, error)
         except ClientLeft:
             error_code = "client_disconnected"
@@ -82,7 +85,7 @@ class ApiHandler:
         finally:
             lifecycle.ticker.remove(scope)
             exchange.close()
-            _report(exchange, error_code)
+            _report(exchange, error_code, reason)
 
     async def _serve(self, exchange: Exchange) -> None:
         match = self.find(exchange.path)
@@ -197,22 +200,22 @@ async def _send_error(exchange: Exchange, error: GatewayError) -> None:
         exchange.scope.absorb()
 
 
-def _report(exchange: Exchange, error_code: str | None) -> None:
+def _report(exchange: Exchange, error_code: str | None, reason: str) -> None:
     status = exchange.status or 499
     duration_ms = exchange.elapsed_ms()
     metrics.observe_request(status, duration_ms, is_stream=exchange.is_stream)
-    log_event(
-        "http.request",
-        {
-            "request_id": "req_" + exchange.request_id.hex,
-            "correlation_id": exchange.context.correlation_id or None if exchange.context else None,
-            "method": exchange.method,
-            "endpoint": exchange.path[:200],
-            "status": status,
-            "duration_ms": round(duration_ms, 3),
-            "streaming": exchange.is_stream,
-            "key_id": exchange.principal_id or None,
-            "model": exchange.model_id or None,
-            "error_code": error_code,
-        },
-    )
+    fields: dict[str, object] = {
+        "request_id": "req_" + exchange.request_id.hex,
+        "correlation_id": exchange.context.correlation_id or None if exchange.context else None,
+        "method": exchange.method,
+        "endpoint": exchange.path[:200],
+        "status": status,
+        "duration_ms": round(duration_ms, 3),
+        "streaming": exchange.is_stream,
+        "key_id": exchange.principal_id or None,
+        "model": exchange.model_id or None,
+        "error_code": error_code,
+    }
+    if reason:
+        fields["reason"] = reason
+    log_event("http.request", fields)

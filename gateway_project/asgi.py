@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from typing import cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
 
 from django.core.asgi import get_asgi_application
 
-django_application = get_asgi_application()
+_django_handler = get_asgi_application()
 
 # These need configured apps.
 from gateway_project.api.exchange import Message, Receive, Send  # noqa: E402
 from gateway_project.api_handler import ApiHandler  # noqa: E402
+from gateway_project.django_guard import Application, DjangoGuard  # noqa: E402
 from gateway_project.lifecycle import lifecycle  # noqa: E402
 
 api_handler = ApiHandler()
+django_application = DjangoGuard(cast("Application", _django_handler))
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
@@ -27,7 +29,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
             await api_handler(scope, receive, send)
         else:
             await lifecycle.ensure_started()
-            await django_application(dict(scope), receive, cast("Any", send))
+            await django_application(dict(scope), receive, send)
     elif kind == "lifespan":
         await _lifespan(receive, send)
     elif kind == "websocket":

@@ -20,6 +20,7 @@ from gateway_project.core.db import close_connections_of_this_thread, in_thread,
 from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.observability import metrics
+from gateway_project.observability.logging import writer
 from gateway_project.registries import store
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
@@ -148,6 +149,8 @@ class Lifecycle:
         await self.clients.close()
         self._is_started = False
         logger.info("server.stopped")
+        # The server ends the process by the signal that stopped it: nothing runs at exit.
+        writer.flush()
 
 
 lifecycle = Lifecycle()
