@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
 
 from ninja import Router
@@ -20,12 +21,13 @@ from usage_app.registry import RateCard, UsageConfig
 
 router = Router(tags=["models"])
 _MAX_CACHED_LISTS = 256
+_LIST_LIFE_S = 60
 
 
 @door(router, "GET", "/v1/models", access="inference", summary="List models", operation_id="list_models")
 async def list_models(exchange: Exchange) -> None:
     """Every model id that this key may use; answered from memory, whatever the upstreams do."""
-    await exchange.send_body(200, _list_body(exchange.caller()))
+    await exchange.send_body(200, list_body(exchange.caller(), time()))
 
 
 @door(
@@ -47,24 +49,30 @@ async def retrieve_model(exchange: Exchange) -> None:
     # A model that the key may not use does not exist for it here: lists don't tell what others have.
     if entry is None or not decide_model(context.principal, model_id).is_allowed:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
-    await exchange.send_body(200, dumps(_item(entry, context.snapshot)))
+    await exchange.send_body(200, dumps(_item(entry, context.snapshot, time())))
 
 
-def _list_body(context: RequestContext) -> bytes:
-    """Keys with the same policy share one rendered list, for as long as the snapshot lives."""
-    cache, policy = context.snapshot.cache, context.principal.policy
-    body: bytes | None = cache.get(("models", policy))
-    if body is None:
-        if len(cache) >= _MAX_CACHED_LISTS:
-            cache.clear()
-        body = cache["models", policy] = dumps({"object": "list", "data": _items(context)})
+def list_body(context: RequestContext, now: float) -> bytes:
+    """The list as JSON, with the prices that hold `now` (seconds since 1970).
+
+    Keys with the same policy share one rendered list, until the minute ends (a price may begin to hold while
+    nothing in the configuration changes) or the snapshot does.
+    """
+    cache, policy, minute = context.snapshot.cache, context.principal.policy, now // _LIST_LIFE_S
+    cached: tuple[float, bytes] | None = cache.get(("models", policy))
+    if cached is not None and cached[0] == minute:
+        return cached[1]
+    if cached is None and len(cache) >= _MAX_CACHED_LISTS:
+        cache.clear()
+    body = dumps({"object": "list", "data": _items(context, now)})
+    cache["models", policy] = (minute, body)
     return body
 
 
-def _items(context: RequestContext) -> list[dict[str, Any]]:
+def _items(context: RequestContext, now: float) -> list[dict[str, Any]]:
     entries: dict[str, ModelEntry] = context.snapshot.sections["upstreams"].value.models
     allowed = [entry for entry in entries.values() if decide_model(context.principal, entry.id).is_allowed]
-    items = [_item(entry, context.snapshot) for entry in allowed]
+    items = [_item(entry, context.snapshot, now) for entry in allowed]
     # Clients build a price table from the list only if every item has both (LibreChat).
     for name in ("pricing", "context_length"):
         if not all(name in item for item in items):
@@ -73,7 +81,7 @@ def _items(context: RequestContext) -> list[dict[str, Any]]:
     return items
 
 
-def _item(entry: ModelEntry, snapshot: Snapshot) -> dict[str, Any]:
+def _item(entry: ModelEntry, snapshot: Snapshot, now: float) -> dict[str, Any]:
     item: dict[str, Any] = {
         "id": entry.id,
         "object": "model",
@@ -84,7 +92,7 @@ def _item(entry: ModelEntry, snapshot: Snapshot) -> dict[str, Any]:
         "mode": entry.mode,
     }
     prices: UsageConfig = snapshot.sections["usage"].value
-    card = prices.price(entry.targets[0].model_id, snapshot.built_at)
+    card = prices.price(entry.targets[0].model_id, now)
     if card is not None:
         item["pricing"] = _pricing(card)
     if entry.context_window is not None:

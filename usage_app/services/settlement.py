@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from time import time
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.money import NANO_PER_DOLLAR
@@ -109,7 +108,8 @@ class Settlement:
         self.is_settled = True
         context, principal = self.context, self.ticket.principal
         prices: UsageConfig = context.snapshot.sections["usage"].value
-        card = prices.price(self.price_model, time())
+        # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
+        card = prices.price(self.price_model, (context.request_id.int >> 80) / 1000)
         if card is not None and (tokens.input or tokens.output or state is not State.ABORTED):
             self.cost_nano = cost_nano(tokens, card)
         elif state is State.ABORTED and not (tokens.input or tokens.output):

@@ -1,0 +1,52 @@
+"""A call costs what held when it started, however long it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from gateway_project.core.clock import utc_now
+from gateway_project.core.context import RequestContext
+from gateway_project.core.deadline import CallScope
+from gateway_project.core.snapshot import Snapshot
+from security_app.registry import KeyPolicy, Principal
+from security_app.services.reservation import Ticket
+from tests.usage.entries import ALICE, id_at, make_price
+from usage_app.entry import TokenUsage
+from usage_app.models import UsageRecord
+from usage_app.registry import build
+from usage_app.services.ledger import ledger
+from usage_app.services.settlement import Settlement
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_price_that_begins_during_a_call_is_not_the_calls() -> None:
+    now = utc_now()
+    old = make_price(input=Decimal(3), valid_from=now - timedelta(days=1))
+    new = make_price(input=Decimal(5), valid_from=now - timedelta(minutes=5))
+    starts = [now - timedelta(minutes=10), now - timedelta(minutes=1)]
+    principal = Principal(ALICE, "alice", "", KeyPolicy(frozenset({"inference"}), ()), 0.0, False)
+    snapshot = Snapshot({"usage": build(None, 1, {})})
+
+    async def settle() -> list[str | None]:
+        task = asyncio.current_task()
+        assert task is not None
+        costs = []
+        for number, start in enumerate(starts, 1):
+            context = RequestContext(
+                snapshot, CallScope(task), request_id=id_at(start, number), principal=principal
+            )
+            settlement = Settlement(context, Ticket(principal, "acme/small"), "chat", is_stream=False)
+            settlement.price_model = "acme/small"
+            settlement.tokens = TokenUsage(input=1_000_000)
+            settlement.complete()
+            costs.append(settlement.cost_text)
+        return costs
+
+    assert asyncio.run(settle()) == ["3", "5"]
+    ledger.flush_now()
+    records = UsageRecord.objects.order_by("at")
+    assert [record.price_id for record in records] == [old.id, new.id]
