@@ -22,7 +22,7 @@ from gateway_project.core.codec import dumps
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FLUSH_INTERVAL_S = 0.25
-_FLUSH_BYTES = 1024 * 1024
+_FLUSH_BYTES = 64 * 1024
 _MAX_BUFFER_BYTES = 8 * 1024 * 1024
 
 
