@@ -103,7 +103,7 @@ def door(
     """Declare an operation at a path, in the table and in the router's OpenAPI document."""
 
     if access != PUBLIC:
-        security = {"security": [{"BearerAuth": []}, {"ApiKeyAuth": []}]}
+        security: dict[str, Any] = {"security": [{"BearerAuth": []}, {"ApiKeyAuth": []}]}
         documentation["openapi_extra"] = {**security, **documentation.get("openapi_extra", {})}
 
     def declare(operation: Operation) -> Operation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -23,7 +23,7 @@ async def get(path: str) -> tuple[int, dict[bytes, bytes], bytes]:
         "query_string": b"",
         "headers": [(b"host", b"localhost")],
     }
-    communicator: Any = ApplicationCommunicator(application, scope)
+    communicator = cast("Any", ApplicationCommunicator)(application, scope)
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
     start = await communicator.receive_output(10)
     body = await communicator.receive_output(10)
