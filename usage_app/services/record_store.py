@@ -22,7 +22,7 @@ _KEY_USE = KeyUse._meta.db_table
 _INCOMING = "usage_incoming"
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 # SQLite allows 32 766 parameters in a statement; more than a hundred rows at once gain nothing.
-_ROWS_PER_STATEMENT = 100
+_ROWS_PER_STATEMENT = (100, 10, 1)
 
 # S608: only names of ours are put into these statements, values never.
 _CREATE_INCOMING = (
@@ -150,8 +150,13 @@ def _upsert(cursor: CursorWrapper, statement: str, rows: Sequence[tuple[Any, ...
 
 
 def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        yield rows[start : start + _ROWS_PER_STATEMENT]
+    """The rows in portions of few sizes: the driver keeps each prepared statement, and one for every
+    number of rows would add up to megabytes."""
+    start = 0
+    for size in _ROWS_PER_STATEMENT:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 def _placeholders(rows: int, columns: int) -> str:
