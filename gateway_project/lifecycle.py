@@ -32,6 +32,7 @@ _POLL_S = 1.0
 _CHECK_INTERVAL_S = 0.1
 _LATE_WORK_S = 5.0
 _FLUSH_S = 5.0
+_POLLER_S = 2.0
 
 
 class Lifecycle:
@@ -144,6 +145,8 @@ class Lifecycle:
         await background.finish(max(0.0, until - time.monotonic()))
         self._stop_polling.set()
         loop = asyncio.get_running_loop()
+        if self._poller is not None:
+            await loop.run_in_executor(None, self._poller.join, _POLLER_S)
         if not await loop.run_in_executor(None, ledger.stop, _FLUSH_S):
             logger.warning("ledger.flush_unfinished")
         await self.clients.close()

@@ -12,6 +12,7 @@ from asgiref.testing import ApplicationCommunicator
 from gateway_project.api import all_doors
 from gateway_project.api.documents import document
 from gateway_project.asgi import application
+from gateway_project.lifecycle import lifecycle
 
 
 async def get(path: str) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -27,6 +28,8 @@ async def get(path: str) -> tuple[int, dict[bytes, bytes], bytes]:
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
     start = await communicator.receive_output(10)
     body = await communicator.receive_output(10)
+    # The first request started the background work; its threads must not outlive the test's database.
+    await lifecycle.stop()
     return start["status"], dict(start["headers"]), body["body"]
 
 
