@@ -3,13 +3,16 @@
 It speaks the wire format of chat completions, completions, embeddings and models, so that everything before
 it (keys, limits, ledger, streaming) can be tried and tested with nothing else running. The same request
 always gets the same answer; only `id` and `created` differ. It knows no agent and no client by name.
+
+It works on the event loop, among everybody's calls, so each request is kept small: bodies of 1 MB, answers of
+some thousand tokens, 2048 messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from gateway_project.core.errors import GatewayError, InvalidRequest, NotFound
+from gateway_project.core.errors import GatewayError, InvalidRequest, NotFound, PayloadTooLarge
 from upstreams_app.demo.catalogue import MODELS, DemoModel, list_models
 from upstreams_app.demo.chat import answer_chat
 from upstreams_app.demo.completions import answer_completion
@@ -18,6 +21,7 @@ from upstreams_app.demo.wire import DemoAnswer, json_answer
 
 __all__ = ["MODELS", "DemoAnswer", "DemoModel", "answer"]
 
+MAX_BODY_BYTES = 1_000_000
 _OPERATIONS: dict[str, Callable[[bytes], Awaitable[DemoAnswer]]] = {
     "/chat/completions": answer_chat,
     "/completions": answer_completion,
@@ -35,6 +39,8 @@ async def answer(path: str, body: bytes) -> DemoAnswer:
     try:
         if operation is None:
             raise NotFound(f"Invalid URL ({path})")
+        if len(body) > MAX_BODY_BYTES:
+            raise PayloadTooLarge("The demo reads requests of up to 1 MB.")
         return await operation(body)
     except GatewayError as error:
         return json_answer(error.body(), status=error.status)

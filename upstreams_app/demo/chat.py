@@ -10,7 +10,7 @@ from gateway_project.core.codec import dumps
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.demo.chat_request import ChatRequest, read_chat_request
 from upstreams_app.demo.chat_wire import Envelope, chat_chunks, plain_chat
-from upstreams_app.demo.choice import Choice, Draft, limited
+from upstreams_app.demo.choice import Choice, Draft, limited, output_limit
 from upstreams_app.demo.fields import parse_body
 from upstreams_app.demo.hints import Hints
 from upstreams_app.demo.schema import make_instance
@@ -26,7 +26,9 @@ SCHEMA_PARAM: Final = "response_format.json_schema.schema"
 async def answer_chat(body: bytes) -> DemoAnswer:
     """Answer one chat request; raises GatewayError for wrong input."""
     request = read_chat_request(parse_body(body))
-    choice = limited(_draft(request), max_tokens=request.max_tokens, stop=request.stop)
+    rivals = 0 if request.top_logprobs is None else 1 + request.top_logprobs
+    most = output_limit(request.max_tokens, answers=request.choices, rivals=rivals)
+    choice = limited(_draft(request), max_tokens=most, stop=request.stop)
     choices = [choice] * request.choices
     envelope = Envelope(
         id=content_id("chatcmpl-", body),

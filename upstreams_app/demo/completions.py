@@ -12,16 +12,18 @@ from typing import Any, Final
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.demo.catalogue import find_model
 from upstreams_app.demo.chat_request import MAX_CHOICES, MAX_TOKENS, check_sampling
-from upstreams_app.demo.choice import Choice, Draft, limited
+from upstreams_app.demo.choice import MAX_WRITTEN_TOKENS, Choice, Draft, limited, output_limit
 from upstreams_app.demo.conversation import Conversation, Message
 from upstreams_app.demo.fields import (
     JsonObject,
+    check_token_numbers,
     parse_body,
     read_boolean,
     read_include_usage,
     read_integer,
     read_stop,
     wrong_type,
+    wrong_value,
 )
 from upstreams_app.demo.talk import reply_to
 from upstreams_app.demo.tokens import count_tokens, logprob_of, split_tokens, top_logprobs_of, usage_block
@@ -47,8 +49,8 @@ async def answer_completion(body: bytes) -> DemoAnswer:
     has_usage_chunk = read_include_usage(fields, is_stream=is_stream)
     prompts = _read_prompts(fields)
     top = read_integer(fields, "logprobs", low=0, high=5)
-    results, made = _complete(fields, model.name, prompts)
-    usage = usage_block(sum(map(count_tokens, prompts)), made)
+    results, made = await _complete(fields, model.name, prompts, rivals=0 if top is None else 1 + top)
+    usage = usage_block(count_tokens(*prompts), made)
     shared = {
         "id": content_id("cmpl-", body),
         "object": "text_completion",
@@ -66,16 +68,22 @@ async def answer_completion(body: bytes) -> DemoAnswer:
     return json_answer({**shared, "choices": choices, "usage": usage})
 
 
-def _complete(fields: JsonObject, model: str, prompts: list[str]) -> tuple[list[Completion], int]:
+async def _complete(
+    fields: JsonObject, model: str, prompts: list[str], *, rivals: int
+) -> tuple[list[Completion], int]:
     """All answers, and the number of tokens made for them."""
     check_sampling(fields)
     copies = read_integer(fields, "n", low=1, high=MAX_CHOICES) or 1
     max_tokens = read_integer(fields, "max_tokens", low=1, high=MAX_TOKENS) or DEFAULT_MAX_TOKENS
     has_echo = read_boolean(fields, "echo", default=False)
     stop = read_stop(fields)
+    if has_echo and sum(map(len, prompts)) * copies * (1 + rivals) > MAX_WRITTEN_TOKENS:
+        raise wrong_value("echo", "the prompts are too long to be repeated.")
+    max_tokens = output_limit(max_tokens, answers=copies * len(prompts), rivals=rivals)
     results: list[Completion] = []
     made = 0
     for prompt in prompts:
+        await asyncio.sleep(0)
         choice: Choice = limited(Draft("", _reply(model, prompt), ()), max_tokens=max_tokens, stop=stop)
         tokens = [*(split_tokens(prompt) if has_echo else ()), *(choice.content or ())]
         results += [Completion(tokens, choice.finish_reason)] * copies
@@ -94,6 +102,8 @@ def _read_prompts(fields: JsonObject) -> list[str]:
     value: Any = fields.get("prompt")
     if value is None:
         raise InvalidRequest("Missing required parameter: 'prompt'.", param="prompt")
+    if isinstance(value, list):
+        check_token_numbers("prompt", value)
     items = value if isinstance(value, list) and not _is_token_list(value) else [value]
     if not 1 <= len(items) <= MAX_PROMPTS:
         raise InvalidRequest(f"'prompt' must hold 1 to {MAX_PROMPTS} prompts.", param="prompt")

@@ -10,6 +10,8 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.demo.fields import JsonObject, wrong_type, wrong_value
 from upstreams_app.demo.tokens import PER_ANSWER, PER_IMAGE, PER_MESSAGE, count_tokens
 
+MAX_MESSAGES: Final = 2048
+MAX_CALLS: Final = 128
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _PARTS: Final = {"text": "text", "refusal": "refusal", "image_url": "", "input_audio": "", "file": ""}
 
@@ -69,13 +71,14 @@ class Conversation:
 
     def count_tokens(self) -> int:
         """The prompt's tokens, without those of tools."""
-        return PER_ANSWER + sum(map(_message_tokens, self.messages))
-
-
-def _message_tokens(message: Message) -> int:
-    calls = sum(count_tokens(call.name) + count_tokens(call.arguments) for call in message.calls)
-    texts = count_tokens(message.text) + count_tokens(message.name)
-    return PER_MESSAGE + texts + message.images * PER_IMAGE + calls
+        texts: list[str] = []
+        images = 0
+        for message in self.messages:
+            texts += message.text, message.name
+            for call in message.calls:
+                texts += call.name, call.arguments
+            images += message.images
+        return PER_ANSWER + PER_MESSAGE * len(self.messages) + PER_IMAGE * images + count_tokens(*texts)
 
 
 def read_conversation(fields: JsonObject) -> Conversation:
@@ -87,6 +90,8 @@ def read_conversation(fields: JsonObject) -> Conversation:
         raise wrong_type("messages", "an array of objects", value)
     if not value:
         raise wrong_value("messages", "expected at least one message.")
+    if len(value) > MAX_MESSAGES:
+        raise wrong_value("messages", f"expected at most {MAX_MESSAGES} messages.")
     messages = tuple(_read_message(item, f"messages[{index}]") for index, item in enumerate(value))
     _check_tool_answers(messages)
     return Conversation(messages)
@@ -150,6 +155,8 @@ def _read_calls(value: Any, param: str) -> Iterator[PastCall]:
         return
     if not isinstance(value, list):
         raise wrong_type(param, "an array of objects", value)
+    if len(value) > MAX_CALLS:
+        raise wrong_value(param, f"expected at most {MAX_CALLS} calls.")
     for index, call in enumerate(value):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):

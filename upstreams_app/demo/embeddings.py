@@ -1,10 +1,12 @@
 """Embeddings without a model: each word and each of its letter triples pushes the vector its own way.
 
-Texts that share words, or parts of words, therefore lie near each other. Vectors have length 1.
+Texts that share words, or parts of words, therefore lie near each other. Vectors have length 1. Of a long
+text only the beginning counts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import math
@@ -16,13 +18,23 @@ from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.demo.catalogue import find_model
-from upstreams_app.demo.fields import JsonObject, parse_body, read_integer, wrong_type, wrong_value
+from upstreams_app.demo.fields import (
+    JsonObject,
+    check_token_numbers,
+    parse_body,
+    read_integer,
+    wrong_type,
+    wrong_value,
+)
 from upstreams_app.demo.tokens import count_tokens
 from upstreams_app.demo.wire import DemoAnswer, json_answer
 
 DEFAULT_DIMENSIONS: Final = 256
 MAX_DIMENSIONS: Final = 3072
 MAX_INPUTS: Final = 2048
+MAX_NUMBERS: Final = MAX_INPUTS * DEFAULT_DIMENSIONS
+MAX_READ_CHARS: Final = 8192
+MAX_READ_TOKENS: Final = 2048
 WORD_WEIGHT: Final = 1.0
 TRIPLE_WEIGHT: Final = 0.25
 _WORD: Final = re.compile(r"\w+")
@@ -35,16 +47,22 @@ async def answer_embeddings(body: bytes) -> DemoAnswer:
     model = find_model(fields.get("model"), "embedding")
     inputs = _read_inputs(fields)
     dimensions = read_integer(fields, "dimensions", low=1, high=MAX_DIMENSIONS) or DEFAULT_DIMENSIONS
+    if len(inputs) * dimensions > MAX_NUMBERS:
+        raise wrong_value(
+            "input", f"expected at most {MAX_NUMBERS // dimensions} inputs of {dimensions} dimensions."
+        )
     encoding = fields.get("encoding_format") or "float"
     if encoding not in ("float", "base64"):
         raise wrong_value("encoding_format", "expected 'float' or 'base64'.")
     data: list[JsonObject] = []
-    tokens = 0
     for index, words in enumerate(inputs):
-        vector = embed(words, dimensions)
-        tokens += len(words) if isinstance(words, list) else count_tokens(words)
+        await asyncio.sleep(0)
+        most = MAX_READ_TOKENS if isinstance(words, list) else MAX_READ_CHARS
+        vector = embed(words[:most], dimensions)
         embedding: list[float] | str = vector if encoding == "float" else _base64(vector)
         data.append({"object": "embedding", "index": index, "embedding": embedding})
+    tokens = sum(len(words) for words in inputs if isinstance(words, list))
+    tokens += count_tokens(*(words for words in inputs if isinstance(words, str)))
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return json_answer({"object": "list", "data": data, "model": model.name, "usage": usage})
 
@@ -90,6 +108,7 @@ def _read_inputs(fields: JsonObject) -> list[str | list[int]]:
         value = [value]
     if not isinstance(value, list):
         raise wrong_type("input", "a string or an array", value)
+    check_token_numbers("input", value)
     if value and all(_is_token(item) for item in value):
         value = [value]
     if not 1 <= len(value) <= MAX_INPUTS:

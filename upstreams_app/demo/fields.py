@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gateway_project.core.codec import loads
 from gateway_project.core.errors import InvalidRequest
 
+MAX_TOKEN_NUMBERS: Final = 65_536
 JsonObject = dict[str, Any]
 
 
@@ -63,6 +64,12 @@ def check_number(fields: JsonObject, name: str, *, low: float, high: float) -> N
         raise wrong_type(name, "a number", value)
     if not low <= value <= high:
         raise wrong_value(name, f"expected a number from {low:g} to {high:g}.")
+
+
+def check_token_numbers(name: str, value: list[Any]) -> None:
+    """Refuse more token numbers, in a list and in the lists in it, than one request may hold."""
+    if len(value) + sum(len(item) for item in value if isinstance(item, list)) > MAX_TOKEN_NUMBERS:
+        raise wrong_value(name, f"expected at most {MAX_TOKEN_NUMBERS} token numbers.")
 
 
 def read_boolean(fields: JsonObject, name: str, *, default: bool) -> bool:

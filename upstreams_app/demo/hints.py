@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from gateway_project.core.codec import loads
 
 MAX_TEXT: Final = 4000
+# A text may offer hundreds of values, and a schema have thousands of names: so many are looked at.
+MAX_VALUES: Final = 64
+MAX_NAMES: Final = 128
 _PLACE_WORDS: Final = {
     "address", "capital", "city", "country", "destination", "location", "origin", "place", "region", "state",
     "town",
@@ -62,17 +67,20 @@ class Hints:
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()[:MAX_TEXT]
+        self._lower = self.text.lower()
+        self._names_left = MAX_NAMES
         self._spoken = _spoken(self.text)
-        self._used: list[Any] = []
+        self._used: Counter[str | int | float] = Counter()
+        self._found: dict[re.Pattern[str], list[str]] = {}
         without_dates = _DATE.sub(" ", self.text)
-        self._numbers = [_number(match) for match in _NUMBER.findall(without_dates)]
-        self._quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(self.text)]
-        self._places = list(_capitalised(self.text))
+        self._numbers = [_number(match) for match in _NUMBER.findall(without_dates)[:MAX_VALUES]]
+        self._quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(self.text)[:MAX_VALUES]]
+        self._places = list(islice(_capitalised(self.text), MAX_VALUES))
 
     def take(self, value: Any) -> None:
         """The value was given to a field; others are offered first from now on."""
         if isinstance(value, str | int | float) and not isinstance(value, bool):
-            self._used.append(value)
+            self._used[value] += 1
 
     def numbers(self) -> list[int | float]:
         """Numbers in the text, those not used yet first."""
@@ -80,7 +88,7 @@ class Hints:
 
     def mentions(self, value: Any) -> bool:
         """Whether a text (an enum's value, say) occurs in the text as words of their own."""
-        spoken = _spoken(value) if isinstance(value, str) else ""
+        spoken = _spoken(value) if isinstance(value, str) and len(value) <= MAX_TEXT else ""
         return bool(spoken.strip()) and spoken in self._spoken
 
     def texts(self, name: str) -> list[str]:
@@ -88,7 +96,7 @@ class Hints:
         words = name_words(name)
         found = list(self._after_name(name))
         if "expression" in words or "formula" in words:
-            found += [match.strip() for match in _EXPRESSION.findall(self.text)]
+            found += [match.strip() for match in self._findall(_EXPRESSION)]
         if words & _NUMBER_WORDS:
             found += [str(number) for number in self._numbers]
         if words & _PLACE_WORDS:
@@ -100,12 +108,12 @@ class Hints:
 
     def formatted(self, kind: str) -> list[str]:
         """Texts of a JSON Schema format: date, date-time, email, uri."""
-        dates = _DATE.findall(self.text)
+        dates = self._findall(_DATE)
         if kind == "date":
             return [date[:10] for date in dates]
         if kind == "date-time":
             return [date if len(date) == 20 else f"{date[:10]}T00:00:00Z" for date in dates]
-        return {"email": _EMAIL, "uri": _URL}[kind].findall(self.text) if kind in ("email", "uri") else []
+        return self._findall({"email": _EMAIL, "uri": _URL}[kind]) if kind in ("email", "uri") else []
 
     def json_value(self) -> list[Any]:
         """The text itself as JSON, where it is an object or an array."""
@@ -116,9 +124,18 @@ class Hints:
         except ValueError:
             return []
 
+    def _findall(self, pattern: re.Pattern[str]) -> list[str]:
+        if pattern not in self._found:
+            self._found[pattern] = pattern.findall(self.text)[:MAX_VALUES]
+        return self._found[pattern]
+
     def _after_name(self, name: str) -> Iterator[str]:
         """`order id: 4711` and `the city is Oslo` name their fields."""
-        spoken = re.escape(" ".join(re.split(r"[\s_-]+", _CAMEL.sub(" ", name).strip())))
+        spoken = " ".join(re.split(r"[\s_-]+", _CAMEL.sub(" ", name).strip()))
+        if not self._names_left or spoken.lower() not in self._lower:
+            return
+        self._names_left -= 1
+        spoken = re.escape(spoken)
         for match in re.finditer(
             rf"(?<!\w){spoken}\s{{0,3}}(?:is\s|:|=)?\s{{0,3}}#?([\w.@-]{{1,80}})", self.text, re.IGNORECASE
         ):
@@ -128,7 +145,7 @@ class Hints:
 
     def _unused_first(self, values: list[Any]) -> list[Any]:
         unique = list(dict.fromkeys(values))
-        return sorted(unique, key=self._used.count)
+        return sorted(unique, key=self._used.__getitem__)
 
 
 def _spoken(text: str) -> str:

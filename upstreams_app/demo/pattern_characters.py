@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 Ranges = tuple[tuple[int, int], ...]
@@ -24,7 +25,7 @@ class Characters:
 
     def sample(self, variant: int) -> str:
         """A character of the set, a plain one where there is one; variants differ as far as they can."""
-        plain = [character for character in _PREFERRED if self.has(character)]
+        plain = _plain(self)
         if plain:
             return plain[variant % len(plain)]
         low, high = self.ranges[0]
@@ -39,6 +40,11 @@ class Characters:
     def is_single(self) -> bool:
         """Whether it is one character only."""
         return len(self.ranges) == 1 and self.ranges[0][0] == self.ranges[0][1]
+
+
+@lru_cache(maxsize=256)
+def _plain(characters: Characters) -> str:
+    return "".join(character for character in _PREFERRED if characters.has(character))
 
 
 def inverted(ranges: Iterable[tuple[int, int]]) -> Ranges:

@@ -10,6 +10,7 @@ from upstreams_app.demo.conversation import Conversation
 
 MAX_COUNT: Final = 1000
 MAX_QUOTE: Final = 400
+MAX_READ: Final = 4000
 _GREETING: Final = re.compile(
     r"\s*(?:hello|hi|hey|good (?:morning|day|evening)|hallo|bonjour)\b[^?]{0,40}$", re.I
 )
@@ -34,13 +35,15 @@ def reply_to(conversation: Conversation) -> str:
         return "\n".join(f"According to {name}: {text}" for name, text in results)
     question = conversation.question
     sight = _sight(question.images)
-    return " ".join(part for part in (sight, _spoken(question.text, has_image=bool(sight))) if part)
+    return " ".join(
+        part for part in (sight, _spoken(question.text[:MAX_READ], has_image=bool(sight))) if part
+    )
 
 
 def thoughts_on(conversation: Conversation, effort: str | None) -> str:
     """What the reasoning model thinks before it answers: one to four sentences by effort, none for `none`."""
     sentences = _THOUGHTS[: _EFFORTS.get(effort or "medium", 3)]
-    return " ".join(sentences).format_map({"question": _quote(conversation.question.text)})
+    return " ".join(sentences).format_map({"question": _quote(conversation.question.text[:MAX_READ])})
 
 
 def _sight(images: int) -> str:

@@ -23,6 +23,7 @@ from upstreams_app.demo.tools import Tool, ToolPlan
 
 MIN_SCORE: Final = 2
 MAX_READ: Final = 4000
+MAX_DESCRIPTION: Final = 1000
 _COMMON: Final = frozenset(
     """
     about after agent all also and any are ask assistant call can data does find for from function
@@ -83,13 +84,16 @@ def _fitting(tools: tuple[Tool, ...], called: set[str], text: str) -> list[Tool]
     named = [tool for tool in rest if places[tool.name] >= 0]
     if named:
         return sorted(named, key=lambda tool: places[tool.name])
+    spoken = _content_words(text)
     if any(tool.name in called for tool in tools):
         # A tool that was called but is no longer offered led here (a handoff); it answered nothing.
         done = set().union(*(_content_words(tool.name) for tool in tools if tool.name in called))
-        wanted = _content_words(text) - done
+        wanted = spoken - done
         rest = [tool for tool in rest if _content_words(tool.name) & wanted]
-    best = max(rest, key=lambda tool: _score(tool, text), default=None)
-    return [best] if best is not None and _score(best, text) >= MIN_SCORE else []
+    score, best = max(
+        ((_score(tool, spoken), tool) for tool in rest), key=lambda pair: pair[0], default=(0, None)
+    )
+    return [best] if best is not None and score >= MIN_SCORE else []
 
 
 def _place(name: str, text: str) -> int:
@@ -99,10 +103,9 @@ def _place(name: str, text: str) -> int:
     return found.start() if found else -1
 
 
-def _score(tool: Tool, text: str) -> int:
-    spoken = _content_words(text)
+def _score(tool: Tool, spoken: set[str]) -> int:
     in_name = _content_words(tool.name)
-    in_description = _content_words(tool.description[:MAX_READ]) - in_name
+    in_description = _content_words(tool.description[:MAX_DESCRIPTION]) - in_name
     return 2 * len(in_name & spoken) + len(in_description & spoken)
 
 

@@ -11,6 +11,7 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.demo.fields import JsonObject, wrong_type, wrong_value
 from upstreams_app.demo.tokens import count_tokens
 
+MAX_TOOLS: Final = 128
 Mode = Literal["none", "auto", "required", "named"]
 NAME: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
@@ -40,6 +41,8 @@ def read_tools(fields: JsonObject) -> ToolPlan:
     offered = fields.get("tools")
     if offered is not None and not isinstance(offered, list):
         raise wrong_type("tools", "an array of objects", offered)
+    if offered and len(offered) > MAX_TOOLS:
+        raise wrong_value("tools", f"expected at most {MAX_TOOLS} tools.")
     tools = tuple(_read_tool(item, f"tools[{index}]") for index, item in enumerate(offered or []))
     mode, named = _read_choice(fields.get("tool_choice"), tools)
     is_parallel = fields.get("parallel_tool_calls")

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from gateway_project.core.codec import dumps
 
+# After so many events a stream lets others run, however fast its client takes them.
+EVENTS_AT_ONCE: Final = 64
 DONE: Final = b"data: [DONE]\n\n"
 _serial = itertools.count(1)
 
@@ -37,8 +39,8 @@ def event_answer(chunks: Iterable[Mapping[str, Any]], *, pause_s: float = 0.0) -
 
 
 async def _events(chunks: Iterable[Mapping[str, Any]], pause_s: float) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        if pause_s:
+    for number, chunk in enumerate(chunks, 1):
+        if pause_s or number % EVENTS_AT_ONCE == 0:
             await asyncio.sleep(pause_s)
         yield b"data: " + dumps(chunk) + b"\n\n"
     yield DONE
