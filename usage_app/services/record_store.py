@@ -157,6 +157,10 @@ def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
         while len(rows) - start >= size:
             yield rows[start : start + size]
             start += size
+        if connection.vendor == "postgresql" and start < len(rows):
+            # Its driver keeps no statement for each text: the rest goes as one.
+            yield rows[start:]
+            return
 
 
 def _placeholders(rows: int, columns: int) -> str:
