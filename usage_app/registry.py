@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -90,13 +90,13 @@ def build(
     diagnostics = []
     for row in Price.objects.order_by("-valid_from").values(*_COLUMNS).iterator(2000):
         try:
-            card = rate_card(row)
-        except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation) as error:
+            dated = (row["valid_from"].timestamp(), rate_card(row))
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
             name = f"price of {row['model']} from {row['valid_from']:%Y-%m-%d}"
             diagnostics.append(Diagnostic(SECTION, name, f"{type(error).__name__}: {error}"[:300]))
             continue
         source = overrides if row["source"] == Price.Source.OVERRIDE else catalogue
-        source.setdefault(row["model"], []).append((row["valid_from"].timestamp(), card))
+        source.setdefault(row["model"], []).append(dated)
     value = UsageConfig(_frozen(overrides), _frozen(catalogue))
     return Section(value, version, tuple(diagnostics))
 

@@ -140,3 +140,16 @@ def test_a_price_that_makes_no_sense_is_left_out_and_named() -> None:
     assert section.value.price("acme/odd", utc_now()) is None
     assert section.value.price("acme/negative", utc_now()) is None
     assert sorted(item.object.split()[2] for item in section.diagnostics) == ["acme/negative", "acme/odd"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("tiers", [3, [[]], [{}], [{"above_input_tokens": 1, "input": "1e999999"}]])
+def test_whatever_is_wrong_with_a_price_the_others_hold(tiers: object) -> None:
+    make_price()
+    row = make_price(model="acme/odd")
+    Price.objects.filter(pk=row.pk).update(tiers=tiers)
+
+    section = registry.build(None, 7, {})
+
+    assert section.value.price("acme/small", utc_now()) is not None
+    assert [item.object for item in section.diagnostics] == ["price of acme/odd from 2026-01-01"]
