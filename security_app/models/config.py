@@ -62,6 +62,9 @@ class ConfigQuerySet(models.QuerySet[M]):
             self._bump()
             return super().delete()
 
+    # As Django's own: `objects` itself has no `delete`, which would take every row.
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """As Django's, with the change counted."""
         rows = list(objs)
