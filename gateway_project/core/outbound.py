@@ -43,7 +43,10 @@ def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
 
 def check_url(url: str, *, allow_private: bool) -> None:
     """ValueError with the reason if a URL is unusable or names a host that must not be called."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError("it is not a URL") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("it must be an http:// or https:// URL with a host")
     if parts.username or parts.password:

@@ -110,18 +110,39 @@ def test_a_credential_that_is_no_longer_used_is_dropped(admin_client: Client, db
     assert (row.credential_source, row.api_key_sealed) == ("client", "")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_url": "https://evil.example"},
+        # The same host without TLS: anybody on the way could read the key.
+        {"base_url": "http://vendor.example"},
+        {"extra_endpoints": "https://evil.example"},
+    ],
+)
 def test_a_stored_credential_does_not_follow_the_address_to_another_host(
-    admin_client: Client, db: None
+    change: dict[str, str], admin_client: Client
 ) -> None:
     row = rows.upstream()
 
-    answer = admin_client.post(
-        _change(row), _form(credential_source="stored", base_url="https://evil.example")
-    )
+    answer = admin_client.post(_change(row), _form(credential_source="stored", **change))
 
-    assert "api_key" in _errors(answer)
+    assert set(_errors(answer)) == {"api_key"}
     row.refresh_from_db()
-    assert row.base_url == "https://vendor.example"
+    assert (row.base_url, row.extra_endpoints) == ("https://vendor.example", [])
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://[::1", "http://[not-an-address]"])
+@pytest.mark.parametrize("field", ["base_url", "extra_endpoints"])
+def test_an_address_that_can_not_be_read_is_told_at_its_field(
+    field: str, url: str, admin_client: Client
+) -> None:
+    row = rows.upstream()
+    stored = {"credential_source": "stored", field: url}
+
+    changed = admin_client.post(_change(row), _form(**stored))
+    added = admin_client.post(ADD, _form(name="new", api_key=SECRET, **stored))
+
+    assert set(_errors(changed)) == set(_errors(added)) == {field}
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def test_public_addresses_are_called(address: str) -> None:
         "file:" + "//" + "/etc/passwd",
         "example.org",
         "http://",
+        "http://[",
+        "http://[1:2",
         "http://user:password@example.org",
         "http://example.org?a=1",
         "http://example.org/#x",

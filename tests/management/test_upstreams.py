@@ -84,6 +84,29 @@ def test_a_stored_credential_does_not_follow_to_another_host(admin: Caller) -> N
         admin.ok("PATCH", "/upstreams/lab", {"base_url": "http://127.0.0.1:9", "api_key": VENDOR_SECRET})
 
 
+@pytest.mark.parametrize("url", ["http://[", "https://[::1", "http://[not-an-address]"])
+@pytest.mark.parametrize("credential", [{}, {"api_key": VENDOR_SECRET}])
+def test_an_address_that_can_not_be_read_is_named(
+    admin: Caller, url: str, credential: dict[str, str]
+) -> None:
+    admin.ok("POST", "/upstreams", new(**credential))
+
+    for field, value in (("base_url", url), ("extra_endpoints", [url])):
+        error = admin.refused("PATCH", "/upstreams/lab", {field: value})
+        assert (error["status"], error["param"]) == (400, field)
+        error = admin.refused("POST", "/upstreams", new(name="other", **credential) | {field: value})
+        assert (error["status"], error["param"]) == (400, field)
+
+
+def test_an_upstream_whose_address_can_not_be_read_can_be_mended(admin: Caller) -> None:
+    admin.ok("POST", "/upstreams", new(api_key=VENDOR_SECRET))
+    Upstream.objects.update(base_url="http://[")
+
+    admin.ok("PATCH", "/upstreams/lab", {"base_url": "http://127.0.0.1:9", "api_key": VENDOR_SECRET})
+
+    assert Upstream.objects.get().base_url == "http://127.0.0.1:9"
+
+
 def test_a_new_name_takes_the_prices_along(admin: Caller) -> None:
     price = {"input_cost_per_token": "0.000001", "output_cost_per_token": "0.000002"}
     params = {"model": "openai/small", "api_base": "http://127.0.0.1:9/v1"}

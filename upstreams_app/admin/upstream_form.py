@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 
@@ -15,7 +14,7 @@ from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
-from upstreams_app.services.management import check_upstream, set_credential
+from upstreams_app.services.management import check_upstream, hosts_of, set_credential
 
 Source = Upstream.CredentialSource
 _CREDENTIAL_FIELDS = ("api_key", "credential_source", "credential_reference")
@@ -36,11 +35,6 @@ def describe_credential(row: Upstream) -> str:
     if len(plain) < _MIN_CHARS_TO_SHOW_SOME:
         return "A credential is stored. Leave this empty to keep it."
     return f"A credential that ends in …{plain[-_SHOWN_CHARS:]} is stored. Leave this empty to keep it."
-
-
-def _hosts(base_url: object, endpoints: object) -> set[str]:
-    urls = [base_url, *(endpoints if isinstance(endpoints, list) else [])]
-    return {urlsplit(url).netloc for url in urls if isinstance(url, str) and url}
 
 
 class UpstreamForm(ModelForm[Upstream]):
@@ -94,13 +88,6 @@ class UpstreamForm(ModelForm[Upstream]):
             self.add_error("api_key", "To store a key here, choose “Stored here” as its source.")
         elif source == Source.STORED and not plain and not self.instance.api_key_sealed:
             self.add_error("api_key", "Enter the key that is to be stored.")
-        elif source == Source.STORED and not plain and self._names_new_hosts(cleaned):
-            # Else whoever may change the address could have the credential sent to a host of theirs.
-            self.add_error("api_key", "Enter the key again, since the host changes.")
-
-    def _names_new_hosts(self, cleaned: dict[str, Any]) -> bool:
-        old = _hosts(self.initial.get("base_url"), self.initial.get("extra_endpoints"))
-        return bool(_hosts(cleaned.get("base_url"), cleaned.get("extra_endpoints")) - old)
 
     def _post_clean(self) -> None:
         """Check the row as the service will, so that what it refuses is an error at a field."""
@@ -113,6 +100,16 @@ class UpstreamForm(ModelForm[Upstream]):
             check_upstream(row, names=_FORM_FIELDS)
         except GatewayError as error:
             self.add_error(error.param if error.param in self.fields else None, error.message)
+            return
+        keeps_key = row.credential_source == Source.STORED and not self.cleaned_data["api_key"]
+        if keeps_key and self._names_new_hosts():
+            # Else whoever may change the address could have the credential sent to a host of theirs.
+            self.add_error("api_key", "Enter the key again, since the host changes.")
+
+    def _names_new_hosts(self) -> bool:
+        old, new = self.initial, self.cleaned_data
+        old_hosts = hosts_of(old.get("base_url"), old.get("extra_endpoints"))
+        return bool(hosts_of(new["base_url"], new["extra_endpoints"]) - old_hosts)
 
     def credential(self) -> dict[str, str]:
         """The credential as the service takes it; nothing where it stays as it is."""

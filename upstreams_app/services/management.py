@@ -56,20 +56,16 @@ def update_upstream(
     row: Upstream, *, actor: str, api_key: str | None = None, credential: str | None = None, **values: Any
 ) -> Upstream:
     """Change fields of an upstream, and no others; a new name takes the prices of its models along."""
-    old_name, old_hosts = row.name, _hosts(row)
+    old_name, old_hosts = row.name, hosts_of(row.base_url, row.extra_endpoints)
     for name, value in values.items():
         setattr(row, name, value)
     _normalise(row)
-    if (
-        api_key is None
-        and credential is None
-        and row.credential_source == Source.STORED
-        and _hosts(row) - old_hosts
-    ):
-        # Else whoever may change the address could have the credential sent to a host of theirs.
-        raise InvalidRequest("Give 'api_key' again when the host changes.", param="api_key")
     changed = set(values) | set_credential(row, api_key=api_key, credential=credential)
     check_upstream(row)
+    is_kept = api_key is None and credential is None and row.credential_source == Source.STORED
+    if is_kept and hosts_of(row.base_url, row.extra_endpoints) - old_hosts:
+        # Else whoever may change the address could have the credential sent to a host of theirs.
+        raise InvalidRequest("Give 'api_key' again when the host changes.", param="api_key")
     with transaction.atomic():
         row.save(update_fields=changed)
         if row.name != old_name:
@@ -108,6 +104,12 @@ def find_upstream(reference: str) -> Upstream:
     if row is None:
         raise NotFound("There is no such upstream.", param="upstream")
     return row
+
+
+def hosts_of(base_url: object, endpoints: object) -> set[str]:
+    """Scheme and host of each of an upstream's URLs; a URL that can't be read stands for itself."""
+    urls = [base_url, *(endpoints if isinstance(endpoints, list) else [])]
+    return {_host(url) for url in urls if isinstance(url, str) and url}
 
 
 def set_credential(row: Upstream, *, api_key: str | None = None, credential: str | None = None) -> set[str]:
@@ -170,8 +172,12 @@ def _normalise(row: Upstream) -> None:
     row.path_prefix = row.path_prefix.rstrip("/")
 
 
-def _hosts(row: Upstream) -> set[tuple[str, str]]:
-    return {urlsplit(url)[:2] for url in (row.base_url, *row.extra_endpoints) if isinstance(url, str)}
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _routes_served_only_by(row: Upstream) -> list[Route]:
