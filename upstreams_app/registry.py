@@ -36,7 +36,7 @@ class ConnectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamConfig:
-    """One upstream as the relay needs it. `credential` is a secret and stays out of `repr`."""
+    """One upstream as the relay needs it. `credential` and `headers` are secrets and stay out of `repr`."""
 
     id: UUID
     name: str
@@ -44,7 +44,7 @@ class UpstreamConfig:
     endpoints: tuple[str, ...]
     credential: str = field(repr=False)
     takes_client_credential: bool
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     connection: ConnectionSettings
     connect_timeout_s: float
     first_token_timeout_s: float

@@ -210,7 +210,9 @@ class UpstreamFields(StrictModel):
         default=None, description="Stored encrypted and never shown; empty removes it."
     )
     credential: Path | None = Field(default=None, description="env:NAME, file:/path, client or none.")
-    headers: dict[str, str] | None = None
+    headers: dict[str, str] | None = Field(
+        default=None, description="All of them; a value as it is shown, masked, keeps what is stored."
+    )
     ca_bundle: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
@@ -258,7 +260,7 @@ class ShownHealth(BaseModel):
 
 
 class ShownUpstream(BaseModel):
-    """An upstream; never its credential."""
+    """An upstream; never its credential or the values of its headers."""
 
     id: str
     name: str
@@ -267,7 +269,7 @@ class ShownUpstream(BaseModel):
     path_prefix: str
     extra_endpoints: list[str]
     credential: ShownCredential
-    headers: dict[str, str]
+    headers: dict[str, str] = Field(description="Names, and masked values.")
     ca_bundle: str
     client_certificate: str
     client_key: str

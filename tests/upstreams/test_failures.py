@@ -13,11 +13,14 @@ from upstreams_app.registry import Target
 from upstreams_app.services.failures import from_answer, from_event
 
 SECRET = "sk-vendor-secret-0001"
+HEADER_SECRET = "proxy-token-0002"
 
 
 @pytest.fixture
 def target() -> Target:
-    upstream = SimpleNamespace(name="acme", credential=SECRET)
+    upstream = SimpleNamespace(
+        name="acme", credential=SECRET, headers=(("X-Token", HEADER_SECRET), ("X-Team", "red"))
+    )
     return cast(Target, SimpleNamespace(upstream=upstream, model="small", model_id="acme/small"))
 
 
@@ -55,3 +58,11 @@ def test_the_callers_own_fault_passes_through(target: Target) -> None:
     failure = from_answer(400, {}, json.dumps({"error": error}).encode(), target)
 
     assert failure.body()["error"] == {**error, "type": "invalid_request_error"}
+
+
+def test_what_was_sent_in_secret_does_not_come_back(target: Target) -> None:
+    body = json.dumps({"error": {"message": f"no {SECRET}, no {HEADER_SECRET}, no client-secret, red"}})
+
+    failure = from_answer(400, {}, body.encode(), target, secrets=("client-secret",))
+
+    assert failure.message == "no [redacted], no [redacted], no [redacted], red"

@@ -1,4 +1,4 @@
-"""The form of an upstream. Its credential can be written, but never comes back to a browser."""
+"""The form of an upstream. Its credential and the values of its headers never come back to a browser."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
+from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
 from upstreams_app.services.management import check_upstream, hosts_of, set_credential
 
 Source = Upstream.CredentialSource
 _CREDENTIAL_FIELDS = ("api_key", "credential_source", "credential_reference")
 # The service calls two columns `credential`; the form has a field for the reference.
 _FORM_FIELDS = {"credential": "credential_reference", "credential_source": "credential_source"}
-_SHOWN_CHARS = 4
-_MIN_CHARS_TO_SHOW_SOME = 16
 
 
 def describe_credential(row: Upstream) -> str:
@@ -29,12 +28,12 @@ def describe_credential(row: Upstream) -> str:
     if not row.api_key_sealed:
         return "No credential is stored."
     try:
-        plain = row.get_api_key()
+        hint = masked(row.get_api_key())
     except DecryptionError:
         return "A credential is stored, but the server’s key ring can’t decrypt it: enter it again."
-    if len(plain) < _MIN_CHARS_TO_SHOW_SOME:
+    if hint == MASK:
         return "A credential is stored. Leave this empty to keep it."
-    return f"A credential that ends in …{plain[-_SHOWN_CHARS:]} is stored. Leave this empty to keep it."
+    return f"A credential that ends in {hint} is stored. Leave this empty to keep it."
 
 
 class UpstreamForm(ModelForm[Upstream]):
@@ -53,7 +52,8 @@ class UpstreamForm(ModelForm[Upstream]):
     headers = JsonObjectField(
         label="Extra headers",
         widget=TextAreaWidget(attrs={"rows": 2}),
-        help_text='A JSON object, such as {"OpenAI-Organization": "org-1"}. Not for credentials.',
+        help_text='A JSON object, such as {"OpenAI-Organization": "org-1"}. Not for credentials. '
+        "Values are shown masked; leave a masked value as it is to keep what is stored.",
     )
 
     class Meta:
@@ -65,11 +65,18 @@ class UpstreamForm(ModelForm[Upstream]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "headers" in self.initial:
+            self.initial["headers"] = masked_headers(self.initial["headers"])
         self.fields["api_key"].help_text = describe_credential(self.instance)
         if "kind" in self.fields:
             # The script proposes a kind's usual address; without it the server fills it in on saving.
             hints = {kind.id: {"url": kind.base_url, "prefix": kind.path_prefix} for kind in KINDS.values()}
             self.fields["kind"].widget.attrs["data-kinds"] = json.dumps(hints)
+
+    def clean_headers(self) -> dict[str, Any]:
+        """The headers as they are to be stored; masked values stand for those that are stored already."""
+        self._given_headers: dict[str, Any] = self.cleaned_data["headers"]
+        return unmasked_headers(self._given_headers, stored=self.instance.headers)
 
     def clean(self) -> dict[str, Any]:
         """Fill in the kind's usual address, and settle which credential is meant."""
@@ -101,15 +108,13 @@ class UpstreamForm(ModelForm[Upstream]):
         except GatewayError as error:
             self.add_error(error.param if error.param in self.fields else None, error.message)
             return
-        keeps_key = row.credential_source == Source.STORED and not self.cleaned_data["api_key"]
-        if keeps_key and self._names_new_hosts():
-            # Else whoever may change the address could have the credential sent to a host of theirs.
-            self.add_error("api_key", "Enter the key again, since the host changes.")
-
-    def _names_new_hosts(self) -> bool:
-        old, new = self.initial, self.cleaned_data
-        old_hosts = hosts_of(old.get("base_url"), old.get("extra_endpoints"))
-        return bool(hosts_of(new["base_url"], new["extra_endpoints"]) - old_hosts)
+        old_hosts = hosts_of(self.initial.get("base_url"), self.initial.get("extra_endpoints"))
+        if hosts_of(row.base_url, row.extra_endpoints) - old_hosts:
+            # Else whoever may change the address could have what is kept secret sent to a host of theirs.
+            if row.credential_source == Source.STORED and not self.cleaned_data["api_key"]:
+                self.add_error("api_key", "Enter the key again, since the host changes.")
+            if self._given_headers != row.headers:
+                self.add_error("headers", "Enter the values again, since the host changes.")
 
     def credential(self) -> dict[str, str]:
         """The credential as the service takes it; nothing where it stays as it is."""

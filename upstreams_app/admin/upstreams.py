@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import messages
@@ -19,6 +20,7 @@ from security_app.admin.diagnostics import reasons_by_object, snapshot_context
 from upstreams_app.admin.upstream_calls import UpstreamCallActions
 from upstreams_app.admin.upstream_form import UpstreamForm
 from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.secret_hints import masked_headers
 from upstreams_app.services.management import create_upstream, delete_upstream, update_upstream
 
 STATE_COLOURS = {
@@ -28,6 +30,8 @@ STATE_COLOURS = {
     "disabled": "info",
     "not probed": "warning",
 }
+# What stands in for a field in a form that can't be changed.
+_READ_ONLY = {"headers": "shown_headers"}
 _HEALTH_COLUMNS = ("is_healthy", "latency_ms", "error", "at")
 
 
@@ -55,6 +59,16 @@ class UpstreamAdmin(UpstreamCallActions):
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),
         ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Upstream | None = None) -> Any:
+        """Whoever may only look is shown no column as it is stored if it may hold secrets."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": [_READ_ONLY.get(str(name), name) for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
         """With the number of models and the last probe, in the same query."""
@@ -109,6 +123,11 @@ class UpstreamAdmin(UpstreamCallActions):
         if getattr(row, "last_at", None) is None:
             return "not probed"
         return "healthy" if getattr(row, "last_is_healthy", False) else "down"
+
+    @display(description="Extra headers")
+    def shown_headers(self, row: Upstream) -> str:
+        """The names of the extra headers, with masked values."""
+        return json.dumps(masked_headers(row.headers), ensure_ascii=False)
 
     @display(description="Latency")
     def latency(self, row: Upstream) -> str | None:

@@ -1,4 +1,4 @@
-"""Rows as answers show them; a credential is reduced to where it comes from and a hint."""
+"""Rows as answers show them; credentials and the values of headers are reduced to hints."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from upstreams_app.schemas import (
     ShownParams,
     ShownUpstream,
 )
+from upstreams_app.secret_hints import masked, masked_headers
 from upstreams_app.services.deployments import deployment_id, vendor_model
 from usage_app.registry import RateCard, UsageConfig
 
@@ -37,8 +38,6 @@ _RATES = {
 }
 _HEALTH_COLUMNS = ("is_healthy", "latency_ms", "status_code", "error", "at")
 _Source = Literal["none", "stored", "reference", "client"]
-_HINT_CHARS = 4
-_HINT_NEEDS_CHARS = 16
 
 
 def shown_models(targets: Iterable[RouteTarget]) -> list[ShownModel]:
@@ -122,10 +121,14 @@ def shown_upstream(row: Upstream) -> ShownUpstream:
 
 def upstream_values(row: Upstream) -> dict[str, Any]:
     """What is shown of an upstream out of `upstreams_for_display`."""
-    names = set(ShownUpstream.model_fields) - {"id", "credential", "health"}
+    names = set(ShownUpstream.model_fields) - {"id", "credential", "headers", "health"}
     values = {name: getattr(row, name) for name in names}
-    values |= {"id": row.public_id, "credential": _credential(row), "health": _last_health(row)}
-    return values
+    return values | {
+        "id": row.public_id,
+        "credential": _credential(row),
+        "headers": masked_headers(row.headers),
+        "health": _last_health(row),
+    }
 
 
 def shown_health(sample: HealthSample) -> ShownHealth:
@@ -163,7 +166,6 @@ def _credential(row: Upstream) -> ShownCredential:
 
 def _stored_hint(row: Upstream) -> str:
     try:
-        plain = row.get_api_key()
+        return masked(row.get_api_key())
     except DecryptionError:
         return "unreadable under the current encryption keys"
-    return f"…{plain[-_HINT_CHARS:]}" if len(plain) >= _HINT_NEEDS_CHARS else "…"

@@ -17,6 +17,7 @@ from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import KINDS
+from upstreams_app.secret_hints import MASK
 
 validate_name = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]{0,62}\Z",
@@ -46,6 +47,8 @@ def validate_headers(value: Any) -> None:
             or not text.isprintable()
         ):
             raise ValidationError(f"Header {name!r} has characters that HTTP does not allow.", code=UNUSABLE)
+        if text.startswith(MASK):
+            raise ValidationError(f"Header {name} has a masked value; give the whole value.", code=UNUSABLE)
 
 
 def validate_endpoints(value: Any) -> None:

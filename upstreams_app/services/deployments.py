@@ -16,7 +16,7 @@ from gateway_project.core.ids import parse_public_id, public_id
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
-from upstreams_app.services.management import check_upstream, clean
+from upstreams_app.services.management import check_upstream, clean, hosts_of
 from upstreams_app.services.model_lists import guess_mode
 from upstreams_app.services.model_prices import carry_price, price_models
 from upstreams_app.services.placement import (
@@ -286,6 +286,9 @@ def _moved_model(target: RouteTarget, params: Params, facts: Facts, actor: str) 
     twins = RouteTarget.objects.filter(model=target.model).exclude(pk=target.pk)
     if place.kind != upstream.kind or others.exists() or twins.exists():
         return _ensure_model(find_or_create(place, created_by=actor), name, facts)
+    is_elsewhere = hosts_of(place.base_url, []) - hosts_of(upstream.base_url, upstream.extra_endpoints)
+    if is_elsewhere and upstream.headers and "headers" not in place.options:
+        raise InvalidRequest("Give 'extra_headers' again when the host changes.", param=PARAMS["headers"])
     upstream.base_url, upstream.path_prefix = place.base_url, place.path_prefix
     for column, value in place.options.items():
         setattr(upstream, column, value)

@@ -48,11 +48,12 @@ def _text(value: object) -> str | None:
 
 
 def _safe(value: object, target: Target, secrets: tuple[str, ...]) -> str | None:
-    """A text of the upstream's without the credentials that were sent."""
+    """A text of the upstream's without the credentials and extra headers that were sent."""
     message = _text(value)
     if message is None:
         return None
-    for secret in (target.upstream.credential, *secrets):
+    extra = (value for _, value in target.upstream.headers)
+    for secret in (target.upstream.credential, *extra, *secrets):
         if len(secret) >= 8:
             message = message.replace(secret, "[redacted]")
     return message

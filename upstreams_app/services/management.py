@@ -22,6 +22,7 @@ from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Route, Upstream
 from upstreams_app.registry import upstream_config
+from upstreams_app.secret_hints import masked_headers, unmasked_headers
 from usage_app.models import Price
 
 logger = logging.getLogger(__name__)
@@ -55,17 +56,25 @@ def create_upstream(
 def update_upstream(
     row: Upstream, *, actor: str, api_key: str | None = None, credential: str | None = None, **values: Any
 ) -> Upstream:
-    """Change fields of an upstream, and no others; a new name takes the prices of its models along."""
+    """Change fields of an upstream, and no others; a new name takes the prices of its models along.
+
+    A header whose value is given masked, as it is shown, keeps its value.
+    """
     old_name, old_hosts = row.name, hosts_of(row.base_url, row.extra_endpoints)
+    given_headers = values.get("headers", masked_headers(row.headers))
+    if "headers" in values:
+        values["headers"] = unmasked_headers(given_headers, stored=row.headers)
     for name, value in values.items():
         setattr(row, name, value)
     _normalise(row)
     changed = set(values) | set_credential(row, api_key=api_key, credential=credential)
     check_upstream(row)
-    is_kept = api_key is None and credential is None and row.credential_source == Source.STORED
-    if is_kept and hosts_of(row.base_url, row.extra_endpoints) - old_hosts:
-        # Else whoever may change the address could have the credential sent to a host of theirs.
-        raise InvalidRequest("Give 'api_key' again when the host changes.", param="api_key")
+    if hosts_of(row.base_url, row.extra_endpoints) - old_hosts:
+        # Else whoever may change the address could have what is kept secret sent to a host of theirs.
+        if api_key is None and credential is None and row.credential_source == Source.STORED:
+            raise InvalidRequest("Give 'api_key' again when the host changes.", param="api_key")
+        if given_headers != row.headers:
+            raise InvalidRequest("Give the values of 'headers' again when the host changes.", param="headers")
     with transaction.atomic():
         row.save(update_fields=changed)
         if row.name != old_name:
