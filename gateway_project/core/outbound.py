@@ -1,7 +1,8 @@
 """Outbound connections: which hosts may be called at all, and the clients for calls off the relay path.
 
 Link-local addresses (cloud metadata) are never called. Private and loopback ones only where the operator
-allows them (`GATEWAY_ALLOW_PRIVATE_HOSTS`, on for one machine). DNS answers are checked, not only names.
+allows them (`GATEWAY_ALLOW_PRIVATE_HOSTS`, on for one machine). DNS answers are checked, not only names, and
+connections go to the addresses that were checked: asked again, a name may have others (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -95,16 +96,36 @@ class GuardedResolver(AbstractResolver):
 
 
 class _GuardedTransport(httpx.HTTPTransport):
+    """Tries a host's addresses in turn; the name stays in `Host` and is what TLS asks for and verifies."""
+
     def __init__(self, *, allow_private: bool, verify: bool | ssl.SSLContext) -> None:
-        super().__init__(verify=verify, retries=0)
+        # A kept connection is known by its address alone, and could be that of another name.
+        super().__init__(verify=verify, retries=0, limits=httpx.Limits(max_keepalive_connections=0))
         self._allow_private = allow_private
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
         check_url(f"{request.url.scheme}://{request.url.netloc.decode()}", allow_private=self._allow_private)
-        answers = socket.getaddrinfo(host, request.url.port or 443, type=socket.SOCK_STREAM)
-        _check_answers(host, (str(answer[4][0]) for answer in answers), allow_private=self._allow_private)
-        return super().handle_request(request)
+        host = request.url.raw_host.decode()
+        failure: httpx.TransportError = httpx.ConnectError("the name has no address")
+        for address in self._addresses(host):
+            attempt = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={"sni_hostname": host, **request.extensions},
+            )
+            try:
+                return super().handle_request(attempt)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    def _addresses(self, host: str) -> list[str]:
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        _check_answers(host, addresses, allow_private=self._allow_private)
+        return addresses
 
 
 def http_client(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -17,9 +18,12 @@ class Seen(NamedTuple):
 
 
 class ModelServer:
-    """`answers` maps a path to a status and a JSON value or bytes; other paths are 404."""
+    """`answers` maps a path to a status and a JSON value or bytes; other paths are 404.
 
-    def __init__(self, answers: dict[str, tuple[int, Any]]) -> None:
+    `tls` makes it an HTTPS server.
+    """
+
+    def __init__(self, answers: dict[str, tuple[int, Any]], *, tls: ssl.SSLContext | None = None) -> None:
         self.answers = answers
         self.requests: list[Seen] = []
         outer = self
@@ -46,12 +50,19 @@ class ModelServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            # The handshake is the handler's: here a client that gives up would end the server.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
         """Scheme, host and port."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,0 +1,136 @@
+"""A probe's connection goes to the address that was checked, whatever the name's next answer is."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from gateway_project.core.outbound import ForbiddenHost, http_client
+from tests.management.model_server import ModelServer
+
+NAME = "models.example"
+ANSWERS: dict[str, tuple[int, Any]] = {"/v1/models": (200, {"data": []})}
+
+
+class Dns:
+    """Answers look-ups of `NAME`, each with the next list of addresses; the last one stays."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self._look_up = socket.getaddrinfo
+
+    def __call__(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        """As `socket.getaddrinfo`."""
+        if host != NAME:
+            return self._look_up(host, port, *args, **kwargs)
+        addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [_answer(address, port or 0) for address in addresses]
+
+
+def _answer(address: str, port: int) -> tuple[Any, ...]:
+    if ip_address(address).version == 6:
+        return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    with ModelServer(ANSWERS) as running:
+        yield running
+
+
+def get(url: str, *, allow_private: bool = True, verify: bool | ssl.SSLContext = True) -> httpx.Response:
+    """GET by the client of probes and imports."""
+    with http_client(allow_private=allow_private, verify=verify) as client:
+        return client.get(url)
+
+
+def test_a_name_is_looked_up_once(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only 127.0.0.1 has a server; the second answer is where an attacker would lead us.
+    monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.1"], ["127.0.0.9"]))
+    port = server.url.rpartition(":")[2]
+
+    answer = get(f"http://{NAME}:{port}/v1/models?limit=1")
+
+    assert answer.status_code == 404
+    assert [(seen.path, seen.headers["host"]) for seen in server.requests] == [
+        ("/v1/models?limit=1", f"{NAME}:{port}")
+    ]
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Dns(["::1", "127.0.0.9", "127.0.0.1"]))
+
+    assert get(server.url.replace("127.0.0.1", NAME) + "/v1/models").status_code == 200
+
+
+def test_nobody_behind_any_address_is_a_failed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.9", "127.0.0.8"]))
+
+    with pytest.raises(httpx.ConnectError):
+        get(f"http://{NAME}:9/")
+
+
+def test_one_forbidden_address_is_enough_to_call_none(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.1", "169.254.169.254"]))
+
+    with pytest.raises(ForbiddenHost):
+        get(server.url.replace("127.0.0.1", NAME))
+    assert server.requests == []
+
+
+def _certificate(folder: Path, name: str) -> Path:
+    """A PEM file with a certificate that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(
+        subject, subject, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    path = folder / f"{name}.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("certified", [NAME, "another.example"])
+def test_tls_asks_for_the_name_and_verifies_it(
+    certified: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = _certificate(tmp_path, certified)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(pem)
+    asked: list[str | None] = []
+    serving.sni_callback = lambda _socket, name, _context: asked.append(name)
+    trusting = ssl.create_default_context(cafile=str(pem))
+    monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.1"], ["127.0.0.9"]))
+
+    with ModelServer(ANSWERS, tls=serving) as server:
+        url = server.url.replace("127.0.0.1", NAME) + "/v1/models"
+        if certified == NAME:
+            assert get(url, verify=trusting).status_code == 200
+        else:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                get(url, verify=trusting)
+
+    assert asked == [NAME]
