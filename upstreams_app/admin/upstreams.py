@@ -7,8 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -22,6 +21,7 @@ from upstreams_app.admin.upstream_form import UpstreamForm
 from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.secret_hints import masked_headers
 from upstreams_app.services.management import create_upstream, delete_upstream, update_upstream
+from upstreams_app.services.overview import with_last_probe, with_model_count
 
 STATE_COLOURS = {
     "healthy": "success",
@@ -32,7 +32,6 @@ STATE_COLOURS = {
 }
 # What stands in for a field in a form that can't be changed.
 _READ_ONLY = {"headers": "shown_headers"}
-_HEALTH_COLUMNS = ("is_healthy", "latency_ms", "error", "at")
 
 
 @register(Upstream)
@@ -72,11 +71,7 @@ class UpstreamAdmin(UpstreamCallActions):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
         """With the number of models and the last probe, in the same query."""
-        last = HealthSample.objects.filter(upstream=OuterRef("pk")).order_by("-at")
-        models = UpstreamModel.objects.filter(upstream=OuterRef("pk")).order_by().values("upstream")
-        count = Subquery(models.annotate(rows=Count("pk")).values("rows"))
-        probes = {f"last_{name}": Subquery(last.values(name)[:1]) for name in _HEALTH_COLUMNS}
-        return super().get_queryset(request).annotate(model_count=Coalesce(count, 0), **probes)
+        return with_last_probe(with_model_count(super().get_queryset(request)))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """With the rows that the snapshot left out, above the list."""

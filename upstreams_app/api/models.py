@@ -12,7 +12,7 @@ from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name, admin_key, principal_of
 from security_app.api.queries import refuse_unknown_parameters
-from upstreams_app.api.shown import shown_model, shown_models
+from upstreams_app.api.shown import TOKEN_RATES, shown_model, shown_models
 from upstreams_app.models import RouteTarget
 from upstreams_app.schemas import (
     DeletedModel,
@@ -32,16 +32,7 @@ from usage_app.services.catalogue import TokenPrices
 
 router = Router(tags=["Models"])
 _MODEL = "litellm_params.model"
-_PRICES = {
-    "input_cost_per_token": "input",
-    "output_cost_per_token": "output",
-    "cache_read_input_token_cost": "cached_input",
-    "cache_creation_input_token_cost": "cache_write",
-    "output_cost_per_reasoning_token": "reasoning",
-    "input_cost_per_audio_token": "input_audio",
-    "output_cost_per_audio_token": "output_audio",
-    "input_cost_per_request": "per_request",
-}
+_PRICES = {**TOKEN_RATES, "input_cost_per_request": "per_request"}
 
 
 @router.post(

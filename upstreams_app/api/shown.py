@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import DecryptionError
@@ -24,10 +23,12 @@ from upstreams_app.schemas import (
 )
 from upstreams_app.secret_hints import masked, masked_headers
 from upstreams_app.services.deployments import deployment_id, vendor_model
+from upstreams_app.services.overview import PROBE_COLUMNS, with_last_probe, with_model_count
 from usage_app.registry import RateCard, UsageConfig
 
 _TOKENS_PER_RATE = 1_000_000
-_RATES = {
+# LiteLLM's names of prices, and ours.
+TOKEN_RATES = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
     "cache_read_input_token_cost": "cached_input",
@@ -36,7 +37,6 @@ _RATES = {
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
 }
-_HEALTH_COLUMNS = ("is_healthy", "latency_ms", "status_code", "error", "at")
 _Source = Literal["none", "stored", "reference", "client"]
 
 
@@ -87,7 +87,7 @@ def _info(target: RouteTarget, model: UpstreamModel, upstream: Upstream) -> Show
 def _costs(model_id: str) -> dict[str, Any]:
     prices: UsageConfig = store.current.sections["usage"].value
     card = prices.price(model_id, utc_now())
-    return {name: _per_token(card, rate) for name, rate in _RATES.items()} | {
+    return {name: _per_token(card, rate) for name, rate in TOKEN_RATES.items()} | {
         "input_cost_per_request": None if card is None else _plain(from_nano(card.per_request))
     }
 
@@ -103,15 +103,7 @@ def _plain(amount: Decimal) -> Decimal:
 
 def upstreams_for_display() -> QuerySet[Upstream]:
     """All upstreams with their last probe and the number of their models, in one query."""
-    last = HealthSample.objects.filter(upstream=OuterRef("pk")).order_by("-at")
-    counted = UpstreamModel.objects.filter(upstream=OuterRef("pk")).order_by().values("upstream")
-    rows: QuerySet[Upstream] = Upstream.objects.annotate(
-        model_count=Coalesce(
-            Subquery(counted.annotate(count=Count("pk")).values("count"), output_field=IntegerField()), 0
-        ),
-        **{f"last_{name}": Subquery(last.values(name)[:1]) for name in _HEALTH_COLUMNS},
-    )
-    return rows.order_by("name")
+    return with_last_probe(with_model_count(Upstream.objects.order_by("name")))
 
 
 def shown_upstream(row: Upstream) -> ShownUpstream:
@@ -137,7 +129,7 @@ def shown_health(sample: HealthSample) -> ShownHealth:
 
 
 def _last_health(row: Upstream) -> ShownHealth:
-    return _health(*(getattr(row, f"last_{name}") for name in _HEALTH_COLUMNS))
+    return _health(*(getattr(row, f"last_{name}") for name in PROBE_COLUMNS))
 
 
 def _health(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypedDict
 
-from django.db.models import OuterRef, Subquery
-
 from gateway_project.core.ids import public_id
-from upstreams_app.models import HealthSample, Upstream
+from upstreams_app.models import Upstream
+from upstreams_app.services.overview import PROBE_COLUMNS, with_last_probe
 
 
 class UpstreamHealth(TypedDict):
@@ -25,15 +24,8 @@ class UpstreamHealth(TypedDict):
 
 def health_by_upstream() -> list[UpstreamHealth]:
     """Every enabled upstream with its last probe, in one query."""
-    last = HealthSample.objects.filter(upstream=OuterRef("pk")).order_by("-at")
-    columns = ("is_healthy", "latency_ms", "status_code", "error", "at")
-    rows = Upstream.objects.filter(is_enabled=True).annotate(
-        **{f"last_{name}": Subquery(last.values(name)[:1]) for name in columns}
-    )
-    return [
-        _health(row)
-        for row in rows.order_by("name").values("id", "name", *(f"last_{name}" for name in columns))
-    ]
+    rows = with_last_probe(Upstream.objects.filter(is_enabled=True)).order_by("name")
+    return [_health(row) for row in rows.values("id", "name", *(f"last_{name}" for name in PROBE_COLUMNS))]
 
 
 def _health(row: dict[str, Any]) -> UpstreamHealth:
