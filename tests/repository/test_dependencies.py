@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("gateway_project", "security_app", "usage_app", "upstreams_app", "bench", "tests")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+# Modules that are part of a direct dependency's own interface, and come with it.
+COMES_WITH = {
+    "asgiref": "django",
+    "execnet": "pytest-xdist",
+    "uvloop": "uvicorn",
+    "websockets": "uvicorn",
+    "yarl": "aiohttp",
+}
 ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
 
 
@@ -21,6 +33,19 @@ def direct_dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     requirements = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     return {canonical(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in requirements}
+
+
+def imported_modules() -> set[str]:
+    """The top-level names that our files import, but for the standard library's and our own."""
+    names: set[str] = set()
+    for file in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module)
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    return {name for name in tops if not (ROOT / name).is_dir()}
 
 
 def locked(lock: str) -> dict[tuple[str, str], int]:
@@ -57,6 +82,19 @@ def test_a_lock_names_no_host(lock: str) -> None:
 
 def test_both_locks_fit_into_one_environment() -> None:
     assert locked("requirements.lock").keys() <= locked("requirements-dev.lock").keys()
+
+
+def test_what_is_imported_is_a_direct_dependency() -> None:
+    packages = packages_distributions()
+    direct = direct_dependencies()
+
+    unnamed = {
+        module
+        for module in imported_modules()
+        if not direct & {canonical(name) for name in packages.get(module, [])}
+    }
+    assert unnamed == COMES_WITH.keys()
+    assert set(COMES_WITH.values()) <= direct
 
 
 def test_every_direct_dependency_is_locked() -> None:
