@@ -1,24 +1,39 @@
-"""The admin and the management API take no body that is large, and none on disk, whoever asks."""
+"""The admin and the management API take no body that is large or slow, and none on disk, whoever asks."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import time
+from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 
 import httpx
 import pytest
+from django.test import override_settings
 
+from gateway_project.api.exchange import Message, Receive, Send
+from gateway_project.django_guard import DjangoGuard
 from tests.doors import raw
 from tests.doors.gateway import Gateway
 from tests.doors.rows import ADMIN_KEY
 from tests.services import wait_until
 
 MB = 1024 * 1024
-PATHS = ["/key/generate", "/nothing/here", "/admin/login/"]
+ADMIN = "/admin/login/"
+PATHS = ["/key/generate", "/nothing/here", ADMIN]
 BUFFERED_BYTES = 24 * MB
+# A person reads a sentence, a program a code.
+TOO_LARGE = dict.fromkeys(PATHS, "request_too_large") | {ADMIN: f"The body is larger than {5 * MB} bytes."}
+TOO_SLOW = dict.fromkeys(PATHS, "request_timeout") | {ADMIN: "The body did not arrive within 0.5 s."}
+
+
+@pytest.fixture
+def patient_gateway(eager_gateway: Gateway) -> Gateway:
+    """A gateway that gives a large body the time that it may need on a busy machine."""
+    return eager_gateway
 
 
 def head(path: str, framing: str) -> bytes:
@@ -29,6 +44,18 @@ def head(path: str, framing: str) -> bytes:
 def chunk(size: int) -> bytes:
     """One chunk of a chunked body."""
     return b"%x\r\n" % size + b"x" * size + b"\r\n"
+
+
+def refusal(path: str, answer: bytes) -> tuple[int, str, str]:
+    """Status, head and error code of the one answer; the code of a line of text is that text."""
+    assert answer.count(b"HTTP/1.1 ") == 1
+    top, _, body = answer.partition(b"\r\n\r\n")
+    if path == ADMIN:
+        assert b"content-type: text/plain; charset=utf-8" in top.lower()
+        return int(top.split(b" ")[1]), top.decode().lower(), body.decode()
+    status, answered, error = raw.parsed(answer)
+    assert error["type"] == "invalid_request_error"
+    return status, answered, error["code"]
 
 
 def is_read(opened: socket.socket) -> bool:
@@ -53,34 +80,33 @@ def test_a_large_declared_body_is_refused_unread(gateway: Gateway, path: str) ->
     with raw.connect(gateway) as opened:
         opened.sendall(head(path, f"Content-Length: {5 * MB + 1}"))
 
-        status, answered, error = raw.parsed(raw.read_to_end(opened))
+        status, answered, code = refusal(path, raw.read_to_end(opened))
 
-    assert (status, error["code"], error["type"]) == (413, "request_too_large", "invalid_request_error")
+    assert (status, code) == (413, TOO_LARGE[path])
     assert "connection: close" in answered
     assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_large_chunked_body_is_refused_at_the_limit(gateway: Gateway, path: str) -> None:
-    with raw.connect(gateway) as opened:
+def test_a_large_chunked_body_is_refused_at_the_limit(patient_gateway: Gateway, path: str) -> None:
+    with raw.connect(patient_gateway) as opened:
         sent = raw.send(opened, [head(path, "Transfer-Encoding: chunked"), *repeat(chunk(MB), 200)])
 
         answered = raw.read_to_end(opened)
 
-    status, top, error = raw.parsed(answered)
-    assert (status, error["code"]) == (413, "request_too_large")
+    status, top, code = refusal(path, answered)
+    assert (status, code) == (413, TOO_LARGE[path])
     assert "connection: close" in top
-    assert answered.count(b"HTTP/1.1 ") == 1
     assert sent < BUFFERED_BYTES
 
 
-def test_a_body_up_to_the_limit_never_is_on_disk(gateway: Gateway) -> None:
-    before = files_without_name(gateway)
-    with raw.connect(gateway) as opened:
+def test_a_body_up_to_the_limit_never_is_on_disk(patient_gateway: Gateway) -> None:
+    before = files_without_name(patient_gateway)
+    with raw.connect(patient_gateway) as opened:
         opened.sendall(head("/nothing/here", "Transfer-Encoding: chunked\r\nConnection: close"))
         opened.sendall(chunk(MB) * 4 + chunk(MB - 1))
         wait_until(lambda: is_read(opened), 10, "the server to read it all")
-        during = files_without_name(gateway)
+        during = files_without_name(patient_gateway)
 
         opened.sendall(chunk(1) + b"0\r\n\r\n")
         answered = raw.read_to_end(opened)
@@ -89,13 +115,70 @@ def test_a_body_up_to_the_limit_never_is_on_disk(gateway: Gateway) -> None:
     assert answered.startswith(b"HTTP/1.1 404 ")
 
 
-def test_one_byte_more_than_the_limit_is_too_much(gateway: Gateway) -> None:
-    with raw.connect(gateway) as opened:
+def test_one_byte_more_than_the_limit_is_too_much(patient_gateway: Gateway) -> None:
+    with raw.connect(patient_gateway) as opened:
         raw.send(opened, [head("/nothing/here", "Transfer-Encoding: chunked"), chunk(5 * MB), chunk(1)])
 
         status, _, _ = raw.parsed(raw.read_to_end(opened))
 
     assert status == 413
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("start", [b"", b"x" * 1000], ids=["nothing", "a part"])
+def test_a_slow_body_is_408(gateway: Gateway, path: str, start: bytes) -> None:
+    started = time.monotonic()
+    with raw.connect(gateway) as opened:
+        opened.settimeout(5)
+        opened.sendall(head(path, f"Content-Length: {MB}") + start)
+
+        status, answered, code = refusal(path, raw.read_to_end(opened))
+
+    assert (status, code) == (408, TOO_SLOW[path])
+    assert "connection: close" in answered
+    assert 0.4 < time.monotonic() - started < 3
+
+
+def test_a_body_that_comes_in_drops_is_408_too(gateway: Gateway) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield head("/key/generate", "Transfer-Encoding: chunked")
+        for _ in range(100):
+            time.sleep(0.05)
+            yield chunk(10)
+
+    started = time.monotonic()
+    with raw.connect(gateway) as opened:
+        opened.settimeout(5)
+        raw.send(opened, pieces())
+
+        assert b" 408 " in raw.read_to_end(opened)[:20]
+
+    assert time.monotonic() - started < 3
+
+
+@override_settings(BODY_TIMEOUT_S=0.05)
+async def test_an_answer_may_take_longer_than_a_body() -> None:
+    sent: list[Message] = []
+    came: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"{}"}]
+
+    async def receive() -> Message:
+        if sent:
+            await asyncio.sleep(0.2)
+        return came.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def application(scope: Message, receive: Receive, send: Send) -> None:
+        assert (await receive())["body"] == b"{}"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert await receive() == {"type": "http.disconnect"}
+        await send({"type": "http.response.body", "body": b"late"})
+
+    scope = {"type": "http", "method": "POST", "path": "/key/generate", "headers": []}
+    await DjangoGuard(application)(scope, receive, send)
+
+    assert [message.get("body", b"") for message in sent] == [b"", b"late"]
 
 
 def test_the_refusal_is_in_the_log_under_its_id(gateway: Gateway) -> None:
@@ -117,8 +200,8 @@ def test_a_client_that_leaves_in_its_body_harms_nobody(gateway: Gateway) -> None
     assert "Exception in ASGI application" not in gateway.log
 
 
-def test_management_requests_work_as_before(gateway: Gateway) -> None:
-    with gateway.client(ADMIN_KEY) as admin:
+def test_management_requests_work_as_before(patient_gateway: Gateway) -> None:
+    with patient_gateway.client(ADMIN_KEY) as admin:
         made = admin.post("/key/generate", json={"key_alias": "guarded"})
         listed = admin.get("/key/list")
         chunked = admin.post("/key/generate", content=iter([b"{}"]))
