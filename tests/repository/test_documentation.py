@@ -8,6 +8,18 @@ from pathlib import Path
 import pytest
 
 from gateway_project.core import errors
+from upstreams_app import demo
+from upstreams_app.demo import (
+    chat_request,
+    choice,
+    completions,
+    conversation,
+    embeddings,
+    fields,
+    schema_check,
+    tokens,
+    tools,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -43,6 +55,23 @@ def test_every_log_event_is_explained() -> None:
 
     assert {event for event in logged if f"`{event}`" not in explained} == set()
     assert {"http.request", "llm.call", "key.created"} <= logged
+
+
+def test_every_limit_of_the_demo_is_explained() -> None:
+    modules = (choice, chat_request, completions, conversation, fields, tools, embeddings)
+    constants = {**vars(demo), **{name: value for module in modules for name, value in vars(module).items()}}
+    limits = {name: value for name, value in constants.items() if name.startswith("MAX_")}
+    limits |= {"MAX_STEPS": schema_check.MAX_STEPS, "MAX_COUNTED_CHARS": tokens.MAX_COUNTED_CHARS}
+    text = (REFERENCE / "demo.md").read_text()
+
+    assert {name for name, value in limits.items() if _written(value) not in text} == set()
+    assert len(limits) > 14
+    assert all(f"| `{model.name}` |" in text for model in demo.MODELS)
+
+
+def _written(number: int) -> str:
+    """With spaces between thousands where there are five digits and more."""
+    return f"{number:,}".replace(",", " ") if number > 9999 else str(number)
 
 
 def test_every_check_is_explained() -> None:
