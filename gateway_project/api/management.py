@@ -22,8 +22,14 @@ from django.urls.resolvers import RegexPattern
 from ninja import NinjaAPI
 
 from gateway_project.api.management_body import BodyParser, ExactRenderer
-from gateway_project.api.management_errors import error_response, install
-from gateway_project.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateway_project.api.management_errors import ErrorResponse, install
+from gateway_project.core.errors import (
+    AuthenticationFailed,
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+)
 from gateway_project.core.ids import public_id, uuid7
 from security_app.api import admin_key
 from security_app.api import router as keys_router
@@ -95,7 +101,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def answer_error(request: HttpRequest, error: GatewayError) -> HttpResponse:
     """An error outside of any route, with the headers that all answers have."""
-    response = error_response(error)
+    response = ErrorResponse(error)
     _finish(request, response)
     return response
 
@@ -119,7 +125,7 @@ def _answering(pattern: URLPattern) -> URLPattern:
         if isinstance(response, HttpResponseNotAllowed):
             allowed = response["Allow"]
             message = f"Method {request.method} is not allowed here; use {allowed}."
-            response = error_response(MethodNotAllowed(message, headers={"allow": allowed}))
+            response = ErrorResponse(MethodNotAllowed(message, headers={"allow": allowed}))
         _finish(request, response)
         _report(request, response, started)
         return response
@@ -132,11 +138,11 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     """What is refused before anybody looks who asks."""
     if "transfer-encoding" in request.headers and "content-length" not in request.headers:
         # Without a length Django would hold all of it in memory before it could be refused.
-        return error_response(
+        return ErrorResponse(
             InvalidRequest("Send the body with a Content-Length.", status=411, code="length_required")
         )
     if "\0" in request.path:
-        return error_response(NotFound("There is nothing at this path."))
+        return ErrorResponse(NotFound("There is nothing at this path."))
     return None
 
 
@@ -151,14 +157,16 @@ def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
 def _report(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
     principal = getattr(request, "auth", None)
     key_id = principal.key_id if isinstance(principal, Principal) else None
-    logger.info(
-        "http.request",
-        extra={
-            "request_id": response.headers["x-request-id"],
-            "method": request.method,
-            "endpoint": request.path[:200],
-            "status": response.status_code,
-            "duration_ms": round((perf_counter() - started) * 1000, 3),
-            "key_id": None if key_id is None else public_id("key", key_id),
-        },
-    )
+    error = response.error if isinstance(response, ErrorResponse) else None
+    fields: dict[str, object] = {
+        "request_id": response.headers["x-request-id"],
+        "method": request.method,
+        "endpoint": request.path[:200],
+        "status": response.status_code,
+        "duration_ms": round((perf_counter() - started) * 1000, 3),
+        "key_id": None if key_id is None else public_id("key", key_id),
+        "error_code": None if error is None else error.code,
+    }
+    if isinstance(error, AuthenticationFailed):
+        fields["reason"] = error.reason
+    logger.info("http.request", extra=fields)

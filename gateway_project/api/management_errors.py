@@ -29,11 +29,14 @@ logger = logging.getLogger(__name__)
 _MAX_PARAM = 200
 
 
-def error_response(error: GatewayError) -> HttpResponse:
-    """An error as an answer."""
-    return HttpResponse(
-        dumps(error.body()), status=error.status, headers=error.headers, content_type="application/json"
-    )
+class ErrorResponse(HttpResponse):
+    """An error as an answer, with what the log is to know of it."""
+
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__(
+            dumps(error.body()), status=error.status, headers=error.headers, content_type="application/json"
+        )
+        self.error = error
 
 
 def translate(error: Exception) -> GatewayError | None:
@@ -68,7 +71,7 @@ def install(api: NinjaAPI) -> None:
         api.add_exception_handler(kind, _handle)
 
 
-def _handle(request: HttpRequest, error: Any) -> HttpResponse:
+def _handle(request: HttpRequest, error: Any) -> ErrorResponse:
     known = translate(error)
     if known is None:
         logger.error("request.failed", exc_info=error, extra={"endpoint": request.path[:200]})
@@ -77,7 +80,7 @@ def _handle(request: HttpRequest, error: Any) -> HttpResponse:
         logger.warning(
             "request.refused", extra={"endpoint": request.path[:200], "error": type(error).__name__}
         )
-    return error_response(known)
+    return ErrorResponse(known)
 
 
 def _from_ninja(error: HttpError) -> GatewayError:

@@ -65,6 +65,35 @@ def test_a_key_is_read_from_the_headers_that_clients_use(admin: Caller, header: 
     assert admin.with_key(admin.key, header=header).ok("GET", "/key/list")["total_count"] == 0
 
 
+@pytest.mark.parametrize(
+    ("key", "reason"), [(None, "missing"), ("x" * 513, "malformed"), ("nobody-has-this-one", "unknown")]
+)
+def test_the_log_knows_why_a_key_was_refused(
+    admin: Caller, caplog: pytest.LogCaptureFixture, key: str | None, reason: str
+) -> None:
+    caplog.set_level("INFO")
+
+    response = admin.with_key(key).get("/key/list")
+
+    lines = [vars(record) for record in caplog.records if record.getMessage() == "http.request"]
+    assert [(line["status"], line["error_code"], line["reason"]) for line in lines] == [
+        (401, "invalid_api_key", reason)
+    ]
+    assert lines[0]["request_id"] == response.headers["x-request-id"]
+    assert reason.encode() not in response.content
+
+
+def test_only_a_401_has_a_reason_in_the_log(admin: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    admin.ok("GET", "/key/list")
+    admin.refused("GET", "/key/info?key=key_00")
+
+    lines = [vars(record) for record in caplog.records if record.getMessage() == "http.request"]
+    assert [(line["status"], line["error_code"]) for line in lines] == [(200, None), (404, "not_found")]
+    assert all("reason" not in line for line in lines)
+
+
 def test_a_session_of_the_admin_site_is_no_key(admin: Caller) -> None:
     user = get_user_model().objects.create_superuser("root", "root@example.org", "pw")
     browser = Client()
