@@ -6,11 +6,17 @@ import sys
 
 
 def main() -> None:
-    """Run the command line with our settings as the default."""
+    """Run the command line with our settings as the default; what is wrong with them is told in one line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"The configuration is wrong: {error}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ DEBUG = env.bool("GATEWAY_DEBUG", default=False)
 HOST: str = env("HOST", default="127.0.0.1")
 PORT = parsers.parse_port(env("PORT", default="8000"), name="PORT")
 WEB_CONCURRENCY = parsers.parse_positive(env("WEB_CONCURRENCY", default="1"), name="WEB_CONCURRENCY")
-REDIS_URL: str = env("REDIS_URL", default="").strip()
+REDIS_URL = parsers.parse_redis_url(env("REDIS_URL", default="").strip(), name="REDIS_URL")
 
 # Data on disk: the database of a single machine, the journal, metrics, the task queue.
 GATEWAY_DATA_DIR = Path(env("GATEWAY_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
@@ -128,8 +128,10 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 # Databases: SQLite on one machine, PostgreSQL with a pool on many.
-DATABASE_URL: str = env("DATABASE_URL", default=f"sqlite:///{GATEWAY_DATA_DIR / 'gateway.sqlite3'}").strip()
-DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL)}
+DATABASE_URL: str = (
+    env("DATABASE_URL", default="").strip() or f"sqlite:///{GATEWAY_DATA_DIR / 'gateway.sqlite3'}"
+)
+DATABASES = {"default": parsers.parse_database_url(DATABASE_URL, name="DATABASE_URL")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # DEFERRED transactions lose writes under several writers; FULL survives a power cut.

@@ -6,6 +6,7 @@ The parsers are pure functions so that each can be tested without a process envi
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -14,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from gateway_project.core.crypto import Ring, parse_ring
 
 Environment = environ.FileAwareEnv
+_DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres", "psql", "pgsql")
+_REDIS_SCHEMES = ("redis", "rediss")
 
 
 def parse_port(text: str, *, name: str) -> int:
@@ -70,11 +73,50 @@ def parse_key_ring(text: str, *, name: str) -> Ring:
         raise ImproperlyConfigured(f"{name}: {error}.") from error
 
 
+def parse_database_url(text: str, *, name: str) -> dict[str, Any]:
+    """Django's settings of the database that `sqlite:///path` or `postgresql://…` names."""
+    _require_scheme(text, _DATABASE_SCHEMES, "sqlite:/// or postgresql://", name=name)
+    try:
+        config: dict[str, Any] = Environment.db_url_config(text)
+    except ValueError:
+        raise _unreadable(name) from None
+    return config
+
+
+def parse_redis_url(text: str, *, name: str) -> str:
+    """The address of Valkey or Redis: `redis://…`, with TLS `rediss://…`, or empty where there is none."""
+    if text:
+        _require_scheme(text, _REDIS_SCHEMES, "redis:// or rediss://", name=name)
+        try:
+            _ = urlsplit(text).port
+        except ValueError:
+            raise _unreadable(name) from None
+    return text
+
+
+def _require_scheme(text: str, schemes: tuple[str, ...], expected: str, *, name: str) -> None:
+    scheme, separator, _ = text.partition("://")
+    if scheme not in schemes or not separator:
+        found = f", not with {scheme}://" if separator else ""
+        raise ImproperlyConfigured(f"{name} must start with {expected}{found}.")
+
+
+def _unreadable(name: str) -> ImproperlyConfigured:
+    """Without the value, and without the parser's words: either may hold a part of the password."""
+    return ImproperlyConfigured(
+        f"{name} can't be read as a URL. Is the port a number, and are special characters of the password "
+        "percent-encoded?"
+    )
+
+
 def parse_origins(items: list[str], *, name: str) -> list[str]:
     """Origins such as `https://chat.example.org`, `tauri://localhost`, or the single word `*`."""
     origins = []
     for item in items:
-        parts = urlsplit(item)
+        try:
+            parts = urlsplit(item)
+        except ValueError:
+            parts = urlsplit("")
         if item != "*" and (not parts.scheme or not parts.netloc or parts.path not in ("", "/")):
             raise ImproperlyConfigured(f"{name}: '{item}' is not an origin such as https://chat.example.org.")
         origins.append(item.rstrip("/"))

@@ -54,7 +54,59 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_setting(parser: str, text: 
         getattr(parsers, parser)(text, name="SETTING")
 
 
-@pytest.mark.parametrize("item", ["example.org", "https://", "https://a.org/path", "localhost:3000", ""])
+@pytest.mark.parametrize(
+    ("text", "engine", "host", "database"),
+    [
+        ("sqlite:////data/gateway.sqlite3", "sqlite3", "", "/data/gateway.sqlite3"),
+        ("postgresql://user:p%40ss@db:5432/gateway", "postgresql", "db", "gateway"),
+        ("postgres://user:p%40ss@db/gateway", "postgresql", "db", "gateway"),
+    ],
+)
+def test_databases(text: str, engine: str, host: str, database: str) -> None:
+    config = parsers.parse_database_url(text, name="X")
+
+    assert config["ENGINE"] == f"django.db.backends.{engine}"
+    assert (config["HOST"], config["NAME"]) == (host, database)
+    assert config["PASSWORD"] == ("p@ss" if host else "")
+
+
+@pytest.mark.parametrize("text", ["", "redis://:secret@cache:6379/1", "rediss://cache"])
+def test_addresses_of_valkey(text: str) -> None:
+    assert parsers.parse_redis_url(text, name="X") == text
+
+
+@pytest.mark.parametrize(
+    ("parser", "text", "words"),
+    [
+        *(
+            ("parse_database_url", text, "sqlite:/// or postgresql://")
+            for text in ("mysql://h/d", "x", "h:5/d")
+        ),
+        *(
+            ("parse_redis_url", text, "redis:// or rediss://")
+            for text in ("valkey://h", "unix:///s", "h:6379")
+        ),
+        *(
+            ("parse_database_url", f"postgresql://{rest}/d", "percent-encoded")
+            for rest in ("u:s3c/ret@h", "h:p")
+        ),
+        *(
+            ("parse_redis_url", f"redis://{rest}", "percent-encoded")
+            for rest in (":s3c/ret@h", "h:port", "[")
+        ),
+    ],
+)
+def test_an_address_of_a_service_is_refused_without_its_password(parser: str, text: str, words: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SETTING") as raised:
+        getattr(parsers, parser)(text, name="SETTING")
+
+    assert words in str(raised.value)
+    assert "s3c" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "item", ["https://[", "example.org", "https://", "https://a.org/path", "localhost:3000", ""]
+)
 def test_what_is_no_origin_is_refused(item: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="SETTING"):
         parsers.parse_origins([item], name="SETTING")
@@ -96,6 +148,24 @@ def check(**variables: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize(
+    "setting", [{"DATABASE_URL": "foo://u:secret@h/d"}, {"REDIS_URL": "foo://:secret@h"}, {"PORT": "none"}]
+)
+def test_a_wrong_setting_is_one_line_and_no_stack_trace(tmp_path: Path, setting: dict[str, str]) -> None:
+    found = check(GATEWAY_DATA_DIR=str(tmp_path), **setting)
+
+    (line,) = found.stderr.splitlines()
+    assert found.returncode == 1
+    assert line.startswith(f"The configuration is wrong: {next(iter(setting))} must ")
+    assert "secret" not in line
+
+
+def test_an_empty_address_is_the_default(tmp_path: Path) -> None:
+    found = check(GATEWAY_DATA_DIR=str(tmp_path), DATABASE_URL="", REDIS_URL=" ")
+
+    assert "gateway.E001" in found.stderr
 
 
 def test_missing_secrets_are_errors_with_ids(tmp_path: Path) -> None:
