@@ -19,8 +19,10 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseNotAllowed
 from django.urls import Resolver404, URLPattern, URLResolver, re_path
 from django.urls.resolvers import RegexPattern
+from django.utils.cache import patch_vary_headers
 from ninja import NinjaAPI
 
+from gateway_project.api.cors import origin_headers, preflight_headers
 from gateway_project.api.management_body import BodyParser, ExactRenderer
 from gateway_project.api.management_errors import ErrorResponse, install
 from gateway_project.core.errors import (
@@ -123,9 +125,7 @@ def _answering(pattern: URLPattern) -> URLPattern:
         started = perf_counter()
         response = _refusal(request) or view(request, *args, **kwargs)
         if isinstance(response, HttpResponseNotAllowed):
-            allowed = response["Allow"]
-            message = f"Method {request.method} is not allowed here; use {allowed}."
-            response = ErrorResponse(MethodNotAllowed(message, headers={"allow": allowed}))
+            response = _other_method(request, sorted(response["Allow"].split(", ")))
         _finish(request, response)
         _report(request, response, started)
         return response
@@ -146,12 +146,37 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     return None
 
 
+def _other_method(request: HttpRequest, methods: list[str]) -> HttpResponse:
+    """The answer to a method that no operation has; browsers ask with OPTIONS before they send a key."""
+    if request.method != "OPTIONS":
+        allowed = ", ".join(methods)
+        message = f"Method {request.method} is not allowed here; use {allowed}."
+        return ErrorResponse(MethodNotAllowed(message, headers={"allow": allowed}))
+    allowed = ", ".join([*methods, "OPTIONS"])
+    response = HttpResponse(status=204, headers={"allow": allowed})
+    del response.headers["content-type"]
+    patch_vary_headers(response, ["access-control-request-headers"])
+    if "origin" in request.headers and "access-control-request-method" in request.headers:
+        requested = request.headers.get("access-control-request-headers")
+        _add_headers(response, preflight_headers(allowed, requested))
+    return response
+
+
 def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
     response.headers["x-request-id"] = public_id("req", uuid7())
     correlation_id = request.headers.get("x-client-request-id") or request.headers.get("x-request-id", "")
     if _CORRELATION_ID.fullmatch(correlation_id):
         response.headers["x-client-request-id"] = correlation_id
     response.headers.setdefault("cache-control", "no-store")
+    _add_headers(response, origin_headers(request.headers.get("origin")))
+
+
+def _add_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if name == "vary":
+            patch_vary_headers(response, [value])
+        else:
+            response.headers[name] = value
 
 
 def _report(request: HttpRequest, response: HttpResponseBase, started: float) -> None:

@@ -1,0 +1,36 @@
+"""Which pages of browsers may read what Django's side of the API answers: the rules of the inference doors.
+
+There are no cookies in it, so credentials are never allowed and `*` is no danger.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+_EXPOSED = "x-request-id, x-client-request-id, retry-after"
+_MAX_AGE_S = "86400"
+
+
+def origin_headers(origin: str | None) -> dict[str, str]:
+    """The headers that let a page of an allowed origin read an answer; none if no page asks."""
+    if origin is None:
+        return {}
+    allowed: list[str] = settings.CORS_ORIGINS
+    if "*" in allowed:
+        return {"access-control-allow-origin": "*", "access-control-expose-headers": _EXPOSED}
+    if origin in allowed:
+        return {
+            "access-control-allow-origin": origin,
+            "vary": "origin",
+            "access-control-expose-headers": _EXPOSED,
+        }
+    return {"vary": "origin"}
+
+
+def preflight_headers(methods: str, requested_headers: str | None) -> dict[str, str]:
+    """What a page may send: these methods, and the headers that it asks for."""
+    return {
+        "access-control-allow-methods": methods,
+        "access-control-allow-headers": requested_headers or "authorization, content-type",
+        "access-control-max-age": _MAX_AGE_S,
+    }
