@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _RANDOM_MASK = ((1 << 76) - 1) & ~(0x3 << 62)
 # Ids must be unique, not secret: a generator seeded by the system, anew in each forked child.
@@ -24,9 +25,7 @@ def uuid7() -> UUID:
 
 def uuid7_time(value: UUID) -> datetime:
     """The UTC moment, to the millisecond, that a UUIDv7 holds."""
-    milliseconds = value.int >> 80
-    seconds, rest = divmod(milliseconds, 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+    return _EPOCH + timedelta(milliseconds=value.int >> 80)
 
 
 def public_id(prefix: str, value: UUID) -> str:

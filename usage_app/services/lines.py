@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from gateway_project.core.ids import uuid7_time
-from usage_app.entry import TokenUsage, UsageEntry
+from usage_app.entry import UsageEntry
 from usage_app.models import UsageRecord
 
 VERSION = 1
@@ -103,33 +103,11 @@ class Row(NamedTuple):
 COLUMNS = Row._fields
 
 
-class _Line(msgspec.Struct):
+class _Line(UsageEntry, kw_only=True):
     v: int
-    id: UUID
-    operation: str
-    model: str
-    status: int
-    state: str
-    kind: str = "llm"
-    parent_id: UUID | None = None
-    key_id: UUID | None = None
-    key_name: str = ""
-    user_id: str = ""
-    end_user: str = ""
-    route: str = ""
-    upstream: str = ""
-    upstream_model: str = ""
-    error_code: str = ""
-    is_stream: bool = False
-    tokens: TokenUsage = msgspec.field(default_factory=TokenUsage)
-    cost_nano: int | None = None
-    price_id: UUID | None = None
-    queue_ms: float | None = 0.0
-    first_token_ms: float | None = None
-    total_ms: float | None = 0.0
-    attempts: int = 0
-    is_cached: bool = False
-    correlation_id: str = ""
+    # A duration that is not a number is written as null.
+    queue_ms: float | None = 0.0  # type: ignore[assignment]
+    total_ms: float | None = 0.0  # type: ignore[assignment]
 
 
 class _Version(msgspec.Struct):
