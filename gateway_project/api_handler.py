@@ -18,7 +18,7 @@ from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.codec import dumps
-from gateway_project.core.context import RequestContext, current_request
+from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import SHUTDOWN, CallScope
 from gateway_project.core.errors import (
     AuthenticationFailed,
@@ -36,6 +36,7 @@ from security_app.registry import Principal
 from security_app.services.authentication import UnknownKey, authenticate, bearer_token
 from security_app.services.permissions import require_scope
 from upstreams_app.services.relay import error_event
+from usage_app.services.settlement import call_fields
 
 logger = logging.getLogger(__name__)
 _EXPOSED = (
@@ -79,7 +80,7 @@ class ApiHandler:
             error_code = scope.reason
             scope.absorb()
         except Exception:
-            logger.exception("request.failed", extra={"request_id": f"req_{exchange.request_id.hex}"})
+            logger.exception("request.failed", extra={"request_id": exchange.request_name})
             error_code = "internal_error"
             await _send_error(exchange, InternalError("Something went wrong here; the log has the details."))
         finally:
@@ -123,7 +124,6 @@ class ApiHandler:
         context.correlation_id = exchange.header(b"x-client-request-id") or exchange.header(b"x-request-id")
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         exchange.context = context
-        current_request.set(context)
 
 
 async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Principal, Snapshot]:
@@ -205,8 +205,8 @@ def _report(exchange: Exchange, error_code: str | None, reason: str) -> None:
     duration_ms = exchange.elapsed_ms()
     metrics.observe_request(status, duration_ms, is_stream=exchange.is_stream)
     fields: dict[str, object] = {
-        "request_id": "req_" + exchange.request_id.hex,
-        "correlation_id": exchange.context.correlation_id or None if exchange.context else None,
+        "request_id": exchange.request_name,
+        "correlation_id": None,
         "method": exchange.method,
         "endpoint": exchange.path[:200],
         "status": status,
@@ -216,6 +216,12 @@ def _report(exchange: Exchange, error_code: str | None, reason: str) -> None:
         "model": exchange.model_id or None,
         "error_code": error_code,
     }
+    context = exchange.context
+    if context is not None:
+        fields["correlation_id"] = context.correlation_id or None
+        context.is_answered = True
+        if context.settled_call is not None:
+            fields.update(call_fields(context.settled_call))
     if reason:
         fields["reason"] = reason
     log_event("http.request", fields)

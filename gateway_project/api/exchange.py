@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic, perf_counter
 from typing import Any
 
-from django.conf import settings
-
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, CallScope
 from gateway_project.core.errors import (
@@ -22,6 +20,7 @@ from gateway_project.core.errors import (
     UnsupportedMediaType,
 )
 from gateway_project.core.ids import uuid7
+from gateway_project.core.limits import limits
 from gateway_project.core.sse import HEARTBEAT
 
 Message = MutableMapping[str, Any]
@@ -65,6 +64,7 @@ class Exchange:
         "principal_id",
         "query",
         "request_id",
+        "request_name",
         "scope",
         "started",
         "status",
@@ -83,6 +83,7 @@ class Exchange:
         self.cors_headers: HeaderList = []
         self.context: RequestContext | None = None
         self.request_id = uuid7()
+        self.request_name = "req_" + self.request_id.hex
         self.started = perf_counter()
         self.status = 0
         self.is_stream = False
@@ -115,7 +116,7 @@ class Exchange:
     async def read_body(self) -> bytes:
         """The whole body; raises for a wrong type, one that is too large, or too slow a client."""
         self._check_body_headers()
-        self.scope.enter_phase("body", settings.BODY_TIMEOUT_S)
+        self.scope.enter_phase("body", limits.body_timeout_s)
         try:
             message = await self._receive()
             if message["type"] == "http.request" and not message.get("more_body"):
@@ -127,12 +128,12 @@ class Exchange:
                 raise
             self.scope.absorb()
             raise RequestTimeout(
-                f"The body did not arrive within {settings.BODY_TIMEOUT_S:g} s.",
+                f"The body did not arrive within {limits.body_timeout_s:g} s.",
                 headers={"connection": "close"},
             ) from None
         finally:
             self.scope.leave_phase()
-        if len(body) > settings.MAX_BODY_BYTES:
+        if len(body) > limits.max_body_bytes:
             raise self._too_large()
         # From the next tick on; most calls that are quicker need no watching.
         self.scope.on_tick = self._tick
@@ -146,7 +147,7 @@ class Exchange:
                 raise ClientLeft
             piece = message.get("body", b"")
             size += len(piece)
-            if size > settings.MAX_BODY_BYTES:
+            if size > limits.max_body_bytes:
                 raise self._too_large()
             pieces.append(piece)
             if not message.get("more_body"):
@@ -155,7 +156,7 @@ class Exchange:
 
     def _check_body_headers(self) -> None:
         length = self.headers.get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > settings.MAX_BODY_BYTES:
+        if length is not None and length.isdigit() and int(length) > limits.max_body_bytes:
             raise self._too_large()
         encoding = self.headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
@@ -168,7 +169,7 @@ class Exchange:
     @staticmethod
     def _too_large() -> PayloadTooLarge:
         return PayloadTooLarge(
-            f"The body is larger than {settings.MAX_BODY_BYTES} bytes.", headers={"connection": "close"}
+            f"The body is larger than {limits.max_body_bytes} bytes.", headers={"connection": "close"}
         )
 
     def _tick(self, now: float) -> None:
@@ -180,7 +181,7 @@ class Exchange:
         if not self.status:
             if now >= self._early_start_at:
                 self._own(self._send_start_and_comment())
-        elif now - self._last_sent >= settings.HEARTBEAT_S and not self._send_tasks:
+        elif now - self._last_sent >= limits.heartbeat_s and not self._send_tasks:
             self._last_sent = now
             self._own(self._send_heartbeat())
 
@@ -191,19 +192,19 @@ class Exchange:
 
     # Writing
 
-    def add_header(self, name: bytes, value: str) -> None:
-        """A header of the answer to come; characters that a header can't hold are replaced."""
-        self._answer_headers.append((name, _header_value(value)))
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """A header of the answer to come; `header_value` makes a value of any text."""
+        self._answer_headers.append((name, value))
 
     def _common_headers(self) -> HeaderList:
         headers: HeaderList = [
-            (b"x-request-id", b"req_" + self.request_id.hex.encode()),
+            (b"x-request-id", self.request_name.encode()),
             *self._answer_headers,
             *self.cors_headers,
         ]
         correlation_id = self.headers.get(b"x-client-request-id") or self.headers.get(b"x-request-id")
         if correlation_id is not None:
-            headers.append((b"x-client-request-id", _header_value(correlation_id[:128].decode("latin-1"))))
+            headers.append((b"x-client-request-id", header_value(correlation_id[:128].decode("latin-1"))))
         return headers
 
     async def send_body(
@@ -229,7 +230,7 @@ class Exchange:
     def expect_stream(self) -> None:
         """The client asked for a stream: if the first event takes long, answer 200 and comments meanwhile."""
         self.is_stream = True
-        self._early_start_at = monotonic() + settings.STREAM_HEADER_WAIT_S
+        self._early_start_at = monotonic() + limits.stream_header_wait_s
 
     @property
     def is_started(self) -> bool:
@@ -280,7 +281,7 @@ class Exchange:
             task.cancel()
 
 
-def _header_value(value: str) -> bytes:
+def header_value(value: str) -> bytes:
     """Printable ASCII for a header; everything else becomes a question mark."""
     if value.isascii() and value.isprintable():
         return value.encode()

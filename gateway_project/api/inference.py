@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from time import perf_counter
 
 import msgspec
 from ninja import Router
 
 from gateway_project.api.admission import admit
 from gateway_project.api.doors import door
-from gateway_project.api.exchange import Exchange, require_json_text
+from gateway_project.api.exchange import Exchange, header_value, require_json_text
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import InvalidRequest, ModelNotFound
@@ -35,6 +35,10 @@ _MAX_END_USER_CHARS = 256
 # Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
 _BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
 _BASE64_COUNTS_AS_BYTES = 4800
+# Patterns look into a value, however large, without a copy of it.
+_NULL = re.compile(rb"null")
+_ARRAY = re.compile(rb"\[")
+_EMPTY_ARRAY = re.compile(rb"\[\s*\]")
 
 
 class _StreamOptions(msgspec.Struct):
@@ -92,7 +96,7 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     call = Call(
         context, entry, path, fields, settlement, is_stream=is_stream, client_secret=context.client_api_key
     )
-    exchange.add_header(b"x-gateway-model", entry.id)
+    exchange.add_header(b"x-gateway-model", header_value(entry.id))
     if is_stream:
         call.wants_usage = _wants_usage(fields)
         await _answer_stream(exchange, call)
@@ -106,7 +110,7 @@ async def _answer_plain(exchange: Exchange, call: Call) -> None:
     finally:
         _describe(exchange, call.settlement)
     if (cost := call.settlement.cost_text) is not None:
-        exchange.add_header(b"x-gateway-cost", cost)
+        exchange.add_header(b"x-gateway-cost", cost.encode())
     await exchange.send_body(200, answer)
 
 
@@ -119,18 +123,17 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
         finally:
             _describe(exchange, call.settlement)
         await exchange.start_stream()
-        async for block in relay.blocks():
-            await exchange.send_piece(block)
-        await exchange.end_stream()
+        await relay.pump(exchange.send_piece)
+        await exchange.end_stream(sse.DONE)
     finally:
         relay.close()
 
 
 def _describe(exchange: Exchange, settlement: Settlement) -> None:
     """Headers about the call, also on errors; a stream that began early has sent its headers already."""
-    exchange.add_header(b"x-gateway-upstream", settlement.upstream)
-    exchange.add_header(b"x-gateway-attempts", str(settlement.attempts))
-    exchange.add_header(b"openai-processing-ms", str(round((perf_counter() - exchange.started) * 1000)))
+    exchange.add_header(b"x-gateway-upstream", header_value(settlement.upstream))
+    exchange.add_header(b"x-gateway-attempts", b"%d" % settlement.attempts)
+    exchange.add_header(b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms()))
 
 
 def _text_bytes(body: bytes) -> int:
@@ -178,11 +181,11 @@ async def _resolve(context: RequestContext, model_id: str) -> ModelEntry:
 
 def _check_required(fields: RawFields, name: str) -> None:
     raw = fields.get(name)
-    if raw is None or bytes(raw) == b"null":
+    if raw is None or _NULL.fullmatch(raw):
         raise InvalidRequest(f"You must provide the parameter '{name}'.", param=name)
-    if name == "messages" and not bytes(raw).startswith(b"["):
+    if name == "messages" and not _ARRAY.match(raw):
         raise InvalidRequest("'messages' must be an array.", param=name)
-    if name == "messages" and not bytes(raw)[1:-1].strip():
+    if name == "messages" and _EMPTY_ARRAY.match(raw):
         raise InvalidRequest("'messages' must not be empty.", param=name)
 
 

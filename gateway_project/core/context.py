@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,22 +12,23 @@ if TYPE_CHECKING:
     from gateway_project.core.deadline import CallScope
     from gateway_project.core.snapshot import Snapshot
 
-current_request: ContextVar[RequestContext] = ContextVar("current_request")
-
 
 class RequestContext:
     """Who asks, since when, under which configuration. `started` is `perf_counter()` seconds.
 
-    `principal` is a `security_app.registry.Principal`; this layer does not look into it.
+    `principal` is a `security_app.registry.Principal` and `settled_call` a `usage_app.entry.UsageEntry`; this
+    layer does not look into them.
     """
 
     __slots__ = (
         "client_api_key",
         "correlation_id",
+        "is_answered",
         "parent_id",
         "principal",
         "request_id",
         "scope",
+        "settled_call",
         "snapshot",
         "started",
     )
@@ -46,6 +46,9 @@ class RequestContext:
         self.parent_id: UUID | None = None
         # The client's own credential for an upstream that takes it (credential source "client").
         self.client_api_key = ""
+        # The call that answered the request, for the request's own line in the log.
+        self.settled_call: Any = None
+        self.is_answered = False
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request arrived."""

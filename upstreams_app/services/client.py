@@ -156,8 +156,9 @@ class HttpClient:
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
             headers=self._headers,
-            # Twice this is buffered before a fast upstream is made to wait.
-            read_bufsize=256 * 1024,
+            # Twice this is buffered before a fast upstream is made to wait. Larger pieces are slower: memory
+            # for them comes from the system each time.
+            read_bufsize=64 * 1024,
         )
 
     def _url(self, path: str) -> URL:

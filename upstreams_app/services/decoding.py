@@ -13,6 +13,11 @@ _MAX_PIECE = 1024 * 1024
 class BodyReader(Protocol):
     """What a body is read from, piece by piece."""
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the whole body has been read."""
+        ...
+
     async def read_any(self) -> bytes:
         """The next piece, b"" at the end; UpstreamUnreachable if the body breaks off or can't be decoded."""
         ...
@@ -36,6 +41,11 @@ class _Decompressed:
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
         self._rest = b""
         self._is_at_end = False
+
+    @property
+    def is_at_end(self) -> bool:
+        # Only the next piece tells.
+        return False
 
     async def read_any(self) -> bytes:
         try:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
-from django.conf import settings
 
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, dumps, join_object, split_object
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import GatewayError, InternalError, UpstreamFailed
+from gateway_project.core.limits import limits
 from upstreams_app.services import failures
 from upstreams_app.services.background import spawn
 from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired, try_targets
@@ -104,6 +104,8 @@ async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
             scope.enter_phase("idle", idle_s)
             if size > MAX_ANSWER_BYTES:
                 raise failures.unreachable(opened.target, "the answer is too large")
+            if reader.is_at_end:
+                break
         is_complete = True
     except UpstreamUnreachable as error:
         raise failures.unreachable(opened.target, str(error)) from error
@@ -117,10 +119,9 @@ async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
 
 
 class StreamRelay:
-    """A stream on its way to a client. Iterate to get the bytes to send; always call `close`.
+    """A stream on its way to a client: `open`, then `pump`; always call `close`.
 
-    `open` waits for the first event, so that an upstream's error still becomes a status. After that the
-    iterator ends with `[DONE]`, or raises the error that must become the last event.
+    `open` waits for the first event, so that an upstream's error still becomes a status.
     """
 
     def __init__(self, call: Call, clients: ClientPool) -> None:
@@ -171,21 +172,24 @@ class StreamRelay:
         finally:
             scope.leave_phase()
 
-    async def blocks(self) -> AsyncIterator[bytes]:
-        """The bytes for the client, ending with `[DONE]` once the call is in the ledger."""
+    async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Send everything up to `[DONE]`, which is the caller's to send: the call is in the ledger then.
+
+        Raises the error that must become the last event.
+        """
         scope = self._call.context.scope
         idle_s = self._opened.phases.idle_s if self._opened is not None else 0.0
-        stall_s: float = settings.CLIENT_STALL_S
+        stall_s = limits.client_stall_s
         try:
-            if self._first:
-                first, self._first = self._first, b""
+            if first := self._first:
+                self._first = b""
                 scope.enter_phase("client", stall_s)
-                yield first
+                await send(first)
             while not self._is_exhausted:
                 scope.enter_phase("idle", idle_s)
                 if block := await self._next_block():
                     scope.enter_phase("client", stall_s)
-                    yield block
+                    await send(block)
             scope.leave_phase()
             if not self._filter.is_finished and not self._filter.is_done:
                 raise UpstreamFailed("The upstream's stream ended before the answer was complete.")
@@ -193,13 +197,12 @@ class StreamRelay:
         except GatewayError as error:
             scope.leave_phase()
             if rest := self._filter.take_pending():
-                yield rest
+                await send(rest)
             self._abort(error.status, error.code or "")
             raise
         except asyncio.CancelledError:
             self._cancelled()
             raise
-        yield sse.DONE
 
     async def _next_block(self) -> bytes:
         """What the next piece from the upstream gives; sets `_is_exhausted` at the end."""

@@ -144,25 +144,36 @@ class Settlement:
         )
         ledger.append(entry)
         metrics.observe_call(entry)
-        log_event("llm.call", _log_fields(entry))
+        if context.is_answered:
+            _log_late(entry)
+        else:
+            context.settled_call = entry
 
 
-def _log_fields(entry: UsageEntry) -> dict[str, object]:
+def call_fields(entry: UsageEntry) -> dict[str, object]:
+    """What a log line says about a call, besides what it says about the request."""
     return {
-        "request_id": "req_" + entry.id.hex,
-        "key_id": "key_" + entry.key_id.hex if entry.key_id else None,
-        "model": entry.model,
         "upstream": entry.upstream,
         "upstream_model": entry.upstream_model,
         "operation": entry.operation,
-        "status": entry.status,
         "state": entry.state,
-        "error_code": entry.error_code or None,
-        "streaming": entry.is_stream,
         "input_tokens": entry.tokens.input,
         "output_tokens": entry.tokens.output,
         "cost_nano_usd": entry.cost_nano,
         "attempts": entry.attempts,
         "first_token_ms": entry.first_token_ms,
+    }
+
+
+def _log_late(entry: UsageEntry) -> None:
+    """The request's line is written already: the client left, and the usage came after that."""
+    fields = {
+        "request_id": "req_" + entry.id.hex,
+        "key_id": "key_" + entry.key_id.hex if entry.key_id else None,
+        "model": entry.model,
+        "status": entry.status,
+        "error_code": entry.error_code or None,
+        "streaming": entry.is_stream,
         "total_ms": entry.total_ms,
     }
+    log_event("llm.call", fields | call_fields(entry))
