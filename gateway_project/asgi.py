@@ -7,6 +7,7 @@ from typing import cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 _django_handler = get_asgi_application()
@@ -15,9 +16,12 @@ _django_handler = get_asgi_application()
 from gateway_project.api.exchange import Message, Receive, Send  # noqa: E402
 from gateway_project.api_handler import ApiHandler  # noqa: E402
 from gateway_project.django_guard import Application, DjangoGuard  # noqa: E402
+from gateway_project.https_only import HttpsOnly  # noqa: E402
 from gateway_project.lifecycle import lifecycle  # noqa: E402
 
 api_handler = ApiHandler()
+# Decided once: a request pays nothing for what is off.
+doors: Application = HttpsOnly(api_handler) if settings.HTTPS_ONLY else api_handler
 django_application = DjangoGuard(cast("Application", _django_handler))
 
 
@@ -26,7 +30,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     kind = scope["type"]
     if kind == "http":
         if api_handler.find(scope["path"]) is not None:
-            await api_handler(scope, receive, send)
+            await doors(scope, receive, send)
         else:
             await lifecycle.ensure_started()
             await django_application(dict(scope), receive, send)

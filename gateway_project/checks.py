@@ -52,6 +52,20 @@ def check_processes(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security)
+def check_proxy(**_: Any) -> list[CheckMessage]:
+    """The server speaks no TLS: that a request came by HTTPS is the word of a proxy that must be believed."""
+    if not settings.HTTPS_ONLY or settings.TRUSTED_PROXIES:
+        return []
+    return [
+        Warning(
+            "GATEWAY_HTTPS_ONLY is on and no proxy is trusted, so every request is taken for plain HTTP.",
+            hint="Set GATEWAY_TRUSTED_PROXIES to the address of the proxy that speaks TLS.",
+            id="gateway.W003",
+        )
+    ]
+
+
 @register(Tags.security, deploy=True)
 def check_exposure(**_: Any) -> list[CheckMessage]:
     """What is fine on one machine and risky on a network."""

@@ -199,3 +199,13 @@ def test_listening_to_the_world_without_https_is_a_warning(settings: pytest.Fixt
     assert [message.id for message in checks.check_exposure()] == ["gateway.W001", "gateway.W002"]
     settings.HTTPS_ONLY, settings.DEBUG = True, False  # type: ignore[attr-defined]
     assert checks.check_exposure() == []
+
+
+def test_https_that_nobody_may_vouch_for_is_a_warning(settings: pytest.FixtureRequest) -> None:
+    from gateway_project import checks
+
+    assert checks.check_proxy() == []
+    settings.HTTPS_ONLY = True  # type: ignore[attr-defined]
+    assert [message.id for message in checks.check_proxy()] == ["gateway.W003"]
+    settings.TRUSTED_PROXIES = ["10.0.0.1"]  # type: ignore[attr-defined]
+    assert checks.check_proxy() == []
