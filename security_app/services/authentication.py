@@ -8,7 +8,7 @@ import time
 
 from django.conf import settings
 
-from gateway_project.core.crypto import key_digest, token_hash
+from gateway_project.core.crypto import KEY_PREFIX, has_valid_checksum, key_digest, token_hash
 from gateway_project.core.errors import AuthenticationFailed
 from security_app.registry import KeyPolicy, Principal, SecurityConfig
 
@@ -47,6 +47,9 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
             return _check_validity(principal)
     if is_master_key(hashed):
         return MASTER
+    if token.startswith(KEY_PREFIX) and not has_valid_checksum(token):
+        # It was mistyped or made up. No other process can have made it, so nobody has to look.
+        raise AuthenticationFailed(reason="malformed")
     raise UnknownKey(reason="unknown")
 
 

@@ -16,7 +16,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 
 from gateway_project.core.clock import utc_now
-from gateway_project.core.crypto import key_digest, new_api_key, token_hash
+from gateway_project.core.crypto import (
+    KEY_PREFIX,
+    has_valid_checksum,
+    key_digest,
+    new_api_key,
+    token_hash,
+)
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, ConfigVersion
@@ -65,19 +71,29 @@ def _validated(row: ApiKey) -> None:
         raise InvalidRequest(messages[0], param=names.get(field, field)) from error
 
 
-def create_key(
-    *, actor: str, plain: str | None = None, requires_unique_name: bool = False, **values: Any
-) -> CreatedKey:
-    """Make a key; `values` are fields of ApiKey. InvalidRequest, or Conflict for what exists."""
-    if plain is not None and (
-        len(plain) < CUSTOM_KEY_MIN_CHARS or not plain.isascii() or not plain.isprintable()
-    ):
+def _check_form(plain: str) -> None:
+    """What a key of somebody's own must look like; InvalidRequest says it."""
+    if len(plain) < CUSTOM_KEY_MIN_CHARS or not plain.isascii() or not plain.isprintable():
         raise InvalidRequest(
             f"A key of your own needs at least {CUSTOM_KEY_MIN_CHARS} printable ASCII characters.",
             param="key",
         )
-    if plain is not None and (len(plain) > 500 or " " in plain):
+    if len(plain) > 500 or " " in plain:
         raise InvalidRequest("A key has at most 500 characters and no spaces.", param="key")
+    if plain.startswith(KEY_PREFIX) and not has_valid_checksum(plain):
+        # Authentication takes it for a mistyped one until it has loaded it.
+        raise InvalidRequest(
+            f"A key of your own can't begin with '{KEY_PREFIX}', unless a gateway like this one made it.",
+            param="key",
+        )
+
+
+def create_key(
+    *, actor: str, plain: str | None = None, requires_unique_name: bool = False, **values: Any
+) -> CreatedKey:
+    """Make a key; `values` are fields of ApiKey. InvalidRequest, or Conflict for what exists."""
+    if plain is not None:
+        _check_form(plain)
     secret = plain or new_api_key()
     row = ApiKey(created_by=actor, **values)
     _set_secret(row, secret)

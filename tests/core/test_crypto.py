@@ -103,7 +103,7 @@ def test_a_mistyped_key_fails_its_checksum() -> None:
     for position in range(6, len(key)):
         wrong = "a" if key[position] != "a" else "b"
         assert not has_valid_checksum(key[:position] + wrong + key[position + 1 :])
-    for other in ("", "sk-gw-", key[:-1], key + "0", key[3:], "sk-" + key[6:]):
+    for other in ("", "sk-gw-", key[:-1], key + "0", key[3:], "sk-" + key[6:], "sk-gw-" + "é" * 46):
         assert not has_valid_checksum(other)
 
 

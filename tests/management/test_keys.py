@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from gateway_project.core.clock import utc_now
+from gateway_project.core.crypto import new_api_key
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey
 from tests.management.caller import Caller
@@ -55,6 +56,14 @@ def test_a_key_of_ones_own_is_taken_and_can_not_be_given_twice(admin: Caller) ->
 
     assert made["key"] == "sk-my-own-key-0000001"
     assert (again["status"], again["param"]) == (409, "key")
+
+
+def test_a_key_that_was_made_elsewhere_is_taken_over(admin: Caller) -> None:
+    plain = new_api_key()
+
+    admin.ok("POST", "/key/generate", {"key": plain, "scopes": ["admin"]})
+
+    assert admin.with_key(plain).ok("GET", "/key/list")["total_count"] == 1
 
 
 def test_an_alias_is_unique_among_living_keys(admin: Caller) -> None:
@@ -279,6 +288,7 @@ def test_a_list_costs_the_same_number_of_queries_whatever_its_length(admin: Call
         ({"models": ["all-team-models"]}, "models"),
         ({"key": "short"}, "key"),
         ({"key": "with a space in the middle"}, "key"),
+        ({"key": "sk-gw-my-own-key-0000001"}, "key"),
         ({"key_alias": "x" * 201}, "key_alias"),
         ({"key_alias": "a\0b"}, "key_alias"),
         ({"metadata": {"a": "\ud800"}}, "metadata.a"),
