@@ -19,7 +19,7 @@ from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Messa
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
-from gateway_project.core.deadline import SHUTDOWN, CallScope
+from gateway_project.core.deadline import DISCONNECTED, SHUTDOWN, CallScope
 from gateway_project.core.errors import (
     AuthenticationFailed,
     GatewayError,
@@ -69,7 +69,7 @@ class ApiHandler:
                 reason = error.reason
             await _send_error(exchange, error)
         except ClientLeft:
-            error_code = "client_disconnected"
+            error_code = DISCONNECTED
         except asyncio.CancelledError:
             if lifecycle.is_draining and scope.reason in (None, SHUTDOWN):
                 error_code = SHUTDOWN
@@ -77,7 +77,7 @@ class ApiHandler:
             if scope.reason is None:
                 raise
             # The client is gone, or we are stopping; what was used has been settled below us.
-            error_code = scope.reason
+            error_code = scope.reason if scope.expired_phase is None else "client_stalled"
             scope.absorb()
         except Exception:
             logger.exception("request.failed", extra={"request_id": exchange.request_name})
@@ -121,7 +121,7 @@ class ApiHandler:
             snapshot, exchange.scope, request_id=exchange.request_id, principal=principal
         )
         context.started = exchange.started
-        context.correlation_id = exchange.header(b"x-client-request-id") or exchange.header(b"x-request-id")
+        context.correlation_id = exchange.correlation_id
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         exchange.context = context
 
@@ -206,7 +206,7 @@ def _report(exchange: Exchange, error_code: str | None, reason: str) -> None:
     metrics.observe_request(status, duration_ms, is_stream=exchange.is_stream)
     fields: dict[str, object] = {
         "request_id": exchange.request_name,
-        "correlation_id": None,
+        "correlation_id": exchange.correlation_id or None,
         "method": exchange.method,
         "endpoint": exchange.path[:200],
         "status": status,
@@ -218,7 +218,6 @@ def _report(exchange: Exchange, error_code: str | None, reason: str) -> None:
     }
     context = exchange.context
     if context is not None:
-        fields["correlation_id"] = context.correlation_id or None
         context.is_answered = True
         if context.settled_call is not None:
             fields.update(call_fields(context.settled_call))

@@ -70,7 +70,6 @@ class JoiningProtocol(HttpToolsProtocol):
     # Bytes since the last head or piece of a body was complete; until data is parsed, with all of that data.
     _received = 0
     _has_progressed = False
-    _is_in_head = False
     _is_head_too_large = False
     is_waiting = False
 
@@ -98,17 +97,11 @@ class JoiningProtocol(HttpToolsProtocol):
             # timeout for idle connections.
             waiting.add(self)
 
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        self._is_in_head = True
-        super().on_message_begin()
-
     def on_headers_complete(self) -> None:
         """A head is complete: the request starts."""
         if self._received > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES:
             self._is_head_too_large = True
             raise HeadTooLarge
-        self._is_in_head = False
         self._has_progressed = True
         if self.is_waiting:
             waiting.remove(self)
@@ -130,7 +123,7 @@ class JoiningProtocol(HttpToolsProtocol):
         """The time for a head is over; whoever began one is told so."""
         if self._is_answering():
             return
-        if self._is_in_head:
+        if self._received:
             self._refuse(RequestTimeout(f"The head did not arrive within {settings.HEAD_TIMEOUT_S:g} s."))
         else:
             self.transport.close()

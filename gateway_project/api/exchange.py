@@ -54,6 +54,7 @@ class Exchange:
         "_send_tasks",
         "_watch_task",
         "context",
+        "correlation_id",
         "cors_headers",
         "headers",
         "is_stream",
@@ -79,6 +80,8 @@ class Exchange:
         self.path: str = asgi_scope["path"]
         self.query: bytes = asgi_scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(asgi_scope["headers"])
+        # The client's own id of the request; what it sends is bounded by the size of a head.
+        self.correlation_id = self.header(b"x-client-request-id") or self.header(b"x-request-id")
         self.path_params: dict[str, str] = {}
         self.cors_headers: HeaderList = []
         self.context: RequestContext | None = None
@@ -202,9 +205,8 @@ class Exchange:
             *self._answer_headers,
             *self.cors_headers,
         ]
-        correlation_id = self.headers.get(b"x-client-request-id") or self.headers.get(b"x-request-id")
-        if correlation_id is not None:
-            headers.append((b"x-client-request-id", header_value(correlation_id[:128].decode("latin-1"))))
+        if self.correlation_id:
+            headers.append((b"x-client-request-id", header_value(self.correlation_id[:128])))
         return headers
 
     async def send_body(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic
 
-DISCONNECTED = "disconnected"
+DISCONNECTED = "client_disconnected"
 SHUTDOWN = "shutdown"
 TOTAL = "total"
 TICK_S = 0.05

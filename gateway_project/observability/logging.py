@@ -40,11 +40,13 @@ class BufferedWriter:
         self._dropped = 0
         self._write_lock = threading.Lock()
         self._wake = threading.Event()
-        self._pid = 0
+        self._is_running = False
+        # A forked child has no thread yet, and must not wait for locks of its parent's.
+        os.register_at_fork(after_in_child=self._forget_parent)
 
     def write(self, line: bytes) -> None:
         """Add one line, without its end of line."""
-        if self._pid != os.getpid():
+        if not self._is_running:
             self._start()
         if self._size > _MAX_BUFFER_BYTES:
             self._dropped += 1
@@ -74,10 +76,13 @@ class BufferedWriter:
             # Nobody reads our output any more; logging must not take the server down with it.
             return
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def _forget_parent(self) -> None:
+        self._is_running = False
         self._wake = threading.Event()
         self._write_lock = threading.Lock()
+
+    def _start(self) -> None:
+        self._is_running = True
         threading.Thread(target=self._run, name="log-writer", daemon=True).start()
 
     def _run(self) -> None:

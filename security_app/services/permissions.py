@@ -15,19 +15,25 @@ class Decision(NamedTuple):
     reason: str
 
 
+# Each request asks twice, and is allowed nearly always.
+_HAS_SCOPE = Decision(True, "the key has the scope")
+_EVERY_MODEL = Decision(True, "every model is allowed")
+_MODEL_MATCHES = Decision(True, "the allowed models match")
+_NO_MODEL_MATCHES = Decision(False, "no pattern of the key's allowed models matches")
+
+
 def decide_scope(principal: Principal, scope: str) -> Decision:
     """Whether a principal may enter a door that needs this scope."""
     if scope in principal.policy.scopes:
-        return Decision(True, f"the key has the scope '{scope}'")
+        return _HAS_SCOPE
     return Decision(False, f"the key lacks the scope '{scope}'")
 
 
 def decide_model(principal: Principal, model_id: str) -> Decision:
     """Whether a principal may use this model id."""
     if principal.policy.allows_model(model_id):
-        reason = "the allowed models match" if principal.policy.allowed_models else "every model is allowed"
-        return Decision(True, reason)
-    return Decision(False, "no pattern of the key's allowed models matches")
+        return _MODEL_MATCHES if principal.policy.allowed_models else _EVERY_MODEL
+    return _NO_MODEL_MATCHES
 
 
 def require_scope(principal: Principal, scope: str) -> None:

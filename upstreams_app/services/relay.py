@@ -56,7 +56,7 @@ async def _read_plain(call: Call, opened: OpenAnswer) -> bytes:
 def _abort_cancelled(call: Call) -> None:
     scope = call.context.scope
     if scope.reason == DISCONNECTED:
-        call.settlement.abort(CLIENT_LEFT, "client_disconnected")
+        call.settlement.abort(CLIENT_LEFT, DISCONNECTED)
     elif scope.expired_phase is not None:
         # The client stays, but takes nothing, while an upstream waits for it.
         call.settlement.abort(CLIENT_LEFT, "client_stalled")
@@ -80,7 +80,7 @@ def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
     usage = fields.get("usage")
     if usage is not None:
         settlement.tokens = token_usage(bytes(usage))
-    settlement.received_bytes = len(bytes(fields.get("choices", b"")))
+    settlement.received_bytes = len(memoryview(fields.get("choices", b"")))
     if "model" in fields and bytes(fields["model"]) == call.entry.id_json:
         return body
     fields["model"] = msgspec.Raw(call.entry.id_json)

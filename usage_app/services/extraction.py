@@ -95,11 +95,11 @@ def _tokens(usage: _Usage) -> TokenUsage | None:
     return TokenUsage(
         input=input_tokens,
         output=min(output, MAX_TOKENS),
-        cached_input=_count(cached),
-        cache_write=_count(written),
+        cached_input=_count(cached) if cached else 0,
+        cache_write=_count(written) if written else 0,
         reasoning=reasoning,
-        input_audio=_count(details.audio_tokens),
-        output_audio=_count(output_details.audio_tokens),
+        input_audio=_count(details.audio_tokens) if details.audio_tokens else 0,
+        output_audio=_count(output_details.audio_tokens) if output_details.audio_tokens else 0,
     )
 
 

@@ -16,10 +16,9 @@ def cost_nano(tokens: TokenUsage, card: RateCard) -> int:
     Cached, cache-written and audio input are parts of `input`; reasoning and audio output are parts of
     `output`. Parts that exceed their whole are cut, in this order, so that no token is charged twice.
     """
-    whole = max(tokens.input, 0)
-    rates = card.rates_for(whole)
+    rest = max(tokens.input, 0)
+    rates = card.rates_for(rest) if card.tiers else card
     total = 0
-    rest = whole
     for part, rate in (
         (tokens.cached_input, rates.cached_input),
         (tokens.cache_write, rates.cache_write),

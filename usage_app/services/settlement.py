@@ -24,6 +24,8 @@ from usage_app.services.pricing import cost_nano
 
 logger = logging.getLogger(__name__)
 CLIENT_LEFT = 499
+# A member's `value` is computed by Python code each time.
+_REPORTED, _ESTIMATED, _ABORTED = State.REPORTED.value, State.ESTIMATED.value, State.ABORTED.value
 
 
 class Settlement:
@@ -80,9 +82,9 @@ class Settlement:
     def complete(self) -> None:
         """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
         if self.tokens is not None:
-            self._settle(200, State.REPORTED, self.tokens, "")
+            self._settle(200, _REPORTED, self.tokens, "")
         else:
-            self._settle(200, State.ESTIMATED, self._estimate(), "")
+            self._settle(200, _ESTIMATED, self._estimate(), "")
 
     def abort(self, status: int, error_code: str) -> None:
         """The call ended early: what was used is charged, and nothing if nothing had come."""
@@ -93,7 +95,7 @@ class Settlement:
         else:
             tokens = TokenUsage()
         try:
-            self._settle(status, State.ABORTED, tokens, error_code)
+            self._settle(status, _ABORTED, tokens, error_code)
         except JournalFull:
             # The client gets the error that ended the call; admission is closed by now.
             logger.exception("ledger.line_lost", extra={"request_id": f"req_{self.context.request_id.hex}"})
@@ -102,7 +104,7 @@ class Settlement:
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
         return TokenUsage(input=estimate_tokens(self.measure_sent()), output=output)
 
-    def _settle(self, status: int, state: State, tokens: TokenUsage, error_code: str) -> None:
+    def _settle(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
         if self.is_settled:
             return
         self.is_settled = True
@@ -110,19 +112,19 @@ class Settlement:
         prices: UsageConfig = context.snapshot.sections["usage"].value
         # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
         card = prices.price(self.price_model, (context.request_id.int >> 80) / 1000)
-        if card is not None and (tokens.input or tokens.output or state is not State.ABORTED):
+        if card is not None and (tokens.input or tokens.output or state != _ABORTED):
             self.cost_nano = cost_nano(tokens, card)
-        elif state is State.ABORTED and not (tokens.input or tokens.output):
+        elif state == _ABORTED and not (tokens.input or tokens.output):
             self.cost_nano = 0
-        elif state is State.REPORTED:
-            state = State.UNPRICED
+        elif state == _REPORTED:
+            state = State.UNPRICED.value
         total_ms = round(context.elapsed_ms(), 3)
         entry = UsageEntry(
             id=context.request_id,
             operation=self.operation,
             model=self.ticket.model_id,
             status=status,
-            state=state.value,
+            state=state,
             parent_id=context.parent_id,
             key_id=principal.key_id,
             key_name=principal.name,
