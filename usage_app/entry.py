@@ -22,7 +22,7 @@ class TokenUsage(msgspec.Struct, omit_defaults=True, gc=False):
     output_audio: int = 0
 
 
-class UsageEntry(msgspec.Struct, omit_defaults=True):
+class UsageEntry(msgspec.Struct, omit_defaults=True, gc=False):
     """One settled request. Durations in milliseconds; `cost_nano` in 1e-9 US dollars, None if unpriced."""
 
     id: UUID

@@ -99,6 +99,16 @@ def store(*entries: UsageEntry) -> int:
     return record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
+@pytest.mark.parametrize("microsecond", [0, 1000, 999_000])
+def test_the_moment_is_that_of_the_id(microsecond: int) -> None:
+    moment = datetime(2026, 3, 4, 5, 6, 7, microsecond, tzinfo=UTC)
+
+    store(make_entry(id=id_at(moment), total_ms=float("nan")))
+
+    record = UsageRecord.objects.get(at=moment)
+    assert (record.at, record.total_ms) == (moment, 0.0)
+
+
 def test_storing_again_changes_nothing() -> None:
     entries = [make_entry() for _ in range(3)]
 

@@ -14,7 +14,7 @@ from django.db import DataError, IntegrityError
 
 from usage_app.services import record_store
 from usage_app.services.journal import Journal, Segment
-from usage_app.services.lines import BadLine, LaterVersion, Row, decode
+from usage_app.services.lines import BadLine, LaterVersion, Line, decode
 from usage_app.services.rejects import Rejects
 from usage_app.services.segments import adopted, read_lines, remove_orphans, segment_paths, size_of
 
@@ -110,7 +110,7 @@ class Flusher:
         return self._store_lines([line])
 
     def _store_lines(self, lines: list[bytes]) -> int:
-        pairs: list[tuple[bytes, Row]] = []
+        pairs: list[tuple[bytes, Line]] = []
         for line in lines:
             try:
                 pairs.append((line, decode(line)))
@@ -118,12 +118,12 @@ class Flusher:
                 self.rejects.add(line, str(error))
         return self._store(pairs)
 
-    def _store(self, pairs: list[tuple[bytes, Row]]) -> int:
+    def _store(self, pairs: list[tuple[bytes, Line]]) -> int:
         """Store a batch; if the database refuses it, find the lines that are to blame by halving."""
         if not pairs:
             return 0
         try:
-            return record_store.store(row for _, row in pairs)
+            return record_store.store(line for _, line in pairs)
         except _REFUSALS as error:
             if len(pairs) == 1:
                 # The server's own text can quote values; the type says enough.

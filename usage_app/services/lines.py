@@ -1,4 +1,4 @@
-"""The journal's line: one settled request as compact JSON, and the database row that it becomes.
+"""The journal's line: one settled request as compact JSON.
 
 Version 1 is `{"v":1, …}` with the fields of `UsageEntry`. What is unknown in a line is ignored, what is
 missing has its default; a version from a later release is left to a later release.
@@ -6,18 +6,18 @@ missing has its default; a version from a later release is left to a later relea
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, NamedTuple
-from uuid import UUID
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from gateway_project.core.ids import uuid7_time
 from usage_app.entry import UsageEntry
 from usage_app.models import UsageRecord
 
 VERSION = 1
 _PREFIX = b'{"v":1,'
+# A UUIDv7 begins with milliseconds; what lies beyond the year 9999 is no date.
+_LAST_ID = (int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000) << 80) - 1
 _ESCAPED_NUL = b"\\u0000"
 _encode_json = msgspec.json.Encoder().encode
 
@@ -63,47 +63,9 @@ class LaterVersion(Exception):
     """The line was written by a later release; that release will read it."""
 
 
-class Row(NamedTuple):
-    """A line as the columns of UsageRecord, in the order of `COLUMNS`; money in nano-dollars."""
+class Line(UsageEntry, kw_only=True):
+    """An entry as it was read back, with the version of its form."""
 
-    id: UUID
-    at: datetime
-    parent_id: UUID | None
-    kind: str
-    operation: str
-    key_id: UUID | None
-    key_name: str
-    user_id: str
-    end_user: str
-    model: str
-    route: str
-    upstream: str
-    upstream_model: str
-    status: int
-    error_code: str
-    state: str
-    is_stream: bool
-    input_tokens: int
-    output_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
-    input_audio_tokens: int
-    output_audio_tokens: int
-    cost: int | None
-    price_id: UUID | None
-    queue_ms: float
-    first_token_ms: float | None
-    total_ms: float
-    attempts: int
-    is_cached: bool
-    correlation_id: str
-
-
-COLUMNS = Row._fields
-
-
-class _Line(UsageEntry, kw_only=True):
     v: int
     # A duration that is not a number is written as null.
     queue_ms: float | None = 0.0  # type: ignore[assignment]
@@ -114,7 +76,7 @@ class _Version(msgspec.Struct):
     v: int
 
 
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line = msgspec.json.Decoder(Line).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
 
 
@@ -132,23 +94,25 @@ def encode(entry: UsageEntry) -> bytes:
     return _PREFIX + line[1:] + b"\n"
 
 
-def decode(line: bytes) -> Row:
-    """The row of a line, without its end; BadLine or LaterVersion if it can't be one."""
+def decode(text: bytes) -> Line:
+    """What a line, without its end, says; BadLine or LaterVersion if it can't be one."""
     try:
-        entry = _decode_line(line)
-        if entry.v == VERSION:
-            return _row(entry)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, OSError) as error:
-        if _version(line) <= VERSION:
+        line = _decode_line(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        if _version(text) <= VERSION:
             raise BadLine(f"{type(error).__name__}: {error}"[:300]) from error
-    if _version(line) < VERSION:
-        raise BadLine(f"unknown version {_version(line)}")
-    raise LaterVersion(f"version {_version(line)}")
+    else:
+        if line.v == VERSION and line.id.int <= _LAST_ID:
+            return line
+    version = _version(text)
+    if version > VERSION:
+        raise LaterVersion(f"version {version}")
+    raise BadLine("the id holds no moment" if version == VERSION else f"unknown version {version}")
 
 
-def _version(line: bytes) -> int:
+def _version(text: bytes) -> int:
     try:
-        return _decode_version(line).v
+        return _decode_version(text).v
     except (msgspec.DecodeError, UnicodeDecodeError):
         return 0
 
@@ -180,41 +144,3 @@ def _cleaned(entry: UsageEntry) -> dict[str, Any]:
         text = str(fields[name]).replace("\0", "")[:length]
         fields[name] = text.encode("utf-8", "replace").decode()
     return fields
-
-
-def _row(entry: _Line) -> Row:
-    tokens = entry.tokens
-    return Row(
-        entry.id,
-        uuid7_time(entry.id),
-        entry.parent_id,
-        entry.kind,
-        entry.operation,
-        entry.key_id,
-        entry.key_name,
-        entry.user_id,
-        entry.end_user,
-        entry.model,
-        entry.route,
-        entry.upstream,
-        entry.upstream_model,
-        entry.status,
-        entry.error_code,
-        entry.state,
-        entry.is_stream,
-        tokens.input,
-        tokens.output,
-        tokens.cached_input,
-        tokens.cache_write,
-        tokens.reasoning,
-        tokens.input_audio,
-        tokens.output_audio,
-        entry.cost_nano,
-        entry.price_id,
-        entry.queue_ms or 0.0,
-        entry.first_token_ms,
-        entry.total_ms or 0.0,
-        entry.attempts,
-        entry.is_cached,
-        entry.correlation_id,
-    )

@@ -1,25 +1,65 @@
-"""One batch of rows into the database: records, and in the same transaction the counters that follow.
+"""One batch of lines into the database: records, and in the same transaction the counters that follow.
 
-Storing a row again changes nothing, so a batch whose fate is unknown is simply stored once more.
+Storing a line again changes nothing, so a batch whose fate is unknown is simply stored once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from gateway_project.core.ids import uuid7_time
 from usage_app.models import KeyUse, SpendCounter, UsageRecord
-from usage_app.services.lines import COLUMNS, Row
+from usage_app.services.lines import Line
 
 _RECORDS = UsageRecord._meta.db_table
 _COUNTERS = SpendCounter._meta.db_table
 _KEY_USE = KeyUse._meta.db_table
 _INCOMING = "usage_incoming"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS_A_DAY = 86_400_000
+# Money in nano-dollars. `_values` has the same order.
+COLUMNS = (
+    "id",
+    "at",
+    "parent_id",
+    "kind",
+    "operation",
+    "key_id",
+    "key_name",
+    "user_id",
+    "end_user",
+    "model",
+    "route",
+    "upstream",
+    "upstream_model",
+    "status",
+    "error_code",
+    "state",
+    "is_stream",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cost",
+    "price_id",
+    "queue_ms",
+    "first_token_ms",
+    "total_ms",
+    "attempts",
+    "is_cached",
+    "correlation_id",
+)
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 # SQLite allows 32 766 parameters in a statement; more than a hundred rows at once gain nothing.
 _ROWS_PER_STATEMENT = (100, 10, 1)
@@ -36,8 +76,6 @@ _MOVE_INCOMING = (
 )
 # For sqlite3's own cursor: Django's would search thousands of placeholders in each statement.
 _INSERT_SQLITE = f"INSERT INTO {_RECORDS} ({_NAMES}) VALUES %s ON CONFLICT (id) DO NOTHING RETURNING id"  # noqa: S608
-_UUID_COLUMNS = tuple(COLUMNS.index(name) for name in ("id", "parent_id", "key_id", "price_id"))
-_AT_COLUMN = COLUMNS.index("at")
 _SQLITE_ROW = "(" + ", ".join("?" * len(COLUMNS)) + ")"
 _ADD_TO_COUNTERS = (
     f"INSERT INTO {_COUNTERS} "  # noqa: S608
@@ -56,90 +94,137 @@ _ADD_TO_KEY_USE = (
 )
 
 
-def store(rows: Iterable[Row]) -> int:
-    """Insert the rows that the ledger lacks and count them; how many were new.
+def store(lines: Iterable[Line]) -> int:
+    """Insert what the ledger lacks and count it; how many were new.
 
     All or nothing; raises whatever the database says.
     """
-    by_id = {row.id: row for row in rows}
+    by_id = {line.id.hex: line for line in lines}
     if not by_id:
         return 0
     insert = _insert_postgresql if connection.vendor == "postgresql" else _insert_sqlite
     with transaction.atomic(), connection.cursor() as cursor:
-        new = [by_id[identifier] for identifier in insert(cursor, list(by_id.values()))]
+        new = [by_id[identifier] for identifier in insert(cursor, by_id)]
         if new:
             _count(cursor, new)
     return len(new)
 
 
-def _insert_postgresql(cursor: CursorWrapper, rows: Sequence[Row]) -> list[UUID]:
+def _insert_postgresql(cursor: CursorWrapper, lines: Mapping[str, Line]) -> list[str]:
     cursor.execute(_CREATE_INCOMING)
     with connection.wrap_database_errors, cursor.copy(_COPY_INCOMING) as copy:
-        for row in rows:
-            copy.write_row(row)
+        for line in lines.values():
+            ids = (line.parent_id, line.key_id, line.price_id)
+            copy.write_row(_values(line, line.id, uuid7_time(line.id), *ids))
     cursor.execute(_MOVE_INCOMING)
-    new: list[UUID] = [identifier for (identifier,) in cursor.fetchall()]
+    new: list[str] = [identifier.hex for (identifier,) in cursor.fetchall()]
     if connection.savepoint_ids:
         # Inside an outer transaction the commit that empties the table is still to come.
         cursor.execute(f"DELETE FROM {_INCOMING}")  # noqa: S608
     return new
 
 
-def _insert_sqlite(cursor: CursorWrapper, rows: Sequence[Row]) -> list[UUID]:
-    known = {row.id.hex: row.id for row in rows}
-    new: list[UUID] = []
+def _insert_sqlite(cursor: CursorWrapper, lines: Mapping[str, Line]) -> list[str]:
+    rows = [_sqlite_values(identifier, line) for identifier, line in lines.items()]
+    new: list[str] = []
     with connection.wrap_database_errors:
         for chunk in _chunks(rows):
-            values = [value for row in chunk for value in _sqlite_row(row)]
             statement = _INSERT_SQLITE % ", ".join([_SQLITE_ROW] * len(chunk))
-            found = connection.connection.execute(statement, values).fetchall()
-            new.extend(known[identifier] for (identifier,) in found)
+            found = connection.connection.execute(statement, list(chain.from_iterable(chunk))).fetchall()
+            new.extend(identifier for (identifier,) in found)
     return new
 
 
-def _sqlite_row(row: Row) -> tuple[Any, ...]:
-    """The row as Django stores it there: UUIDs as 32 hex digits, the moment as naive UTC text."""
-    values: list[Any] = list(row)
-    for index in _UUID_COLUMNS:
-        if values[index] is not None:
-            values[index] = values[index].hex
-    values[_AT_COLUMN] = str(row.at)[: -len("+00:00")]
-    return tuple(values)
+def _sqlite_values(identifier: str, line: Line) -> tuple[Any, ...]:
+    """As Django stores them there: UUIDs as 32 hex digits, the moment as naive UTC text."""
+    seconds, milliseconds = divmod(line.id.int >> 80, 1000)
+    parent, key, price = line.parent_id, line.key_id, line.price_id
+    return _values(
+        line,
+        identifier,
+        f"{_second(seconds)}.{milliseconds:03d}000" if milliseconds else _second(seconds),
+        parent and parent.hex,
+        key and key.hex,
+        price and price.hex,
+    )
 
 
-def _count(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return str(datetime.fromtimestamp(seconds, UTC))[: -len("+00:00")]
+
+
+def _values(line: Line, identifier: Any, at: Any, parent: Any, key: Any, price: Any) -> tuple[Any, ...]:
+    """A row; `identifier` to `price` in the form that the database's driver takes."""
+    tokens = line.tokens
+    return (
+        identifier,
+        at,
+        parent,
+        line.kind,
+        line.operation,
+        key,
+        line.key_name,
+        line.user_id,
+        line.end_user,
+        line.model,
+        line.route,
+        line.upstream,
+        line.upstream_model,
+        line.status,
+        line.error_code,
+        line.state,
+        line.is_stream,
+        tokens.input,
+        tokens.output,
+        tokens.cached_input,
+        tokens.cache_write,
+        tokens.reasoning,
+        tokens.input_audio,
+        tokens.output_audio,
+        line.cost_nano,
+        price,
+        line.queue_ms or 0.0,
+        line.first_token_ms,
+        line.total_ms or 0.0,
+        line.attempts,
+        line.is_cached,
+        line.correlation_id,
+    )
+
+
+def _count(cursor: CursorWrapper, lines: Sequence[Line]) -> None:
     """Add to the counters, their rows in one order everywhere: two processes never wait for each other."""
     counters: dict[tuple[str, str, datetime], list[int]] = {}
     keys: dict[UUID, tuple[datetime, int, int]] = {}
-    for (day, model, key_id), group in _groups(rows).items():
-        last = max(row.at for row in group)
+    for (day, model, key_id), group in _groups(lines).items():
+        last = _EPOCH + timedelta(milliseconds=max(line.id.int for line in group) >> 80)
         sums = [
             len(group),
-            sum(row.input_tokens for row in group),
-            sum(row.output_tokens for row in group),
-            sum(row.cost or 0 for row in group),
+            sum(line.tokens.input for line in group),
+            sum(line.tokens.output for line in group),
+            sum(line.cost_nano or 0 for line in group),
         ]
+        window = _EPOCH + timedelta(days=day)
         scopes = [("model", model)]
         if key_id is not None:
             scopes.append(("key", key_id.hex))
             known, requests, spent = keys.get(key_id, (last, 0, 0))
             keys[key_id] = (max(known, last), requests + sums[0], spent + sums[3])
         for scope, scope_id in scopes:
-            total = counters.setdefault((scope, scope_id, day), [0, 0, 0, 0])
+            total = counters.setdefault((scope, scope_id, window), [0, 0, 0, 0])
             total[:] = [old + more for old, more in zip(total, sums, strict=True)]
     _upsert(cursor, _ADD_TO_COUNTERS, [(*key, *counters[key]) for key in sorted(counters)])
     _upsert(cursor, _ADD_TO_KEY_USE, [(key, *keys[key]) for key in sorted(keys)])
 
 
-def _groups(rows: Sequence[Row]) -> dict[tuple[datetime, str, UUID | None], list[Row]]:
-    """The rows by UTC day, model and key: most of a batch falls into a few groups."""
-    groups: dict[tuple[date, str, UUID | None], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.at.date(), row.model, row.key_id), []).append(row)
-    return {
-        (datetime.combine(day, datetime.min.time(), UTC), model, key_id): group
-        for (day, model, key_id), group in groups.items()
-    }
+def _groups(lines: Sequence[Line]) -> dict[tuple[int, str, UUID | None], list[Line]]:
+    """The lines by UTC day since 1970, model and key: most of a batch falls into a few groups."""
+    groups: dict[tuple[int, str, UUID | None], list[Line]] = {}
+    for line in lines:
+        day = (line.id.int >> 80) // _MILLISECONDS_A_DAY
+        groups.setdefault((day, line.model, line.key_id), []).append(line)
+    return groups
 
 
 def _upsert(cursor: CursorWrapper, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 
 from gateway_project.core.ids import public_id, uuid7_time
 from usage_app.models import UsageRecord
-from usage_app.services.lines import COLUMNS
+from usage_app.services.record_store import COLUMNS
 
 MAX_PAGE = 1000
 
