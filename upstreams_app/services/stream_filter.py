@@ -81,7 +81,7 @@ class Frame:
         size = len(block)
         if size < self._size or not block.startswith(self._head):
             return b"", 0, 0
-        if size < 2 * self._size and block.endswith(self._tail) and block.count(b"\n") == 2:
+        if size < 2 * self._size and block.endswith(self._tail):
             text = block[self._text]
             if _has_more_than_text(text):
                 return b"", 0, 0
@@ -89,10 +89,7 @@ class Frame:
         end = block.rfind(self._tail) + len(self._tail)
         if end < self._size:
             return b"", 0, 0
-        run = block[:end]
-        texts = self._split(run)
-        if run.count(b"\n") != 2 * len(texts):
-            return b"", 0, 0
+        texts = self._split(block[:end])
         count = len(texts)
         texts[0] = texts[0][self._text.start :]
         texts[-1] = texts[-1][: self._text.stop]
@@ -112,8 +109,11 @@ class Frame:
 
 
 def _has_more_than_text(text: bytes) -> bool:
-    """Whether members that must be looked at stand in a text, as with several choices in one event."""
-    return b'"finish_reason"' in text or b'"usage"' in text or b'"error"' in text
+    """Whether members that must be looked at stand in a text, as with several choices in one event.
+
+    A line end is that of an event with another frame: JSON has none inside of strings.
+    """
+    return b"\n" in text or b'"finish_reason"' in text or b'"usage"' in text or b'"error"' in text
 
 
 def common_prefix(one: bytes, other: bytes) -> bytes:

@@ -21,11 +21,12 @@ from gateway_project.processes import Child, Supervisor
 
 _KILL_AFTER_S = 40.0
 _BACKLOG = 2048
-# glibc keeps an arena a thread and raises its own thresholds: with these the memory of a server stays flat.
+# glibc keeps an arena a thread and raises its own thresholds: with these the memory of a server stays flat,
+# and that for the pieces of streams is not asked of the system each time.
 _ALLOCATOR = {
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "MALLOC_MMAP_THRESHOLD_": "524288",
+    "MALLOC_TRIM_THRESHOLD_": "2097152",
 }
 
 
