@@ -13,6 +13,7 @@ from django.conf import settings
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.crypto import DecryptionError
+from gateway_project.core.environment import check_variable
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
 from upstreams_app.kinds import KINDS
@@ -90,9 +91,10 @@ class UpstreamsConfig:
 
 
 def read_reference(reference: str) -> str:
-    """The secret that `env:NAME` or `file:/path` stands for; ValueError if there is none."""
+    """The secret that `env:NAME` or `file:/path` stands for; ValueError if it stands for none."""
     scheme, _, rest = reference.partition(":")
     if scheme == "env":
+        check_variable(rest, prefixes=settings.SECRET_ENV_PREFIXES)
         value = settings.VENDOR_KEYS.get(rest) or os.environ.get(rest, "")
         if not value:
             raise ValueError(f"the environment variable {rest} is not set")

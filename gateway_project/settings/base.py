@@ -65,6 +65,9 @@ CORS_ORIGINS = parsers.parse_origins(
     env.list("GATEWAY_CORS_ORIGINS", default=["*"]), name="GATEWAY_CORS_ORIGINS"
 )
 TRUSTED_PROXIES: list[str] = env.list("GATEWAY_TRUSTED_PROXIES", default=[])
+SECRET_ENV_PREFIXES = parsers.parse_prefixes(
+    env.list("GATEWAY_SECRET_ENV_PREFIXES", default=[]), name="GATEWAY_SECRET_ENV_PREFIXES"
+)
 ALLOW_PRIVATE_HOSTS = env.bool("GATEWAY_ALLOW_PRIVATE_HOSTS", default=True)
 PROBE_LOCAL_SERVERS = env.bool("GATEWAY_PROBE_LOCAL_SERVERS", default=True)
 

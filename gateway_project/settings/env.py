@@ -123,6 +123,14 @@ def parse_origins(items: list[str], *, name: str) -> list[str]:
     return origins
 
 
+def parse_prefixes(items: list[str], *, name: str) -> list[str]:
+    """Beginnings of names of environment variables, such as `TEAM_`; none is empty, which would be all."""
+    for item in items:
+        if not item.isascii() or not item.replace("_", "").isalnum():
+            raise ImproperlyConfigured(f"{name}: '{item}' does not begin a name such as TEAM_.")
+    return items
+
+
 def read_dotenv(path: Path) -> None:
     """Add the lines of a `.env` file to the environment; what is set already wins."""
     if path.is_file():

@@ -137,8 +137,9 @@ def test_an_address_that_can_not_be_read_is_told_at_its_field(
         ("credential_reference", {"credential_source": "reference"}),
         (
             "credential_reference",
-            {"credential_source": "reference", "credential_reference": "env:SURELY_NOT_SET"},
+            {"credential_source": "reference", "credential_reference": "env:SURELY_NOT_SET_API_KEY"},
         ),
+        ("credential_reference", {"credential_source": "reference", "credential_reference": "env:PATH"}),
         ("credential_reference", {"credential_source": "reference", "credential_reference": "vault:x"}),
         ("connect_timeout_s", {"connect_timeout_s": "0"}),
         ("connect_timeout_s", {"connect_timeout_s": "nan"}),
@@ -253,14 +254,14 @@ def test_a_row_that_can_not_be_used_is_shown_and_breaks_nothing(
         kind="vllm",
         base_url="http://127.0.0.1:9",
         credential_source="reference",
-        credential_reference="env:SURELY_NOT_SET",
+        credential_reference="env:SURELY_NOT_SET_API_KEY",
     )
     snapshots.refresh()
 
     for path in ("/admin/", LIST):
         page = admin_client.get(path).content.decode()
 
-        assert "upstream bad: the environment variable SURELY_NOT_SET is not set" in page, path
+        assert "upstream bad: the environment variable SURELY_NOT_SET_API_KEY is not set" in page, path
     assert "left out" in admin_client.get(LIST).content.decode()
 
 

@@ -33,6 +33,16 @@ def test_seconds(text: str, seconds: float) -> None:
     assert parsers.parse_seconds(text, name="X") == seconds
 
 
+def test_prefixes() -> None:
+    assert parsers.parse_prefixes(["TEAM_", "lab"], name="X") == ["TEAM_", "lab"]
+
+
+@pytest.mark.parametrize("item", ["", "_", "TEAM-", "TEAM_*", "tëam"])
+def test_what_begins_no_name_is_refused(item: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SETTING"):
+        parsers.parse_prefixes([item], name="SETTING")
+
+
 def test_origins() -> None:
     items = ["https://chat.example.org/", "tauri://localhost", "app://obsidian.md", "*"]
 

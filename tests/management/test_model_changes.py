@@ -50,8 +50,8 @@ def test_a_stored_credential_does_not_follow_to_another_host(admin: Caller) -> N
 def test_a_reference_does_not_follow_to_another_host_either(
     admin: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TEAM_VENDOR_KEY", VENDOR_SECRET)
-    shown = admin.ok("POST", "/model/new", body(api_key="os.environ/TEAM_VENDOR_KEY"))
+    monkeypatch.setenv("TEAM_VENDOR_API_KEY", VENDOR_SECRET)
+    shown = admin.ok("POST", "/model/new", body(api_key="os.environ/TEAM_VENDOR_API_KEY"))
 
     path = f"/model/{shown['model_id']}/update"
     error = admin.refused("PATCH", path, {"litellm_params": {"api_base": "http://127.0.0.1:66/v1"}})

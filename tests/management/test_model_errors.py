@@ -92,9 +92,9 @@ def test_a_wrong_question_is_refused(admin: Caller, method: str, path: str, sent
 
 
 def test_no_answer_holds_a_vendors_credential(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEAM_VENDOR_KEY", VENDOR_SECRET)
+    monkeypatch.setenv("TEAM_VENDOR_API_KEY", VENDOR_SECRET)
     shown = admin.ok("POST", "/model/new", body("a", api_key=VENDOR_SECRET))
-    admin.ok("POST", "/model/new", body("b", api_key="os.environ/TEAM_VENDOR_KEY"))
+    admin.ok("POST", "/model/new", body("b", api_key="os.environ/TEAM_VENDOR_API_KEY"))
     admin.ok(
         "PATCH", f"/model/{shown['model_id']}/update", {"litellm_params": {"api_key": VENDOR_SECRET + "2"}}
     )

@@ -143,12 +143,12 @@ def test_what_model_info_shows_leads_to_the_same_upstream_again(admin: Caller) -
 def test_a_key_of_the_environment_is_kept_as_a_reference(
     admin: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TEAM_VENDOR_KEY", VENDOR_SECRET)
+    monkeypatch.setenv("TEAM_VENDOR_API_KEY", VENDOR_SECRET)
 
-    admin.ok("POST", "/model/new", body(api_key="os.environ/TEAM_VENDOR_KEY"))
+    admin.ok("POST", "/model/new", body(api_key="os.environ/TEAM_VENDOR_API_KEY"))
 
     row = Upstream.objects.get()
-    assert (row.credential_source, row.credential_reference) == ("reference", "env:TEAM_VENDOR_KEY")
+    assert (row.credential_source, row.credential_reference) == ("reference", "env:TEAM_VENDOR_API_KEY")
     assert row.api_key_sealed == ""
     config = store.current.sections["upstreams"].value.upstreams[row.name]
     assert config.credential == VENDOR_SECRET
@@ -157,18 +157,32 @@ def test_a_key_of_the_environment_is_kept_as_a_reference(
 def test_an_address_of_the_environment_is_read_at_once(
     admin: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TEAM_VENDOR_BASE", "http://127.0.0.1:77/x")
+    monkeypatch.setenv("TEAM_VENDOR_API_BASE", "http://127.0.0.1:77/x")
 
-    shown = admin.ok("POST", "/model/new", body(api_base="os.environ/TEAM_VENDOR_BASE"))
+    shown = admin.ok("POST", "/model/new", body(api_base="os.environ/TEAM_VENDOR_API_BASE"))
 
     assert shown["litellm_params"]["api_base"] == "http://127.0.0.1:77/x"
 
 
 @pytest.mark.parametrize(
-    "name", ["GATEWAY_SECRET_KEY", "DATABASE_URL", "GATEWAY_MASTER_KEY", "no such name", "UNSET_"]
+    "name",
+    [
+        "GATEWAY_SECRET_KEY",
+        "GATEWAY_OTHER_API_KEY",
+        "DATABASE_URL",
+        "GATEWAY_MASTER_KEY",
+        "no such name",
+        "UNSET_",
+        "UNSET_API_KEY",
+        "PATH",
+        "HOST_TOKEN",
+    ],
 )
 @pytest.mark.parametrize("field", ["api_key", "api_base"])
-def test_the_gateways_own_secrets_can_not_be_sent_away(admin: Caller, name: str, field: str) -> None:
+def test_what_is_not_meant_for_models_can_not_be_sent_away(
+    admin: Caller, monkeypatch: pytest.MonkeyPatch, name: str, field: str
+) -> None:
+    monkeypatch.setenv("HOST_TOKEN", "https://secret.example")
     error = admin.refused("POST", "/model/new", body(**{field: f"os.environ/{name}"}))
 
     assert (error["status"], error["param"]) == (400, f"litellm_params.{field}")

@@ -52,13 +52,13 @@ def test_a_kind_brings_its_usual_address(admin: Caller) -> None:
 def test_a_credential_can_be_replaced_referred_to_and_removed(
     admin: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("LAB_KEY", VENDOR_SECRET)
+    monkeypatch.setenv("LAB_API_KEY", VENDOR_SECRET)
     secret = tmp_path / "key"
     secret.write_text(VENDOR_SECRET)
     admin.ok("POST", "/upstreams", new(api_key=VENDOR_SECRET))
 
     for sent, expected in (
-        ({"credential": "env:LAB_KEY"}, {"source": "reference", "hint": "env:LAB_KEY"}),
+        ({"credential": "env:LAB_API_KEY"}, {"source": "reference", "hint": "env:LAB_API_KEY"}),
         ({"credential": f"file:{secret}"}, {"source": "reference", "hint": f"file:{secret}"}),
         ({"credential": "client"}, {"source": "client", "hint": "x-upstream-api-key"}),
         ({"api_key": "short"}, {"source": "stored", "hint": "…"}),
@@ -174,11 +174,11 @@ def test_a_probe_of_nobody_says_so(admin: Caller) -> None:
 
 
 def test_a_probe_of_a_lost_credential_is_a_result_too(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAB_KEY", VENDOR_SECRET)
-    admin.ok("POST", "/upstreams", new(credential="env:LAB_KEY"))
-    monkeypatch.delenv("LAB_KEY")
+    monkeypatch.setenv("LAB_API_KEY", VENDOR_SECRET)
+    admin.ok("POST", "/upstreams", new(credential="env:LAB_API_KEY"))
+    monkeypatch.delenv("LAB_API_KEY")
 
-    assert "LAB_KEY is not set" in admin.ok("POST", "/upstreams/lab/probe")["health"]["error"]
+    assert "LAB_API_KEY is not set" in admin.ok("POST", "/upstreams/lab/probe")["health"]["error"]
 
 
 def test_models_are_imported_once_and_what_was_set_by_hand_stays(admin: Caller, vendor: ModelServer) -> None:
@@ -292,7 +292,8 @@ def test_a_list_costs_the_same_number_of_queries_whatever_its_length(admin: Call
         ({"api_key": "a", "credential": "env:B"}, 400, "credential"),
         ({"credential": "vault:x"}, 400, "credential"),
         ({"credential": "env:GATEWAY_SECRET_KEY"}, 400, "credential"),
-        ({"credential": "env:UNSET_NAME"}, 400, "credential"),
+        ({"credential": "env:UNSET_API_KEY"}, 400, "credential"),
+        ({"credential": "env:PATH"}, 400, "credential"),
         ({"credential": "file:/no/such/file"}, 400, "credential"),
         ({"credential": "file:relative"}, 400, "credential"),
         ({"client_certificate": "/tmp/x.pem"}, 400, "client_key"),

@@ -32,6 +32,7 @@ def upstream(name: str) -> UpstreamModel:
         {"ca_bundle": "/no/such/file"},
         {"credential_source": "stored", "api_key_sealed": "sealed by nobody"},
         {"credential_source": "reference", "credential_reference": "file:"},
+        {"credential_source": "reference", "credential_reference": "env:PATH"},
     ],
 )
 def test_an_upstream_that_can_not_be_used_is_left_out_with_its_models(broken: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import TextChoices
 
+from gateway_project.core.environment import check_variable
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
@@ -65,18 +66,14 @@ def fingerprints(credential: str) -> list[str]:
     return [hmac.new(pepper.secret, text, "sha256").hexdigest() for pepper in settings.GATEWAY_KEY_PEPPERS]
 
 
-# What makes this gateway trust itself, and must never be sent to a vendor.
-_PRIVATE_NAMES = ("GATEWAY_", "DJANGO_", "DATABASE_URL", "REDIS_URL")
-
-
 def validate_reference(value: str) -> None:
-    """`env:NAME` or `file:/path`, but none of the gateway's own secrets."""
+    """`env:NAME` or `file:/path`, but neither the gateway's own secrets nor those of others."""
     scheme, _, rest = value.partition(":")
     if scheme == "env":
-        if not rest.replace("_", "").isalnum() or not rest.isascii():
-            raise ValidationError("Give the name of an environment variable after env:.", code=UNUSABLE)
-        if rest.upper().startswith(_PRIVATE_NAMES):
-            raise ValidationError("The gateway's own secrets can't be sent to an upstream.", code=UNUSABLE)
+        try:
+            check_variable(rest, prefixes=settings.SECRET_ENV_PREFIXES)
+        except ValueError as error:
+            raise ValidationError(str(error), code=UNUSABLE) from error
     elif scheme == "file":
         path = Path(rest)
         if not path.is_absolute() or "\0" in rest:
