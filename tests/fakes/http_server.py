@@ -147,6 +147,8 @@ class _Connection:
                 await self._writer.wait_closed()
         except asyncio.CancelledError:
             self._writer.transport.abort()  # A client that reads no more must not hold us up.
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()  # The socket is closed in the loop's next turn only.
             raise
         finally:
             pump.cancel()
