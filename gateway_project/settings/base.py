@@ -114,6 +114,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "gateway_project.urls"
+# For whoever opens the login page itself.
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 ASGI_APPLICATION = "gateway_project.asgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {

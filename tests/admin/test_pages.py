@@ -152,3 +152,12 @@ def test_the_admin_runs_no_inline_script(admin_client: Client) -> None:
         assert "script-src 'self' 'unsafe-eval';" in policy
         assert b" onclick=" not in answer.content
         assert b"<script>" not in answer.content
+
+
+def test_a_login_without_a_way_back_leads_to_the_start_page(client: Client, admin_user: User) -> None:
+    admin_user.set_password("correct horse")
+    admin_user.save()
+
+    answer = client.post("/admin/login/", {"username": admin_user.username, "password": "correct horse"})
+
+    assert (answer.status_code, answer["location"]) == (302, "/admin/")
