@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # Celery: messages are hints, results are not kept; without Valkey the broker is a folder.
 CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+if REDIS_URL.startswith("rediss://") and "ssl_cert_reqs" not in REDIS_URL:
+    # Celery would take any certificate; every other client of that server verifies it.
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 CELERY_DIR = GATEWAY_DATA_DIR / "celery"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {}

@@ -219,3 +219,28 @@ def test_https_that_nobody_may_vouch_for_is_a_warning(settings: pytest.FixtureRe
     assert [message.id for message in checks.check_proxy()] == ["gateway.W003"]
     settings.TRUSTED_PROXIES = ["10.0.0.1"]  # type: ignore[attr-defined]
     assert checks.check_proxy() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("redis://cache", "False"),
+        ("rediss://cache", "{'ssl_cert_reqs': <VerifyMode.CERT_REQUIRED: 2>}"),
+        ("rediss://cache?ssl_cert_reqs=none", "False"),
+    ],
+)
+def test_the_task_queue_verifies_a_certificate_unless_told_otherwise(
+    tmp_path: Path, url: str, options: str
+) -> None:
+    environment = {"GATEWAY_ENV_FILE": os.devnull, "GATEWAY_DATA_DIR": str(tmp_path), "REDIS_URL": url}
+    found = subprocess.run(
+        [sys.executable, "-c", "from gateway_project.celery import app; print(app.connection().ssl)"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert found.stdout.strip() == options
