@@ -1,7 +1,17 @@
 """Who may do what: keys, secrets at rest, versions of the configuration."""
 
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
+from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
 from security_app.models.secret import CheckValue
 
-__all__ = ["SCOPES", "SECTIONS", "ApiKey", "CheckValue", "ConfigModel", "ConfigQuerySet", "ConfigVersion"]
+__all__ = [
+    "SCOPES",
+    "SECTIONS",
+    "ApiKey",
+    "CheckValue",
+    "ConfigModel",
+    "ConfigQuerySet",
+    "ConfigVersion",
+    "FirstRun",
+]
