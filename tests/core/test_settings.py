@@ -226,7 +226,7 @@ def test_https_that_nobody_may_vouch_for_is_a_warning(settings: pytest.FixtureRe
     [
         ("redis://cache", "False"),
         ("rediss://cache", "{'ssl_cert_reqs': <VerifyMode.CERT_REQUIRED: 2>}"),
-        ("rediss://cache?ssl_cert_reqs=none", "False"),
+        ("rediss://cache?ssl_cert_reqs=none", "{'ssl_cert_reqs': <VerifyMode.CERT_NONE: 0>}"),
     ],
 )
 def test_the_task_queue_verifies_a_certificate_unless_told_otherwise(
