@@ -11,9 +11,8 @@ import logging
 from functools import lru_cache
 from typing import cast
 
-from django.conf import settings
-
 from gateway_project.api import all_doors
+from gateway_project.api.cors import origin_headers, preflight_headers, raw_headers
 from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
 from gateway_project.api.reload import reloaded_snapshot
@@ -39,12 +38,8 @@ from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
 
 logger = logging.getLogger(__name__)
-_EXPOSED = (
-    b"x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms"
-    b", x-gateway-model, x-gateway-upstream, x-gateway-attempts, x-gateway-cost"
-)
 _TRY_ELSEWHERE = {"retry-after": "1"}
-_CORS_METHODS = b"GET, HEAD, POST, OPTIONS"
+_CORS_METHODS = "GET, HEAD, POST, OPTIONS"
 
 
 class ApiHandler:
@@ -159,30 +154,15 @@ def _door(match: Match, method: str) -> Door:
 
 def _cors_headers(exchange: Exchange) -> HeaderList:
     origin = exchange.headers.get(b"origin")
-    if origin is None:
-        return []
-    allowed: list[str] = settings.CORS_ORIGINS
-    if "*" in allowed:
-        return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
-    if origin.decode("latin-1") in allowed:
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"vary", b"origin"),
-            (b"access-control-expose-headers", _EXPOSED),
-        ]
-    return [(b"vary", b"origin")]
+    return [] if origin is None else raw_headers(origin_headers(origin.decode("latin-1")))
 
 
 async def _answer_options(exchange: Exchange, match: Match) -> None:
     allow = ", ".join(sorted({*match.methods, "OPTIONS"})).encode()
     extra: HeaderList = [(b"allow", allow)]
     if b"access-control-request-method" in exchange.headers and exchange.cors_headers:
-        requested = exchange.headers.get(b"access-control-request-headers", b"authorization, content-type")
-        extra += [
-            (b"access-control-allow-methods", _CORS_METHODS),
-            (b"access-control-allow-headers", requested),
-            (b"access-control-max-age", b"86400"),
-        ]
+        requested = exchange.header(b"access-control-request-headers")
+        extra += raw_headers(preflight_headers(_CORS_METHODS, requested or None))
     await exchange.send_body(204, b"", content_type=(b"vary", b"access-control-request-headers"), extra=extra)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from gateway_project.api.cors import origin_headers
+from gateway_project.api.cors import origin_headers, raw_headers
 from gateway_project.api.exchange import HeaderList, Message, Send
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import GatewayError
@@ -49,4 +49,4 @@ async def refuse(scope: Message, send: Send, error: GatewayError, *, started: fl
 def _cors(scope: Message) -> HeaderList:
     origin: bytes | None = dict(scope["headers"]).get(b"origin")
     headers = origin_headers(None if origin is None else origin.decode("latin-1"))
-    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return raw_headers(headers)

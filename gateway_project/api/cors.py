@@ -1,13 +1,18 @@
-"""Which pages of browsers may read what Django's side of the API answers: the rules of the inference doors.
+"""Which pages of browsers may read what the API answers, at the inference doors and at Django's side alike.
 
 There are no cookies in it, so credentials are never allowed and `*` is no danger.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.conf import settings
 
-_EXPOSED = "x-request-id, x-client-request-id, retry-after"
+_EXPOSED = (
+    "x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms"
+    ", x-gateway-model, x-gateway-upstream, x-gateway-attempts, x-gateway-cost"
+)
 _MAX_AGE_S = "86400"
 
 
@@ -25,6 +30,11 @@ def origin_headers(origin: str | None) -> dict[str, str]:
             "access-control-expose-headers": _EXPOSED,
         }
     return {"vary": "origin"}
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """The same for bare ASGI."""
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def preflight_headers(methods: str, requested_headers: str | None) -> dict[str, str]:
