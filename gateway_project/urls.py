@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from django.views import defaults
 
+from gateway_project.admin_pages import admin_urls
 from gateway_project.api.management import answer_error, management_urls, not_found
 from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    path("admin/", admin_urls()),
     *management_urls(),
 ]
 

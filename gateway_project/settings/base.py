@@ -87,6 +87,19 @@ HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
 )
 
+# Live pages; a process on its own tells only of its own requests.
+LIVE_MAX_CONNECTIONS = parsers.parse_positive(
+    env("GATEWAY_LIVE_MAX_CONNECTIONS", default="20"), name="GATEWAY_LIVE_MAX_CONNECTIONS"
+)
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2}], "prefix": "gateway"},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
 INSTALLED_APPS = [
     # daphne only serves `runserver`; in every other process it would cost 26 MB.
     *(["daphne"] if len(sys.argv) > 1 and sys.argv[1] == "runserver" else []),
@@ -230,5 +243,5 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,
     "DASHBOARD_CALLBACK": "upstreams_app.admin.start_page.add_facts",
-    "SIDEBAR": {"show_search": False, "navigation": "gateway_project.admin_base.navigation"},
+    "SIDEBAR": {"show_search": False, "navigation": "gateway_project.admin_pages.navigation"},
 }

@@ -1,0 +1,86 @@
+"""Pages of the admin that are no list of a model: which there are, and who may open them.
+
+`admin_pages()` lists them. Each is served under /admin/ by the name `admin:<name>`, only to those who have
+its permission, and stands in the sidebar for them. A page's view takes the request; if it answers with a
+TemplateResponse (its template extends `admin_gateway/page.html`), the frame around it is added here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from gateway_project import admin_base
+
+View = Callable[[HttpRequest], HttpResponseBase]
+# In place of a permission: the page is for everybody who may sign in to the admin.
+ANY_STAFF = "any staff"
+
+
+class AdminPage(NamedTuple):
+    """A page: `path` below /admin/ with its final slash, `permission` as `<app>.<codename>` or ANY_STAFF.
+
+    An empty icon keeps it out of the sidebar. A page without a permission is for nobody.
+    """
+
+    path: str
+    name: str
+    view: View
+    title: str
+    icon: str
+    permission: str
+
+
+def admin_pages() -> list[AdminPage]:
+    """All of them, in the order of the sidebar. Imported late: views need models."""
+    return []
+
+
+def admin_urls() -> tuple[list[URLPattern | URLResolver], str, str]:
+    """As `admin.site.urls`, with our pages before the site's own, which end in one that catches all."""
+    pages = [path(page.path, _guarded(page), name=page.name) for page in admin_pages()]
+    return [*pages, *admin.site.get_urls()], "admin", admin.site.name
+
+
+def may_open(request: HttpRequest, page: AdminPage) -> bool:
+    """Whether this person may see the page."""
+    if not page.permission or not admin.site.has_permission(request):
+        return False
+    return page.permission == ANY_STAFF or request.user.has_perm(page.permission)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, object]]:
+    """The sidebar (`UNFOLD["SIDEBAR"]["navigation"]`): the start page and our pages, then the models."""
+    first, *models = admin_base.navigation(request)
+    items = [
+        {"title": page.title, "icon": page.icon, "link": reverse(f"admin:{page.name}")}
+        for page in admin_pages()
+        if page.icon and may_open(request, page)
+    ]
+    known: Any = first["items"]
+    return [{**first, "items": [*known, *items]}, *models]
+
+
+def _guarded(page: AdminPage) -> Callable[..., HttpResponseBase]:
+    """The view behind the login of the admin and the page's permission, within the site's frame."""
+
+    @functools.wraps(page.view)
+    def view(request: HttpRequest) -> HttpResponseBase:
+        if not may_open(request, page):
+            raise PermissionDenied
+        answer = page.view(request)
+        if isinstance(answer, TemplateResponse) and not answer.is_rendered:
+            frame = {**admin.site.each_context(request), "title": page.title}
+            answer.context_data = {**frame, **(answer.context_data or {})}
+        return answer
+
+    guarded: Callable[..., HttpResponseBase] = admin.site.admin_view(view)
+    return guarded
