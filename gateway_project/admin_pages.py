@@ -41,7 +41,15 @@ class AdminPage(NamedTuple):
 
 def admin_pages() -> list[AdminPage]:
     """All of them, in the order of the sidebar. Imported late: views need models."""
-    return []
+    from gateway_project.clients import clients_view
+    from gateway_project.first_run.views import first_run_view
+
+    return [
+        AdminPage(
+            "clients/", "clients", clients_view, "Set up a client", "devices", "security_app.view_apikey"
+        ),
+        AdminPage("first-run/", "first_run", first_run_view, "First steps", "", "upstreams_app.add_upstream"),
+    ]
 
 
 def admin_urls() -> tuple[list[URLPattern | URLResolver], str, str]:

@@ -57,7 +57,7 @@ curl -sS __BASE_URL__/chat/completions \\
         "Open WebUI",
         CHAT,
         (
-            "Open Admin Panel › Settings › Connections and add an OpenAI API connection.",
+            "Open Admin Panel → Settings → Connections and add an OpenAI API connection.",
             "URL: __BASE_URL__, key: your key. Save; the models are in the list at once.",
             "Or start it with these variables; they are read at the first start only:",
         ),
@@ -74,7 +74,7 @@ OPENAI_API_KEY=YOUR_KEY
         ),
         (
             "Titles, tags and follow-up questions are calls of their own; choose a small model for them "
-            "under Settings › Interface › Task Model.",
+            "under Settings → Interface → Task Model.",
         ),
     ),
     Recipe(
@@ -113,8 +113,8 @@ endpoints:
         "LobeChat",
         CHAT,
         (
-            "Start the server with these variables, or enter the same under Settings › AI Service Provider "
-            "› OpenAI (API Proxy URL, API Key), and fetch the list of models there:",
+            "Start the server with these variables, or enter the same under Settings → AI Service Provider "
+            "→ OpenAI (API Proxy URL, API Key), and fetch the list of models there:",
         ),
         (
             Block(
@@ -137,7 +137,7 @@ OPENAI_MODEL_LIST=-all,+__MODEL__
         "AnythingLLM",
         CHAT,
         (
-            "Choose Generic OpenAI as LLM provider under Settings › AI Providers › LLM and enter base URL, "
+            "Choose Generic OpenAI as LLM provider under Settings → AI Providers → LLM and enter base URL, "
             "key and model. Or start it with these variables:",
         ),
         (
@@ -161,7 +161,7 @@ GENERIC_OPEN_AI_MAX_TOKENS=1024
         "Jan",
         CHAT,
         (
-            "Open Settings › Model Providers and click Add Provider.",
+            "Open Settings → Model Providers and click Add Provider.",
             "Choose the API format OpenAI-compatible and a name.",
             "Base URL: __BASE_URL__, API key: your key. Refresh the list of models and choose __MODEL__.",
         ),
@@ -171,7 +171,7 @@ GENERIC_OPEN_AI_MAX_TOKENS=1024
         "Cherry Studio",
         CHAT,
         (
-            "Open Settings › Model Provider, click Add, and choose the type OpenAI.",
+            "Open Settings → Model Provider, click Add, and choose the type OpenAI.",
             "API key: your key. API address: __ORIGIN__ (Cherry Studio adds /v1 by itself).",
             "Click Manage to fetch the models, and add __MODEL__.",
         ),

@@ -1,0 +1,1 @@
+"""The first-run wizard: upstream, test, key, first chat, client; afterwards never in the way again."""

@@ -1,0 +1,192 @@
+"""The wizard's forms. What services refuse comes back as an error at its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+
+from gateway_project.admin_base import PasswordWidget, SelectWidget, TextAreaWidget, TextWidget
+from gateway_project.core.errors import GatewayError
+from security_app.services.keys import CreatedKey, create_key
+from upstreams_app.kinds import KINDS
+from upstreams_app.models import Upstream
+from upstreams_app.services.discovery import FoundServer, find_local_servers
+from upstreams_app.services.management import create_upstream
+from upstreams_app.vendors import VENDORS
+
+MAX_UPSTREAMS_SHOWN = 50
+Choices = list[tuple[str, list[tuple[str, str]]]]
+
+
+class Service:
+    """What a choice of the first step stands for: an upstream that exists, or values for a new one."""
+
+    def __init__(self, label: str, *, row: Upstream | None = None, **values: str) -> None:
+        self.label = label
+        self.row = row
+        self.values = values
+
+
+def services() -> dict[str, dict[str, Service]]:
+    """Every choice by group and id: what was found on this machine comes first."""
+    rows = list(Upstream.objects.order_by("created_at")[:MAX_UPSTREAMS_SHOWN])
+    known = {row.base_url for row in rows}
+    found = find_local_servers() if settings.PROBE_LOCAL_SERVERS else []
+    groups = {
+        "Found on this machine": {
+            f"found:{server.base_url}": _found(server) for server in found if server.base_url not in known
+        },
+        "Registered already": {
+            f"row:{row.pk}": Service(_label(row), row=row)
+            for row in sorted(rows, key=lambda row: row.kind == "demo")
+        },
+        "Add a service": {
+            **{
+                f"kind:{kind.id}": Service(kind.label, name=kind.id, kind=kind.id, base_url=kind.base_url)
+                for kind in KINDS.values()
+                if kind.id != "demo" or all(row.kind != "demo" for row in rows)
+            },
+            **{
+                f"vendor:{vendor.prefix}": Service(
+                    vendor.upstream_name.capitalize(),
+                    name=vendor.upstream_name,
+                    kind=vendor.kind,
+                    base_url=vendor.base_url,
+                    path_prefix=vendor.path_prefix,
+                )
+                for vendor in VENDORS.values()
+                if vendor.kind == "openai-compatible" and vendor.base_url
+            },
+        },
+    }
+    return {title: members for title, members in groups.items() if members}
+
+
+def _found(server: FoundServer) -> Service:
+    label = f"{KINDS[server.kind].label} at {server.base_url}"
+    return Service(label, name=server.kind, kind=server.kind, base_url=server.base_url)
+
+
+def _label(row: Upstream) -> str:
+    return f"{row.name} ({row.base_url or 'built in, no network'})"
+
+
+class UpstreamStep(forms.Form):
+    """Where models come from: something that is there, or a service with its address and key."""
+
+    service = forms.ChoiceField(widget=SelectWidget)
+    base_url = forms.CharField(
+        label="Base URL",
+        required=False,
+        max_length=500,
+        widget=TextWidget(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="Without /v1. Leave it empty for the service’s usual address.",
+    )
+    api_key = forms.CharField(
+        label="The service’s API key",
+        required=False,
+        max_length=4000,
+        widget=PasswordWidget(attrs={"autocomplete": "new-password", "spellcheck": "false"}),
+        help_text="Stored encrypted and never shown again. Servers of your own usually need none.",
+    )
+    name = forms.CharField(
+        required=False,
+        max_length=100,
+        widget=TextWidget(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="The first part of its models’ ids. Leave it empty for the service’s own name.",
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        groups = services()
+        self._services = {key: item for members in groups.values() for key, item in members.items()}
+        choices: Choices = [
+            (title, [(key, item.label) for key, item in members.items()]) for title, members in groups.items()
+        ]
+        field = cast(forms.ChoiceField, self.fields["service"])
+        field.choices = choices
+        if self._services:
+            field.initial = next(iter(self._services))
+
+    def clean(self) -> dict[str, Any]:
+        """An upstream that exists takes no other address or key here."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        service = self._services.get(cleaned.get("service", ""))
+        if service is not None and service.row is not None:
+            for name in ("base_url", "api_key", "name"):
+                if cleaned.get(name):
+                    self.add_error(name, "Leave this empty, or choose a service to add.")
+        return cleaned
+
+    def save(self, user: AbstractBaseUser) -> Upstream | None:
+        """The upstream, made if it is a new one; None, with an error at a field, if that was refused."""
+        cleaned = self.cleaned_data
+        service = self._services[cleaned["service"]]
+        if service.row is not None:
+            return service.row
+        values = {**service.values}
+        values.update({name: cleaned[name] for name in ("name", "base_url") if cleaned[name]})
+        credential = {"api_key": cleaned["api_key"]} if cleaned["api_key"] else {}
+        try:
+            return create_upstream(actor=user.get_username(), **credential, **values)
+        except GatewayError as error:
+            self.add_error(error.param if error.param in self.fields else None, error.message)
+            return None
+
+
+class KeyStep(forms.Form):
+    """A key for the first client."""
+
+    name = forms.CharField(
+        initial="First client",
+        max_length=200,
+        widget=TextWidget(attrs={"autocomplete": "off"}),
+        help_text="Who or what uses the key, as reports show it.",
+    )
+    models = forms.ChoiceField(
+        label="Allowed models", widget=SelectWidget, help_text="The key’s own page allows finer choices."
+    )
+
+    def __init__(self, *args: Any, upstream: Upstream | None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        field = cast(forms.ChoiceField, self.fields["models"])
+        only = [(f"{upstream.name}/*", f"Only those of {upstream.name}")] if upstream is not None else []
+        field.choices = [("", "Every model"), *only]
+        field.required = False
+
+    def save(self, user: AbstractBaseUser) -> CreatedKey | None:
+        """The new key; None, with an error at a field, if it was refused."""
+        pattern = self.cleaned_data["models"]
+        try:
+            return create_key(
+                actor=user.get_username(),
+                name=self.cleaned_data["name"],
+                allowed_models=[pattern] if pattern else [],
+            )
+        except GatewayError as error:
+            self.add_error(error.param if error.param in self.fields else None, error.message)
+            return None
+
+
+class ChatStep(forms.Form):
+    """The first call. The key goes to the API and back into this form, and is kept nowhere."""
+
+    key = forms.CharField(
+        label="API key",
+        max_length=500,
+        widget=PasswordWidget(render_value=True, attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="The key of the step before; if you have left that page, paste it here.",
+    )
+    model = forms.ChoiceField(widget=SelectWidget)
+    prompt = forms.CharField(
+        initial="Say hello in one sentence.", max_length=4000, widget=TextAreaWidget(attrs={"rows": 3})
+    )
+
+    def __init__(self, *args: Any, models: Iterable[str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        field = cast(forms.ChoiceField, self.fields["model"])
+        field.choices = [(model, model) for model in models]
