@@ -1,6 +1,14 @@
 """LLM providers: upstreams, their models, routes over them, and what probes found."""
 
-from upstreams_app.models.health import HealthSample
+from upstreams_app.models.health import HealthSample, Heartbeat, UpstreamState
 from upstreams_app.models.upstream import Route, RouteTarget, Upstream, UpstreamModel
 
-__all__ = ["HealthSample", "Route", "RouteTarget", "Upstream", "UpstreamModel"]
+__all__ = [
+    "HealthSample",
+    "Heartbeat",
+    "Route",
+    "RouteTarget",
+    "Upstream",
+    "UpstreamModel",
+    "UpstreamState",
+]

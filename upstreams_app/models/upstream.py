@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,12 @@ class Upstream(ConfigModel):
         "(usage is estimated then).",
     )
     is_enabled = models.BooleanField("enabled", default=True)
+    is_in_maintenance = models.BooleanField(
+        "in maintenance", default=False, help_text="Gets no calls until the maintenance ends; probes go on."
+    )
+    maintenance_until = models.DateTimeField(
+        null=True, blank=True, help_text="When the maintenance ends by itself; empty means a person ends it."
+    )
     description = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -177,6 +184,11 @@ class Upstream(ConfigModel):
     def public_id(self) -> str:
         """The id that the API shows: `ups_<hex>`."""
         return public_id("ups", self.id)
+
+    def rests_at(self, moment: datetime) -> bool:
+        """Whether a maintenance keeps calls away at this moment."""
+        until = self.maintenance_until
+        return self.is_in_maintenance and (until is None or until > moment)
 
     def set_api_key(self, plain: str) -> None:
         """Store a credential, encrypted for this row; empty text removes it."""
