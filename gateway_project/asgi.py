@@ -18,6 +18,9 @@ from gateway_project.api_handler import ApiHandler  # noqa: E402
 from gateway_project.django_guard import Application, DjangoGuard  # noqa: E402
 from gateway_project.https_only import HttpsOnly  # noqa: E402
 from gateway_project.lifecycle import lifecycle  # noqa: E402
+from usage_app.consumers import live_socket  # noqa: E402
+
+LIVE_SOCKET_PATH = "/admin/live/socket"
 
 api_handler = ApiHandler()
 # Decided once: a request pays nothing for what is off.
@@ -26,7 +29,7 @@ django_application = DjangoGuard(cast("Application", _django_handler))
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
-    """Route one connection; there are no WebSocket doors yet."""
+    """Route one connection; the one WebSocket is the live page's."""
     kind = scope["type"]
     if kind == "http":
         if api_handler.find(scope["path"]) is not None:
@@ -36,6 +39,9 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
             await django_application(dict(scope), receive, send)
     elif kind == "lifespan":
         await _lifespan(receive, send)
+    elif kind == "websocket" and scope["path"] == LIVE_SOCKET_PATH:
+        await lifecycle.ensure_started()
+        await live_socket(scope, receive, send)
     elif kind == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 4404})

@@ -26,6 +26,7 @@ from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
 from upstreams_app.services.client import ClientPool
 from usage_app.services.ledger import ledger
+from usage_app.services.live import feed
 
 logger = logging.getLogger(__name__)
 _POLL_S = 1.0
@@ -63,6 +64,7 @@ class Lifecycle:
     async def start(self) -> None:
         """Load the configuration and start the pollers; raises if the database can't be read."""
         await in_thread(store.refresh)
+        feed.attach()
         ledger.start()
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
@@ -128,8 +130,9 @@ class Lifecycle:
         close_connections_of_this_thread()
 
     def drain(self) -> None:
-        """Readiness turns 503; everything is served on."""
+        """Readiness turns 503; everything is served on but live pages, which find another process."""
         self.is_draining = True
+        feed.drain()
 
     async def stop(self) -> None:
         """End everything in order. The server has stopped accepting and waited for its streams."""
@@ -149,6 +152,7 @@ class Lifecycle:
             await loop.run_in_executor(None, self._poller.join, _POLLER_S)
         if not await loop.run_in_executor(None, ledger.stop, _FLUSH_S):
             logger.warning("ledger.flush_unfinished")
+        await feed.detach()
         await self.clients.close()
         self._is_started = False
         logger.info("server.stopped")

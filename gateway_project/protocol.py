@@ -71,6 +71,7 @@ class JoiningProtocol(HttpToolsProtocol):
     _received = 0
     _has_progressed = False
     _is_head_too_large = False
+    _is_upgraded = False
     is_waiting = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -92,7 +93,7 @@ class JoiningProtocol(HttpToolsProtocol):
             self._received = 0
         elif self._received > MAX_HEAD_BYTES:
             self._refuse(_head_too_large())
-        if not self.is_waiting and not self._is_answering():
+        if not self.is_waiting and not self._is_upgraded and not self._is_answering():
             # An unfinished head, or the rest of a body that was answered early: uvicorn has ended its own
             # timeout for idle connections.
             waiting.add(self)
@@ -106,6 +107,11 @@ class JoiningProtocol(HttpToolsProtocol):
         if self.is_waiting:
             waiting.remove(self)
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from now on."""
+        self._is_upgraded = True
+        super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body came."""

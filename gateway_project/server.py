@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> None:
     from django.conf import settings
 
     from gateway_project.protocol import JoiningProtocol
+    from gateway_project.websocket import MAX_MESSAGE_BYTES, PatientProtocol
 
     class Server(uvicorn.Server):
         """Tells readiness first, and goes on serving until the balancer has noticed."""
@@ -43,7 +44,10 @@ def main(arguments: list[str]) -> None:
         "gateway_project.asgi:application",
         loop="uvloop",
         http=JoiningProtocol,
-        ws="none",
+        ws=PatientProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        # Compressing for a page costs the event loop more than the bytes are worth.
+        ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
         log_config=None,

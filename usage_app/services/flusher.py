@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db import DataError, IntegrityError
 
-from usage_app.services import record_store
+from usage_app.services import live, record_store
 from usage_app.services.journal import Journal, Segment
 from usage_app.services.lines import BadLine, LaterVersion, Line, decode
 from usage_app.services.rejects import Rejects
@@ -49,7 +49,7 @@ class Flusher:
             end = segment.written
             while segment.committed < end:
                 lines, following = read_lines(segment.fd, segment.committed, end)
-                stored += self._store_lines(lines)
+                stored += self._store_lines(lines, is_live=True)
                 segment.committed = following
             self._retire(segment, is_sealed=is_sealed)
         return stored
@@ -109,14 +109,17 @@ class Flusher:
             return 0
         return self._store_lines([line])
 
-    def _store_lines(self, lines: list[bytes]) -> int:
+    def _store_lines(self, lines: list[bytes], *, is_live: bool = False) -> int:
         pairs: list[tuple[bytes, Line]] = []
         for line in lines:
             try:
                 pairs.append((line, decode(line)))
             except BadLine as error:
                 self.rejects.add(line, str(error))
-        return self._store(pairs)
+        stored = self._store(pairs)
+        if is_live:
+            live.publish([line for _, line in pairs])
+        return stored
 
     def _store(self, pairs: list[tuple[bytes, Line]]) -> int:
         """Store a batch; if the database refuses it, find the lines that are to blame by halving."""

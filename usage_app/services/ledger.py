@@ -22,11 +22,12 @@ from usage_app.entry import UsageEntry
 from usage_app.errors import JournalFull
 from usage_app.services.flusher import Flusher
 from usage_app.services.journal import SEGMENT_BYTES, Journal
+from usage_app.services.live import feed
 
 logger = logging.getLogger(__name__)
 
 _INTERVAL_S = 0.25
-# So many records in one go are a busy server's: larger batches cost it less.
+# So many records in one go are a busy server's: larger batches cost it less, if nobody watches live.
 _BUSY_RECORDS = 250
 _BUSY_INTERVAL_S = 1.0
 _REFRESH_S = 1.0
@@ -180,7 +181,8 @@ class Ledger:
                 stored = self._flush_or_back_off(journal, flusher, is_adopting=is_adopting)
                 if stored is not None:
                     retry_s = _INTERVAL_S
-                    next_flush = now + _BUSY_INTERVAL_S if stored >= _BUSY_RECORDS else 0.0
+                    is_busy = stored >= _BUSY_RECORDS and not feed.is_watched
+                    next_flush = now + _BUSY_INTERVAL_S if is_busy else 0.0
                     next_adoption = now + _ADOPT_S if is_adopting else next_adoption
                 else:
                     next_flush = now + retry_s
