@@ -11,6 +11,7 @@ from django.conf import settings
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
 from usage_app.services.retention import purge_usage
+from usage_app.services.rollups import roll_up
 
 
 @shared_task(name="usage.sweep_journal", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
@@ -29,3 +30,9 @@ def purge_usage_records() -> int:
 def ensure_usage_partitions() -> list[str]:
     """Make the partitions of the coming months."""
     return ensure_partitions()
+
+
+@shared_task(name="usage.roll_up", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def roll_up_usage() -> int:
+    """Sum up the quarter-hours that got records."""
+    return roll_up()

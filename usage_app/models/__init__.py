@@ -1,6 +1,15 @@
-"""What was used: prices, the ledger's records, counters that follow from them."""
+"""What was used: prices, the ledger's records, counters and rollups that follow from them."""
 
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.rollup import LatencyRollup, RollupWindow, UsageRollup
 
-__all__ = ["KeyUse", "Price", "SpendCounter", "UsageRecord"]
+__all__ = [
+    "KeyUse",
+    "LatencyRollup",
+    "Price",
+    "RollupWindow",
+    "SpendCounter",
+    "UsageRecord",
+    "UsageRollup",
+]

@@ -16,15 +16,18 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from gateway_project.core.ids import uuid7_time
-from usage_app.models import KeyUse, SpendCounter, UsageRecord
+from usage_app.models import KeyUse, RollupWindow, SpendCounter, UsageRecord
 from usage_app.services.lines import Line
 
 _RECORDS = UsageRecord._meta.db_table
 _COUNTERS = SpendCounter._meta.db_table
 _KEY_USE = KeyUse._meta.db_table
+_WINDOWS = RollupWindow._meta.db_table
 _INCOMING = "usage_incoming"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_A_DAY = 86_400_000
+_MILLISECONDS_A_WINDOW = 900_000
+_RANDOM_BITS = (1 << 62) - 1
 # Money in nano-dollars. `_values` has the same order.
 COLUMNS = (
     "id",
@@ -92,6 +95,10 @@ _ADD_TO_KEY_USE = (
     f"WHEN excluded.last_used_at > {_KEY_USE}.last_used_at "
     f"THEN excluded.last_used_at ELSE {_KEY_USE}.last_used_at END"
 )
+_NOTE_WINDOWS = (
+    f"INSERT INTO {_WINDOWS} (window_start, mark) VALUES %s "  # noqa: S608
+    "ON CONFLICT (window_start) DO UPDATE SET mark = excluded.mark"
+)
 
 
 def store(lines: Iterable[Line]) -> int:
@@ -107,6 +114,7 @@ def store(lines: Iterable[Line]) -> int:
         new = [by_id[identifier] for identifier in insert(cursor, by_id)]
         if new:
             _count(cursor, new)
+            _note_windows(cursor, new)
     return len(new)
 
 
@@ -216,6 +224,14 @@ def _count(cursor: CursorWrapper, lines: Sequence[Line]) -> None:
             total[:] = [old + more for old, more in zip(total, sums, strict=True)]
     _upsert(cursor, _ADD_TO_COUNTERS, [(*key, *counters[key]) for key in sorted(counters)])
     _upsert(cursor, _ADD_TO_KEY_USE, [(key, *keys[key]) for key in sorted(keys)])
+
+
+def _note_windows(cursor: CursorWrapper, lines: Sequence[Line]) -> None:
+    """Note which quarter-hours got records (`RollupWindow`), under a number that no other batch has."""
+    mark = lines[-1].id.int & _RANDOM_BITS
+    windows = {(line.id.int >> 80) // _MILLISECONDS_A_WINDOW for line in lines}
+    starts = [_EPOCH + timedelta(milliseconds=window * _MILLISECONDS_A_WINDOW) for window in sorted(windows)]
+    _upsert(cursor, _NOTE_WINDOWS, [(start, mark) for start in starts])
 
 
 def _groups(lines: Sequence[Line]) -> dict[tuple[int, str, UUID | None], list[Line]]:

@@ -1,4 +1,4 @@
-"""How long usage is kept: records and daily counters, by GATEWAY_USAGE_RETENTION_DAYS."""
+"""How long usage is kept: records, daily counters and rollups, by GATEWAY_USAGE_RETENTION_DAYS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection, models
 
 from gateway_project.core.clock import utc_now
-from usage_app.models import SpendCounter, UsageRecord
+from usage_app.models import LatencyRollup, SpendCounter, UsageRecord, UsageRollup
 from usage_app.services.partitions import DEFAULT_PARTITION, drop_partitions_before
 
 logger = logging.getLogger(__name__)
@@ -18,14 +18,17 @@ _BATCH = 1000
 
 
 def purge_usage() -> int:
-    """Delete records and counters beyond their retention; how many rows were deleted one by one.
+    """Delete records, counters and rollups beyond their retention; how many rows were deleted one by one.
 
     On PostgreSQL whole months go at once, so up to a month more is kept; only the default partition is
     emptied row by row. Elsewhere deletes come in batches, that writers get their turn between.
     """
     cutoff = utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS)
     partitions = drop_partitions_before(cutoff)
-    deleted = _delete_records(cutoff) + _delete_in_batches(SpendCounter, "window_start", cutoff)
+    deleted = _delete_records(cutoff) + sum(
+        _delete_in_batches(model, "window_start", cutoff)
+        for model in (SpendCounter, UsageRollup, LatencyRollup)
+    )
     if partitions or deleted:
         logger.info("usage.purged", extra={"partitions": partitions, "rows": deleted})
     return deleted
