@@ -239,6 +239,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}admin_gateway/icon.svg"},
     ],
     "STYLES": [f"{STATIC_URL}admin_gateway/admin.css"],
+    "SCRIPTS": [f"{STATIC_URL}admin_gateway/names.js"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,

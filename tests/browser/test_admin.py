@@ -10,6 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from security_app.models import ApiKey
 from tests.admin import rows
+from tests.browser.accessibility import faults
 from tests.browser.chromium import Page, chromium
 from upstreams_app.models import Route, Upstream
 
@@ -52,7 +53,7 @@ def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
 @pytest.mark.parametrize(
     ("width", "is_dark"), [(1400, False), (1400, True), (390, False)], ids=["light", "dark", "phone"]
 )
-def test_no_page_complains_or_is_too_wide(
+def test_no_page_complains_is_too_wide_or_shuts_people_out(
     page: Page, live_server: LiveServer, width: int, is_dark: bool
 ) -> None:
     page.emulate(width=width, height=844, is_dark=is_dark)
@@ -66,6 +67,8 @@ def test_no_page_complains_or_is_too_wide(
         f"/admin/security_app/apikey/{key.pk}/change/",
         f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
         f"/admin/upstreams_app/route/{route.pk}/change/",
+        f"/admin/auth/user/{User.objects.get(username='admin').pk}/change/",
+        "/admin/password_change/",
     ]
 
     for path in ("/admin/", *LISTS, *forms):
@@ -73,6 +76,7 @@ def test_no_page_complains_or_is_too_wide(
 
         assert page.complaints == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), path
+        assert faults(page) == [], path
 
 
 def test_a_new_key_can_be_copied_and_is_gone_on_reload(page: Page, live_server: LiveServer) -> None:
