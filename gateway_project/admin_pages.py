@@ -43,8 +43,10 @@ def admin_pages() -> list[AdminPage]:
     """All of them, in the order of the sidebar. Imported late: views need models."""
     from gateway_project.clients import clients_view
     from gateway_project.first_run.views import first_run_view
+    from usage_app.admin.live import live_view
 
     return [
+        AdminPage("live/", "live", live_view, "Live", "sensors", "usage_app.view_usagerecord"),
         AdminPage(
             "clients/", "clients", clients_view, "Set up a client", "devices", "security_app.view_apikey"
         ),
