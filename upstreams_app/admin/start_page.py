@@ -1,24 +1,24 @@
-"""The admin's start page: what there is, what is wrong, and the first call to make."""
+"""The admin's start page: what was used, how the upstreams are, what is wrong, and the first call to make."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from gateway_project.core.clock import utc_now
 from security_app.admin.diagnostics import snapshot_context
 from security_app.models import ApiKey
 from security_app.services.configuration import store
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.registry import UpstreamsConfig
-from usage_app.models import UsageRecord
+from upstreams_app.services.health import health_by_upstream
+from usage_app.admin.dashboard import usage_context
 
-# A count reads this many rows at most, so that the page stays fast on any ledger.
+# A count reads this many rows at most, so that the page stays fast on any number of rows.
 COUNT_LIMIT = 100_000
+MAX_UPSTREAMS_SHOWN = 50
 
 
 class Fact(NamedTuple):
@@ -35,8 +35,10 @@ def add_facts(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     sees_configuration = request.user.has_perm("upstreams_app.view_upstream")
     return {
         **context,
-        "title": "Start",
+        "title": "Dashboard",
         **(snapshot_context() if sees_configuration else {}),
+        **(_health() if sees_configuration else {}),
+        **usage_context(request),
         "facts": _facts(request),
         "base_url": request.build_absolute_uri("/v1"),
         "example_model": _example_model(),
@@ -45,8 +47,17 @@ def add_facts(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _health() -> dict[str, object]:
+    """The enabled upstreams with their state, those in trouble first."""
+    found = sorted(health_by_upstream(), key=lambda one: one["state"] in ("healthy", "unknown"))
+    return {
+        "upstreams": found[:MAX_UPSTREAMS_SHOWN],
+        "more_upstreams": max(0, len(found) - MAX_UPSTREAMS_SHOWN),
+        "upstreams_url": reverse("admin:upstreams_app_upstream_changelist"),
+    }
+
+
 def _facts(request: HttpRequest) -> list[Fact]:
-    since = utc_now() - timedelta(hours=24)
     candidates: list[tuple[str, str, QuerySet[Any], str]] = [
         ("Upstreams", "enabled", Upstream.objects.filter(is_enabled=True), "upstreams_app_upstream"),
         (
@@ -56,12 +67,6 @@ def _facts(request: HttpRequest) -> list[Fact]:
             "upstreams_app_upstreammodel",
         ),
         ("API keys", "not deleted", ApiKey.objects.filter(deleted_at=None), "security_app_apikey"),
-        (
-            "Requests",
-            "in the last 24 hours",
-            UsageRecord.objects.filter(at__gte=since),
-            "usage_app_usagerecord",
-        ),
     ]
     return [
         Fact(title, _bounded_count(rows), note, reverse(f"admin:{name}_changelist"))
