@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
 
 from celery import Celery
+from django.conf import settings
 
 _MINUTE_S = 60
 _HOUR_S = 3600
@@ -26,7 +27,7 @@ app = Celery("agent_gateway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
-    "probe upstreams": _every("upstreams.probe_all", 30),
+    "probe upstreams": _every("upstreams.probe_all", settings.HEALTH_INTERVAL_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),

@@ -13,7 +13,7 @@ from upstreams_app.services import probes
 @shared_task(name="upstreams.probe_all", soft_time_limit=120, time_limit=150)  # type: ignore[untyped-decorator]
 def probe_all() -> int:
     """Ask every enabled upstream whether it answers; how many were asked."""
-    return len(probes.probe_all())
+    return probes.probe_round()
 
 
 @shared_task(name="upstreams.purge_health_samples", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]

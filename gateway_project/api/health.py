@@ -13,8 +13,9 @@ from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
 from gateway_project.core.db import in_thread
+from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
-from gateway_project.observability import metrics
+from gateway_project.observability import exposition
 from gateway_project.registries import store
 from upstreams_app.services.health import health_by_upstream
 from usage_app.services.ledger import ledger
@@ -82,21 +83,24 @@ async def upstream_health(exchange: Exchange) -> None:
     await exchange.send_body(200, dumps(body))
 
 
-async def _send_metrics(exchange: Exchange) -> None:
-    text = await asyncio.get_running_loop().run_in_executor(None, metrics.render)
-    await exchange.send_body(200, text, content_type=_PROMETHEUS)
-
-
 @door(router, "GET", "/metrics", access="metrics", summary="Metrics", operation_id="metrics")
 async def read_metrics(exchange: Exchange) -> None:
-    """Metrics of all worker processes in Prometheus' text form."""
-    await _send_metrics(exchange)
+    """Metrics of all worker processes: JSON, or Prometheus' text form if the Accept header names it."""
+    accepted = exchange.header(b"accept")
+    if "text/plain" in accepted or "openmetrics" in accepted:
+        await read_prometheus(exchange)
+        return
+    upstreams = await in_thread(upstream_gauges)
+    body = await asyncio.get_running_loop().run_in_executor(None, exposition.render_json, upstreams)
+    await exchange.send_body(200, body)
 
 
 @door(router, "GET", "/metrics/prometheus", access="metrics", include_in_schema=False)
 async def read_prometheus(exchange: Exchange) -> None:
-    """The same, at the path that Agent Gateway's scrapers are configured with."""
-    await _send_metrics(exchange)
+    """Always Prometheus' text form, at the path that Agent Gateway's scrapers are configured with."""
+    upstreams = await in_thread(upstream_gauges)
+    text = await asyncio.get_running_loop().run_in_executor(None, exposition.render_text, upstreams)
+    await exchange.send_body(200, text, content_type=_PROMETHEUS)
 
 
 def readiness_problems() -> list[str]:

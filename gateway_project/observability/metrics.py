@@ -1,27 +1,30 @@
-"""Metrics: plain numbers in memory on the request path, Prometheus' text form when somebody asks.
+"""Metrics: plain numbers in memory on the request path; `exposition.py` adds them up when somebody asks.
 
 A worker process writes its numbers to a file of its own each second; whichever process is scraped adds
 up all files of this start of the server. Labels are bounded: names beyond 200 share the value "other".
+What a row of the dump means is written in `metric_families.py`.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from gateway_project.core.codec import dumps, loads
+from gateway_project.core.codec import dumps
+from gateway_project.observability.process_facts import process_facts
 
 FOLDER_VARIABLE = "GATEWAY_METRICS_FOLDER"
 BUCKETS_MS = (25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 60_000)
+# Of the OpenTelemetry semantic conventions for generative AI; durations in seconds there.
+TOKEN_BUCKETS = tuple(4**power for power in range(14))
+DURATION_BUCKETS_MS = tuple(10.0 * 2**power for power in range(14))
 OTHER = "other"
-_MAX_LABEL_VALUES = 200
+MAX_LABEL_VALUES = 200
 
 
 class Tokens(Protocol):
@@ -34,9 +37,15 @@ class Tokens(Protocol):
 class Call(Protocol):
     """What of a settled call is measured; `usage_app.entry.UsageEntry` is one."""
 
+    operation: str
     upstream: str
+    model: str
     status: int
+    is_stream: bool
     total_ms: float
+    first_token_ms: float | None
+    cost_nano: int | None
+    attempts: int
 
     @property
     def tokens(self) -> Tokens:
@@ -44,31 +53,52 @@ class Call(Protocol):
         ...
 
 
-class Latencies:
-    """A histogram: counts per bucket of `BUCKETS_MS` and one beyond, and the sum in milliseconds."""
+class Histogram:
+    """Counts per bucket and one beyond the last, and the sum of what was observed."""
 
-    __slots__ = ("counts", "total_ms")
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def dump(self) -> list[float]:
+        """The counts, then the sum."""
+        return [*self.counts, self.total]
+
+
+class CallNumbers:
+    """What the calls of one operation to one model at one upstream added up to."""
+
+    __slots__ = ("attempts", "cost_nano", "first_chunk", "input", "output", "statuses", "unpriced")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS_MS) + 1)
-        self.total_ms = 0.0
+        # By status: durations in our buckets and in OpenTelemetry's.
+        self.statuses: dict[int, tuple[Histogram, Histogram]] = {}
+        self.first_chunk = Histogram(DURATION_BUCKETS_MS)
+        self.input = Histogram(TOKEN_BUCKETS)
+        self.output = Histogram(TOKEN_BUCKETS)
+        self.cost_nano = 0
+        self.unpriced = 0
+        self.attempts = 0
 
-    def observe(self, duration_ms: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(BUCKETS_MS, duration_ms)] += 1
-        self.total_ms += duration_ms
+
+class Gauge(NamedTuple):
+    """A value of this moment of one process: the metric, its labels, the value."""
+
+    metric: str
+    labels: list[str]
+    value: float
 
 
-class UpstreamNumbers:
-    """What calls to one upstream added up to."""
-
-    __slots__ = ("input_tokens", "latencies", "output_tokens", "statuses")
-
-    def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
-        self.latencies = Latencies()
-        self.input_tokens = 0
-        self.output_tokens = 0
+Row = tuple[str, list[str], list[float]]
+CallKey = tuple[str, str, str]
 
 
 class Numbers:
@@ -76,9 +106,12 @@ class Numbers:
 
     def __init__(self) -> None:
         self.requests: dict[tuple[bool, int], int] = {}
-        self.latencies = {False: Latencies(), True: Latencies()}
-        self.upstreams: dict[str, UpstreamNumbers] = {}
+        self.latencies = {False: Histogram(BUCKETS_MS), True: Histogram(BUCKETS_MS)}
+        self.calls: dict[CallKey, CallNumbers] = {}
+        self.failures: dict[tuple[str, int], int] = {}
         self.denials: dict[str, int] = {}
+        self._upstreams: set[str] = set()
+        self._models: set[str] = set()
 
     def observe_request(self, status: int, duration_ms: float, *, is_stream: bool) -> None:
         """Count one answered request at an inference door."""
@@ -88,121 +121,133 @@ class Numbers:
 
     def observe_call(self, entry: Call) -> None:
         """Count one settled call to an upstream."""
-        numbers = self.upstreams.get(entry.upstream)
+        numbers = self.calls.get((entry.operation, entry.upstream, entry.model))
         if numbers is None:
-            name = entry.upstream if len(self.upstreams) < _MAX_LABEL_VALUES else OTHER
-            numbers = self.upstreams.setdefault(name, UpstreamNumbers())
-        numbers.statuses[entry.status] = numbers.statuses.get(entry.status, 0) + 1
-        numbers.latencies.observe(entry.total_ms)
-        numbers.input_tokens += entry.tokens.input
-        numbers.output_tokens += entry.tokens.output
+            numbers = self._numbers_of(entry)
+        status = entry.status
+        durations = numbers.statuses.get(status)
+        if durations is None:
+            durations = Histogram(BUCKETS_MS), Histogram(DURATION_BUCKETS_MS)
+            numbers.statuses[status] = durations
+        total_ms, tokens = entry.total_ms, entry.tokens
+        durations[0].observe(total_ms)
+        durations[1].observe(total_ms)
+        numbers.attempts += entry.attempts
+        if tokens.input or tokens.output:
+            numbers.input.observe(tokens.input)
+            numbers.output.observe(tokens.output)
+        if entry.cost_nano is None:
+            numbers.unpriced += 1
+        else:
+            numbers.cost_nano += entry.cost_nano
+        if entry.is_stream and entry.first_token_ms is not None:
+            numbers.first_chunk.observe(entry.first_token_ms)
+
+    def observe_failure(self, upstream: str, status: int) -> None:
+        """Count one attempt at an upstream that failed; another may have followed."""
+        key = (self._bounded(self._upstreams, upstream), status)
+        self.failures[key] = self.failures.get(key, 0) + 1
 
     def observe_denial(self, reason: str) -> None:
         """Count one request that was refused before any call; reasons are words of ours."""
         self.denials[reason] = self.denials.get(reason, 0) + 1
 
-    def dump(self) -> list[tuple[str, list[str], list[float]]]:
+    def dump(self) -> list[Row]:
         """All values as (metric, labels, numbers); a histogram's numbers are its buckets and its sum."""
-        rows: list[tuple[str, list[str], list[float]]] = []
-        for (is_stream, status), count in self.requests.copy().items():
-            rows.append(("requests", [str(is_stream).lower(), str(status)], [count]))
-        for is_stream, latencies in self.latencies.items():
-            rows.append(
-                ("request_latency", [str(is_stream).lower()], [*latencies.counts, latencies.total_ms])
-            )
-        for name, numbers in self.upstreams.copy().items():
-            for status, count in numbers.statuses.copy().items():
-                rows.append(("upstream_requests", [name, str(status)], [count]))
-            rows.append(("upstream_latency", [name], [*numbers.latencies.counts, numbers.latencies.total_ms]))
-            rows.append(("tokens", [name, "input"], [numbers.input_tokens]))
-            rows.append(("tokens", [name, "output"], [numbers.output_tokens]))
-        for reason, count in self.denials.copy().items():
-            rows.append(("denials", [reason], [count]))
+        rows: list[Row] = [
+            ("requests", [str(is_stream).lower(), str(status)], [count])
+            for (is_stream, status), count in self.requests.copy().items()
+        ]
+        rows += [
+            ("request_latency", [str(is_stream).lower()], latencies.dump())
+            for is_stream, latencies in self.latencies.items()
+        ]
+        for key, numbers in self.calls.copy().items():
+            rows += _call_rows(key, numbers)
+        for (upstream, status), count in self.failures.copy().items():
+            rows.append(("upstream_failures", [upstream, str(status)], [count]))
+        rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
         return rows
+
+    def _numbers_of(self, entry: Call) -> CallNumbers:
+        upstream = self._bounded(self._upstreams, entry.upstream)
+        model = self._bounded(self._models, entry.model)
+        key = (entry.operation, upstream, model)
+        # Routes multiply models by upstreams: the series have a bound of their own.
+        if key not in self.calls and len(self.calls) >= 2 * MAX_LABEL_VALUES:
+            key = (entry.operation, upstream, OTHER)
+        return self.calls.setdefault(key, CallNumbers())
+
+    @staticmethod
+    def _bounded(known: set[str], name: str) -> str:
+        if name not in known:
+            if len(known) >= MAX_LABEL_VALUES - 1:
+                return OTHER
+            known.add(name)
+        return name
+
+
+def _call_rows(key: CallKey, numbers: CallNumbers) -> list[Row]:
+    operation, upstream, model = key
+    labels = [operation, upstream, model]
+    rows: list[Row] = []
+    for status, (latencies, durations) in numbers.statuses.copy().items():
+        count = sum(latencies.counts)
+        rows.append(("upstream_requests", [upstream, str(status)], [count]))
+        rows.append(("upstream_latency", [upstream], latencies.dump()))
+        error = "" if status < 400 else str(status)
+        rows.append(("operation_duration", [*labels, error], durations.dump()))
+    first_chunk = numbers.first_chunk
+    if any(first_chunk.counts):
+        rows.append(("first_chunk", labels, first_chunk.dump()))
+    for direction, histogram in (("input", numbers.input), ("output", numbers.output)):
+        rows.append(("tokens", [upstream, direction], [histogram.total]))
+        rows.append(("token_usage", [*labels, direction], histogram.dump()))
+    rows.append(("attempts", [upstream], [numbers.attempts]))
+    rows.append(("cost", [model], [numbers.cost_nano]))
+    rows.append(("unpriced", [model], [numbers.unpriced]))
+    return rows
 
 
 numbers = Numbers()
 observe_request = numbers.observe_request
 observe_call = numbers.observe_call
+observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
 
-_COUNTERS = {
-    "requests": ("agent_gateway_requests", "Requests at the inference doors.", ["streaming", "status"]),
-    "upstream_requests": ("agent_gateway_upstream_requests", "Calls by upstream.", ["upstream", "status"]),
-    "tokens": ("agent_gateway_tokens", "Tokens by upstream and direction.", ["upstream", "direction"]),
-    "denials": ("agent_gateway_denials", "Requests refused before any call, by reason.", ["reason"]),
-}
-_HISTOGRAMS = {
-    "request_latency": (
-        "agent_gateway_request_latency_ms",
-        "Milliseconds from arrival to the end of the answer.",
-        ["streaming"],
-    ),
-    "upstream_latency": (
-        "agent_gateway_upstream_latency_ms",
-        "Milliseconds of a call, by upstream.",
-        ["upstream"],
-    ),
-}
+# What else a process tells of this moment; the shell adds a function at start.
+gauge_sources: list[Callable[[], list[Gauge]]] = []
+# Process ids are used again, file names must not be.
+_own_name = f"{os.getpid()}-{secrets.token_hex(4)}.json"
 
 
-class _Sums(Collector):
-    """The sums over all processes, as Prometheus' metric families."""
-
-    def __init__(self, sums: dict[tuple[str, tuple[str, ...]], list[float]]) -> None:
-        self._sums = sums
-
-    def collect(self) -> Iterator[Metric]:
-        """One family per metric, with or without samples."""
-        for metric, (name, text, labels) in _COUNTERS.items():
-            counter = CounterMetricFamily(name, text, labels=labels)
-            for values, (count,) in self._of(metric):
-                counter.add_metric(values, count)
-            yield counter
-        for metric, (name, text, labels) in _HISTOGRAMS.items():
-            histogram = HistogramMetricFamily(name, text, labels=labels)
-            for values, (*counts, total) in self._of(metric):
-                histogram.add_metric(values, _cumulative(counts), total)
-            yield histogram
-
-    def _of(self, metric: str) -> Iterator[tuple[list[str], list[float]]]:
-        return ((list(labels), values) for (name, labels), values in self._sums.items() if name == metric)
+def own_name() -> str:
+    """The file of this process in the folder, also after a fork."""
+    global _own_name
+    if not _own_name.startswith(f"{os.getpid()}-"):
+        _own_name = f"{os.getpid()}-{secrets.token_hex(4)}.json"
+    return _own_name
 
 
-def _cumulative(counts: list[float]) -> list[tuple[str, float]]:
-    bounds = [*(str(float(bound)) for bound in BUCKETS_MS), "+Inf"]
-    return [(bound, sum(counts[: index + 1])) for index, bound in enumerate(bounds)]
+def own_values() -> dict[str, object]:
+    """What this process counted, and how it is now."""
+    gauges = [gauge for source in gauge_sources for gauge in source()]
+    return {"pid": os.getpid(), "at": time.time(), "rows": numbers.dump(), "gauges": process_facts() + gauges}
 
 
-def _folder() -> Path | None:
-    folder = os.environ.get(FOLDER_VARIABLE)
-    return Path(folder) if folder else None
+def folder() -> Path | None:
+    """Where the processes of this start leave their numbers; None if there is but this one."""
+    path = os.environ.get(FOLDER_VARIABLE)
+    return Path(path) if path else None
 
 
 def write_own() -> None:
     """Write this process's numbers for the others; called each second from a thread."""
-    folder = _folder()
-    if folder is None:
+    place = folder()
+    if place is None:
         return
     # A scrape never sees half a file.
-    fresh = folder / f".{os.getpid()}"
-    fresh.write_bytes(dumps(numbers.dump()))
-    fresh.replace(folder / f"{os.getpid()}.json")
-
-
-def render() -> bytes:
-    """The metrics of all worker processes in Prometheus' text form. Reads files; call it in a thread."""
-    sums: dict[tuple[str, tuple[str, ...]], list[float]] = {}
-    dumped: list[Any] = [numbers.dump()]
-    folder = _folder()
-    if folder is not None:
-        own = f"{os.getpid()}.json"
-        dumped += [loads(path.read_bytes()) for path in folder.glob("[0-9]*.json") if path.name != own]
-    for rows in dumped:
-        for metric, labels, values in rows:
-            known = sums.get((metric, tuple(labels)))
-            added = values if known is None else [old + more for old, more in zip(known, values, strict=True)]
-            sums[metric, tuple(labels)] = added
-    registry = CollectorRegistry()
-    registry.register(_Sums(sums))
-    return generate_latest(registry)
+    name = own_name()
+    fresh = place / f".{name}"
+    fresh.write_bytes(dumps(own_values()))
+    fresh.replace(place / name)

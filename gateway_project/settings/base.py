@@ -86,6 +86,13 @@ USAGE_RETENTION_DAYS = parsers.parse_positive(
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
 )
+# Probes of upstreams: how often, and from which average latency on an upstream counts as degraded.
+HEALTH_INTERVAL_S = parsers.parse_positive(
+    env("GATEWAY_HEALTH_INTERVAL_S", default="30"), name="GATEWAY_HEALTH_INTERVAL_S"
+)
+HEALTH_SLOW_MS = parsers.parse_positive(
+    env("GATEWAY_HEALTH_SLOW_MS", default="2000"), name="GATEWAY_HEALTH_SLOW_MS"
+)
 
 # Live pages; a process on its own tells only of its own requests.
 LIVE_MAX_CONNECTIONS = parsers.parse_positive(

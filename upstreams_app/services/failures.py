@@ -14,12 +14,13 @@ from gateway_project.core.errors import (
     GatewayError,
     InvalidRequest,
     ModelNotFound,
+    Overloaded,
     PayloadTooLarge,
     RateLimited,
     UpstreamFailed,
     UpstreamTimeout,
 )
-from upstreams_app.registry import Target
+from upstreams_app.registry import ModelEntry, Target
 
 _MAX_MESSAGE_CHARS = 2000
 # Clients that would wait longer for a limit to reset keep a person waiting.
@@ -126,6 +127,15 @@ def timed_out(target: Target, phase: str, seconds: float | None = None) -> Upstr
     """The error for a phase that took too long."""
     limit = f" within {seconds:g} s" if seconds is not None else " in time"
     return UpstreamTimeout(f"Upstream '{target.upstream.name}' did not finish the phase '{phase}'{limit}.")
+
+
+def in_maintenance(entry: ModelEntry) -> Overloaded:
+    """The error for a model whose upstreams are all in maintenance."""
+    return Overloaded(
+        f"The model '{entry.id}' is in maintenance and takes no calls now.",
+        code="upstream_in_maintenance",
+        headers={"retry-after": "60", "x-should-retry": "false"},
+    )
 
 
 def may_try_next(error: GatewayError) -> bool:

@@ -1,41 +1,99 @@
-"""What the probes last found, per upstream."""
+"""What the probes found, per upstream: the state of now, and the strip of the last day."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, TypedDict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypedDict
+from uuid import UUID
 
-from gateway_project.core.ids import public_id
-from upstreams_app.models import Upstream
-from upstreams_app.services.overview import PROBE_COLUMNS, with_last_probe
+from django.db.models import Count, Q
+from django.db.models.functions import ExtractMinute, Floor, TruncHour
+
+from gateway_project.core.clock import utc_now
+from upstreams_app.models import HealthSample, Upstream
+from upstreams_app.services.states import DEGRADED, DOWN, HEALTHY, STATES, UNKNOWN, state_reason, with_state
+
+__all__ = ["STATES", "Block", "UpstreamHealth", "health_by_upstream", "history"]
+BLOCK = timedelta(minutes=15)
+BLOCKS = 96
+_QUARTER = Floor(ExtractMinute("at", tzinfo=UTC) / 15.0)
 
 
 class UpstreamHealth(TypedDict):
-    """The last probe of one upstream; `state` is healthy, down or unknown."""
+    """The state of one upstream (services/states.py), why, since when, and its last probe."""
 
     id: str
     name: str
     state: str
+    reason: str
+    since: str | None
     latency_ms: float | None
     status_code: int | None
     error: str
     checked_at: str | None
 
 
+class Block(NamedTuple):
+    """A quarter of an hour of probes: healthy if all answered, down if none did, degraded between."""
+
+    start: datetime
+    state: str
+    probes: int
+    failures: int
+
+
 def health_by_upstream() -> list[UpstreamHealth]:
-    """Every enabled upstream with its last probe, in one query."""
-    rows = with_last_probe(Upstream.objects.filter(is_enabled=True)).order_by("name")
-    return [_health(row) for row in rows.values("id", "name", *(f"last_{name}" for name in PROBE_COLUMNS))]
+    """Every enabled upstream with its state and its last probe, in one query."""
+    return [_health(row) for row in with_state(Upstream.objects.filter(is_enabled=True)).order_by("name")]
 
 
-def _health(row: dict[str, Any]) -> UpstreamHealth:
-    at: datetime | None = row["last_at"]
-    return {
-        "id": public_id("ups", row["id"]),
-        "name": row["name"],
-        "state": "unknown" if at is None else "healthy" if row["last_is_healthy"] else "down",
-        "latency_ms": row["last_latency_ms"],
-        "status_code": row["last_status_code"],
-        "error": row["last_error"] or "",
-        "checked_at": at.isoformat().replace("+00:00", "Z") if at else None,
+def history(upstreams: Iterable[UUID], *, now: datetime | None = None) -> dict[UUID, list[Block]]:
+    """The last 24 hours of these upstreams in quarter-hours, the oldest first; in one query."""
+    now = now or utc_now()
+    last = _quarter(now)
+    starts = [last - BLOCK * back for back in reversed(range(BLOCKS))]
+    keys = list(upstreams)
+    counted = (
+        HealthSample.objects.filter(upstream__in=keys, at__gte=starts[0])
+        .order_by()
+        .values("upstream_id", hour=TruncHour("at", tzinfo=UTC), quarter=_QUARTER)
+        .annotate(probes=Count("pk"), failures=Count("pk", filter=Q(is_healthy=False)))
+    )
+    found = {
+        (item["upstream_id"], item["hour"] + BLOCK * int(item["quarter"])): (item["probes"], item["failures"])
+        for item in counted
     }
+    return {key: [_block(start, *found.get((key, start), (0, 0))) for start in starts] for key in keys}
+
+
+def _block(start: datetime, probes: int, failures: int) -> Block:
+    if not probes:
+        state = UNKNOWN
+    elif not failures:
+        state = HEALTHY
+    else:
+        state = DOWN if failures == probes else DEGRADED
+    return Block(start, state, probes, failures)
+
+
+def _quarter(moment: datetime) -> datetime:
+    return moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
+
+
+def _health(row: Upstream) -> UpstreamHealth:
+    return {
+        "id": row.public_id,
+        "name": row.name,
+        "state": getattr(row, "health_state", UNKNOWN),
+        "reason": state_reason(row),
+        "since": _text(getattr(row, "state_since", None)),
+        "latency_ms": getattr(row, "last_latency_ms", None),
+        "status_code": getattr(row, "last_status_code", None),
+        "error": getattr(row, "last_error", "") or "",
+        "checked_at": _text(getattr(row, "last_at", None)),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None

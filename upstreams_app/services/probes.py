@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import NamedTuple
@@ -15,13 +15,19 @@ from django.conf import settings
 from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.outbound import ForbiddenHost, http_client
-from upstreams_app.models import HealthSample, Upstream
+from upstreams_app.kinds import credential_headers
+from upstreams_app.models import HealthSample, Heartbeat, Upstream
+from upstreams_app.presets import preset_at
 from upstreams_app.registry import UpstreamConfig, upstream_config
 from upstreams_app.services.client import ssl_context
+from upstreams_app.services.maintenance import end_due_maintenances
+from upstreams_app.services.states import note_states
 
 TIMEOUT_S = 5.0
+PROBE_ROUND = "probes"
 _MAX_BODY_BYTES = 16 * 1024 * 1024
-_THREADS = 8
+# So many that a round of probes with dead upstreams among them ends within its interval.
+_THREADS = 32
 _PURGE_BATCH = 1000
 
 
@@ -42,30 +48,50 @@ def ask_for_models(row: Upstream, *, path: str = "/models") -> ModelsAnswer:
         return ModelsAnswer(None, b"", None, f"the configuration is unusable: {error}")
     if config.kind == "demo":
         return ModelsAnswer(200, b"", 0.0)
-    return _get(config, config.endpoints[0] + path)
+    query = f"?api-version={config.api_version}" if config.api_version else ""
+    return _get(config, config.endpoints[0] + path + query)
 
 
-def ask_all(rows: Iterable[Upstream]) -> list[tuple[Upstream, ModelsAnswer]]:
-    """Many upstreams at once, in at most eight threads; in the order of `rows`."""
+def ask_for_health(row: Upstream) -> ModelsAnswer:
+    """Whether the upstream answers, and takes its credential where its kind of service tells that."""
+    preset = preset_at(row.kind, row.base_url)
+    return ask_for_models(row, path=preset.health_path if preset is not None else "/models")
+
+
+def ask_all(
+    rows: Iterable[Upstream], *, ask: Callable[[Upstream], ModelsAnswer] = ask_for_models
+) -> list[tuple[Upstream, ModelsAnswer]]:
+    """Many upstreams at once, in a bounded number of threads; in the order of `rows`."""
     waiting = list(rows)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="probe") as pool:
-        return list(zip(waiting, pool.map(ask_for_models, waiting), strict=True))
+        return list(zip(waiting, pool.map(ask, waiting), strict=True))
 
 
 def probe_upstream(row: Upstream) -> HealthSample:
     """Ask one upstream now and keep the result."""
-    sample = _sample(row, ask_for_models(row))
+    sample = _sample(row, ask_for_health(row))
     sample.save()
+    note_states()
     return sample
 
 
 def probe_all() -> list[HealthSample]:
     """Ask every enabled upstream and keep the results; the database is not touched while they are asked."""
-    answers = ask_all(Upstream.objects.filter(is_enabled=True))
+    answers = ask_all(Upstream.objects.filter(is_enabled=True), ask=ask_for_health)
     samples = [_sample(row, answer) for row, answer in answers]
     # One of them may have been deleted meanwhile.
     living = set(Upstream.objects.values_list("pk", flat=True))
-    return HealthSample.objects.bulk_create(sample for sample in samples if sample.upstream_id in living)
+    kept = HealthSample.objects.bulk_create(sample for sample in samples if sample.upstream_id in living)
+    note_states()
+    return kept
+
+
+def probe_round() -> int:
+    """What a worker does each interval: end maintenances that are over, probe all; how many were probed."""
+    end_due_maintenances()
+    probed = len(probe_all())
+    Heartbeat.objects.update_or_create(name=PROBE_ROUND, defaults={"at": utc_now()})
+    return probed
 
 
 def purge_samples() -> int:
@@ -94,7 +120,7 @@ def _sample(row: Upstream, answer: ModelsAnswer) -> HealthSample:
 def _get(config: UpstreamConfig, url: str) -> ModelsAnswer:
     headers = {"accept": "application/json", **dict(config.headers)}
     if config.credential:
-        headers["authorization"] = f"Bearer {config.credential}"
+        headers |= credential_headers(config.kind, config.credential)
     name = config.connection.verify_hostname
     started = time.monotonic()
     try:

@@ -1,0 +1,57 @@
+"""The gauges of a server process: what it does now, and how its ledger and its configuration are."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import DatabaseError
+
+from gateway_project.lifecycle import lifecycle
+from gateway_project.observability import metrics
+from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
+from gateway_project.registries import store
+from upstreams_app.services.health import STATES, health_by_upstream
+from usage_app.services.ledger import ledger
+
+
+def process_gauges() -> list[Gauge]:
+    """This process's part; from memory only."""
+    health = ledger.health()
+    stores = health["is_running"] and health["database_error"] is None
+    gauges = [
+        Gauge("in_flight", [], len(lifecycle.ticker.scopes)),
+        Gauge("ledger_backlog", [], health["backlog_bytes"]),
+        Gauge("ledger_rejected", [], health["rejected_files"]),
+        Gauge("ledger_flusher_up", [], int(stores)),
+    ]
+    if health["free_bytes"] is not None:
+        gauges.append(Gauge("ledger_free", [], health["free_bytes"]))
+    if health["seconds_since_flush"] is not None:
+        gauges.append(Gauge("ledger_flush_age", [], health["seconds_since_flush"]))
+    if store.is_loaded:
+        snapshot = store.current
+        gauges += [
+            Gauge("snapshot_version", [name], section.version) for name, section in snapshot.sections.items()
+        ]
+        gauges += [
+            Gauge("snapshot_age", [], time.monotonic() - store.checked_at),
+            Gauge("snapshot_failed", [], int(store.failure is not None)),
+            Gauge("diagnostics", [], len(snapshot.diagnostics())),
+        ]
+    return gauges
+
+
+def upstream_gauges() -> list[Gauge]:
+    """The states of upstreams, from the database; none while that is away: a scrape must not fail then."""
+    try:
+        rows = health_by_upstream()[:MAX_LABEL_VALUES]
+    except DatabaseError:
+        return []
+    return [
+        Gauge("upstream_state", [row["name"], state], int(row["state"] == state))
+        for row in rows
+        for state in STATES
+    ]
+
+
+metrics.gauge_sources.append(process_gauges)
