@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+AZURE = "azure-openai"
+
 
 class Kind(NamedTuple):
     """One kind of upstream.
@@ -25,6 +27,7 @@ KINDS: dict[str, Kind] = {
     kind.id: kind
     for kind in (
         Kind("openai", "OpenAI", "https://api.openai.com", "/v1", None, "openai"),
+        Kind(AZURE, "Azure OpenAI", "", "/openai/v1", None, "azure"),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
         Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),
         Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None),
@@ -33,3 +36,10 @@ KINDS: dict[str, Kind] = {
         Kind("demo", "Demo (built in, no network)", "", "", None, None, needs_url=False),
     )
 }
+
+
+def credential_headers(kind: str, credential: str) -> dict[str, str]:
+    """The header that carries a credential; Azure's keys have one of their own, its tokens (JWTs) don't."""
+    if kind == AZURE and not (credential.startswith("eyJ") and credential.count(".") == 2):
+        return {"api-key": credential}
+    return {"Authorization": f"Bearer {credential}"}

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from gateway_project.core.clock import utc_now
 from gateway_project.core.codec import dumps
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.environment import check_variable
@@ -53,6 +54,8 @@ class UpstreamConfig:
     total_timeout_s: float
     max_concurrency: int | None
     asks_stream_usage: bool
+    # Set for Azure's deployment paths only.
+    api_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One id that a client may put into `model`. Targets are in order of priority."""
+    """One id that a client may put into `model`. Targets are in order of priority.
+
+    `resting` are those whose upstream is in maintenance: they get no call, so that `targets` may be empty.
+    """
 
     id: str
     targets: tuple[Target, ...]
@@ -80,14 +86,24 @@ class ModelEntry:
     context_window: int | None
     max_output_tokens: int | None
     id_json: bytes
+    resting: tuple[Target, ...] = ()
+
+    @property
+    def lead(self) -> Target:
+        """The target that lists describe the model by."""
+        return (self.targets or self.resting)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamsConfig:
-    """All model ids, in the order in which lists show them, and all upstreams by name."""
+    """All model ids, in the order in which lists show them, and all upstreams by name.
+
+    `resting` names the upstreams in maintenance.
+    """
 
     models: dict[str, ModelEntry]
     upstreams: dict[str, UpstreamConfig]
+    resting: frozenset[str] = frozenset()
 
 
 def read_reference(reference: str) -> str:
@@ -128,7 +144,9 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
     endpoints = []
     for url in (row.base_url, *row.extra_endpoints) if KINDS[row.kind].needs_url else ():
         check_url(url, allow_private=settings.ALLOW_PRIVATE_HOSTS)
-        endpoints.append(url.rstrip("/") + row.path_prefix)
+        # Azure's deployment paths stand beside its /v1, not under it.
+        prefix = row.path_prefix.removesuffix("/v1") if row.api_version else row.path_prefix
+        endpoints.append(url.rstrip("/") + prefix)
     for path in (row.ca_bundle, row.client_certificate, row.client_key):
         if path and not Path(path).is_file():
             raise ValueError(f"there is no file {path}")
@@ -151,6 +169,7 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
         total_timeout_s=row.total_timeout_s,
         max_concurrency=row.max_concurrency,
         asks_stream_usage=row.asks_stream_usage,
+        api_version=row.api_version,
     )
 
 
@@ -164,17 +183,24 @@ def build(
     """Build all model ids anew; rows that can't be used are left out with a diagnostic."""
     left_out: list[Diagnostic] = []
     upstreams: dict[UUID, UpstreamConfig] = {}
+    resting: set[UUID] = set()
+    now = utc_now()
     for row in Upstream.objects.filter(is_enabled=True):
         config = _attempt(f"upstream {row.name}", left_out, upstream_config, row)
         if config is not None:
             upstreams[row.id] = config
+            if row.rests_at(now):
+                resting.add(row.id)
     usable: dict[UUID, UpstreamModel] = {}
     own_entries: list[ModelEntry] = []
     for model in UpstreamModel.objects.filter(is_enabled=True).order_by("upstream__name", "name"):
         if model.upstream_id not in upstreams:
             continue
         upstream = upstreams[model.upstream_id]
-        own = _attempt(f"model {upstream.name}/{model.name}", left_out, _model_entry, model, upstream)
+        is_resting = model.upstream_id in resting
+        own = _attempt(
+            f"model {upstream.name}/{model.name}", left_out, _model_entry, model, upstream, is_resting
+        )
         if own is not None:
             usable[model.id] = model
             own_entries.append(own)
@@ -182,12 +208,16 @@ def build(
     for route in (
         Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id")
     ):
-        entry = _attempt(f"route {route.name}", left_out, _route_entry, route, usable, upstreams)
+        entry = _attempt(f"route {route.name}", left_out, _route_entry, route, usable, upstreams, resting)
         if entry is not None:
             entries[entry.id] = entry
     for own in own_entries:
         entries.setdefault(own.id, own)
-    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()})
+    value = UpstreamsConfig(
+        entries,
+        {config.name: config for config in upstreams.values()},
+        frozenset(upstreams[pk].name for pk in resting),
+    )
     return Section(value, version, tuple(left_out))
 
 
@@ -205,11 +235,12 @@ def _attempt(
     return None
 
 
-def _model_entry(model: UpstreamModel, upstream: UpstreamConfig) -> ModelEntry:
+def _model_entry(model: UpstreamModel, upstream: UpstreamConfig, is_resting: bool) -> ModelEntry:
     target = _target(upstream, model)
     return ModelEntry(
         id=target.model_id,
-        targets=(target,),
+        targets=() if is_resting else (target,),
+        resting=(target,) if is_resting else (),
         is_route=False,
         mode=model.mode,
         description=model.description,
@@ -221,7 +252,10 @@ def _model_entry(model: UpstreamModel, upstream: UpstreamConfig) -> ModelEntry:
 
 
 def _route_entry(
-    route: Route, usable: dict[UUID, UpstreamModel], upstreams: dict[UUID, UpstreamConfig]
+    route: Route,
+    usable: dict[UUID, UpstreamModel],
+    upstreams: dict[UUID, UpstreamConfig],
+    resting: set[UUID],
 ) -> ModelEntry:
     rows: list[RouteTarget] = [
         row for row in route.targets.all() if row.is_enabled and row.model_id in usable
@@ -238,7 +272,8 @@ def _route_entry(
     outputs = [model.max_output_tokens for model in models]
     return ModelEntry(
         id=route.name,
-        targets=targets,
+        targets=tuple(target for target in targets if target.upstream.id not in resting),
+        resting=tuple(target for target in targets if target.upstream.id in resting),
         is_route=True,
         mode=models[0].mode,
         description=route.description,

@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from gateway_project.core.exact import ExactFloat
+from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
-KindId = Literal["openai", "openai-compatible", "ollama", "lmstudio", "vllm", "tensorrt-llm", "demo"]
+KindId = Literal[
+    "openai", "azure-openai", "openai-compatible", "ollama", "lmstudio", "vllm", "tensorrt-llm", "demo"
+]
 MAX_TOKENS = 2_147_483_647
 
 
@@ -43,6 +46,7 @@ Credential = Annotated[str, StringConstraints(max_length=5000)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Text = Annotated[str, StringConstraints(max_length=500)]
+ApiVersion = Annotated[str, StringConstraints(max_length=32)]
 Path = Annotated[str, StringConstraints(max_length=300)]
 
 
@@ -66,6 +70,9 @@ class LitellmParams(StrictModel):
     )
     api_key: Credential | None = Field(
         default=None, description="Stored encrypted; os.environ/NAME is kept as a reference."
+    )
+    api_version: ApiVersion | None = Field(
+        default=None, description="Of azure/ only: for deployment paths; v1 or empty for Azure's v1 API."
     )
     organization: Text | None = Field(default=None, description="Sent as OpenAI-Organization.")
     extra_headers: dict[str, str] | None = None
@@ -205,6 +212,9 @@ class UpstreamFields(StrictModel):
 
     base_url: Annotated[str, StringConstraints(max_length=500)] | None = None
     path_prefix: Annotated[str, StringConstraints(max_length=200)] | None = None
+    api_version: ApiVersion | None = Field(
+        default=None, description="Of Azure OpenAI only: for deployment paths; empty for its v1 API."
+    )
     extra_endpoints: list[str] | None = None
     api_key: Credential | None = Field(
         default=None, description="Stored encrypted and never shown; empty removes it."
@@ -230,10 +240,15 @@ class UpstreamFields(StrictModel):
 
 
 class NewUpstream(UpstreamFields):
-    """`POST /upstreams`."""
+    """`POST /upstreams`; either `kind` or `preset` is needed."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    kind: KindId
+    name: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
+        default=None, description="May be left out with a preset, whose name it then is."
+    )
+    kind: KindId | None = None
+    preset: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None, description="A service to fill the address in for: " + ", ".join(PRESETS) + "."
+    )
 
 
 class UpstreamPatch(UpstreamFields):
@@ -267,6 +282,7 @@ class ShownUpstream(BaseModel):
     kind: str
     base_url: str
     path_prefix: str
+    api_version: str
     extra_endpoints: list[str]
     credential: ShownCredential
     headers: dict[str, str] = Field(description="Names, and masked values.")

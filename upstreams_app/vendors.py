@@ -8,29 +8,32 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from upstreams_app.kinds import KINDS
+from upstreams_app.presets import PRESETS, Preset
 
 
 class Vendor(NamedTuple):
-    """What a prefix means. `key_variable` is where people keep the credential, and LiteLLM looks for it."""
+    """What a prefix means. `key_variables` are where people keep the credential, and LiteLLM looks for it."""
 
     prefix: str
     kind: str
     upstream_name: str
     base_url: str
     path_prefix: str = "/v1"
-    key_variable: str = ""
+    key_variables: tuple[str, ...] = ()
 
 
-def _of_kind(prefix: str, kind_id: str, *, key_variable: str = "") -> Vendor:
+def _of_kind(prefix: str, kind_id: str, *, key_variables: tuple[str, ...] = ()) -> Vendor:
     kind = KINDS[kind_id]
-    return Vendor(prefix, kind_id, kind_id, kind.base_url, kind.path_prefix, key_variable)
+    return Vendor(prefix, kind_id, kind_id, kind.base_url, kind.path_prefix, key_variables)
 
 
-def _compatible(prefix: str, name: str, base_url: str, path_prefix: str, key_variable: str) -> Vendor:
-    return Vendor(prefix, "openai-compatible", name, base_url, path_prefix, key_variable)
+def _of_preset(preset: Preset) -> Vendor:
+    return Vendor(
+        preset.prefix, preset.kind, preset.id, preset.base_url, preset.path_prefix, preset.key_variables
+    )
 
 
-OPENAI = _of_kind("openai", "openai", key_variable="OPENAI_API_KEY")
+OPENAI = _of_kind("openai", "openai", key_variables=("OPENAI_API_KEY",))
 # Whatever speaks OpenAI's format somewhere else; its base URL must be given.
 COMPATIBLE = Vendor("openai", "openai-compatible", "", "", "/v1")
 _VENDORS = (
@@ -45,19 +48,8 @@ _VENDORS = (
     _of_kind("tensorrt_llm", "tensorrt-llm"),
     _of_kind("nvidia/tensorrt", "tensorrt-llm"),
     _of_kind("demo", "demo"),
-    _compatible("groq", "groq", "https://api.groq.com", "/openai/v1", "GROQ_API_KEY"),
-    _compatible("deepseek", "deepseek", "https://api.deepseek.com", "/v1", "DEEPSEEK_API_KEY"),
-    _compatible("mistral", "mistral", "https://api.mistral.ai", "/v1", "MISTRAL_API_KEY"),
-    _compatible("openrouter", "openrouter", "https://openrouter.ai", "/api/v1", "OPENROUTER_API_KEY"),
-    _compatible("together_ai", "together", "https://api.together.xyz", "/v1", "TOGETHERAI_API_KEY"),
-    _compatible(
-        "fireworks_ai", "fireworks", "https://api.fireworks.ai", "/inference/v1", "FIREWORKS_AI_API_KEY"
-    ),
-    _compatible("xai", "xai", "https://api.x.ai", "/v1", "XAI_API_KEY"),
-    _compatible("perplexity", "perplexity", "https://api.perplexity.ai", "", "PERPLEXITYAI_API_KEY"),
-    _compatible("cerebras", "cerebras", "https://api.cerebras.ai", "/v1", "CEREBRAS_API_KEY"),
-    _compatible("nvidia_nim", "nvidia-nim", "https://integrate.api.nvidia.com", "/v1", "NVIDIA_NIM_API_KEY"),
-    _compatible("deepinfra", "deepinfra", "https://api.deepinfra.com", "/v1/openai", "DEEPINFRA_API_KEY"),
+    _of_kind("azure", "azure-openai"),
+    *(_of_preset(preset) for preset in PRESETS.values()),
 )
 VENDORS = {vendor.prefix: vendor for vendor in _VENDORS}
 # Prefixes of LiteLLM whose vendors speak a format of their own.
@@ -65,7 +57,6 @@ UNSUPPORTED = frozenset(
     [
         "ai21",
         "anthropic",
-        "azure",
         "azure_ai",
         "azure_text",
         "aws_polly",

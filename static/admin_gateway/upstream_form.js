@@ -25,6 +25,35 @@ function start() {
     url.placeholder = chosen.url || "https://host.example";
   };
   kind.addEventListener("change", propose);
+  startPresets(kind, url, prefix);
+}
+
+// Fills in what a known service implies. Its name is only proposed where there is none.
+function startPresets(kind, url, prefix) {
+  const preset = document.getElementById("id_preset");
+  if (!preset || !preset.dataset.presets) {
+    return;
+  }
+  const presets = JSON.parse(preset.dataset.presets);
+  const name = document.getElementById("id_name");
+  const reference = document.getElementById("id_credential_reference");
+  preset.addEventListener("change", () => {
+    const chosen = presets[preset.value];
+    if (!chosen) {
+      return;
+    }
+    kind.value = chosen.kind;
+    // Choosers that stand in for the list learn of it only so.
+    kind.dispatchEvent(new Event("change"));
+    url.value = chosen.url;
+    prefix.value = chosen.prefix;
+    if (name && (name.value === "" || name.value in presets)) {
+      name.value = preset.value;
+    }
+    if (reference) {
+      reference.placeholder = chosen.reference;
+    }
+  });
 }
 
 document.addEventListener("DOMContentLoaded", start);

@@ -30,6 +30,9 @@ UPSTREAMS: dict[str, dict[str, object]] = {
     "hasty": {"first_token_timeout_s": 0.3, "idle_timeout_s": 0.3},
     "brief": {"total_timeout_s": 0.4},
     "passing": {"credential_source": "client"},
+    "azure": {"kind": "azure-openai", "path_prefix": "/openai/v1"},
+    "azure-dated": {"kind": "azure-openai", "path_prefix": "/openai/v1", "api_version": "2024-10-21"},
+    "azure-passing": {"kind": "azure-openai", "path_prefix": "/openai/v1", "credential_source": "client"},
     # Nobody listens there; and the vendor waits for a request where a TLS handshake should begin.
     "gone": {"base_url": "http://127.0.0.1:1"},
     "mute": {"base_url": "https://127.0.0.1:{port}", "connect_timeout_s": 0.3},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from tests.fakes.exchange import Exchange, Gate, Header, Step, head_bytes
 Behaviour = Callable[[Exchange], Awaitable[None]]
 Ending = Literal["end", "close", "reset", "hang"]
 SSE = "text/event-stream; charset=utf-8"
+_AZURE = re.compile(r"^/openai(/deployments/[^/]+)?")
 WORDS = ("Hello", " from", " the", " fake", " 🌍")
 
 
@@ -254,7 +256,10 @@ def error_event(words: Sequence[str] = ("Hel",), *, message: str = "The fake ven
 
 
 def good(models: Iterable[str] = ("fake-chat", "fake-embedding")) -> Behaviour:
-    """A vendor on a good day: models, chat, completions and embeddings; 404 for the rest."""
+    """A vendor on a good day: models, chat, completions and embeddings; 404 for the rest.
+
+    Azure's paths lead to the same.
+    """
     by_path = {
         "/models": json_answer(bodies.model_list(models)),
         "/chat/completions": chat(),
@@ -263,7 +268,7 @@ def good(models: Iterable[str] = ("fake-chat", "fake-embedding")) -> Behaviour:
     }
 
     async def behave(exchange: Exchange) -> None:
-        path = exchange.request.path.removeprefix("/v1")
+        path = _AZURE.sub("", exchange.request.path).removeprefix("/v1")
         await by_path.get(path, error(404, f"Unknown path {path}", code="not_found"))(exchange)
 
     return behave

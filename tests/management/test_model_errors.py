@@ -22,7 +22,7 @@ from upstreams_app.models import Route, Upstream
         ({"surprise": 1}, "surprise"),
         ({"litellm_params": {"api_base": LOCAL}}, "litellm_params.model"),
         ({"litellm_params": {"model": "openai/x", "rpm": 5}}, "litellm_params.rpm"),
-        ({"litellm_params": {"model": "azure/gpt-4o"}}, "litellm_params.model"),
+        ({"litellm_params": {"model": "bedrock/gpt-4o"}}, "litellm_params.model"),
         ({"litellm_params": {"model": "anthropic/claude"}}, "litellm_params.model"),
         ({"litellm_params": {"model": "vertex_ai/gemini", "api_base": LOCAL}}, "litellm_params.model"),
         ({"litellm_params": {"model": "bedrock/x"}}, "litellm_params.model"),

@@ -8,17 +8,19 @@ from typing import Any
 
 from django import forms
 
-from gateway_project.admin_base import ModelForm, PasswordWidget, TextAreaWidget
+from gateway_project.admin_base import ModelForm, PasswordWidget, SelectWidget, TextAreaWidget
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import AZURE, KINDS
 from upstreams_app.models import Upstream
+from upstreams_app.presets import PRESETS, Preset
 from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
 from upstreams_app.services.management import check_upstream, hosts_of, set_credential
 
 Source = Upstream.CredentialSource
-_CREDENTIAL_FIELDS = ("api_key", "credential_source", "credential_reference")
+_USUAL_PREFIX = "/v1"
+_CREDENTIAL_FIELDS = ("preset", "api_key", "credential_source", "credential_reference")
 # The service calls two columns `credential`; the form has a field for the reference.
 _FORM_FIELDS = {"credential": "credential_reference", "credential_source": "credential_source"}
 
@@ -39,6 +41,13 @@ def describe_credential(row: Upstream) -> str:
 class UpstreamForm(ModelForm[Upstream]):
     """Adds and changes upstreams; what a kind implies (its usual URL) is filled in if it is left empty."""
 
+    preset = forms.ChoiceField(
+        label="Service",
+        required=False,
+        choices=[("", "Other"), *((preset.id, preset.label) for preset in PRESETS.values())],
+        widget=SelectWidget,
+        help_text="Fills in the kind and the address, and the name if it is left empty.",
+    )
     api_key = forms.CharField(
         label="API key",
         required=False,
@@ -68,6 +77,19 @@ class UpstreamForm(ModelForm[Upstream]):
         if "headers" in self.initial:
             self.initial["headers"] = masked_headers(self.initial["headers"])
         self.fields["api_key"].help_text = describe_credential(self.instance)
+        if self.instance._state.adding and "preset" in self.fields:
+            services = {
+                preset.id: {
+                    "kind": preset.kind,
+                    "url": preset.base_url,
+                    "prefix": preset.path_prefix,
+                    "reference": f"env:{preset.key_variables[0]}",
+                }
+                for preset in PRESETS.values()
+            }
+            self.fields["preset"].widget.attrs["data-presets"] = json.dumps(services)
+            # A preset brings them; `clean` asks for them without one.
+            self.fields["name"].required = self.fields["kind"].required = False
         if "kind" in self.fields:
             # The script proposes a kind's usual address; without it the server fills it in on saving.
             hints = {kind.id: {"url": kind.base_url, "prefix": kind.path_prefix} for kind in KINDS.values()}
@@ -81,11 +103,29 @@ class UpstreamForm(ModelForm[Upstream]):
     def clean(self) -> dict[str, Any]:
         """Fill in the kind's usual address, and settle which credential is meant."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        preset = PRESETS.get(cleaned.get("preset", ""))
+        if preset is not None:
+            self._fill_in(preset, cleaned)
         kind = KINDS.get(cleaned.get("kind", ""))
+        for name in ("name", "kind"):
+            if name in self.fields and name not in self.errors and not cleaned.get(name):
+                self.add_error(name, "This field is required.")
         if kind is not None and not cleaned.get("base_url") and "base_url" not in self.errors:
             cleaned["base_url"] = kind.base_url
+        if kind is not None and kind.id == AZURE and cleaned.get("path_prefix") == _USUAL_PREFIX:
+            cleaned["path_prefix"] = kind.path_prefix
         self._clean_credential(cleaned)
         return cleaned
+
+    @staticmethod
+    def _fill_in(preset: Preset, cleaned: dict[str, Any]) -> None:
+        """What the service implies; a name and an address of one's own stay."""
+        cleaned["kind"] = preset.kind
+        cleaned["name"] = cleaned.get("name") or preset.id
+        if not cleaned.get("base_url"):
+            cleaned["base_url"] = preset.base_url
+        if cleaned.get("path_prefix") in ("", _USUAL_PREFIX):
+            cleaned["path_prefix"] = preset.path_prefix
 
     def _clean_credential(self, cleaned: dict[str, Any]) -> None:
         source, plain = cleaned.get("credential_source"), cleaned.get("api_key")
@@ -128,5 +168,5 @@ class UpstreamForm(ModelForm[Upstream]):
         return {"credential": "client" if source == Source.CLIENT else "none"}
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
-        """Some of the columns as entered, without those of the credential."""
+        """Some of the columns as entered, without those of the credential and the preset."""
         return {name: self.cleaned_data[name] for name in names if name not in _CREDENTIAL_FIELDS}

@@ -53,7 +53,7 @@ class UpstreamAdmin(UpstreamCallActions):
     )
     fieldsets = (
         (None, {"fields": ("name", "kind", "description", "is_enabled")}),
-        ("Connection", {"fields": ("base_url", "path_prefix", "extra_endpoints", "headers")}),
+        ("Connection", {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")}),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),
         ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),
@@ -62,7 +62,10 @@ class UpstreamAdmin(UpstreamCallActions):
     def get_fieldsets(self, request: HttpRequest, obj: Upstream | None = None) -> Any:
         """Whoever may only look is shown no column as it is stored if it may hold secrets."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or self.has_change_permission(request, obj):
+        if obj is None:
+            (title, options), *others = fieldsets
+            return [(title, {**options, "fields": ("preset", *options["fields"])}), *others]
+        if self.has_change_permission(request, obj):
             return fieldsets
         return [
             (title, {**options, "fields": [_READ_ONLY.get(str(name), name) for name in options["fields"]]})

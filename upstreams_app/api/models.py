@@ -171,6 +171,8 @@ def _options(body: LitellmParams) -> dict[str, Any]:
         "total_timeout_s": body.timeout,
         "first_token_timeout_s": body.stream_timeout,
         "max_concurrency": body.max_parallel_requests,
+        # LiteLLM's names for the API that has no versions.
+        "api_version": "" if body.api_version in ("v1", "latest", "preview") else body.api_version,
     }
     options = {name: value for name, value in options.items() if value is not None}
     headers = dict(body.extra_headers or {})

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from gateway_project.core.errors import InvalidRequest
 from security_app.api.auth import actor_name, admin_key, principal_of
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.services.configuration import store
@@ -53,6 +54,11 @@ def list_upstreams(request: HttpRequest) -> UpstreamList:
 )
 def create_upstream(request: HttpRequest, body: NewUpstream) -> Status[ShownUpstream]:
     """Its models come by import, or one by one with `POST /model/new`."""
+    for name in ("kind", "name"):
+        if getattr(body, name) is None and body.preset is None:
+            raise InvalidRequest(f"Give '{name}', or a 'preset'.", param=name)
+    if body.preset is not None and body.kind is not None:
+        raise InvalidRequest("A preset says what kind it is.", param="kind")
     row = management.create_upstream(actor=_actor(request), **_values(body))
     return Status(201, _shown(row))
 

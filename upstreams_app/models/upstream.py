@@ -18,12 +18,15 @@ from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import AZURE, KINDS
 from upstreams_app.secret_hints import MASK
 
 validate_name = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]{0,62}\Z",
     "Use 1–63 lower-case letters, digits, dots, hyphens or underscores, starting with a letter or digit.",
+)
+validate_api_version = RegexValidator(
+    r"^\d{4}-\d{2}-\d{2}(-preview)?\Z", "Give a date, such as 2024-10-21 or 2025-04-01-preview."
 )
 _FORBIDDEN_HEADERS = {
     "authorization",
@@ -123,6 +126,14 @@ class Upstream(ConfigModel):
         default="/v1",
         help_text="What stands before /chat/completions; usually /v1.",
     )
+    api_version = models.CharField(
+        "API version",
+        max_length=32,
+        blank=True,
+        validators=[validate_api_version],
+        help_text="Azure OpenAI only: calls go to deployment paths with this version, such as 2024-10-21; "
+        "empty means the v1 API, which needs none.",
+    )
     extra_endpoints = models.JSONField(
         default=list,
         blank=True,
@@ -208,6 +219,8 @@ class Upstream(ConfigModel):
             errors["base_url"] = f"A base URL is needed for {kind.label}."
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             errors["base_url"] = "The base URL must start with http:// or https://."
+        if self.api_version and self.kind != AZURE:
+            errors["api_version"] = "Only Azure OpenAI has API versions."
         if self.path_prefix and (not self.path_prefix.startswith("/") or self.path_prefix.endswith("/")):
             errors["path_prefix"] = "The prefix must start with a slash and not end with one."
         if self.credential_source == self.CredentialSource.REFERENCE and not self.credential_reference:

@@ -13,6 +13,7 @@ import msgspec
 from gateway_project.core.codec import RawFields, join_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError, Overloaded
+from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
@@ -101,6 +102,7 @@ async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer
             return await use(await _attempt(call, target, clients))
         except GatewayError as error:
             attempts.append((target, error))
+            metrics.observe_failure(target.upstream.name, error.status)
             log_event(
                 "upstream.attempt_failed",
                 {
@@ -117,6 +119,8 @@ async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer
             if not failures.may_try_next(error):
                 break
             call.settlement.first_token_ms = None
+    if not attempts:
+        raise failures.in_maintenance(call.entry)
     raise failures.with_attempts(attempts[-1][1], attempts)
 
 
@@ -139,7 +143,7 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
     body = request_body(call, target)
     try:
         credential = call.client_secret if upstream.takes_client_credential else ""
-        answer = await client.post(call.path, body, phases=phases, credential=credential)
+        answer = await client.post(call.path, body, phases=phases, credential=credential, model=target.model)
     except UpstreamUnreachable as error:
         call.context.scope.leave_phase()
         raise failures.unreachable(target, str(error)) from error

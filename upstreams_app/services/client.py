@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
+from urllib.parse import quote
 from uuid import UUID
 
 import aiohttp
@@ -21,6 +22,7 @@ from yarl import URL
 from gateway_project.core.deadline import CallScope
 from gateway_project.core.outbound import GuardedResolver
 from upstreams_app import demo
+from upstreams_app.kinds import credential_headers
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
 
 _KEEPALIVE_S = 55.0
@@ -54,7 +56,7 @@ def request_headers(config: UpstreamConfig) -> dict[str, str]:
         **dict(config.headers),
     }
     if config.credential:
-        headers["Authorization"] = f"Bearer {config.credential}"
+        headers |= credential_headers(config.kind, config.credential)
     return headers
 
 
@@ -81,10 +83,13 @@ class UpstreamAnswer(Protocol):
 class UpstreamClient(Protocol):
     """One upstream's transport."""
 
-    async def post(self, path: str, body: bytes, *, phases: Phases, credential: str = "") -> UpstreamAnswer:
+    async def post(
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
         """Send a JSON body and wait for the head of the answer; UpstreamUnreachable if none comes.
 
-        `credential` is the client's own, for upstreams that take it; else the upstream's is sent.
+        `credential` is the client's own, for upstreams that take it; else the upstream's is sent. `model` is
+        the upstream's name for the model, for those that want it in the URL.
         """
         ...
 
@@ -137,6 +142,8 @@ class HttpClient:
         self._turn = itertools.count()
         self._ssl = ssl_context(config.connection) if config.endpoints[0].startswith("https") else None
         self._server_name = config.connection.verify_hostname or None
+        self._kind = config.kind
+        self._api_version = config.api_version
         self._headers = request_headers(config)
         self._session = self._new_session()
         self._fresh_session: aiohttp.ClientSession | None = None
@@ -169,9 +176,17 @@ class HttpClient:
             url = self._url_cache[index, path] = base.with_path(base.path.rstrip("/") + path)
         return url
 
-    async def post(self, path: str, body: bytes, *, phases: Phases, credential: str = "") -> UpstreamAnswer:
-        url = self._url(path)
-        headers = {"Authorization": f"Bearer {credential}"} if credential else None
+    def _deployment_url(self, path: str, model: str) -> URL:
+        """Azure's older form, which names the deployment and a version; `model` is from our tables."""
+        base = self._urls[next(self._turn) % len(self._urls)]
+        where = f"{base.raw_path.rstrip('/')}/deployments/{quote(model, safe='')}{path}"
+        return base.join(URL(f"{where}?api-version={self._api_version}", encoded=True))
+
+    async def post(
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        url = self._deployment_url(path, model) if self._api_version else self._url(path)
+        headers = credential_headers(self._kind, credential) if credential else None
         self.in_flight += 1
         try:
             try:
@@ -296,7 +311,9 @@ class DemoClient:
     def __init__(self) -> None:
         self.in_flight = 0
 
-    async def post(self, path: str, body: bytes, *, phases: Phases, credential: str = "") -> UpstreamAnswer:
+    async def post(
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
         return _DemoAnswer(await demo.answer(path, body))
 
     async def close(self) -> None:
@@ -305,7 +322,14 @@ class DemoClient:
 
 def _identity(config: UpstreamConfig) -> tuple[object, ...]:
     """What a client is made of; a change of anything else needs no new connections."""
-    return config.kind, config.endpoints, config.connection, config.credential, config.headers
+    return (
+        config.kind,
+        config.endpoints,
+        config.api_version,
+        config.connection,
+        config.credential,
+        config.headers,
+    )
 
 
 class ClientPool:

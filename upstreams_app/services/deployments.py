@@ -15,6 +15,7 @@ from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id, public_id
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
+from upstreams_app.kinds import AZURE
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.services.management import check_upstream, clean, hosts_of
 from upstreams_app.services.model_lists import guess_mode
@@ -310,7 +311,10 @@ def _changed_place(target: RouteTarget, params: Params) -> tuple[Place, str]:
         base = upstream.base_url + upstream.path_prefix
     parsed = _parse(model, Params(provider=params.provider, api_base=base))
     credential = Credential() if params.api_key is None else read_credential(params.api_key)
-    place = place_of(parsed, api_base=base, credential=credential, options=params.options)
+    options = params.options
+    if parsed.vendor.kind == upstream.kind == AZURE:
+        options = {"api_version": upstream.api_version, **options}
+    place = place_of(parsed, api_base=base, credential=credential, options=options)
     if params.api_key is not None:
         return place, parsed.model
     if (place.kind, place.base_url) == (upstream.kind, upstream.base_url):

@@ -18,7 +18,8 @@ from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app import demo
 from upstreams_app.models import Upstream, UpstreamModel
-from upstreams_app.services.model_lists import ListedModel, NotAModelList, parse_model_list
+from upstreams_app.presets import preset_at
+from upstreams_app.services.model_lists import ListedModel, NotAModelList, guess_mode, parse_model_list
 from upstreams_app.services.model_prices import price_models
 from upstreams_app.services.probes import ModelsAnswer, ask_all, ask_for_models
 
@@ -97,6 +98,9 @@ def _import(row: Upstream, answer: ModelsAnswer) -> ImportResult:
 def _listed(row: Upstream, answer: ModelsAnswer) -> list[ListedModel]:
     if row.kind == "demo":
         return [ListedModel(model.name, model.mode, description=model.description) for model in demo.MODELS]
+    preset = preset_at(row.kind, row.base_url)
+    if preset is not None and preset.models:
+        return [ListedModel(name, guess_mode(name)) for name in preset.models]
     if answer.error:
         raise UpstreamFailed(f"Upstream '{row.name}': {answer.error}.")
     try:

@@ -19,8 +19,9 @@ from gateway_project.core.ids import parse_public_id
 from gateway_project.core.outbound import check_url
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import AZURE, KINDS
 from upstreams_app.models import Route, Upstream
+from upstreams_app.presets import PRESETS
 from upstreams_app.registry import upstream_config
 from upstreams_app.secret_hints import masked_headers, unmasked_headers
 from usage_app.models import Price
@@ -32,12 +33,20 @@ _API_NAMES = {"credential_reference": "credential", "credential_source": "creden
 
 
 def create_upstream(
-    *, actor: str, api_key: str | None = None, credential: str | None = None, **values: Any
+    *,
+    actor: str,
+    preset: str | None = None,
+    api_key: str | None = None,
+    credential: str | None = None,
+    **values: Any,
 ) -> Upstream:
     """Make an upstream; `values` are fields of Upstream. InvalidRequest, or Conflict for a name that exists.
 
+    `preset` is the id of one of PRESETS, which fills in what `values` leave out.
     `api_key` is stored encrypted; `credential` is `env:NAME`, `file:/path`, `client` or `none`.
     """
+    if preset is not None:
+        values = _preset_values(preset) | values
     kind = KINDS.get(values.get("kind", ""))
     if kind is not None:
         values.setdefault("base_url", kind.base_url)
@@ -175,10 +184,27 @@ def clean(row: Model, *, names: Mapping[str, str]) -> None:
         raise kind(problems[0].messages[0], param=None if param == "__all__" else param) from error
 
 
+def _preset_values(preset_id: str) -> dict[str, str]:
+    preset = PRESETS.get(preset_id)
+    if preset is None:
+        raise InvalidRequest(
+            f"There is no preset '{preset_id}'; there are {', '.join(PRESETS)}.", param="preset"
+        )
+    return {
+        "name": preset.id,
+        "kind": preset.kind,
+        "base_url": preset.base_url,
+        "path_prefix": preset.path_prefix,
+    }
+
+
 def _normalise(row: Upstream) -> None:
     """Without a slash at the end, so that equal addresses are equal texts."""
     row.base_url = row.base_url.strip().rstrip("/")
     row.path_prefix = row.path_prefix.rstrip("/")
+    if row.kind == AZURE:
+        # Azure's pages show the address with its path.
+        row.base_url = row.base_url.removesuffix("/v1").removesuffix("/openai")
 
 
 def _host(url: str) -> str:

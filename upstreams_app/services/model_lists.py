@@ -34,6 +34,8 @@ _MODES_BY_TYPE = {
     "video": "other",
 }
 
+_MODES_BY_ABILITY = {"chat_completion": "chat", "embeddings": "embedding", "completion": "completion"}
+
 
 class NotAModelList(ValueError):
     """The answer is no list of models in any known form."""
@@ -91,14 +93,25 @@ def _items(values: list[Any]) -> Iterator[ListedModel]:
             or name != name.strip()
         ):
             continue
+        abilities = fields.get("capabilities")
+        if isinstance(abilities, dict) and abilities.get("inference") is False:
+            # Azure lists what can only be trained as well.
+            continue
         kind = fields.get("type")
         mode = _MODES_BY_TYPE.get(kind.lower()) if isinstance(kind, str) else None
         yield ListedModel(
             name,
-            mode or guess_mode(name),
+            mode or _mode_by_abilities(abilities) or guess_mode(name),
             _first_size(fields, _WINDOW_FIELDS),
             _first_size(fields, _OUTPUT_FIELDS),
         )
+
+
+def _mode_by_abilities(abilities: object) -> str | None:
+    """What Azure's `capabilities` say; other services put other things there."""
+    if not isinstance(abilities, dict):
+        return None
+    return next((mode for name, mode in _MODES_BY_ABILITY.items() if abilities.get(name) is True), None)
 
 
 def _first_size(fields: dict[str, Any], names: tuple[str, ...]) -> int | None:

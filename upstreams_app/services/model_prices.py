@@ -10,14 +10,15 @@ from django.db import transaction
 
 from gateway_project.core.clock import utc_now
 from security_app.services.configuration import refresh_after_commit
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import AZURE, KINDS
 from upstreams_app.models import Upstream, UpstreamModel
+from upstreams_app.presets import preset_at
 from usage_app.models import Price
 from usage_app.models.price import TIER_RATES
 from usage_app.services.catalogue import PricedModel, TokenPrices, refresh_catalogue, set_override
 
 _TOKENS_PER_RATE = 1_000_000
-_KINDS_OF_VENDORS = ("openai", "openai-compatible")
+_KINDS_OF_VENDORS = ("openai", AZURE, "openai-compatible")
 _FREE = TokenPrices(input=Decimal(0), output=Decimal(0))
 
 
@@ -29,7 +30,9 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
     """
     if not names:
         return
-    provider = KINDS[row.kind].price_provider or (row.base_url + row.path_prefix)
+    preset = preset_at(row.kind, row.base_url)
+    provider = KINDS[row.kind].price_provider or (preset.price_provider if preset else None)
+    provider = provider or (row.base_url + row.path_prefix)
     is_vendor = row.kind in _KINDS_OF_VENDORS
     if is_vendor:
         # Loaded here, because inside a transaction SQLite would let nobody else write meanwhile.

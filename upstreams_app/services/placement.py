@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from gateway_project.core.errors import Conflict, InvalidRequest
+from upstreams_app.kinds import AZURE
 from upstreams_app.models import Route, Upstream
 from upstreams_app.models.upstream import fingerprints, validate_reference
 from upstreams_app.services.management import Source, check_upstream, set_credential
@@ -25,6 +26,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 PARAMS = {
     "base_url": "litellm_params.api_base",
     "path_prefix": "litellm_params.api_base",
+    "api_version": "litellm_params.api_version",
     "credential": "litellm_params.api_key",
     "credential_reference": "litellm_params.api_key",
     "api_key": "litellm_params.api_key",
@@ -96,8 +98,15 @@ def place_of(
     if vendor is OPENAI and base_url != OPENAI.base_url:
         # OpenAI's format elsewhere: neither its prices nor its credential apply.
         vendor = COMPATIBLE
-    if base_url == vendor.base_url and credential == Credential() and _is_set(vendor.key_variable):
-        credential = Credential(reference=f"env:{vendor.key_variable}")
+    if vendor.kind == AZURE:
+        options = {"api_version": "", **options}
+        # LiteLLM's own spelling of the address stops here.
+        path_prefix = vendor.path_prefix if path_prefix == "/openai" else path_prefix
+    elif options.get("api_version"):
+        raise InvalidRequest("Only azure/ takes an 'api_version'.", param=PARAMS["api_version"])
+    if base_url == vendor.base_url and credential == Credential():
+        variable = next((name for name in vendor.key_variables if _is_set(name)), None)
+        credential = credential if variable is None else Credential(reference=f"env:{variable}")
     return Place(vendor.kind, base_url, path_prefix, credential, _name_hint(vendor, base_url), options)
 
 
@@ -192,7 +201,7 @@ def _check_reference(reference: str, *, param: str) -> None:
 
 
 def _is_set(name: str) -> bool:
-    return bool(name) and bool(settings.VENDOR_KEYS.get(name) or os.environ.get(name))
+    return bool(settings.VENDOR_KEYS.get(name) or os.environ.get(name))
 
 
 def _count_of_own_settings(row: Upstream) -> int:
