@@ -71,7 +71,12 @@ class DoorTable:
         methods = self.static.get(path)
         if methods is not None:
             return Match(methods, {})
-        return self._find_exact(path.rstrip("/")) or self._find_spelling(path.rstrip("/"))
+        bare = path.rstrip("/")
+        found = self._find_exact(bare) or self._find_spelling(bare)
+        if found is None and "//" in bare:
+            # A base URL that ends in a slash, and a client that begins its paths with one.
+            return self.find(bare.replace("//", "/"))
+        return found
 
     def _find_exact(self, path: str) -> Match | None:
         methods = self.static.get(path)

@@ -1,4 +1,4 @@
-"""The page with recipes for clients; the recipes that can be run are run, the files that can be read are read."""
+"""The page with recipes for clients; what can be run of them is run, their files are read."""
 
 from __future__ import annotations
 
