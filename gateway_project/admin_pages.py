@@ -43,9 +43,13 @@ def admin_pages() -> list[AdminPage]:
     """All of them, in the order of the sidebar. Imported late: views need models."""
     from gateway_project.clients import clients_view
     from gateway_project.first_run.views import first_run_view
+    from gateway_project.health_page import health_view
     from usage_app.admin.live import live_view
 
     return [
+        AdminPage(
+            "health/", "health", health_view, "Health", "monitor_heart", "upstreams_app.view_healthsample"
+        ),
         AdminPage("live/", "live", live_view, "Live", "sensors", "usage_app.view_usagerecord"),
         AdminPage(
             "clients/", "clients", clients_view, "Set up a client", "devices", "security_app.view_apikey"

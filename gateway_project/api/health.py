@@ -13,15 +13,19 @@ from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
 from gateway_project.core.db import in_thread
+from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
-from gateway_project.observability import exposition
+from gateway_project.observability import exposition, metrics
+from gateway_project.readiness import Component, components, readiness_problems, readiness_warnings
 from gateway_project.registries import store
+from security_app.services.authentication import authenticate, bearer_token
+from security_app.services.permissions import decide_scope
 from upstreams_app.services.health import health_by_upstream
 from usage_app.services.ledger import ledger
 
 router = Router(tags=["health"])
-_STALE_S = 10.0
+_DETAILS_S = 5.0
 _PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -33,8 +37,32 @@ async def _ready(exchange: Exchange) -> None:
     problems = readiness_problems()
     status = 503 if problems else 200
     state = "not ready" if problems else "ready"
-    body = {"status": state, "problems": problems, "warnings": readiness_warnings()}
+    body: dict[str, Any] = {"status": state, "problems": problems, "warnings": readiness_warnings()}
+    if _may_see_details(exchange):
+        body["components"] = await _components()
     await exchange.send_body(status, dumps(body), extra=[(b"retry-after", b"5")] if problems else None)
+
+
+def _may_see_details(exchange: Exchange) -> bool:
+    """Whether the request shows a key with the scope `admin` or `metrics`; any other reads as a stranger."""
+    token = bearer_token(exchange.header(b"authorization")) or exchange.header(b"x-api-key")
+    if not token or not store.is_loaded:
+        return False
+    try:
+        principal = authenticate(store.current.sections["security"].value, token)
+    except AuthenticationFailed as error:
+        metrics.observe_denial(error.reason)
+        return False
+    return any(decide_scope(principal, scope).is_allowed for scope in ("admin", "metrics"))
+
+
+async def _components() -> list[Component]:
+    try:
+        async with asyncio.timeout(_DETAILS_S):
+            return await in_thread(components)
+    except TimeoutError:
+        text = f"The database did not answer within {_DETAILS_S:g} s."
+        return [{"name": "database", "state": "failed", "text": text, "figures": {}}]
 
 
 @door(router, "GET", "/health", access=PUBLIC, summary="Liveness", operation_id="health")
@@ -57,7 +85,10 @@ async def liveliness(exchange: Exchange) -> None:
 
 @door(router, "GET", "/readyz", access=PUBLIC, summary="Readiness", operation_id="readiness")
 async def readyz(exchange: Exchange) -> None:
-    """Whether this process should get traffic: 503 while it drains or can't account for calls."""
+    """Whether this process should get traffic: 503 while it drains or can't account for calls.
+
+    A key with the scope `admin` or `metrics` is told about each part as well.
+    """
     await _ready(exchange)
 
 
@@ -69,7 +100,7 @@ async def readiness(exchange: Exchange) -> None:
 
 @door(router, "GET", "/health/upstreams", access="admin", summary="Upstreams", operation_id="upstream_health")
 async def upstream_health(exchange: Exchange) -> None:
-    """The last probe of each upstream, and configuration that could not be used."""
+    """The state and the last probe of each upstream, and configuration that could not be used."""
     snapshot = lifecycle.snapshot()
     body: dict[str, Any] = {
         "upstreams": await in_thread(health_by_upstream),
@@ -101,27 +132,3 @@ async def read_prometheus(exchange: Exchange) -> None:
     upstreams = await in_thread(upstream_gauges)
     text = await asyncio.get_running_loop().run_in_executor(None, exposition.render_text, upstreams)
     await exchange.send_body(200, text, content_type=_PROMETHEUS)
-
-
-def readiness_problems() -> list[str]:
-    """Why this process should get no traffic, in words without details that a stranger should not read."""
-    problems = []
-    if lifecycle.is_draining:
-        problems.append("draining")
-    if not store.is_loaded:
-        problems.append("configuration not loaded")
-    if lifecycle.admission_error() is not None:
-        problems.append("usage can't be recorded")
-    return problems
-
-
-def readiness_warnings() -> list[str]:
-    """What needs a person, while calls are still served from memory and kept in the journal."""
-    warnings = []
-    if store.failure is not None:
-        warnings.append("the configuration can't be reloaded; the last good one is in force")
-    elif store.is_loaded and time.monotonic() - store.checked_at > _STALE_S:
-        warnings.append("the configuration was not checked for changes lately")
-    if ledger.health()["warnings"]:
-        warnings.append("the ledger needs attention")
-    return warnings

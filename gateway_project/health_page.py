@@ -1,0 +1,58 @@
+"""The health page of the admin: the state and the last day of each upstream, and the process's readiness."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from gateway_project.core.clock import utc_now
+from gateway_project.readiness import Component, components
+from upstreams_app.admin.health_strip import strip_of
+from upstreams_app.services.health import UpstreamHealth, health_by_upstream, history
+from upstreams_app.services.states import DEGRADED, DOWN, HEALTHY, MAINTENANCE, UNKNOWN
+
+MAX_UPSTREAMS_SHOWN = 100
+# Those that need a person come first.
+_ORDER = (DOWN, DEGRADED, MAINTENANCE, UNKNOWN, HEALTHY)
+
+
+def health_view(request: HttpRequest) -> HttpResponse:
+    """The page; readiness in detail is for administrators only."""
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    found = sorted(health_by_upstream(), key=lambda one: _ORDER.index(one["state"]))
+    shown = found[:MAX_UPSTREAMS_SHOWN]
+    strips = history([_id(one) for one in shown])
+    context = {
+        "upstreams": [
+            {
+                "health": one,
+                "url": reverse("admin:upstreams_app_upstream_change", args=[_id(one)]),
+                "strip": strip_of(strips[_id(one)]),
+            }
+            for one in shown
+        ],
+        "more_upstreams": len(found) - len(shown),
+        "components": [_shown(part) for part in components()] if request.user.is_superuser else [],
+        "interval_s": settings.HEALTH_INTERVAL_S,
+        "now": utc_now(),
+    }
+    return TemplateResponse(request, "admin_gateway/health.html", context)
+
+
+def _shown(part: Component) -> dict[str, Any]:
+    figures = [
+        (name.replace("_", " "), value)
+        for name, value in part["figures"].items()
+        if value is not None and not isinstance(value, dict)
+    ]
+    return {**part, "shown": figures}
+
+
+def _id(health: UpstreamHealth) -> UUID:
+    return UUID(health["id"].removeprefix("ups_"))
