@@ -86,13 +86,13 @@ def _item(entry: ModelEntry, snapshot: Snapshot, now: float) -> dict[str, Any]:
         "id": entry.id,
         "object": "model",
         "created": entry.created,
-        "owned_by": "agent-gateway" if entry.is_route else entry.targets[0].upstream.name,
+        "owned_by": "agent-gateway" if entry.is_route else entry.lead.upstream.name,
         "name": entry.id,
         "description": entry.description,
         "mode": entry.mode,
     }
     prices: UsageConfig = snapshot.sections["usage"].value
-    card = prices.price(entry.targets[0].model_id, now)
+    card = prices.price(entry.lead.model_id, now)
     if card is not None:
         item["pricing"] = _pricing(card)
     if entry.context_window is not None:
