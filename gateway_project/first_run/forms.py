@@ -14,9 +14,9 @@ from gateway_project.core.errors import GatewayError
 from security_app.services.keys import CreatedKey, create_key
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
+from upstreams_app.presets import PRESETS
 from upstreams_app.services.discovery import FoundServer, find_local_servers
 from upstreams_app.services.management import create_upstream
-from upstreams_app.vendors import VENDORS
 
 MAX_UPSTREAMS_SHOWN = 50
 Choices = list[tuple[str, list[tuple[str, str]]]]
@@ -51,15 +51,14 @@ def services() -> dict[str, dict[str, Service]]:
                 if kind.id != "demo" or all(row.kind != "demo" for row in rows)
             },
             **{
-                f"vendor:{vendor.prefix}": Service(
-                    vendor.upstream_name.capitalize(),
-                    name=vendor.upstream_name,
-                    kind=vendor.kind,
-                    base_url=vendor.base_url,
-                    path_prefix=vendor.path_prefix,
+                f"preset:{preset.id}": Service(
+                    preset.label,
+                    name=preset.id,
+                    kind=preset.kind,
+                    base_url=preset.base_url,
+                    path_prefix=preset.path_prefix,
                 )
-                for vendor in VENDORS.values()
-                if vendor.kind == "openai-compatible" and vendor.base_url
+                for preset in PRESETS.values()
             },
         },
     }
@@ -84,7 +83,7 @@ class UpstreamStep(forms.Form):
         required=False,
         max_length=500,
         widget=TextWidget(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
-        help_text="Without /v1. Leave it empty for the service’s usual address.",
+        help_text="With or without /v1. Leave it empty for the service’s usual address.",
     )
     api_key = forms.CharField(
         label="The service’s API key",
@@ -129,7 +128,12 @@ class UpstreamStep(forms.Form):
         if service.row is not None:
             return service.row
         values = {**service.values}
+        kind = KINDS[values["kind"]]
+        prefix = values.get("path_prefix", kind.path_prefix)
         values.update({name: cleaned[name] for name in ("name", "base_url") if cleaned[name]})
+        if prefix:
+            # People paste the address that clients use, which has the prefix already.
+            values["base_url"] = values["base_url"].rstrip("/").removesuffix(prefix)
         credential = {"api_key": cleaned["api_key"]} if cleaned["api_key"] else {}
         try:
             return create_upstream(actor=user.get_username(), **credential, **values)

@@ -182,6 +182,25 @@ def test_what_is_wrong_is_told_at_its_field(
     assert Upstream.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("service", "given", "kept"),
+    [
+        ("kind:openai-compatible", "https://llm.example/v1/", "https://llm.example"),
+        ("kind:openai-compatible", "https://llm.example/v1", "https://llm.example"),
+        ("kind:ollama", "", "http://127.0.0.1:11434"),
+        ("preset:groq", "", "https://api.groq.com"),
+        ("preset:groq", "https://api.groq.com/openai/v1", "https://api.groq.com"),
+    ],
+)
+def test_an_address_may_be_given_as_clients_write_it(
+    service: str, given: str, kept: str, admin_client: Client
+) -> None:
+    answer = _choose(admin_client, service, base_url=given)
+
+    assert answer.status_code == 302
+    assert Upstream.objects.get().base_url == kept
+
+
 def test_a_dead_upstream_is_told_and_kept(admin_client: Client) -> None:
     _choose(admin_client, "kind:vllm", base_url="http://127.0.0.1:1")
 

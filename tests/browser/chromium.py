@@ -27,6 +27,16 @@ EXECUTABLE = "/usr/bin/chromium"
 START_S = 30.0
 WAIT_S = 15.0
 POLL_S = 0.05
+MAX_TABS = 80
+# A key's virtual code, and the text that it types.
+_KEYS = {
+    "Tab": (9, ""),
+    "Enter": (13, "\r"),
+    "Space": (32, " "),
+    "Escape": (27, ""),
+    "ArrowDown": (40, ""),
+    "ArrowUp": (38, ""),
+}
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -82,6 +92,32 @@ class Page:
     def click_through(self, selector: str) -> None:
         """Click what leads to another page, and wait for that."""
         self.click(selector)
+        self.wait_for("!window.isOldPage && document.readyState === 'complete'")
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press and release a key as a person does: Tab, Enter, Space, ArrowDown, …"""
+        code, text = _KEYS[key]
+        named = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": code}
+        more = {"modifiers": 8 if shift else 0, **({"text": text} if text else {})}
+        self._call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **named, **more)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def type_text(self, text: str) -> None:
+        """Type a text into what has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def tab_to(self, selector: str) -> None:
+        """Press Tab until an element has the focus; fails the test if it can't be reached so."""
+        for _ in range(MAX_TABS):
+            self.press("Tab")
+            if self.evaluate(f"document.activeElement.matches({json.dumps(selector)})"):
+                return
+        raise AssertionError(f"Tab does not reach {selector}")
+
+    def press_through(self, key: str) -> None:
+        """Press a key that leads to another page, and wait for that."""
+        self.evaluate("window.isOldPage = true")
+        self.press(key)
         self.wait_for("!window.isOldPage && document.readyState === 'complete'")
 
     def emulate(self, *, width: int, height: int, is_dark: bool) -> None:
