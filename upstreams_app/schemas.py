@@ -6,7 +6,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from gateway_project.core.exact import ExactFloat
 from upstreams_app.presets import PRESETS
@@ -41,6 +50,8 @@ Price = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+# Strict bodies know no text for a moment, and JSON has nothing else.
+Moment = Annotated[AwareDatetime, Strict(False)]
 Seconds = Annotated[float, Field(ge=0.05, le=86_400)]
 Credential = Annotated[str, StringConstraints(max_length=5000)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -236,6 +247,12 @@ class UpstreamFields(StrictModel):
     )
     asks_stream_usage: bool | None = None
     is_enabled: bool | None = None
+    is_in_maintenance: bool | None = Field(
+        default=None, description="Calls are kept away; models that nothing else serves answer 503."
+    )
+    maintenance_until: Moment | None = Field(
+        default=None, description="When the maintenance ends by itself, ISO 8601; null: a person ends it."
+    )
     description: Text | None = None
 
 
@@ -265,9 +282,10 @@ class ShownCredential(BaseModel):
 
 
 class ShownHealth(BaseModel):
-    """The last probe."""
+    """The state of now, and the last probe."""
 
-    state: Literal["healthy", "down", "unknown"]
+    state: Literal["healthy", "degraded", "down", "maintenance", "unknown"]
+    reason: str = ""
     latency_ms: float | None
     status_code: int | None
     error: str
@@ -297,6 +315,8 @@ class ShownUpstream(BaseModel):
     max_concurrency: int | None
     asks_stream_usage: bool
     is_enabled: bool
+    is_in_maintenance: bool
+    maintenance_until: datetime | None
     description: str
     model_count: int
     health: ShownHealth

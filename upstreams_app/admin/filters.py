@@ -10,8 +10,24 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from upstreams_app.models import Upstream
+from upstreams_app.services.states import STATES
 
 MAX_CHOICES = 100
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Upstreams by the state of their health, which the list's query has as `health_state`."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        """The states."""
+        return [(state, state.capitalize()) for state in STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Enabled upstreams in the state; every one without a choice."""
+        return queryset.filter(is_enabled=True, health_state=self.value()) if self.value() else queryset
 
 
 class UpstreamFilter(admin.SimpleListFilter):

@@ -12,8 +12,9 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
-from gateway_project.admin_base import SwitchableModelAdmin, action, selected_rows
+from gateway_project.admin_base import action, selected_rows
 from gateway_project.core.errors import UpstreamFailed
+from upstreams_app.admin.maintenance import MaintenanceActions
 from upstreams_app.models import HealthSample, Upstream
 from upstreams_app.services.discovery import RefreshResult, import_models, refresh_upstreams
 from upstreams_app.services.probes import probe_all, probe_upstream
@@ -67,10 +68,17 @@ def _imported(name: str, result: RefreshResult) -> Outcome:
 Call = Callable[[Sequence[Upstream] | None], list[Outcome]]
 
 
-class UpstreamCallActions(SwitchableModelAdmin[Upstream]):
+class UpstreamCallActions(MaintenanceActions):
     """Adds “Probe now” and “Import models”, to the list and to the form; a dead upstream is a message."""
 
-    actions = ("probe_selected", "import_selected", "enable", "disable")
+    actions = (
+        "probe_selected",
+        "import_selected",
+        "start_maintenance",
+        "end_maintenance",
+        "enable",
+        "disable",
+    )
 
     def get_urls(self) -> list[URLPattern]:
         """The buttons' addresses, before the form's own."""

@@ -16,19 +16,25 @@ from django.utils.safestring import SafeString
 from gateway_project.admin_base import display, log_change, moment, register
 from gateway_project.core.errors import GatewayError
 from security_app.admin.diagnostics import reasons_by_object, snapshot_context
+from upstreams_app.admin.filters import StateFilter
+from upstreams_app.admin.health_strip import strip_of
 from upstreams_app.admin.upstream_calls import UpstreamCallActions
 from upstreams_app.admin.upstream_form import UpstreamForm
 from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.secret_hints import masked_headers
+from upstreams_app.services.health import history
 from upstreams_app.services.management import create_upstream, delete_upstream, update_upstream
-from upstreams_app.services.overview import with_last_probe, with_model_count
+from upstreams_app.services.overview import with_model_count
+from upstreams_app.services.states import state_reason, with_state
 
 STATE_COLOURS = {
     "healthy": "success",
+    "degraded": "warning",
     "down": "danger",
+    "maintenance": "info",
+    "unknown": "warning",
     "left out": "danger",
     "disabled": "info",
-    "not probed": "warning",
 }
 # What stands in for a field in a form that can't be changed.
 _READ_ONLY = {"headers": "shown_headers"}
@@ -40,11 +46,12 @@ class UpstreamAdmin(UpstreamCallActions):
 
     form = UpstreamForm
     list_display = ("name", "kind", "base_url", "is_enabled", "model_count", "state", "latency", "checked")
-    list_filter = ("kind", "is_enabled", "credential_source")
+    list_filter = (StateFilter, "kind", "is_enabled", "credential_source")
     search_fields = ("name", "base_url", "description")
     ordering = ("name",)
     list_before_template = "admin/upstreams_app/upstream/list_tools.html"
     change_form_outer_before_template = "admin/upstreams_app/upstream/status.html"
+    _maintenance: Any = (("is_in_maintenance", "maintenance_until"),)
     _tls: Any = (("ca_bundle", "tls_server_name"), ("client_certificate", "client_key"))
     _limits: Any = (
         ("connect_timeout_s", "first_token_timeout_s"),
@@ -55,6 +62,7 @@ class UpstreamAdmin(UpstreamCallActions):
         (None, {"fields": ("name", "kind", "description", "is_enabled")}),
         ("Connection", {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")}),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
+        ("Maintenance", {"fields": _maintenance, "classes": ("collapse",)}),
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),
         ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),
     )
@@ -73,8 +81,8 @@ class UpstreamAdmin(UpstreamCallActions):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
-        """With the number of models and the last probe, in the same query."""
-        return with_last_probe(with_model_count(super().get_queryset(request)))
+        """With the number of models, the state and the last probe, in the same query."""
+        return with_state(with_model_count(super().get_queryset(request)))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """With the rows that the snapshot left out, above the list."""
@@ -94,8 +102,8 @@ class UpstreamAdmin(UpstreamCallActions):
         if row is not None:
             context = {
                 "upstream_state": self.state(row),
-                "upstream_reason": reasons_by_object("upstream").get(row.name)
-                or getattr(row, "last_error", ""),
+                "upstream_reason": reasons_by_object("upstream").get(row.name) or state_reason(row),
+                "upstream_strip": strip_of(history([row.pk])[row.pk]),
                 "upstream_latency": self.latency(row) if self.state(row) == "healthy" else None,
                 "upstream_checked": self.checked(row),
                 "upstream_model_count": getattr(row, "model_count", 0),
@@ -113,14 +121,12 @@ class UpstreamAdmin(UpstreamCallActions):
 
     @display(description="State", label=STATE_COLOURS)
     def state(self, row: Upstream) -> str:
-        """What stands in the way of calls, else what the last probe found."""
+        """What stands in the way of calls, else the state of its health."""
         if not row.is_enabled:
             return "disabled"
         if row.name in reasons_by_object("upstream"):
             return "left out"
-        if getattr(row, "last_at", None) is None:
-            return "not probed"
-        return "healthy" if getattr(row, "last_is_healthy", False) else "down"
+        return getattr(row, "health_state", "unknown")
 
     @display(description="Extra headers")
     def shown_headers(self, row: Upstream) -> str:

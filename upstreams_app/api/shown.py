@@ -23,7 +23,8 @@ from upstreams_app.schemas import (
 )
 from upstreams_app.secret_hints import masked, masked_headers
 from upstreams_app.services.deployments import deployment_id, vendor_model
-from upstreams_app.services.overview import PROBE_COLUMNS, with_last_probe, with_model_count
+from upstreams_app.services.overview import PROBE_COLUMNS, with_model_count
+from upstreams_app.services.states import state_reason, with_state
 from usage_app.registry import RateCard, UsageConfig
 
 _TOKENS_PER_RATE = 1_000_000
@@ -102,8 +103,8 @@ def _plain(amount: Decimal) -> Decimal:
 
 
 def upstreams_for_display() -> QuerySet[Upstream]:
-    """All upstreams with their last probe and the number of their models, in one query."""
-    return with_last_probe(with_model_count(Upstream.objects.order_by("name")))
+    """All upstreams with their state, last probe and the number of their models, in one query."""
+    return with_state(with_model_count(Upstream.objects.order_by("name")))
 
 
 def shown_upstream(row: Upstream) -> ShownUpstream:
@@ -129,7 +130,10 @@ def shown_health(sample: HealthSample) -> ShownHealth:
 
 
 def _last_health(row: Upstream) -> ShownHealth:
-    return _health(*(getattr(row, f"last_{name}") for name in PROBE_COLUMNS))
+    shown = _health(*(getattr(row, f"last_{name}") for name in PROBE_COLUMNS))
+    return shown.model_copy(
+        update={"state": getattr(row, "health_state", shown.state), "reason": state_reason(row)}
+    )
 
 
 def _health(

@@ -29,7 +29,7 @@ from upstreams_app.services import discovery, management, probes
 from upstreams_app.services.discovery import RefreshResult
 
 router = Router(tags=["Upstreams"])
-_NULLABLE = ("max_concurrency",)
+_NULLABLE = ("max_concurrency", "maintenance_until")
 
 
 @router.get(
