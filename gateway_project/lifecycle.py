@@ -122,11 +122,9 @@ class Lifecycle:
         while not stop.wait(_POLL_S):
             # `refresh` keeps the old snapshot and says why if it fails; the poller goes on.
             with_fresh_connections(store.refresh)
-            try:
-                metrics.write_own()
-            except OSError:
-                # A full disk is the ledger's to report; numbers are written again a second later.
-                logger.debug("metrics.not_written")
+            _write_metrics()
+        # What was counted since; the other processes of this start go on showing it.
+        _write_metrics()
         close_connections_of_this_thread()
 
     def drain(self) -> None:
@@ -158,6 +156,14 @@ class Lifecycle:
         logger.info("server.stopped")
         # The server ends the process by the signal that stopped it: nothing runs at exit.
         writer.flush()
+
+
+def _write_metrics() -> None:
+    try:
+        metrics.write_own()
+    except OSError:
+        # A full disk is the ledger's to report; numbers are written again a second later.
+        logger.debug("metrics.not_written")
 
 
 lifecycle = Lifecycle()
