@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
 
 from gateway_project.admin_base import PasswordWidget, SelectWidget, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError
@@ -121,7 +120,7 @@ class UpstreamStep(forms.Form):
                     self.add_error(name, "Leave this empty, or choose a service to add.")
         return cleaned
 
-    def save(self, user: AbstractBaseUser) -> Upstream | None:
+    def save(self, actor: str) -> Upstream | None:
         """The upstream, made if it is a new one; None, with an error at a field, if that was refused."""
         cleaned = self.cleaned_data
         service = self._services[cleaned["service"]]
@@ -136,7 +135,7 @@ class UpstreamStep(forms.Form):
             values["base_url"] = values["base_url"].rstrip("/").removesuffix(prefix)
         credential = {"api_key": cleaned["api_key"]} if cleaned["api_key"] else {}
         try:
-            return create_upstream(actor=user.get_username(), **credential, **values)
+            return create_upstream(actor=actor, **credential, **values)
         except GatewayError as error:
             self.add_error(error.param if error.param in self.fields else None, error.message)
             return None
@@ -162,12 +161,12 @@ class KeyStep(forms.Form):
         field.choices = [("", "Every model"), *only]
         field.required = False
 
-    def save(self, user: AbstractBaseUser) -> CreatedKey | None:
+    def save(self, actor: str) -> CreatedKey | None:
         """The new key; None, with an error at a field, if it was refused."""
         pattern = self.cleaned_data["models"]
         try:
             return create_key(
-                actor=user.get_username(),
+                actor=actor,
                 name=self.cleaned_data["name"],
                 allowed_models=[pattern] if pattern else [],
             )

@@ -90,7 +90,7 @@ def _page(request: HttpRequest, progress: Progress, template: str, **context: An
 def _upstream(request: HttpRequest, progress: Progress) -> HttpResponse:
     form = UpstreamStep(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        row = form.save(request.user)
+        row = form.save(request.user.get_username())
         if row is not None:
             progress.set(upstream=str(row.pk), upstream_done=True, test_done=False, test_result="")
             return HttpResponseRedirect(address("test"))
@@ -137,7 +137,7 @@ def _try(row: Upstream) -> tuple[bool, str]:
 def _key(request: HttpRequest, progress: Progress) -> HttpResponse:
     form = KeyStep(request.POST if request.method == "POST" else None, upstream=progress.upstream)
     if request.method == "POST" and form.is_valid():
-        created = form.save(request.user)
+        created = form.save(request.user.get_username())
         if created is not None:
             progress.set(key_done=True, key_name=created.row.name)
             return _page(
