@@ -7,10 +7,15 @@ such a connection for ever; here it is cut off after GATEWAY_CLIENT_STALL_S, as 
 from __future__ import annotations
 
 import asyncio
+import logging
+from typing import Any
 
 from django.conf import settings
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+# Of a connection only faults are worth a line: uvicorn tells each that opens, with its address and query.
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.WARNING)
 # What a page sends is a filter.
 MAX_MESSAGE_BYTES = 16 * 1024
 
@@ -19,6 +24,10 @@ class PatientProtocol(WebSocketsSansIOProtocol):
     """As uvicorn's; a write buffer that stays full for too long ends the connection."""
 
     _stall: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.logger = self.conn.logger = logger
 
     def pause_writing(self) -> None:
         """The buffer is full: the time begins."""
