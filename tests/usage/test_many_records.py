@@ -20,7 +20,6 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -121,7 +120,7 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def measure(name: str, get: Callable[[], HttpResponse], limit_s: float) -> list[str]:
+def measure(name: str, get: Callable[[], Any], limit_s: float) -> list[str]:
     """Ask once to warm up, then 20 times; what is too slow or reads the ledger from end to end."""
     with CaptureQueriesContext(connection) as queries:
         assert get().status_code == 200, name

@@ -92,10 +92,10 @@ def stacked_bars(
 def lines(name: str, title: str, labels: Sequence[str], series: Sequence[Series], shown: Format) -> Chart:
     """One line a series."""
     top = max((_number(value) for one in series for value in one.values), default=0.0)
-    columns = [
-        Column(*map(_text, _place(index, len(labels))), _title(labels, series, index, shown), [])
-        for index in range(len(labels))
-    ]
+    columns = []
+    for index in range(len(labels)):
+        x, width = _place(index, len(labels))
+        columns.append(Column(_text(x), _text(width), _title(labels, series, index, shown), []))
     drawn = [
         Line(number, points)
         for number, one in enumerate(series, 1)

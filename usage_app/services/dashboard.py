@@ -167,7 +167,8 @@ class _StepNumber(Func):
 def _by_step(rows: QuerySet[Any], chosen: Range) -> QuerySet[Any, dict[str, Any]]:
     """The rows grouped by the range's steps."""
     step = _StepNumber("window_start", step_s=int(chosen.step.total_seconds()))
-    return rows.annotate(step=step).values("step")
+    grouped: QuerySet[Any, dict[str, Any]] = rows.annotate(step=step).values("step")
+    return grouped
 
 
 def _moment(row: dict[str, Any], chosen: Range) -> datetime:
