@@ -161,9 +161,9 @@ class Lifecycle:
 def _write_metrics() -> None:
     try:
         metrics.write_own()
-    except OSError:
-        # A full disk is the ledger's to report; numbers are written again a second later.
-        logger.debug("metrics.not_written")
+    except Exception:
+        # Whatever is wrong, the poller lives; a full disk is the ledger's to report.
+        logger.debug("metrics.not_written", exc_info=True)
 
 
 lifecycle = Lifecycle()

@@ -231,8 +231,9 @@ def own_name() -> str:
 
 def own_values() -> dict[str, object]:
     """What this process counted, and how it is now."""
-    gauges = [gauge for source in gauge_sources for gauge in source()]
-    return {"pid": os.getpid(), "at": time.time(), "rows": numbers.dump(), "gauges": process_facts() + gauges}
+    # The encoder knows plain tuples only.
+    gauges = [*process_facts(), *(tuple(gauge) for source in gauge_sources for gauge in source())]
+    return {"pid": os.getpid(), "at": time.time(), "rows": numbers.dump(), "gauges": gauges}
 
 
 def folder() -> Path | None:
