@@ -10,10 +10,8 @@ from django.views import defaults
 from gateway_project.admin_pages import admin_urls
 from gateway_project.api.management import answer_error, management_urls, not_found
 from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
-from gateway_project.first_run.login import login
 
 urlpatterns = [
-    path("admin/login/", login),
     path("admin/", admin_urls()),
     *management_urls(),
 ]

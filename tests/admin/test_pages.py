@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from security_app.models import FirstRun
 from tests.admin import rows
 from tests.admin.rows import permit
 
@@ -157,6 +158,8 @@ def test_the_admin_runs_no_inline_script(admin_client: Client) -> None:
 def test_a_login_without_a_way_back_leads_to_the_start_page(client: Client, admin_user: User) -> None:
     admin_user.set_password("correct horse")
     admin_user.save()
+    # The first-run wizard is over.
+    FirstRun.load()
 
     answer = client.post("/admin/login/", {"username": admin_user.username, "password": "correct horse"})
 

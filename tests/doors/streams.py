@@ -13,11 +13,19 @@ from tests.fakes.exchange import Gate
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
 STREAM = {**ASK, "stream": True}
+USAGE_ASKED = {**STREAM, "stream_options": {"include_usage": True}}
 
 
 def sse_data(text: str) -> list[str]:
     """The data of each event."""
     return [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+
+
+def chunks_of(text: str) -> list[dict[str, Any]]:
+    """The chunks of a good stream, which ends in [DONE]."""
+    *data, done = sse_data(text)
+    assert done == "[DONE]"
+    return [json.loads(one) for one in data]
 
 
 def assert_ends_with_error(text: str, code: str) -> dict[str, Any]:
