@@ -46,10 +46,8 @@ def last_stage() -> list[Step]:
 
 def image_environment() -> dict[str, str]:
     """The variables that the image sets."""
-    pairs = [
-        tuple(word.split("=", 1)) for step in last_stage() if step.instruction == "ENV" for word in step.words
-    ]
-    return dict(pairs)
+    words = [word for step in last_stage() if step.instruction == "ENV" for word in step.words]
+    return {name: value for name, _equals, value in (word.partition("=") for word in words)}
 
 
 def copied_sources() -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # It ships no types.
 
 from gateway_project.core.crypto import parse_ring
 from tests.repository.compose_schema import SCHEMA
