@@ -22,3 +22,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 for folder in ("journal", "metrics", "celery/queue", "celery/control"):
     (Path(os.environ["GATEWAY_DATA_DIR"]) / folder).mkdir(parents=True, exist_ok=True)
+# Rolled back transactions would leave behind what never was; tests of the cache take their own.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}

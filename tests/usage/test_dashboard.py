@@ -8,9 +8,11 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from security_app.services.keys import create_key
@@ -97,8 +99,26 @@ def test_no_range_reads_the_ledger(name: str) -> None:
     with CaptureQueriesContext(connection) as queries:
         dashboard(RANGES[name], now=NOW)
 
-    assert len(queries) == 5
+    assert len(queries) == 7
     assert not [one["sql"] for one in queries if UsageRecord._meta.db_table in one["sql"]]
+
+
+@pytest.mark.django_db
+def test_sums_are_kept_until_a_rollup_is_new(settings: Settings) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    use_something(NOW)
+    first = dashboard(RANGES["30d"], now=NOW)
+
+    with CaptureQueriesContext(connection) as queries:
+        again = dashboard(RANGES["30d"], now=NOW)
+    assert again == first
+    assert len(queries) == 3
+
+    store(at(NOW, 5))
+    roll_up()
+
+    assert dashboard(RANGES["30d"], now=NOW).totals.requests == first.totals.requests + 1
+    cache.clear()
 
 
 @pytest.mark.django_db

@@ -12,10 +12,10 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name='usagerecord',
-            index=models.Index(condition=models.Q(('status__gte', 400)), fields=['-at', '-id'], name='usage_failed'),
+            index=models.Index(condition=models.Q(('status__gte', 400)), fields=['-at', '-id', 'status'], name='usage_failed'),
         ),
         migrations.AddIndex(
             model_name='usagerecord',
-            index=models.Index(condition=models.Q(('state__in', ['estimated', 'aborted', 'unpriced'])), fields=['-at', '-id'], name='usage_not_reported'),
+            index=models.Index(condition=models.Q(('state__in', ['estimated', 'aborted', 'unpriced'])), fields=['-at', '-id', 'state'], name='usage_not_reported'),
         ),
     ]

@@ -64,9 +64,11 @@ class UsageRecord(models.Model):
             models.Index(fields=["key_id", "-at"], name="usage_key_at"),
             models.Index(fields=["model", "-at"], name="usage_model_at"),
             # Few records each: who looks for what went wrong does not walk through what went well.
-            models.Index(fields=["-at", "-id"], name="usage_failed", condition=models.Q(status__gte=400)),
             models.Index(
-                fields=["-at", "-id"],
+                fields=["-at", "-id", "status"], name="usage_failed", condition=models.Q(status__gte=400)
+            ),
+            models.Index(
+                fields=["-at", "-id", "state"],
                 name="usage_not_reported",
                 condition=models.Q(state__in=["estimated", "aborted", "unpriced"]),
             ),

@@ -6,12 +6,13 @@ Nothing here reads the ledger, so the cost of a question depends on the range, n
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.core.cache import cache
 from django.db.models import BigIntegerField, Func, QuerySet, Sum
 
 from security_app.models import ApiKey
@@ -21,6 +22,8 @@ from usage_app.services.rollups import DIMENSIONS, SUMS, WINDOW, quantile_ms, su
 
 TOP = 10
 MAX_UNPRICED = 20
+# Rollups are new every minute, if there is traffic.
+KEPT_S = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -122,8 +125,24 @@ class Dashboard:
 
 
 def dashboard(chosen: Range, *, now: datetime) -> Dashboard:
-    """Everything about a range up to now, in five queries."""
+    """Everything about a range up to now, in eight queries; in three as long as no rollup is new."""
     start = chosen.start(now)
+    newest = f"{_newest(UsageRollup)}-{_newest(LatencyRollup)}"
+    name = f"dashboard-{chosen.name}-{_floor(now, chosen.step):%Y%m%d%H%M}-{newest}"
+    found: Dashboard | None = cache.get(name)
+    if found is None:
+        found = _summed_up(chosen, start, now)
+        cache.set(name, found, timeout=KEPT_S)
+    due = RollupWindow.objects.filter(window_start__gte=start, window_start__lt=window_of(now))
+    return replace(found, windows_due=due.count())
+
+
+def _newest(model: type[UsageRollup] | type[LatencyRollup]) -> int:
+    """The last row's number. Rows are replaced, never changed: whatever is new has a higher one."""
+    return model._default_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def _summed_up(chosen: Range, start: datetime, now: datetime) -> Dashboard:
     rollups = UsageRollup.objects.filter(window_start__gte=start).order_by()
     steps = _steps(chosen, start, now)
     totals = Totals()
@@ -133,7 +152,6 @@ def dashboard(chosen: Range, *, now: datetime) -> Dashboard:
             step.totals.add(sums)
     latencies = _latencies(chosen, start, steps)
     used = list(rollups.values(*DIMENSIONS).annotate(**sums_of(SUMS)))
-    due = RollupWindow.objects.filter(window_start__gte=start, window_start__lt=window_of(now))
     return Dashboard(
         range=chosen,
         start=start,
@@ -144,7 +162,7 @@ def dashboard(chosen: Range, *, now: datetime) -> Dashboard:
         models=[Share(model, None, sums) for model, sums in _top(used, "model")],
         keys=_keys(used),
         unpriced=_unpriced(used),
-        windows_due=due.count(),
+        windows_due=0,
     )
 
 
