@@ -134,9 +134,11 @@ def measure(name: str, get: Callable[[], Any], limit_s: float) -> list[str]:
         times.append(perf_counter() - started)
     median = statistics.median(times)
     scans = [sql for sql in (one["sql"] for one in queries) if "SELECT" in sql and reads_whole_ledger(sql)]
-    say(
-        f"{name}: cold {cold * 1000:.0f} ms, median {median * 1000:.0f} ms, worst {max(times) * 1000:.0f} ms, scans {len(scans)}"
+    figures = ", ".join(
+        f"{title} {seconds * 1000:.0f} ms"
+        for title, seconds in (("cold", cold), ("median", median), ("worst", max(times)))
     )
+    say(f"{name}: {figures}, scans {len(scans)}")
     return [name] if median > limit_s or scans else []
 
 
