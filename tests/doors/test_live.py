@@ -62,7 +62,8 @@ def test_each_of_200_requests_is_shown_or_counted_as_dropped(
 ) -> None:
     with watching(live_gateway, alice) as watcher:
         sent = {caller.post("/v1/chat/completions", json=ASK).headers["x-request-id"] for _ in range(200)}
-        seen, dropped = [], 0
+        seen: list[str] = []
+        dropped = 0
         while len(seen) + dropped < 200:
             message = watcher.until("events")
             assert len(message["events"]) <= 200

@@ -48,7 +48,8 @@ def test_a_request_without_a_price_costs_nothing_known() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2 * MAX_EVENTS), st.integers(0, 9)), max_size=6))
 def test_a_batch_keeps_the_newest_and_counts_all_others(additions: list[tuple[int, int]]) -> None:
-    batch, added = Batch(), []
+    batch = Batch()
+    added: list[Event] = []
     template = to_event(make_entry())
 
     for count, dropped in additions:
