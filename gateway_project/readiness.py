@@ -88,7 +88,7 @@ def _database() -> Component:
 def _journal() -> Component:
     health = ledger.health()
     figures = {
-        name: health[name]  # type: ignore[literal-required]
+        name: health[name]
         for name in ("backlog_bytes", "free_bytes", "rejected_files", "seconds_since_flush")
     }
     if health["admission_error"] is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,7 +19,7 @@ from gateway_project.observability.metric_families import COUNTERS, GAUGES, HIST
 # A process writes each second: one that has been silent for so long is dead, and only its counters stand.
 _ALIVE_S = 5.0
 Key = tuple[str, tuple[str, ...]]
-_ACROSS = {"sum": lambda old, new: old + new, "max": max, "min": min}
+_ACROSS: dict[str, Callable[[float, float], float]] = {"sum": operator.add, "max": max, "min": min}
 
 
 def render_text(more: Iterable[metrics.Gauge] = ()) -> bytes:

@@ -150,6 +150,8 @@ def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
 class Gateway:
     """A running server. `url` has no /v1; keyword arguments are environment variables."""
 
+    options: tuple[str, ...] = ("--no-tasks",)
+
     def __init__(self, database: Database, **variables: str) -> None:
         self.database = database
         self.port = free_port()
@@ -192,7 +194,7 @@ class Gateway:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting for it to serve."""
         variables = environment(self.data, self.database.url, HOST="127.0.0.1", PORT=str(self.port))
-        command = [sys.executable, str(ROOT / "manage.py"), "serve", "--no-tasks"]
+        command = [sys.executable, str(ROOT / "manage.py"), "serve", *self.options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,

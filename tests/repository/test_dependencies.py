@@ -20,6 +20,7 @@ COMES_WITH = {
     "execnet": "pytest-xdist",
     "uvloop": "uvicorn",
     "websockets": "uvicorn",
+    "yaml": "uvicorn",
     "yarl": "aiohttp",
 }
 ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)(?P<rest>.*)$")

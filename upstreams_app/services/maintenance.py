@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -43,7 +43,7 @@ def end_due_maintenances() -> int:
 
 
 def _switch(
-    upstreams: Sequence[UUID], event: str, actor: str, values: dict[str, bool | datetime | None]
+    upstreams: Sequence[UUID], event: str, actor: str, values: Mapping[str, bool | datetime | None]
 ) -> int:
     rows = Upstream.objects.filter(pk__in=list(upstreams)).exclude(**values)
     with transaction.atomic():
