@@ -8,13 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib import admin as django_admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import path, reverse
 
+from gateway_project.admin_pages import admin_urls
 from gateway_project.core.ids import public_id
 from tests.usage.entries import ALICE, BOB, id_at, make_entry, make_price
 from usage_app.entry import UsageEntry
@@ -24,7 +24,7 @@ from usage_app.services.lines import decode, encode
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
-urlpatterns = [path("admin/", django_admin.site.urls)]
+urlpatterns = [path("admin/", admin_urls())]
 
 
 @pytest.fixture
