@@ -335,7 +335,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Upstreams", "dns", "upstreams_app.upstream"),
             _Page("Models", "neurology", "upstreams_app.upstreammodel"),
             _Page("Routes", "alt_route", "upstreams_app.route"),
-            _Page("Health", "monitor_heart", "upstreams_app.healthsample"),
+            _Page("Probes", "network_check", "upstreams_app.healthsample"),
         ),
     ),
     (
