@@ -147,7 +147,9 @@ class Ledger:
             "free_bytes": self._free_bytes,
             "rejected_files": self._rejected_files,
             "database_error": self._database_error,
-            "seconds_since_flush": None if self._flushed_at is None else time.monotonic() - self._flushed_at,
+            "seconds_since_flush": None
+            if self._flushed_at is None
+            else round(time.monotonic() - self._flushed_at, 3),
         }
 
     def _build(self) -> tuple[Journal, Flusher]:
