@@ -18,6 +18,8 @@ LOCKED := $(VENV)/.installed-$(shell cksum < requirements.lock | tr ' ' '-')
 LOCKED_DEV := $(VENV)/.installed-dev-$(shell cksum < requirements-dev.lock | tr ' ' '-')
 
 UNIT := not browser and not clients and not soak
+# What meets no database, or brings its own: once is enough.
+ONCE := tests/repository tests/fakes tests/commands/test_image.py
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS)
 
 .PHONY: help install install-dev run test test-sqlite test-postgres test-browser test-clients lint fmt coverage \
@@ -40,7 +42,7 @@ test-sqlite: $(LOCKED_DEV) ## Run the suite on SQLite only
 	GATEWAY_TEST_DATABASE=sqlite $(PYTEST) -m "$(UNIT)"
 
 test-postgres: $(LOCKED_DEV) ## Run the suite on PostgreSQL and Valkey only
-	GATEWAY_TEST_DATABASE=postgres $(PYTEST) -m "$(UNIT)"
+	GATEWAY_TEST_DATABASE=postgres $(PYTEST) -m "$(UNIT)" $(addprefix --ignore=,$(ONCE))
 
 test-browser: $(LOCKED_DEV) ## Run the tests that need Debian's chromium
 	@if ! command -v chromium >/dev/null 2>&1; then \
