@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import os
 import pwd
 import random
@@ -26,6 +27,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import redis
@@ -34,6 +36,9 @@ from tests.service_guard import pids_inside, send
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
+VALKEY_DATABASES_PER_WORKER = 1000
+VALKEY_DATABASES = 16 * VALKEY_DATABASES_PER_WORKER
+_valkey_numbers = itertools.count(1)
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -211,7 +216,7 @@ class ValkeyServer(Service):
         configuration = self.folder / "valkey.conf"
         configuration.touch(mode=0o600)  # The password is not for the process list.
         configuration.write_text(
-            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
+            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndatabases {VALKEY_DATABASES}\n"
             f'dir {self.folder}\nsave ""\nappendonly no\ndaemonize no\n'
         )
         return [str(valkey_program()), str(configuration)]
@@ -224,6 +229,13 @@ class ValkeyServer(Service):
             return False
         finally:
             client.close()
+
+
+def own_valkey_database(url: str) -> str:
+    """A REDIS_URL of the same server, with a database that nobody else of this test run uses."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    number = worker * VALKEY_DATABASES_PER_WORKER + next(_valkey_numbers)
+    return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -92,6 +92,13 @@ def parse_redis_url(text: str, *, name: str) -> str:
         except ValueError:
             raise _unreadable(name) from None
     return text
+
+
+def channel_prefix(redis_url: str) -> str:
+    """What names of published messages begin with: unlike keys, Valkey keeps them apart by name alone."""
+    parts = urlsplit(redis_url)
+    number = parse_qs(parts.query).get("db", [parts.path.strip("/")])[0]
+    return f"gateway.{number or 0}."
 
 
 def _require_scheme(text: str, schemes: tuple[str, ...], expected: str, *, name: str) -> None:

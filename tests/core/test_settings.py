@@ -86,6 +86,20 @@ def test_addresses_of_valkey(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "prefix"),
+    [
+        ("", "gateway.0."),
+        ("redis://cache", "gateway.0."),
+        ("redis://:secret@cache:6379/", "gateway.0."),
+        ("redis://:secret@cache:6379/12", "gateway.12."),
+        ("rediss://cache?db=3", "gateway.3."),
+    ],
+)
+def test_installations_that_share_a_server_publish_under_names_of_their_own(url: str, prefix: str) -> None:
+    assert parsers.channel_prefix(url) == prefix
+
+
+@pytest.mark.parametrize(
     ("parser", "text", "words"),
     [
         *(

@@ -29,7 +29,7 @@ from psycopg.rows import dict_row
 
 from tests.doors import rows
 from tests.service_guard import pids_inside
-from tests.services import free_port, guarded_folder, wait_until
+from tests.services import free_port, guarded_folder, own_valkey_database, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 40.0
@@ -127,6 +127,11 @@ def run_database_url() -> str | None:
     return os.environ["DATABASE_URL"] if on_postgres else None
 
 
+def run_valkey_url() -> str | None:
+    """The Valkey of this test run, if it has one."""
+    return os.environ["REDIS_URL"] if run_database_url() is not None else None
+
+
 def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
     """What a gateway gets to see: the test settings' secrets, nothing of a developer's."""
     variables = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -142,8 +147,8 @@ def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
         "GATEWAY_MASTER_KEY": rows.MASTER_KEY,
         "GATEWAY_PROBE_LOCAL_SERVERS": "false",
     }
-    if run_database_url() is not None and "REDIS_URL" in os.environ:
-        variables["REDIS_URL"] = os.environ["REDIS_URL"]
+    if valkey_url := run_valkey_url():
+        variables["REDIS_URL"] = valkey_url
     return variables | more
 
 
@@ -157,6 +162,8 @@ class Gateway:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.variables = variables
+        if valkey_url := variables.get("REDIS_URL", run_valkey_url()):
+            self.variables["REDIS_URL"] = own_valkey_database(valkey_url)
         self._resources = contextlib.ExitStack()
         self.process: subprocess.Popen[bytes] | None = None
         self.folder = Path()
@@ -275,6 +282,13 @@ class Gateway:
         wait_until(is_there, RECORD_S, f"the record of {request_id}")
         assert len(found) == 1
         return found[0]
+
+    def record_of_user(self, user: str) -> dict[str, Any]:
+        """The one record of an end user, as soon as it is there."""
+        query = "SELECT * FROM usage_app_usagerecord WHERE end_user = %s"
+        wait_until(lambda: bool(self.database.fetch(query, user)), RECORD_S, f"the record of the user {user}")
+        (record,) = self.database.fetch(query, user)
+        return record
 
     def newest_record(self, model: str, *, count: int = 1) -> dict[str, Any]:
         """The record of the last request for a model, for clients that left before they learned their id."""
