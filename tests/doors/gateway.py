@@ -9,6 +9,7 @@ Its working folder is guarded (tests/services.py): whatever happens to the test 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -289,6 +290,19 @@ class Gateway:
         wait_until(lambda: bool(self.database.fetch(query, user)), RECORD_S, f"the record of the user {user}")
         (record,) = self.database.fetch(query, user)
         return record
+
+    def log_lines(self, request_id: str, *, count: int = 1) -> list[dict[str, Any]]:
+        """The log's lines about a request, as soon as there are so many."""
+        found: list[dict[str, Any]] = []
+
+        def are_there() -> bool:
+            # The last line may still be in the writing.
+            whole = self.log.rpartition("\n")[0].splitlines()
+            found[:] = [json.loads(line) for line in whole if request_id in line]
+            return len(found) >= count
+
+        wait_until(are_there, RECORD_S, f"{count} lines about {request_id}")
+        return found
 
     def newest_record(self, model: str, *, count: int = 1) -> dict[str, Any]:
         """The record of the last request for a model, for clients that left before they learned their id."""

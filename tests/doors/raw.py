@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.doors.gateway import Gateway
+from tests.doors.rows import KEY
 
 TIMEOUT_S = 15.0
 
@@ -15,6 +17,16 @@ TIMEOUT_S = 15.0
 def connect(gateway: Gateway) -> socket.socket:
     """A connection that has sent nothing yet."""
     return socket.create_connection(("127.0.0.1", gateway.port), timeout=TIMEOUT_S)
+
+
+@contextmanager
+def chat_connection(gateway: Gateway, model: str, **body: Any) -> Iterator[socket.socket]:
+    """A client's connection that has sent a chat request."""
+    content = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {KEY}\r\n"
+    with connect(gateway) as opened:
+        opened.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        yield opened
 
 
 def send(opened: socket.socket, pieces: Iterable[bytes]) -> int:
@@ -27,6 +39,16 @@ def send(opened: socket.socket, pieces: Iterable[bytes]) -> int:
     except (BrokenPipeError, ConnectionResetError):
         pass
     return size
+
+
+def read_until(opened: socket.socket, mark: bytes) -> str:
+    """Read until something came; the request id in the head."""
+    data = b""
+    while mark not in data:
+        piece = opened.recv(65_536)
+        assert piece, data
+        data += piece
+    return data.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
 
 
 def read_to_end(opened: socket.socket) -> bytes:

@@ -13,7 +13,6 @@ import pytest
 from tests.doors import raw
 from tests.doors.gateway import Gateway, Template
 from tests.doors.rows import BLOCKED_KEY, KEY
-from tests.services import wait_until
 
 GET = b"GET /health HTTP/1.1\r\nHost: test\r\n"
 KB = 1024
@@ -60,7 +59,7 @@ def test_an_endless_header_stops_early_and_stalls_nobody(gateway: Gateway) -> No
 
     assert status == 431
     assert sent < BUFFERED_BYTES
-    assert (alive.status_code, waited_s < 1) == (200, True)
+    assert (alive.status_code, waited_s < 5) == (200, True)
 
 
 def test_endless_trailers_end_the_connection(gateway: Gateway) -> None:
@@ -213,8 +212,7 @@ def test_the_log_names_the_reason_of_a_401(gateway: Gateway) -> None:
         refused = client.get("/v1/models")
     request_id = refused.headers["x-request-id"]
 
-    wait_until(lambda: request_id in gateway.log, 5, "the line in the log")
-    (line,) = (json.loads(line) for line in gateway.log.splitlines() if request_id in line)
+    (line,) = gateway.log_lines(request_id)
 
     assert refused.status_code == 401
     assert (line["event"], line["reason"]) == ("http.request", "blocked")

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from tests.doors.gateway import Gateway
+from tests.doors.raw import chat_connection, read_until
 from tests.doors.rows import KEY
-from tests.doors.test_disconnects import CHUNKS, connection, read_until
 from tests.fakes import bodies
 from tests.fakes.behaviours import chat, stream
+from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
-from tests.services import wait_until
 
-
-def lines_of(gateway: Gateway, request_id: str, *, count: int) -> list[dict[str, Any]]:
-    """The log's lines about a request, once there are so many."""
-    found: list[dict[str, Any]] = []
-
-    def are_there() -> bool:
-        found[:] = [json.loads(line) for line in gateway.log.splitlines() if request_id in line]
-        return len(found) >= count
-
-    wait_until(are_there, 10, f"{count} lines about {request_id}")
-    return found
+CHUNKS = bodies.chat_chunks(["Hel", "lo"], model="fake-chat", usage=bodies.USAGE)
 
 
 def test_a_request_and_its_call_are_one_line(vendor: FakeVendor, gateway: Gateway) -> None:
@@ -34,7 +23,7 @@ def test_a_request_and_its_call_are_one_line(vendor: FakeVendor, gateway: Gatewa
     request_id = answered.headers["x-request-id"]
     record = gateway.record(request_id)
 
-    (line,) = lines_of(gateway, request_id, count=1)
+    (line,) = gateway.log_lines(request_id)
 
     assert (line["event"], line["status"], line["model"]) == ("http.request", 200, "fake/fake-chat")
     assert (line["upstream"], line["upstream_model"], line["attempts"]) == ("fake", "fake-chat", 1)
@@ -44,13 +33,17 @@ def test_a_request_and_its_call_are_one_line(vendor: FakeVendor, gateway: Gatewa
 
 
 def test_a_call_that_is_settled_later_has_a_line_of_its_own(vendor: FakeVendor, gateway: Gateway) -> None:
+    gate = Gate()
     finished, usage = bodies.sse_events(CHUNKS[:4], has_done=False), bodies.sse_events(CHUNKS[4:])
-    vendor.script(stream([*finished, 0.4, *usage]))
+    vendor.script(stream([*finished, gate, *usage]))
 
-    with connection(gateway, "fake/fake-chat", stream=True) as opened:
+    with chat_connection(gateway, "fake/fake-chat", stream=True) as opened:
         request_id = read_until(opened, b'"finish_reason":"stop"')
 
-    first, second = lines_of(gateway, request_id, count=2)
+    (first,) = gateway.log_lines(request_id)
+    gate.open()
+    _, second = gateway.log_lines(request_id, count=2)
+
     assert (first["event"], first["error_code"]) == ("http.request", "client_disconnected")
     assert "upstream" not in first
     assert (second["event"], second["state"], second["cost_nano_usd"]) == ("llm.call", "reported", 57_500)
