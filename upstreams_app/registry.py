@@ -14,7 +14,7 @@ from django.conf import settings
 from gateway_project.core.clock import utc_now
 from gateway_project.core.codec import dumps
 from gateway_project.core.crypto import DecryptionError
-from gateway_project.core.environment import check_variable
+from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
 from upstreams_app.kinds import KINDS
@@ -116,8 +116,11 @@ def read_reference(reference: str) -> str:
             raise ValueError(f"the environment variable {rest} is not set")
         return str(value).strip()
     if scheme == "file":
-        path = Path(rest)
+        path = check_secret_file(Path(rest))
         try:
+            if not path.is_file():
+                # A device or a pipe may never end.
+                raise ValueError(f"there is no file {rest}")
             if path.stat().st_size > _MAX_SECRET_FILE_BYTES:
                 raise ValueError(f"the secret file {rest} is too large")
             return path.read_text().strip()

@@ -15,7 +15,8 @@ from gateway_project.core.crypto import Ring
 from gateway_project.settings import env as parsers
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-parsers.read_dotenv(Path(os.environ.get("GATEWAY_ENV_FILE", BASE_DIR / ".env")))
+ENV_FILE = Path(os.environ.get("GATEWAY_ENV_FILE", BASE_DIR / ".env"))
+parsers.read_dotenv(ENV_FILE)
 env = parsers.Environment()
 
 VERSION = "0.1.0"

@@ -324,11 +324,20 @@ def test_a_refused_value_is_told_why(admin: Caller, change: dict[str, Any], mess
     assert admin.refused("POST", "/upstreams", new() | change)["message"] == message
 
 
-def test_the_gateways_own_files_can_not_be_sent_away(admin: Caller) -> None:
-    path = settings.GATEWAY_DATA_DIR / "secrets.env"
+def test_the_gateways_own_files_can_not_be_sent_away(
+    admin: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, mounted = settings.GATEWAY_DATA_DIR / "secrets.env", tmp_path / "secret_key"
     path.write_text("GATEWAY_SECRET_KEY=x")
+    mounted.write_text("x")
+    monkeypatch.setenv("GATEWAY_SECRET_KEY_FILE", str(mounted))
 
-    for text in (f"file:{path}", f"file:{settings.GATEWAY_DATA_DIR}/journal/../secrets.env"):
+    for text in (
+        f"file:{path}",
+        f"file:{settings.GATEWAY_DATA_DIR}/journal/../secrets.env",
+        f"file:{mounted}",
+        "file:/proc/self/environ",
+    ):
         assert admin.refused("POST", "/upstreams", new(credential=text))["param"] == "credential"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
-from upstreams_app.registry import UpstreamsConfig, build
+from upstreams_app.registry import UpstreamsConfig, build, read_reference
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +34,8 @@ def upstream(name: str) -> UpstreamModel:
         {"ca_bundle": "/no/such/file"},
         {"credential_source": "stored", "api_key_sealed": "sealed by nobody"},
         {"credential_source": "reference", "credential_reference": "file:"},
+        {"credential_source": "reference", "credential_reference": "file:/proc/self/environ"},
+        {"credential_source": "reference", "credential_reference": "file:/dev/zero"},
         {"credential_source": "reference", "credential_reference": "env:PATH"},
     ],
 )
@@ -53,3 +57,18 @@ def test_an_upstream_that_can_not_be_used_is_left_out_with_its_models(broken: di
         ("upstreams", "route lost"),
     ]
     assert all(item.message for item in section.diagnostics)
+
+
+def test_a_link_that_leads_to_the_gateways_own_secrets_later_is_not_read(tmp_path: Path) -> None:
+    key, link = tmp_path / "key", tmp_path / "link"
+    key.write_text("sk-vendor\n")
+    link.symlink_to(key)
+    assert read_reference(f"file:{link}") == "sk-vendor"
+    secrets = settings.GATEWAY_DATA_DIR / "secrets.env"
+    secrets.write_text("GATEWAY_SECRET_KEY=x")
+
+    link.unlink()
+    link.symlink_to(secrets)
+
+    with pytest.raises(ValueError, match="own data"):
+        read_reference(f"file:{link}")

@@ -13,7 +13,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import TextChoices
 
-from gateway_project.core.environment import check_variable
+from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
@@ -73,19 +73,15 @@ def fingerprints(credential: str) -> list[str]:
 def validate_reference(value: str) -> None:
     """`env:NAME` or `file:/path`, but neither the gateway's own secrets nor those of others."""
     scheme, _, rest = value.partition(":")
-    if scheme == "env":
-        try:
+    try:
+        if scheme == "env":
             check_variable(rest, prefixes=settings.SECRET_ENV_PREFIXES)
-        except ValueError as error:
-            raise ValidationError(str(error), code=UNUSABLE) from error
-    elif scheme == "file":
-        path = Path(rest)
-        if not path.is_absolute() or "\0" in rest:
-            raise ValidationError("Give an absolute path after file:.", code=UNUSABLE)
-        if path.resolve().is_relative_to(settings.GATEWAY_DATA_DIR):
-            raise ValidationError("The gateway's own data can't be sent to an upstream.", code=UNUSABLE)
-    else:
-        raise ValidationError("Give env:NAME or file:/path.", code=UNUSABLE)
+        elif scheme == "file":
+            check_secret_file(Path(rest))
+        else:
+            raise ValueError("Give env:NAME or file:/path.")
+    except ValueError as error:
+        raise ValidationError(str(error), code=UNUSABLE) from error
 
 
 def _timeout(default: float, verbose_name: str, help_text: str) -> models.FloatField[Any, Any]:
