@@ -28,4 +28,7 @@ def masked_headers(headers: object) -> dict[str, str]:
 def unmasked_headers(given: Mapping[str, str], *, stored: Mapping[str, str]) -> dict[str, str]:
     """Headers with the stored value where its masked form was given, all others as they were given."""
     shown = masked_headers(stored)
-    return {name: stored[name] if value == shown.get(name) else value for name, value in given.items()}
+    return {
+        name: stored[name] if name in shown and value == shown[name] else value
+        for name, value in given.items()
+    }

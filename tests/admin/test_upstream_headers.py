@@ -62,6 +62,15 @@ def test_a_masked_header_of_nothing_that_is_stored_is_told(
         assert set(errors_of(admin_client.post(path, form))) == {"headers"}
 
 
+@pytest.mark.parametrize("value", [None, 7, ["a"], {"a": "b"}])
+def test_a_value_that_is_no_text_is_told(value: object, admin_client: Client) -> None:
+    headers = json.dumps({"X-New": value})
+
+    for path in (change_path(_with_headers()), ADD):
+        form = filled_form(name="new", credential_source="stored", api_key="k", headers=headers)
+        assert set(errors_of(admin_client.post(path, form))) == {"headers"}
+
+
 def test_values_of_headers_do_not_follow_the_address_to_another_host(
     admin_client: Client, snapshots: SnapshotStore
 ) -> None:
