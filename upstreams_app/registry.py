@@ -200,9 +200,13 @@ def build(
         if model.upstream_id not in upstreams:
             continue
         upstream = upstreams[model.upstream_id]
-        is_resting = model.upstream_id in resting
         own = _attempt(
-            f"model {upstream.name}/{model.name}", left_out, _model_entry, model, upstream, is_resting
+            f"model {upstream.name}/{model.name}",
+            left_out,
+            _model_entry,
+            model,
+            upstream,
+            is_resting=model.upstream_id in resting,
         )
         if own is not None:
             usable[model.id] = model
@@ -238,7 +242,7 @@ def _attempt(
     return None
 
 
-def _model_entry(model: UpstreamModel, upstream: UpstreamConfig, is_resting: bool) -> ModelEntry:
+def _model_entry(model: UpstreamModel, upstream: UpstreamConfig, *, is_resting: bool) -> ModelEntry:
     target = _target(upstream, model)
     return ModelEntry(
         id=target.model_id,

@@ -53,7 +53,7 @@ def _safe(value: object, target: Target, secrets: tuple[str, ...]) -> str | None
     message = _text(value)
     if message is None:
         return None
-    extra = (value for _, value in target.upstream.headers)
+    extra = (text for _, text in target.upstream.headers)
     for secret in (target.upstream.credential, *extra, *secrets):
         if len(secret) >= 8:
             message = message.replace(secret, "[redacted]")

@@ -85,23 +85,20 @@ def stacked_bars(
                 y = 100 - below - height
                 bars.append(Bar(number, *map(_text, (x + gap, y, width - 2 * gap, height))))
             below += height
-        columns.append(Column(_text(x), _text(width), _title(labels, series, index, shown), bars))
-    return _chart(name, title, labels, series, shown, top, columns=columns, lines=[])
+        columns.append(_column(index, labels, series, shown, bars))
+    return _chart(name, title, labels, series, shown, top, columns=columns, drawn=[])
 
 
 def lines(name: str, title: str, labels: Sequence[str], series: Sequence[Series], shown: Format) -> Chart:
     """One line a series."""
     top = max((_number(value) for one in series for value in one.values), default=0.0)
-    columns = []
-    for index in range(len(labels)):
-        x, width = _place(index, len(labels))
-        columns.append(Column(_text(x), _text(width), _title(labels, series, index, shown), []))
+    columns = [_column(index, labels, series, shown, []) for index in range(len(labels))]
     drawn = [
         Line(number, points)
         for number, one in enumerate(series, 1)
         for points in _pieces(one.values, top or 1.0)
     ]
-    return _chart(name, title, labels, series, shown, top, columns=columns, lines=drawn)
+    return _chart(name, title, labels, series, shown, top, columns=columns, drawn=drawn)
 
 
 def _chart(
@@ -113,7 +110,7 @@ def _chart(
     top: float,
     *,
     columns: list[Column],
-    lines: list[Line],
+    drawn: list[Line],
 ) -> Chart:
     return Chart(
         name=name,
@@ -124,7 +121,7 @@ def _chart(
         first=labels[0],
         last=labels[-1],
         columns=columns,
-        lines=lines,
+        lines=drawn,
         rows=[
             (label, [_cell(one.values[index], shown) for one in series]) for index, label in enumerate(labels)
         ],
@@ -149,9 +146,12 @@ def _pieces(values: Sequence[Value | None], top: float) -> list[str]:
     return [" ".join(f"{_text(x)},{_text(y)}" for x, y in piece) for piece in whole]
 
 
-def _title(labels: Sequence[str], series: Sequence[Series], index: int, shown: Format) -> str:
+def _column(
+    index: int, labels: Sequence[str], series: Sequence[Series], shown: Format, bars: list[Bar]
+) -> Column:
+    x, width = _place(index, len(labels))
     values = ", ".join(f"{one.name} {_cell(one.values[index], shown)}" for one in series)
-    return f"{labels[index]}: {values}"
+    return Column(_text(x), _text(width), f"{labels[index]}: {values}", bars)
 
 
 def _cell(value: Value | None, shown: Format) -> str:
