@@ -31,24 +31,38 @@ async def test_a_phase_that_takes_too_long_is_cancelled_and_named(ticker: Ticker
         await asyncio.sleep(10)
 
     assert scope.expired_phase == "first token"
-    assert 0.04 < monotonic() - started < 0.05 + 4 * TICK_S
+    assert monotonic() - started > 0.04
     scope.absorb()
     assert current_task().cancelling() == 0
     assert scope.reason is None
     await asyncio.sleep(0)
 
 
-async def test_a_phase_in_time_is_not_cancelled(ticker: Ticker) -> None:
+async def test_a_phase_in_time_is_not_cancelled() -> None:
     scope = CallScope(current_task())
-    ticker.add(scope)
 
-    for _ in range(4):
-        scope.enter_phase("idle", 0.12)
-        await asyncio.sleep(0.06)
+    for start in (1.0, 2.0, 3.0):
+        scope.enter_phase("idle", 0.5)
+        scope.tick(start)
+        scope.tick(start + 0.4)
     scope.leave_phase()
-    await asyncio.sleep(0.15)
+    scope.tick(100.0)
 
     assert scope.reason is None
+
+
+async def test_the_time_of_a_phase_runs_from_its_first_tick() -> None:
+    scope = CallScope(current_task())
+    scope.enter_phase("idle", 0.5)
+
+    scope.tick(8.0)
+    assert scope.reason is None
+    scope.tick(8.5)
+
+    assert scope.expired_phase == "idle"
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    scope.absorb()
 
 
 async def test_the_total_bounds_all_phases_and_is_named(ticker: Ticker) -> None:
@@ -127,7 +141,7 @@ async def test_the_ticker_calls_back_while_a_scope_is_open_and_then_rests(ticker
     scope.on_tick = ticks.append
     ticker.add(scope)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while len(ticks) < 3:  # noqa: ASYNC110  (the ticks are what is waited for)
             await asyncio.sleep(0.01)
     ticker.remove(scope)
@@ -139,7 +153,7 @@ async def test_the_ticker_calls_back_while_a_scope_is_open_and_then_rests(ticker
     assert ticker._loop is None
 
     ticker.add(scope)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while len(ticks) == seen:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     ticker.remove(scope)
@@ -147,21 +161,25 @@ async def test_the_ticker_calls_back_while_a_scope_is_open_and_then_rests(ticker
 
 async def test_one_ticker_watches_many_scopes(ticker: Ticker) -> None:
     ended: list[str | None] = []
+    are_ended = asyncio.Event()
 
     async def work(seconds: float) -> None:
         scope = CallScope(current_task())
         ticker.add(scope)
         scope.enter_phase("idle", seconds)
         try:
-            await asyncio.sleep(0.2)
+            async with asyncio.timeout(30):
+                await are_ended.wait()
         except asyncio.CancelledError:
             ended.append(scope.expired_phase)
+            if len(ended) == 50:
+                are_ended.set()
             scope.absorb()
         finally:
             ticker.remove(scope)
             scope.close()
 
-    await asyncio.gather(*(work(seconds) for seconds in [0.01] * 50 + [5] * 50))
+    await asyncio.gather(*(work(seconds) for seconds in [0.01] * 50 + [1000] * 50))
 
     assert ended == ["idle"] * 50
     assert ticker.scopes == set()
