@@ -99,7 +99,7 @@ def test_no_range_reads_the_ledger(name: str) -> None:
     with CaptureQueriesContext(connection) as queries:
         dashboard(RANGES[name], now=NOW)
 
-    assert len(queries) == 7
+    assert len(queries) == 9
     assert not [one["sql"] for one in queries if UsageRecord._meta.db_table in one["sql"]]
 
 

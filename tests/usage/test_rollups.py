@@ -18,14 +18,24 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.money import from_nano
 from tests.usage.entries import ALICE, BOB, id_at, make_entry
 from usage_app.entry import TokenUsage, UsageEntry
-from usage_app.models import LatencyRollup, RollupWindow, UsageRecord, UsageRollup
+from usage_app.models import (
+    HourlyLatencyRollup,
+    HourlyUsageRollup,
+    LatencyRollup,
+    RollupWindow,
+    UsageRecord,
+    UsageRollup,
+)
 from usage_app.models.rollup import MASTER_KEY
 from usage_app.services import record_store
 from usage_app.services.lines import decode, encode
 from usage_app.services.retention import purge_usage
 from usage_app.services.rollups import (
+    HOUR,
+    ROLLUPS,
     WINDOW,
     differences,
+    floor,
     note_range,
     quantile_ms,
     roll_up,
@@ -33,6 +43,7 @@ from usage_app.services.rollups import (
 )
 
 NOW = window_of(utc_now())
+THIS_HOUR = floor(NOW, HOUR)
 WINDOW_STARTS = [NOW, NOW - WINDOW, NOW - timedelta(hours=5)]
 
 
@@ -75,7 +86,23 @@ def test_a_stored_batch_is_summed_up_by_key_model_and_upstream() -> None:
     assert (bob["requests"], bob["unpriced"], bob["cost"]) == (1, 1, 0)
     assert rows[NOW, "acme/big", MASTER_KEY]["upstream_model"] == "big"
     assert rows[NOW - WINDOW, "acme/small", ALICE]["requests"] == 1
-    assert differences(NOW - WINDOW, NOW + WINDOW) == []
+    assert differences(THIS_HOUR - HOUR, THIS_HOUR + HOUR) == []
+
+
+@pytest.mark.django_db
+def test_an_hour_is_the_sum_of_its_quarter_hours() -> None:
+    times = [THIS_HOUR + timedelta(minutes=minutes) for minutes in (0, 14, 15, 59)]
+    entries = [make_entry(id=id_at(at, number), total_ms=100.0) for number, at in enumerate(times)]
+    store(*entries[:3], make_entry(id=id_at(THIS_HOUR - timedelta(seconds=1), 9)))
+    roll_up()
+    store(entries[3])
+    roll_up()
+
+    hours = HourlyUsageRollup.objects.order_by("window_start")
+    assert list(hours.values_list("window_start", "requests")) == [(THIS_HOUR - HOUR, 1), (THIS_HOUR, 4)]
+    assert hours[1].cost == from_nano(4 * 5_000_000)
+    assert HourlyLatencyRollup.objects.get(window_start=THIS_HOUR).requests == 4
+    assert UsageRollup.objects.count() == 4
 
 
 @pytest.mark.django_db
@@ -109,13 +136,19 @@ def test_a_difference_is_found() -> None:
     roll_up()
     UsageRecord.objects.all()[0].delete()
 
-    found = {one.name: (one.in_ledger, one.in_rollups) for one in differences(NOW, NOW + WINDOW)}
+    UsageRollup.objects.update(requests=3)
 
-    assert found["requests"] == (1, 2)
-    assert found["timed"] == (1, 2)
+    found = {
+        (one.width, one.name): (one.in_ledger, one.in_rollups)
+        for one in differences(THIS_HOUR, THIS_HOUR + HOUR)
+    }
+
+    assert found[WINDOW, "requests"] == (1, 3)
+    assert found[HOUR, "requests"] == (1, 2)
+    assert found[WINDOW, "timed"] == found[HOUR, "timed"] == (1, 2)
     assert note_range(NOW, NOW + WINDOW) == 1
     roll_up()
-    assert differences(NOW, NOW + WINDOW) == []
+    assert differences(THIS_HOUR, THIS_HOUR + HOUR) == []
 
 
 @pytest.mark.django_db
@@ -132,15 +165,14 @@ def test_rollups_go_with_the_ledger(settings: Settings) -> None:
     settings.USAGE_RETENTION_DAYS = 1
     store(make_entry(id=id_at(NOW - timedelta(hours=20))))
     roll_up()
-    UsageRollup.objects.update(window_start=NOW - timedelta(days=2))
-    LatencyRollup.objects.update(window_start=NOW - timedelta(days=2))
+    for model in (model for models in ROLLUPS.values() for model in models):
+        model._default_manager.update(window_start=NOW - timedelta(days=2))
     store(make_entry(id=id_at(NOW - timedelta(days=3))))
 
     purge_usage()
     roll_up()
 
-    assert rolled() == []
-    assert not LatencyRollup.objects.exists()
+    assert not any(model._default_manager.exists() for models in ROLLUPS.values() for model in models)
     assert not RollupWindow.objects.exists()
 
 
@@ -178,6 +210,20 @@ def test_the_migration_notes_the_windows_of_records_that_were_there_before() -> 
     assert set(RollupWindow.objects.values_list("window_start", flat=True)) == {NOW, WINDOW_STARTS[2]}
 
 
+@pytest.mark.django_db
+def test_the_migration_to_hours_notes_the_windows_of_rollups_that_were_there_before() -> None:
+    store(entry_in(0, 1), entry_in(0, 2), entry_in(2, 3))
+    roll_up()
+    HourlyUsageRollup.objects.all().delete()
+    HourlyLatencyRollup.objects.all().delete()
+    migration = import_module("usage_app.migrations.0006_add_hourly_rollups")
+
+    migration.note(apps, SimpleNamespace(connection=connection))
+
+    assert roll_up() == 2
+    assert differences(floor(WINDOW_STARTS[2], HOUR), THIS_HOUR + HOUR) == []
+
+
 steps = st.lists(
     st.one_of(
         st.just("run"),
@@ -211,7 +257,7 @@ class OrderProperty(TestCase):
                 roll_up()
         roll_up()
         once = rolled()
-        assert differences(NOW - timedelta(days=1), NOW + WINDOW) == []
+        assert differences(THIS_HOUR - timedelta(days=1), THIS_HOUR + HOUR) == []
 
         RollupWindow.objects.all().delete()
         note_range(NOW - timedelta(hours=6), NOW + WINDOW)

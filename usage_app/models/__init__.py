@@ -2,9 +2,17 @@
 
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
-from usage_app.models.rollup import LatencyRollup, RollupWindow, UsageRollup
+from usage_app.models.rollup import (
+    HourlyLatencyRollup,
+    HourlyUsageRollup,
+    LatencyRollup,
+    RollupWindow,
+    UsageRollup,
+)
 
 __all__ = [
+    "HourlyLatencyRollup",
+    "HourlyUsageRollup",
     "KeyUse",
     "LatencyRollup",
     "Price",

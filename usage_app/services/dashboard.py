@@ -1,6 +1,7 @@
 """What was used in a range, from the rollups alone: totals, a course over time, and who used most.
 
-Nothing here reads the ledger, so the cost of a question depends on the range, not on the traffic.
+Nothing here reads the ledger, and the database adds up: what a question costs depends on the range and on how
+many keys and models were used in it, what it returns does not.
 """
 
 from __future__ import annotations
@@ -13,19 +14,27 @@ from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
-from django.db.models import BigIntegerField, Func, QuerySet, Sum
+from django.db.models import BigIntegerField, Func, Model, QuerySet, Sum
 
 from security_app.models import ApiKey
-from usage_app.models import LatencyRollup, RollupWindow, UsageRollup
+from usage_app.models import RollupWindow
 from usage_app.models.rollup import MASTER_KEY
-from usage_app.services.rollups import DIMENSIONS, SUMS, WINDOW, quantile_ms, sums_of, window_of
+from usage_app.services.rollups import (
+    HOUR,
+    ROLLUPS,
+    SUMS,
+    WINDOW,
+    floor,
+    quantile_ms,
+    sums_of,
+    window_of,
+)
 
 TOP = 10
 MAX_UNPRICED = 20
 # Rollups are new every minute, if there is traffic.
 KEPT_S = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
 
@@ -40,16 +49,21 @@ class Range:
 
     def start(self, now: datetime) -> datetime:
         """Where it begins: `span` ago, back to the beginning of a step."""
-        return _floor(now - self.span, self.step)
+        return floor(now - self.span, self.step)
+
+    @property
+    def rollups(self) -> tuple[type[Model], type[Model]]:
+        """Where its usage and its durations are summed up, by windows no longer than a step."""
+        return ROLLUPS[HOUR if self.step >= HOUR else WINDOW]
 
 
 RANGES = {
     one.name: one
     for one in (
-        Range("1h", "1 hour", _HOUR, WINDOW),
-        Range("6h", "6 hours", 6 * _HOUR, WINDOW),
-        Range("24h", "24 hours", _DAY, _HOUR),
-        Range("7d", "7 days", 7 * _DAY, 6 * _HOUR),
+        Range("1h", "1 hour", HOUR, WINDOW),
+        Range("6h", "6 hours", 6 * HOUR, WINDOW),
+        Range("24h", "24 hours", _DAY, HOUR),
+        Range("7d", "7 days", 7 * _DAY, 6 * HOUR),
         Range("30d", "30 days", 30 * _DAY, _DAY),
     )
 }
@@ -125,10 +139,10 @@ class Dashboard:
 
 
 def dashboard(chosen: Range, *, now: datetime) -> Dashboard:
-    """Everything about a range up to now, in eight queries; in three as long as no rollup is new."""
+    """Everything about a range up to now, in nine queries; in three as long as no rollup is new."""
     start = chosen.start(now)
-    newest = f"{_newest(UsageRollup)}-{_newest(LatencyRollup)}"
-    name = f"dashboard-{chosen.name}-{_floor(now, chosen.step):%Y%m%d%H%M}-{newest}"
+    newest = "-".join(str(_newest(model)) for model in chosen.rollups)
+    name = f"dashboard-{chosen.name}-{floor(now, chosen.step):%Y%m%d%H%M}-{newest}"
     found: Dashboard | None = cache.get(name)
     if found is None:
         found = _summed_up(chosen, start, now)
@@ -137,21 +151,23 @@ def dashboard(chosen: Range, *, now: datetime) -> Dashboard:
     return replace(found, windows_due=due.count())
 
 
-def _newest(model: type[UsageRollup] | type[LatencyRollup]) -> int:
+def _newest(model: type[Model]) -> int:
     """The last row's number. Rows are replaced, never changed: whatever is new has a higher one."""
-    return model._default_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
+    newest: int | None = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
+    return newest or 0
 
 
 def _summed_up(chosen: Range, start: datetime, now: datetime) -> Dashboard:
-    rollups = UsageRollup.objects.filter(window_start__gte=start).order_by()
+    usage, latency = (
+        model._default_manager.filter(window_start__gte=start).order_by() for model in chosen.rollups
+    )
     steps = _steps(chosen, start, now)
     totals = Totals()
-    for sums in _by_step(rollups, chosen).annotate(**sums_of(SUMS)):
+    for sums in _by_step(usage, chosen).annotate(**sums_of(SUMS)):
         totals.add(sums)
         if step := steps.get(_moment(sums, chosen)):
             step.totals.add(sums)
-    latencies = _latencies(chosen, start, steps)
-    used = list(rollups.values(*DIMENSIONS).annotate(**sums_of(SUMS)))
+    latencies = _latencies(latency, chosen, steps)
     return Dashboard(
         range=chosen,
         start=start,
@@ -159,9 +175,9 @@ def _summed_up(chosen: Range, start: datetime, now: datetime) -> Dashboard:
         p50_ms=quantile_ms(latencies, 0.5),
         p95_ms=quantile_ms(latencies, 0.95),
         steps=list(steps.values()),
-        models=[Share(model, None, sums) for model, sums in _top(used, "model")],
-        keys=_keys(used),
-        unpriced=_unpriced(used),
+        models=[Share(model, None, sums) for model, sums in _top(usage, "model")],
+        keys=_keys(usage),
+        unpriced=_unpriced(usage),
         windows_due=0,
     )
 
@@ -201,9 +217,8 @@ def _steps(chosen: Range, start: datetime, now: datetime) -> dict[datetime, Step
     return {moment: Step(moment) for moment in moments}
 
 
-def _latencies(chosen: Range, start: datetime, steps: dict[datetime, Step]) -> list[tuple[int, int]]:
+def _latencies(rows: QuerySet[Any], chosen: Range, steps: dict[datetime, Step]) -> list[tuple[int, int]]:
     """The range's counts by bucket; the quantiles of its steps are filled in."""
-    rows = LatencyRollup.objects.filter(window_start__gte=start).order_by()
     counts: dict[datetime, list[tuple[int, int]]] = defaultdict(list)
     for row in _by_step(rows, chosen).values("step", "bucket").annotate(sum=Sum("requests")):
         counts[_moment(row, chosen)].append((row["bucket"], row["sum"]))
@@ -216,33 +231,33 @@ def _latencies(chosen: Range, start: datetime, steps: dict[datetime, Step]) -> l
     return list(totals.items())
 
 
-def _top(used: list[dict[str, Any]], dimension: str) -> list[tuple[Any, Totals]]:
+def _top(usage: QuerySet[Any], dimension: str) -> list[tuple[Any, Totals]]:
     """Those who cost most, then those with most requests."""
-    found: dict[Any, Totals] = defaultdict(Totals)
-    for sums in used:
-        found[sums[dimension]].add(sums)
-    order = sorted(found.items(), key=lambda one: (-one[1].cost, -one[1].requests, str(one[0])))
-    return order[:TOP]
+    grouped = usage.values(dimension).annotate(**sums_of(SUMS))
+    found = []
+    for sums in grouped.order_by("-sum_cost", "-sum_requests", dimension)[:TOP]:
+        totals = Totals()
+        totals.add(sums)
+        found.append((sums[dimension], totals))
+    return found
 
 
-def _keys(used: list[dict[str, Any]]) -> list[Share]:
-    top = _top(used, "key_id")
+def _keys(usage: QuerySet[Any]) -> list[Share]:
+    top = _top(usage, "key_id")
     known = ApiKey.objects.filter(pk__in=[key_id for key_id, _ in top])
     names = {MASTER_KEY: "Master key", **dict(known.values_list("pk", "name"))}
     return [Share(names.get(key_id, ""), key_id, totals) for key_id, totals in top]
 
 
-def _unpriced(used: list[dict[str, Any]]) -> list[Unpriced]:
-    found: dict[str, tuple[int, int]] = {}
-    for sums in used:
-        if sums["sum_unpriced"]:
-            model = f"{sums['upstream']}/{sums['upstream_model']}"
-            requests, tokens = found.get(model, (0, 0))
-            tokens += sums["sum_input_tokens"] + sums["sum_output_tokens"]
-            found[model] = (requests + sums["sum_unpriced"], tokens)
-    order = sorted(found.items(), key=lambda one: (-one[1][0], one[0]))
-    return [Unpriced(model, requests, tokens) for model, (requests, tokens) in order[:MAX_UNPRICED]]
-
-
-def _floor(moment: datetime, step: timedelta) -> datetime:
-    return _EPOCH + (moment - _EPOCH) // step * step
+def _unpriced(usage: QuerySet[Any]) -> list[Unpriced]:
+    names = ("upstream", "upstream_model")
+    sums = sums_of(("unpriced", "input_tokens", "output_tokens"))
+    grouped = usage.filter(unpriced__gt=0).values(*names).annotate(**sums).order_by("-sum_unpriced", *names)
+    return [
+        Unpriced(
+            f"{found['upstream']}/{found['upstream_model']}",
+            found["sum_unpriced"],
+            found["sum_input_tokens"] + found["sum_output_tokens"],
+        )
+        for found in grouped[:MAX_UNPRICED]
+    ]

@@ -9,7 +9,14 @@ from django.conf import settings
 from django.db import connection, models
 
 from gateway_project.core.clock import utc_now
-from usage_app.models import LatencyRollup, SpendCounter, UsageRecord, UsageRollup
+from usage_app.models import (
+    HourlyLatencyRollup,
+    HourlyUsageRollup,
+    LatencyRollup,
+    SpendCounter,
+    UsageRecord,
+    UsageRollup,
+)
 from usage_app.services.partitions import DEFAULT_PARTITION, drop_partitions_before
 
 logger = logging.getLogger(__name__)
@@ -27,7 +34,7 @@ def purge_usage() -> int:
     partitions = drop_partitions_before(cutoff)
     deleted = _delete_records(cutoff) + sum(
         _delete_in_batches(model, "window_start", cutoff)
-        for model in (SpendCounter, UsageRollup, LatencyRollup)
+        for model in (SpendCounter, UsageRollup, LatencyRollup, HourlyUsageRollup, HourlyLatencyRollup)
     )
     if partitions or deleted:
         logger.info("usage.purged", extra={"partitions": partitions, "rows": deleted})

@@ -1,4 +1,5 @@
-"""Keeps the rollups: quarter-hours that got records are computed again as a whole, from the ledger.
+"""Keeps the rollups: quarter-hours that got records are computed again as a whole, from the ledger, and then
+their hours from the quarter-hours.
 
 Storing a batch notes its quarter-hours in the batch's transaction (`record_store`); `roll_up` works the notes
 off. However often and in whatever order that happens, the rollups of a window without a note are the sums of
@@ -15,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import (
     BigIntegerField,
     Case,
@@ -33,15 +34,23 @@ from django.db.models.functions import Cast, Coalesce, Floor, Ln
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import MoneyField
-from usage_app.models import LatencyRollup, RollupWindow, UsageRecord, UsageRollup
+from usage_app.models import (
+    HourlyLatencyRollup,
+    HourlyUsageRollup,
+    LatencyRollup,
+    RollupWindow,
+    UsageRecord,
+    UsageRollup,
+)
 from usage_app.models.rollup import MASTER_KEY
+from usage_app.models.rollup import USAGE_DIMENSIONS as DIMENSIONS
 
 WINDOW = timedelta(minutes=15)
+HOUR = timedelta(hours=1)
 BUCKET_GROWTH = 1.2
 # 1.2^80 ms are 36 minutes; what took longer is counted there.
 LAST_BUCKET = 80
 MAX_WINDOWS_PER_RUN = 500
-DIMENSIONS = ("model", "key_id", "upstream", "upstream_model")
 SUMS = (
     "requests",
     "errors",
@@ -54,6 +63,8 @@ SUMS = (
 )
 IS_ERROR = Q(status__gte=400) & ~Q(status=499)
 IS_UNPRICED = Q(cost=None) & (Q(state="unpriced") | Q(input_tokens__gt=0) | Q(output_tokens__gt=0))
+# What holds the sums, by the width of its windows.
+ROLLUPS = {WINDOW: (UsageRollup, LatencyRollup), HOUR: (HourlyUsageRollup, HourlyLatencyRollup)}
 _IS_ANSWERED = Q(status__lt=400)
 _LN_GROWTH = math.log(BUCKET_GROWTH)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,8 +73,9 @@ _LOCK_CLASS = 7_361_003
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A sum that is not the same in the ledger and in the rollups."""
+    """A sum that is not the same in the ledger and in the rollups of one width."""
 
+    width: timedelta
     name: str
     in_ledger: int | Decimal
     in_rollups: int | Decimal
@@ -71,7 +83,7 @@ class Difference:
 
 def window_of(moment: datetime) -> datetime:
     """The quarter-hour that a moment is in."""
-    return _EPOCH + (moment - _EPOCH) // WINDOW * WINDOW
+    return floor(moment, WINDOW)
 
 
 def roll_up(limit: int = MAX_WINDOWS_PER_RUN) -> int:
@@ -81,6 +93,11 @@ def roll_up(limit: int = MAX_WINDOWS_PER_RUN) -> int:
     for start in list(starts[:limit]):
         done += _roll_up_window(start)
     return done
+
+
+def floor(moment: datetime, width: timedelta) -> datetime:
+    """Where the span of a width begins that a moment is in, counted from 1970."""
+    return _EPOCH + (moment - _EPOCH) // width * width
 
 
 def note_range(start: datetime, end: datetime) -> int:
@@ -94,17 +111,22 @@ def note_range(start: datetime, end: datetime) -> int:
 
 
 def differences(start: datetime, end: datetime) -> list[Difference]:
-    """Where ledger and rollups disagree from `start` up to `end`, both at a quarter-hour; [] if nowhere.
+    """Where ledger and rollups disagree from `start` up to `end`, both at an hour; [] if nowhere.
 
     Reads the ledger of the range. Windows that have a note may rightly differ.
     """
     records = UsageRecord.objects.filter(at__gte=start, at__lt=end)
-    rollups = UsageRollup.objects.filter(window_start__gte=start, window_start__lt=end)
-    latencies = LatencyRollup.objects.filter(window_start__gte=start, window_start__lt=end)
     ledger = _columns(records.aggregate(**_record_sums(), timed=Count("pk", filter=_IS_ANSWERED)))
-    rolled = _columns(rollups.aggregate(**sums_of(SUMS)))
-    rolled["timed"] = latencies.aggregate(all=Coalesce(Sum("requests"), 0))["all"]
-    return [Difference(name, ledger[name], rolled[name]) for name in rolled if ledger[name] != rolled[name]]
+    found = []
+    for width, (usage, latency) in ROLLUPS.items():
+        rolled = _columns(_within(usage, start, end).aggregate(**sums_of(SUMS)))
+        rolled["timed"] = _within(latency, start, end).aggregate(all=Coalesce(Sum("requests"), 0))["all"]
+        found += [
+            Difference(width, name, ledger[name], rolled[name])
+            for name in rolled
+            if ledger[name] != rolled[name]
+        ]
+    return found
 
 
 def bucket_middle_ms(bucket: int) -> float:
@@ -124,6 +146,10 @@ def quantile_ms(counts: Iterable[tuple[int, int]], share: float) -> float | None
     return None
 
 
+def _within(model: type[models.Model], start: datetime, end: datetime) -> QuerySet[Any]:
+    return model._default_manager.filter(window_start__gte=start, window_start__lt=end).order_by()
+
+
 def _roll_up_window(start: datetime) -> int:
     with transaction.atomic():
         _lock(start)
@@ -132,16 +158,17 @@ def _roll_up_window(start: datetime) -> int:
             return 0
         if start >= utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS):
             _compute(start)
+            _sum_up_hour(floor(start, HOUR))
         # Last: a batch that is being stored holds its note until it is committed, and leaves another mark.
         RollupWindow.objects.filter(window_start=start, mark=note).delete()
     return 1
 
 
 def _lock(start: datetime) -> None:
-    """Let one process at a time compute a window; on SQLite there is but one writer anyway."""
+    """Let one process at a time compute windows of an hour; on SQLite there is but one writer anyway."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            number = (start - _EPOCH) // WINDOW
+            number = (start - _EPOCH) // HOUR
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_CLASS, number])
 
 
@@ -158,6 +185,20 @@ def _compute(start: datetime) -> None:
             LatencyRollup(window_start=start, bucket=bucket, requests=requests)
             for bucket, requests in _buckets(records)
         ]
+    )
+
+
+def _sum_up_hour(start: datetime) -> None:
+    end = start + HOUR
+    _within(HourlyUsageRollup, start, end).delete()
+    groups = _within(UsageRollup, start, end).values(*DIMENSIONS).annotate(**sums_of(SUMS))
+    HourlyUsageRollup.objects.bulk_create(
+        [HourlyUsageRollup(window_start=start, **_columns(group)) for group in groups], batch_size=500
+    )
+    _within(HourlyLatencyRollup, start, end).delete()
+    counts = _within(LatencyRollup, start, end).values("bucket").annotate(requests=Sum("requests"))
+    HourlyLatencyRollup.objects.bulk_create(
+        [HourlyLatencyRollup(window_start=start, **count) for count in counts]
     )
 
 
