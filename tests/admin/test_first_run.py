@@ -305,6 +305,20 @@ def test_without_scripts_the_server_asks_its_own_api(
     assert "Hello from the fake" in answer.content.decode()
 
 
+def test_without_scripts_a_server_behind_https_does_not_ask_itself(
+    admin_client: Client, demo: Upstream, settings: Any
+) -> None:
+    UpstreamModel.objects.create(upstream=demo, name="chat")
+    fields = {"key": "sk-gw-1", "model": "demo/chat", "prompt": "Hi"}
+    with FakeVendor() as door:
+        settings.HOST, settings.PORT, settings.HTTPS_ONLY = "127.0.0.1", door.port, True
+
+        page = admin_client.post(_at("chat"), fields).content.decode()
+
+        assert not door.requests
+    assert "with scripts enabled" in page
+
+
 def test_without_scripts_an_error_of_the_api_is_told(
     admin_client: Client, demo: Upstream, settings: Any
 ) -> None:

@@ -67,6 +67,12 @@ def test_a_new_machine_gets_secrets_an_administrator_a_key_and_the_demo(machine:
     assert machine.value("UpstreamModel.objects.filter(upstream__kind='demo').count()") == "5"
 
 
+def test_the_addresses_it_prints_can_be_opened(machine: Machine) -> None:
+    result = machine.manage("bootstrap", HOST="::1")
+
+    assert "curl -s http://[::1]:8000/v1/chat/completions" in result.stdout
+
+
 def test_the_secrets_are_readable_by_their_owner_alone(machine: Machine) -> None:
     machine.manage("bootstrap")
 

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway_project.core.crypto import DecryptionError, new_ring_text
+from gateway_project.own_address import own_base_url
 from gateway_project.settings.base import env
 
 _SECRETS = {
@@ -102,16 +103,15 @@ class Command(BaseCommand):
     def _greet(
         self, administrator: tuple[str, str | None] | None, key: str | None, upstreams: list[str]
     ) -> None:
-        host = settings.HOST if settings.HOST not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104  (compared)
-        base = f"http://{host}:{settings.PORT}"
+        base = own_base_url()
         lines = [
             "",
             f"Agent Gateway {settings.VERSION}",
             f"  API       {base}/v1",
             f"  Admin     {base}/admin/",
+            f"  API docs  {base}/docs",
+            *(f"  Upstream  {line}" for line in upstreams),
         ]
-        lines.append(f"  API docs  {base}/docs")
-        lines += [f"  Upstream  {line}" for line in upstreams]
         if administrator is not None:
             name, password = administrator
             lines += [
