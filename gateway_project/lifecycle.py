@@ -19,8 +19,8 @@ from django.conf import settings
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
 from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
-from gateway_project.observability import metrics
 from gateway_project.observability.logging import writer
+from gateway_project.observability.metrics_writer import MetricsWriter
 from gateway_project.registries import store
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
@@ -34,6 +34,7 @@ _CHECK_INTERVAL_S = 0.1
 _LATE_WORK_S = 5.0
 _FLUSH_S = 5.0
 _POLLER_S = 2.0
+_METRICS_S = 2.0
 
 
 class Lifecycle:
@@ -47,6 +48,7 @@ class Lifecycle:
         self._start_lock: asyncio.Lock | None = None
         self._poller: threading.Thread | None = None
         self._stop_polling = threading.Event()
+        self._metrics_writer = MetricsWriter()
         self._check: asyncio.Task[None] | None = None
         self._last_check = 0.0
         self._seen: object = None
@@ -71,6 +73,7 @@ class Lifecycle:
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
         )
         self._poller.start()
+        self._metrics_writer.start()
         self._is_started = True
         self.is_draining = False
         # What is loaded by now lives as long as the process: the collector need not look at it again.
@@ -122,9 +125,6 @@ class Lifecycle:
         while not stop.wait(_POLL_S):
             # `refresh` keeps the old snapshot and says why if it fails; the poller goes on.
             with_fresh_connections(store.refresh)
-            _write_metrics()
-        # What was counted since; the other processes of this start go on showing it.
-        _write_metrics()
         close_connections_of_this_thread()
 
     def drain(self) -> None:
@@ -148,6 +148,7 @@ class Lifecycle:
         loop = asyncio.get_running_loop()
         if self._poller is not None:
             await loop.run_in_executor(None, self._poller.join, _POLLER_S)
+        await loop.run_in_executor(None, self._metrics_writer.stop, _METRICS_S)
         if not await loop.run_in_executor(None, ledger.stop, _FLUSH_S):
             logger.warning("ledger.flush_unfinished")
         await feed.detach()
@@ -156,14 +157,6 @@ class Lifecycle:
         logger.info("server.stopped")
         # The server ends the process by the signal that stopped it: nothing runs at exit.
         writer.flush()
-
-
-def _write_metrics() -> None:
-    try:
-        metrics.write_own()
-    except Exception:
-        # Whatever is wrong, the poller lives; a full disk is the ledger's to report.
-        logger.debug("metrics.not_written", exc_info=True)
 
 
 lifecycle = Lifecycle()

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict
 
 import redis
 from django.conf import settings
@@ -20,14 +19,13 @@ from gateway_project.registries import store
 from upstreams_app.models import Heartbeat
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.probes import PROBE_ROUND
-from upstreams_app.services.states import window
+from upstreams_app.services.states import DOWN, window
 from usage_app.services.ledger import ledger
 
-T = TypeVar("T")
 State = Literal["ok", "warning", "failed", "unused"]
 _STALE_S = 10.0
 _VALKEY_S = 1.0
-_AWAY = "the database is away"
+_BACKGROUND = "worker and beat"
 
 
 class Component(TypedDict):
@@ -65,7 +63,30 @@ def readiness_warnings() -> list[str]:
 
 def components() -> list[Component]:
     """Every part, looked at now. Asks the database and Valkey: call it in a thread."""
-    return [_database(), _journal(), _snapshot(), _valkey(), _background(), _upstreams()]
+    return [*stored_components(), *own_components()]
+
+
+def own_components() -> list[Component]:
+    """What is known without the database. Asks Valkey: call it in a thread."""
+    return [_journal(), _snapshot(), _valkey()]
+
+
+def stored_components() -> list[Component]:
+    """The database, and what only it knows; call it in a thread, and be prepared to wait."""
+    try:
+        return [_database(), _background(), _upstreams()]
+    except DatabaseError as error:
+        return without_database(f"The database does not answer ({type(error).__name__}).")
+
+
+def without_database(text: str) -> list[Component]:
+    """What stands for `stored_components` while the database is away."""
+    unknown = "Not known: the database is away."
+    return [
+        _component("database", "failed", text),
+        _component(_BACKGROUND, "failed", unknown),
+        _component("upstreams", "failed", unknown),
+    ]
 
 
 def _component(name: str, state: State, text: str, **figures: Any) -> Component:
@@ -74,11 +95,8 @@ def _component(name: str, state: State, text: str, **figures: Any) -> Component:
 
 def _database() -> Component:
     started = time.monotonic()
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        return _component("database", "failed", f"The database does not answer ({type(error).__name__}).")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
     latency_ms = round((time.monotonic() - started) * 1000, 1)
     return _component(
         "database", "ok", "The database answers.", vendor=connection.vendor, latency_ms=latency_ms
@@ -135,37 +153,24 @@ def _valkey() -> Component:
 
 
 def _background() -> Component:
-    name = "worker and beat"
-    found, heartbeat = _from_database(lambda: Heartbeat.objects.filter(name=PROBE_ROUND).first())
-    if not found:
-        return _component(name, "failed", f"Not known: {_AWAY}.")
+    heartbeat = Heartbeat.objects.filter(name=PROBE_ROUND).first()
     if heartbeat is None:
-        return _component(name, "warning", "No background task has run yet.")
+        return _component(_BACKGROUND, "warning", "No background task has run yet.")
     age = utc_now() - heartbeat.at
     figures = {"seconds_since_probe_round": round(age.total_seconds(), 1)}
     if age > window():
         return _component(
-            name, "warning", "No probe round has run lately: is a worker up, and beat?", **figures
+            _BACKGROUND, "warning", "No probe round has run lately: is a worker up, and beat?", **figures
         )
-    return _component(name, "ok", "Background tasks run.", **figures)
+    return _component(_BACKGROUND, "ok", "Background tasks run.", **figures)
 
 
 def _upstreams() -> Component:
-    found, rows = _from_database(health_by_upstream)
-    if not found or rows is None:
-        return _component("upstreams", "failed", f"Not known: {_AWAY}.")
+    rows = health_by_upstream()
     counts = Counter(row["state"] for row in rows)
-    down = [row["name"] for row in rows if row["state"] == "down"]
+    down = [row["name"] for row in rows if row["state"] == DOWN]
     if down:
         text = f"Down: {', '.join(down[:10])}{' and more' if len(down) > 10 else ''}."
         return _component("upstreams", "warning", text, **counts)
     text = "No upstream is down." if rows else "There is no enabled upstream."
     return _component("upstreams", "ok" if rows else "warning", text, **counts)
-
-
-def _from_database(read: Callable[[], T]) -> tuple[bool, T | None]:
-    """Whether the database answered, and what."""
-    try:
-        return True, read()
-    except DatabaseError:
-        return False, None

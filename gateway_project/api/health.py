@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from ninja import Router
 
+from gateway_project.api.database_look import DatabaseLook
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
@@ -17,7 +18,14 @@ from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import exposition, metrics
-from gateway_project.readiness import Component, components, readiness_problems, readiness_warnings
+from gateway_project.readiness import (
+    Component,
+    own_components,
+    readiness_problems,
+    readiness_warnings,
+    stored_components,
+    without_database,
+)
 from gateway_project.registries import store
 from security_app.services.authentication import authenticate, bearer_token
 from security_app.services.permissions import decide_scope
@@ -26,7 +34,11 @@ from usage_app.services.ledger import ledger
 
 router = Router(tags=["health"])
 _DETAILS_S = 5.0
+# Prometheus gives up after 10 s unless it was told otherwise.
+_GAUGES_S = 1.0
 _PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+_stored_components = DatabaseLook(stored_components)
+_stored_gauges = DatabaseLook(upstream_gauges)
 
 
 async def _alive(exchange: Exchange) -> None:
@@ -57,12 +69,20 @@ def _may_see_details(exchange: Exchange) -> bool:
 
 
 async def _components() -> list[Component]:
+    own = asyncio.get_running_loop().run_in_executor(None, own_components)
     try:
-        async with asyncio.timeout(_DETAILS_S):
-            return await in_thread(components)
+        stored = await _stored_components.within(_DETAILS_S)
     except TimeoutError:
-        text = f"The database did not answer within {_DETAILS_S:g} s."
-        return [{"name": "database", "state": "failed", "text": text, "figures": {}}]
+        stored = without_database(f"The database did not answer within {_DETAILS_S:g} s.")
+    return [*stored, *await own]
+
+
+async def _upstream_gauges() -> list[metrics.Gauge]:
+    """None while the database keeps us waiting: a scrape must not fail just then."""
+    try:
+        return await _stored_gauges.within(_GAUGES_S)
+    except TimeoutError:
+        return []
 
 
 @door(router, "GET", "/health", access=PUBLIC, summary="Liveness", operation_id="health")
@@ -121,7 +141,7 @@ async def read_metrics(exchange: Exchange) -> None:
     if "text/plain" in accepted or "openmetrics" in accepted:
         await read_prometheus(exchange)
         return
-    upstreams = await in_thread(upstream_gauges)
+    upstreams = await _upstream_gauges()
     body = await asyncio.get_running_loop().run_in_executor(None, exposition.render_json, upstreams)
     await exchange.send_body(200, body)
 
@@ -129,6 +149,6 @@ async def read_metrics(exchange: Exchange) -> None:
 @door(router, "GET", "/metrics/prometheus", access="metrics", include_in_schema=False)
 async def read_prometheus(exchange: Exchange) -> None:
     """Always Prometheus' text form, at the path that Agent Gateway's scrapers are configured with."""
-    upstreams = await in_thread(upstream_gauges)
+    upstreams = await _upstream_gauges()
     text = await asyncio.get_running_loop().run_in_executor(None, exposition.render_text, upstreams)
     await exchange.send_body(200, text, content_type=_PROMETHEUS)
