@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
+from django.db.models import Case, Value, When
 from django.http import HttpRequest
 
 from gateway_project.core.clock import utc_now
@@ -14,6 +15,7 @@ from upstreams_app.models import Upstream, UpstreamModel
 
 SESSION_KEY = "first_run"
 PERMISSIONS = ("upstreams_app.add_upstream", "upstreams_app.change_upstream", "security_app.add_apikey")
+MAX_CHAT_MODELS = 200
 # The first start makes a key, and registers the demo and what it finds, before anybody has seen the admin.
 _BOOTSTRAP = "bootstrap"
 
@@ -86,10 +88,12 @@ class Progress:
 
 def chat_models(upstream: Upstream | None) -> list[str]:
     """Public ids of enabled chat models, at most 200: those of `upstream` first, then all but the demo's."""
+    place = Case(
+        When(upstream=upstream, then=Value(0)),
+        When(upstream__kind="demo", then=Value(2)),
+        default=Value(1),
+    )
     rows = UpstreamModel.objects.filter(
         is_enabled=True, upstream__is_enabled=True, mode=UpstreamModel.Mode.CHAT
-    ).values_list("upstream__name", "name", "upstream__kind", "upstream_id")
-    ordered = sorted(
-        rows[:1000], key=lambda row: (row[3] != (upstream.pk if upstream else None), row[2] == "demo")
-    )
-    return [f"{owner}/{name}" for owner, name, _, _ in ordered[:200]]
+    ).order_by(place, "upstream__name", "name")
+    return [f"{owner}/{name}" for owner, name in rows.values_list("upstream__name", "name")[:MAX_CHAT_MODELS]]

@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from gateway_project.core.snapshot import SnapshotStore
+from gateway_project.first_run.state import chat_models
 from security_app.models import ApiKey, FirstRun
 from security_app.services.authentication import authenticate
 from security_app.services.keys import create_key
@@ -288,6 +289,20 @@ def test_a_chat_that_lacks_something_is_not_sent(
     answer = admin_client.post(_at("chat"), fields)
 
     assert answer.context["form"].errors[field]
+
+
+def test_the_chosen_upstreams_models_come_first_however_many_there_are(demo: Upstream) -> None:
+    many, chosen, last = upstream("aaa"), upstream("chosen"), upstream("zzz")
+    rows = [UpstreamModel(upstream=many, name=f"m{number:04}") for number in range(1001)]
+    UpstreamModel.objects.bulk_create(rows)
+    for row in (demo, chosen, last):
+        UpstreamModel.objects.create(upstream=row, name="chat")
+
+    assert chat_models(chosen)[:2] == ["chosen/chat", "aaa/m0000"]
+    assert chat_models(demo)[0] == "demo/chat"
+    assert len(chat_models(None)) == 200
+    UpstreamModel.objects.filter(upstream=many, name__gt="m0000").update(is_enabled=False)
+    assert chat_models(None) == ["aaa/m0000", "chosen/chat", "zzz/chat", "demo/chat"]
 
 
 def test_without_scripts_the_server_asks_its_own_api(
