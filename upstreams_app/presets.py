@@ -33,6 +33,16 @@ class Preset(NamedTuple):
         """The kind of upstream that every preset makes."""
         return "openai-compatible"
 
+    @property
+    def values(self) -> dict[str, str]:
+        """The columns of an upstream that it fills in."""
+        return {
+            "name": self.id,
+            "kind": self.kind,
+            "base_url": self.base_url,
+            "path_prefix": self.path_prefix,
+        }
+
 
 PRESETS: dict[str, Preset] = {
     preset.id: preset

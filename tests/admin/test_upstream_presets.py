@@ -39,6 +39,22 @@ def test_what_was_entered_stays(admin_client: Client) -> None:
     assert (row.name, row.base_url, row.path_prefix) == ("fast", "https://relay.example", "/groq")
 
 
+@pytest.mark.parametrize(
+    ("preset", "base_url", "kept"),
+    [
+        ("groq", "https://api.groq.com/openai/v1", "https://api.groq.com"),
+        ("mistral", "https://relay.example/v1/", "https://relay.example"),
+    ],
+)
+def test_an_address_may_be_given_as_clients_write_it(
+    admin_client: Client, preset: str, base_url: str, kept: str
+) -> None:
+    admin_client.post(ADD, chosen(preset, base_url=base_url))
+
+    row = Upstream.objects.get()
+    assert (row.base_url, row.path_prefix) == (kept, PRESETS[preset].path_prefix)
+
+
 def test_without_a_service_the_name_and_the_kind_are_needed(admin_client: Client) -> None:
     answer = admin_client.post(ADD, chosen(""))
 

@@ -324,6 +324,21 @@ def test_a_refused_value_is_told_why(admin: Caller, change: dict[str, Any], mess
     assert admin.refused("POST", "/upstreams", new() | change)["message"] == message
 
 
+def test_an_address_may_be_given_as_clients_write_it(admin: Caller) -> None:
+    made = admin.ok("POST", "/upstreams", new("http://127.0.0.1:9/v1/"))
+    changed = admin.ok("PATCH", "/upstreams/lab", {"base_url": "http://127.0.0.1:66/v1"})
+    moved = admin.ok("PATCH", "/upstreams/lab", {"base_url": "http://127.0.0.1:66/api", "path_prefix": ""})
+    joined = admin.ok("PATCH", "/upstreams/lab", {"path_prefix": "/api"})
+
+    shown = [(one["base_url"], one["path_prefix"]) for one in (made, changed, moved, joined)]
+    assert shown == [
+        ("http://127.0.0.1:9", "/v1"),
+        ("http://127.0.0.1:66", "/v1"),
+        ("http://127.0.0.1:66/api", ""),
+        ("http://127.0.0.1:66", "/api"),
+    ]
+
+
 def test_the_gateways_own_files_can_not_be_sent_away(
     admin: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

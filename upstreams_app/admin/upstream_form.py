@@ -120,12 +120,12 @@ class UpstreamForm(ModelForm[Upstream]):
     @staticmethod
     def _fill_in(preset: Preset, cleaned: dict[str, Any]) -> None:
         """What the service implies; a name and an address of one's own stay."""
-        cleaned["kind"] = preset.kind
-        cleaned["name"] = cleaned.get("name") or preset.id
-        if not cleaned.get("base_url"):
-            cleaned["base_url"] = preset.base_url
-        if cleaned.get("path_prefix") in ("", _USUAL_PREFIX):
-            cleaned["path_prefix"] = preset.path_prefix
+        names = ("name", "base_url", "path_prefix")
+        entered = {name: cleaned[name] for name in names if cleaned.get(name)}
+        if entered.get("path_prefix") == _USUAL_PREFIX:
+            # The form had it from the start.
+            del entered["path_prefix"]
+        cleaned.update(preset.values | entered)
 
     def _clean_credential(self, cleaned: dict[str, Any]) -> None:
         source, plain = cleaned.get("credential_source"), cleaned.get("api_key")

@@ -69,7 +69,7 @@ def update_upstream(
 
     A header whose value is given masked, as it is shown, keeps its value.
     """
-    old_name, old_hosts = row.name, hosts_of(row.base_url, row.extra_endpoints)
+    old_name, old_url, old_hosts = row.name, row.base_url, hosts_of(row.base_url, row.extra_endpoints)
     given_headers = values.get("headers", masked_headers(row.headers))
     if "headers" in values:
         values["headers"] = unmasked_headers(given_headers, stored=row.headers)
@@ -77,6 +77,9 @@ def update_upstream(
         setattr(row, name, value)
     _normalise(row)
     changed = set(values) | set_credential(row, api_key=api_key, credential=credential)
+    if row.base_url != old_url:
+        # Another prefix or kind may have taken something off its end.
+        changed.add("base_url")
     check_upstream(row)
     if hosts_of(row.base_url, row.extra_endpoints) - old_hosts:
         # Else whoever may change the address could have what is kept secret sent to a host of theirs.
@@ -190,18 +193,14 @@ def _preset_values(preset_id: str) -> dict[str, str]:
         raise InvalidRequest(
             f"There is no preset '{preset_id}'; there are {', '.join(PRESETS)}.", param="preset"
         )
-    return {
-        "name": preset.id,
-        "kind": preset.kind,
-        "base_url": preset.base_url,
-        "path_prefix": preset.path_prefix,
-    }
+    return preset.values
 
 
 def _normalise(row: Upstream) -> None:
-    """Without a slash at the end, so that equal addresses are equal texts."""
-    row.base_url = row.base_url.strip().rstrip("/")
+    """Without a slash at the end, so that equal addresses are equal texts, and the prefix in one place."""
     row.path_prefix = row.path_prefix.rstrip("/")
+    # People paste the address that clients use, which has the prefix already.
+    row.base_url = row.base_url.strip().rstrip("/").removesuffix(row.path_prefix).rstrip("/")
     if row.kind == AZURE:
         # Azure's pages show the address with its path.
         row.base_url = row.base_url.removesuffix("/v1").removesuffix("/openai")
