@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from django import forms
-from django.conf import settings
 
 from gateway_project.admin_base import PasswordWidget, SelectWidget, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError
@@ -14,7 +13,7 @@ from security_app.services.keys import CreatedKey, create_key
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
 from upstreams_app.presets import PRESETS
-from upstreams_app.services.discovery import FoundServer, find_local_servers
+from upstreams_app.services.discovery import FoundServer
 from upstreams_app.services.management import create_upstream
 
 MAX_UPSTREAMS_SHOWN = 50
@@ -30,11 +29,10 @@ class Service:
         self.values = values
 
 
-def services() -> dict[str, dict[str, Service]]:
+def services(found: Sequence[FoundServer]) -> dict[str, dict[str, Service]]:
     """Every choice by group and id: what was found on this machine comes first."""
     rows = list(Upstream.objects.order_by("created_at")[:MAX_UPSTREAMS_SHOWN])
     known = {row.base_url for row in rows}
-    found = find_local_servers() if settings.PROBE_LOCAL_SERVERS else []
     groups = {
         "Found on this machine": {
             f"found:{server.base_url}": _found(server) for server in found if server.base_url not in known
@@ -45,20 +43,11 @@ def services() -> dict[str, dict[str, Service]]:
         },
         "Add a service": {
             **{
-                f"kind:{kind.id}": Service(kind.label, name=kind.id, kind=kind.id, base_url=kind.base_url)
+                f"kind:{kind.id}": Service(kind.label, name=kind.id, kind=kind.id)
                 for kind in KINDS.values()
                 if kind.id != "demo" or all(row.kind != "demo" for row in rows)
             },
-            **{
-                f"preset:{preset.id}": Service(
-                    preset.label,
-                    name=preset.id,
-                    kind=preset.kind,
-                    base_url=preset.base_url,
-                    path_prefix=preset.path_prefix,
-                )
-                for preset in PRESETS.values()
-            },
+            **{f"preset:{preset.id}": Service(preset.label, preset=preset.id) for preset in PRESETS.values()},
         },
     }
     return {title: members for title, members in groups.items() if members}
@@ -98,9 +87,9 @@ class UpstreamStep(forms.Form):
         help_text="The first part of its models’ ids. Leave it empty for the service’s own name.",
     )
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, found: Sequence[FoundServer], **options: Any) -> None:
         super().__init__(*args, **options)
-        groups = services()
+        groups = services(found)
         self._services = {key: item for members in groups.values() for key, item in members.items()}
         choices: Choices = [
             (title, [(key, item.label) for key, item in members.items()]) for title, members in groups.items()
@@ -126,16 +115,10 @@ class UpstreamStep(forms.Form):
         service = self._services[cleaned["service"]]
         if service.row is not None:
             return service.row
-        values = {**service.values}
-        kind = KINDS[values["kind"]]
-        prefix = values.get("path_prefix", kind.path_prefix)
-        values.update({name: cleaned[name] for name in ("name", "base_url") if cleaned[name]})
-        if prefix:
-            # People paste the address that clients use, which has the prefix already.
-            values["base_url"] = values["base_url"].rstrip("/").removesuffix(prefix)
+        entered = {name: cleaned[name] for name in ("name", "base_url") if cleaned[name]}
         credential = {"api_key": cleaned["api_key"]} if cleaned["api_key"] else {}
         try:
-            return create_upstream(actor=actor, **credential, **values)
+            return create_upstream(actor=actor, **credential, **(service.values | entered))
         except GatewayError as error:
             self.add_error(error.param if error.param in self.fields else None, error.message)
             return None

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from gateway_project.core.clock import utc_now
 from security_app.models import ApiKey, FirstRun
 from upstreams_app.models import Upstream, UpstreamModel
+from upstreams_app.services.discovery import FoundServer
 
 SESSION_KEY = "first_run"
 PERMISSIONS = ("upstreams_app.add_upstream", "upstreams_app.change_upstream", "security_app.add_apikey")
@@ -75,6 +76,12 @@ class Progress:
     def text(self, name: str) -> str:
         """A remembered text, or ""."""
         return str(self._values().get(name, ""))
+
+    @property
+    def found(self) -> list[FoundServer] | None:
+        """The servers on this machine that the page offered; None before it was shown."""
+        values = self._values().get("found")
+        return None if values is None else [FoundServer(*server) for server in values]
 
     @property
     def upstream(self) -> Upstream | None:

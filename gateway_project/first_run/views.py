@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -20,7 +21,7 @@ from gateway_project.first_run.forms import ChatStep, KeyStep, UpstreamStep
 from gateway_project.first_run.own_door import ask_own_door
 from gateway_project.first_run.state import Progress, chat_models, mark_led, mark_left, may_use
 from upstreams_app.models import Upstream
-from upstreams_app.services.discovery import import_models
+from upstreams_app.services.discovery import find_local_servers, import_models
 from upstreams_app.services.probes import probe_upstream
 
 MODELS_SHOWN = 12
@@ -88,7 +89,12 @@ def _page(request: HttpRequest, progress: Progress, template: str, **context: An
 
 
 def _upstream(request: HttpRequest, progress: Progress) -> HttpResponse:
-    form = UpstreamStep(request.POST if request.method == "POST" else None)
+    # The answer is to what the page offered: a server that it showed may be too busy to be found again.
+    found = progress.found if request.method == "POST" else None
+    if found is None:
+        found = find_local_servers() if settings.PROBE_LOCAL_SERVERS else []
+        progress.set(found=found)
+    form = UpstreamStep(request.POST if request.method == "POST" else None, found=found)
     if request.method == "POST" and form.is_valid():
         row = form.save(request.user.get_username())
         if row is not None:

@@ -352,21 +352,24 @@ def test_without_scripts_an_error_of_the_api_is_told(
     )
 
 
-def test_what_is_found_on_this_machine_comes_first(
+def test_what_is_found_on_this_machine_comes_first_and_stays_as_it_was_shown(
     admin_client: Client, demo: Upstream, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway_project.first_run import forms
+    from gateway_project.first_run import views
     from upstreams_app.services.discovery import FoundServer
 
     settings.PROBE_LOCAL_SERVERS = True
     server = FoundServer("ollama", "http://127.0.0.1:11434")
-    monkeypatch.setattr(forms, "find_local_servers", lambda: [server])
+    # It answers once, and is too busy afterwards.
+    looks = iter([[server], []])
+    monkeypatch.setattr(views, "find_local_servers", lambda: next(looks))
 
     page = admin_client.get(WIZARD).content.decode()
     _choose(admin_client, "found:http://127.0.0.1:11434")
 
     assert page.index("Found on this machine") < page.index("Registered already")
     assert Upstream.objects.get(kind="ollama").base_url == server.base_url
+    assert list(looks) == [[]]
 
 
 def test_the_wizard_works_with_a_forged_session(admin_client: Client) -> None:
