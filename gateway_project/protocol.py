@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on request heads, and one socket write for the start of an answer.
+"""uvicorn's HTTP protocol with bounds on request heads and stalled peers, and answers written at once.
 
 httptools takes heads of any size, in quadratic time, and uvicorn waits for one without an end. Here a head
 has a size and a time; what is neither a head nor a body (trailers, chunk extensions) has the same size.
@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import GatewayError, InvalidRequest, RequestTimeout
+from gateway_project.stalled import EndsWhenStalled
 
 logger = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 64 * 1024
@@ -64,7 +65,7 @@ class HeadTooLarge(Exception):
     """Raised into the parser, which has nothing more to do with this connection."""
 
 
-class JoiningProtocol(HttpToolsProtocol):
+class JoiningProtocol(EndsWhenStalled, HttpToolsProtocol):
     """uvicorn's protocol on httptools, over a transport that joins writes, with bounded heads."""
 
     # Bytes since the last head or piece of a body was complete; until data is parsed, with all of that data.

@@ -9,6 +9,7 @@ from pytest_django.fixtures import Settings
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from gateway_project import stalled
 from gateway_project.websocket import PatientProtocol
 
 STALL_S = 0.05
@@ -20,6 +21,10 @@ class StuckTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.aborted = asyncio.Event()
+
+    def get_write_buffer_size(self) -> int:
+        """What was buffered stays so."""
+        return 100_000
 
     def abort(self) -> None:
         """The end."""
@@ -42,9 +47,10 @@ async def _connected() -> tuple[PatientProtocol, StuckTransport]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(settings: Settings) -> None:
+def impatient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short waits."""
     settings.CLIENT_STALL_S = STALL_S
+    monkeypatch.setattr(stalled, "_GRACE_S", 0)
 
 
 def test_a_peer_that_takes_nothing_is_cut_off() -> None:
