@@ -291,27 +291,27 @@ class Gateway:
         (record,) = self.database.fetch(query, user)
         return record
 
-    def log_lines(self, request_id: str, *, count: int = 1) -> list[dict[str, Any]]:
-        """The log's lines about a request, as soon as there are so many."""
+    def log_lines(self, mark: str, *, count: int = 1) -> list[dict[str, Any]]:
+        """The log's lines that hold a text, such as a request's id, as soon as there are so many."""
         found: list[dict[str, Any]] = []
 
         def are_there() -> bool:
             # The last line may still be in the writing.
             whole = self.log.rpartition("\n")[0].splitlines()
-            found[:] = [json.loads(line) for line in whole if request_id in line]
+            found[:] = [json.loads(line) for line in whole if mark in line]
             return len(found) >= count
 
-        wait_until(are_there, RECORD_S, f"{count} lines about {request_id}")
+        wait_until(are_there, RECORD_S, f"{count} lines in the log with {mark}")
         return found
 
-    def newest_record(self, model: str, *, count: int = 1) -> dict[str, Any]:
+    def newest_record(self, model: str) -> dict[str, Any]:
         """The record of the last request for a model, for clients that left before they learned their id."""
         query = "SELECT * FROM usage_app_usagerecord WHERE model = %s ORDER BY id DESC"
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
             found[:] = self.database.fetch(query, model)
-            return len(found) >= count
+            return bool(found)
 
         wait_until(is_there, RECORD_S, f"a record of {model}")
         return found[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import httpx
@@ -230,7 +229,7 @@ def test_a_vendor_that_never_begins_is_a_504_of_its_phase(
 
 
 def test_comments_do_not_count_as_a_first_token(vendor: FakeVendor, client: httpx.Client) -> None:
-    vendor.script(stream([piece for _ in range(40) for piece in (b": wait\n\n", 0.05)]))
+    vendor.script(stream([piece for _ in range(200) for piece in (b": wait\n\n", 0.05)]))
 
     late = client.post(CHAT, json={**STREAM, "model": "hasty/fake-chat"})
 
@@ -241,11 +240,11 @@ def test_comments_do_not_count_as_a_first_token(vendor: FakeVendor, client: http
 def test_a_stream_that_stops_ends_with_an_error_event(vendor: FakeVendor, client: httpx.Client) -> None:
     vendor.script(stream(BEGINNING, ending="hang"))
 
-    late = client.post(CHAT, json={**STREAM, "model": "hasty/fake-chat"})
+    late = client.post(CHAT, json={**STREAM, "model": "idle/fake-chat"})
 
     assert late.status_code == 200
     told = assert_ends_with_error(late.text, "upstream_timeout")
-    assert told["message"] == "Upstream 'hasty' did not finish the phase 'idle' within 0.3 s."
+    assert told["message"] == "Upstream 'idle' did not finish the phase 'idle' within 0.3 s."
     vendor.requests[0].wait_aborted()
 
 
@@ -253,7 +252,7 @@ def test_a_plain_answer_that_stops_is_a_504(vendor: FakeVendor, client: httpx.Cl
     head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"id"'
     vendor.script(raw(head, ending="hang"))
 
-    late = client.post(CHAT, json={**ASK, "model": "hasty/fake-chat"})
+    late = client.post(CHAT, json={**ASK, "model": "idle/fake-chat"})
 
     assert late.status_code == 504
     assert "'idle'" in late.json()["error"]["message"]
@@ -261,14 +260,12 @@ def test_a_plain_answer_that_stops_is_a_504(vendor: FakeVendor, client: httpx.Cl
 
 def test_an_endless_stream_ends_at_the_total_limit(vendor: FakeVendor, client: httpx.Client) -> None:
     endless = bodies.sse_event(CHUNKS[1])
-    vendor.script(stream([piece for _ in range(100) for piece in (endless, 0.03)]))
-    started = time.monotonic()
+    vendor.script(stream([piece for _ in range(300) for piece in (endless, 0.03)]))
 
     late = client.post(CHAT, json={**STREAM, "model": "brief/fake-chat"})
 
     told = assert_ends_with_error(late.text, "upstream_timeout")
-    assert told["message"] == "Upstream 'brief' did not finish the phase 'total' within 0.4 s."
-    assert 0.35 < time.monotonic() - started < 2
+    assert told["message"] == "Upstream 'brief' did not finish the phase 'total' within 1.5 s."
 
 
 def test_a_rate_limit_with_a_long_wait_is_not_retried(vendor: FakeVendor, client: httpx.Client) -> None:
