@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 DATABASES = ("sqlite", "postgres")
 OURS = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "WEB_CONCURRENCY", "OPENAI_API_KEY")
+
+# A pause of the machine is no fault of an example.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 run_resources = pytest.StashKey[contextlib.ExitStack]()
 data_root = pytest.StashKey[Path]()

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # It ships no types.
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.upstreams.demo_client import chat
@@ -109,7 +109,6 @@ def containers(children: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]
 schemas = st.recursive(scalars, containers, max_leaves=8)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(schemas, st.sampled_from(["", MESSAGE, '{"name": 1}', "3 4 5"]), st.booleans())
 def test_an_instance_conforms_to_its_schema(schema: Schema, text: str, fill_optional: bool) -> None:
     value = make_instance(schema, Hints(text), fill_optional=fill_optional)
@@ -118,7 +117,6 @@ def test_an_instance_conforms_to_its_schema(schema: Schema, text: str, fill_opti
     assert value == make_instance(schema, Hints(text), fill_optional=fill_optional)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(schemas, values)
 def test_our_check_agrees_with_the_reference_validator(schema: Schema, value: Any) -> None:
     ours = conforms(value, schema, SchemaDocument(schema))
@@ -143,7 +141,6 @@ junk = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYWORDS), junk, max_size=5))
 def test_any_object_as_schema_gets_an_answer_or_a_refusal(schema: Schema) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}

@@ -203,7 +203,7 @@ def test_a_living_processes_segment_is_left_alone(tmp_path: Path) -> None:
     journal.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(min_value=0, max_value=900))
 def test_a_torn_last_line_costs_only_itself(tmp_path: Path, cut: int) -> None:
     UsageRecord.objects.all().delete()
@@ -218,7 +218,7 @@ def test_a_torn_last_line_costs_only_itself(tmp_path: Path, cut: int) -> None:
     assert rejected_lines(tmp_path) == []
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(is_bad=st.lists(st.booleans(), min_size=1, max_size=24))
 def test_bad_lines_are_set_apart_and_all_others_stored(tmp_path: Path, is_bad: list[bool]) -> None:
     UsageRecord.objects.all().delete()

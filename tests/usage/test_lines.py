@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.usage.entries import make_entry
@@ -16,7 +16,6 @@ texts = st.text(st.characters(), max_size=400)
 counts = st.integers(min_value=0, max_value=2**40)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     end_user=texts,
     correlation_id=texts,

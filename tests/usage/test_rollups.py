@@ -248,7 +248,7 @@ class OrderProperty(TestCase):
     """A test case, so that each example has its own transaction."""
 
     @given(steps=steps)
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     def test_any_order_and_any_number_of_runs_give_the_sums_of_the_ledger(self, steps: list[object]) -> None:
         for step in steps:
             if isinstance(step, list):
