@@ -10,7 +10,8 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
 from gateway_project.registries import store
-from upstreams_app.services.health import STATES, health_by_upstream
+from upstreams_app.services.health import health_by_upstream
+from upstreams_app.services.states import STATES
 from usage_app.services.ledger import ledger
 
 

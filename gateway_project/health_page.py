@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -11,31 +10,32 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from gateway_project.core.clock import utc_now
+from gateway_project.core.ids import parse_public_id
 from gateway_project.readiness import Component, components
 from upstreams_app.admin.health_strip import strip_of
-from upstreams_app.services.health import UpstreamHealth, health_by_upstream, history
-from upstreams_app.services.states import DEGRADED, DOWN, HEALTHY, MAINTENANCE, UNKNOWN
+from upstreams_app.services.health import health_by_upstream, history
+from upstreams_app.services.states import by_severity
 
 MAX_UPSTREAMS_SHOWN = 100
-# Those that need a person come first.
-_ORDER = (DOWN, DEGRADED, MAINTENANCE, UNKNOWN, HEALTHY)
 
 
 def health_view(request: HttpRequest) -> HttpResponse:
     """The page; readiness in detail is for administrators only."""
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
-    found = sorted(health_by_upstream(), key=lambda one: _ORDER.index(one["state"]))
+    found = sorted(health_by_upstream(), key=lambda one: by_severity(one["state"]))
     shown = found[:MAX_UPSTREAMS_SHOWN]
-    strips = history([_id(one) for one in shown])
+    by_id = {key: one for one in shown if (key := parse_public_id("ups", one["id"]))}
+    strips = history(by_id)
+    has_pages = request.user.has_perm("upstreams_app.view_upstream")
     context = {
         "upstreams": [
             {
                 "health": one,
-                "url": reverse("admin:upstreams_app_upstream_change", args=[_id(one)]),
-                "strip": strip_of(strips[_id(one)]),
+                "url": reverse("admin:upstreams_app_upstream_change", args=[key]) if has_pages else "",
+                "strip": strip_of(strips[key]),
             }
-            for one in shown
+            for key, one in by_id.items()
         ],
         "more_upstreams": len(found) - len(shown),
         "components": [_shown(part) for part in components()] if request.user.is_superuser else [],
@@ -52,7 +52,3 @@ def _shown(part: Component) -> dict[str, Any]:
         if value is not None and not isinstance(value, dict)
     ]
     return {**part, "shown": figures}
-
-
-def _id(health: UpstreamHealth) -> UUID:
-    return UUID(health["id"].removeprefix("ups_"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from gateway_project.core.clock import utc_now
 from tests.admin import rows
 from tests.admin.conftest import charlie, charlies_client, snapshots  # noqa: F401
+from upstreams_app.models import Upstream
 
 PATH = "/admin/health/"
 
@@ -35,6 +39,36 @@ def test_who_may_see_probes_sees_no_parts(charlie: User, charlies_client: Client
 
     assert "good" in page
     assert "Readiness of the process" not in page
+
+
+def test_an_upstream_is_a_link_for_those_who_may_see_its_page(charlie: User, charlies_client: Client) -> None:  # noqa: F811
+    row = rows.upstream("good")
+    link = f'href="/admin/upstreams_app/upstream/{row.pk}/change/"'
+    rows.permit(charlie, "view_healthsample")
+    assert link not in charlies_client.get(PATH).content.decode()
+
+    rows.permit(charlie, "view_upstream")
+
+    assert link in charlies_client.get(PATH).content.decode()
+
+
+@pytest.mark.django_db
+def test_the_start_page_says_the_same_in_the_same_order(admin_client: Client) -> None:
+    for name in ("good", "flapping", "dead"):
+        rows.probe(rows.upstream(name), is_healthy=name == "good", at=utc_now() - timedelta(seconds=1))
+    rows.probe(Upstream.objects.get(name="flapping"))
+    rows.upstream("resting")
+    Upstream.objects.filter(name="resting").update(is_in_maintenance=True)
+
+    def order(path: str) -> list[tuple[str, str]]:
+        found = admin_client.get(path).context["upstreams"]
+        return [(one["name"], one["reason"]) for one in (item.get("health", item) for item in found)]
+
+    assert order("/admin/") == order(PATH)
+    assert [name for name, _ in order(PATH)] == ["dead", "flapping", "resting", "good"]
+    page = admin_client.get("/admin/").content.decode()
+    assert "1 of the latest probes failed" in page
+    assert "in maintenance" in page
 
 
 @pytest.mark.django_db

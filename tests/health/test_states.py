@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 from django.conf import settings
@@ -11,11 +12,11 @@ from django.conf import settings
 from gateway_project.core.clock import utc_now
 from gateway_project.core.errors import InvalidRequest
 from tests.admin import rows
-from upstreams_app.models import Heartbeat, Upstream, UpstreamState
+from upstreams_app.models import HealthSample, Heartbeat, Upstream, UpstreamState
 from upstreams_app.services.health import BLOCKS, health_by_upstream, history
 from upstreams_app.services.maintenance import end_due_maintenances, end_maintenance, start_maintenance
 from upstreams_app.services.probes import probe_round
-from upstreams_app.services.states import note_states, window
+from upstreams_app.services.states import UpstreamWithState, note_states, state_reason, window
 from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +116,27 @@ def test_a_change_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert told == ("vendor", "healthy", "down")
     assert record.__dict__["reason"] == "refused"
     assert UpstreamState.objects.get().state == "down"
+
+
+def test_since_is_that_of_the_state_that_is_shown() -> None:
+    row = rows.upstream()
+    probes(row, True)
+    note_states()
+    note_states()
+    assert health_by_upstream()[0]["since"] is not None
+
+    # The worker died: nobody noted that nothing is known any more.
+    HealthSample.objects.update(at=utc_now() - window() - timedelta(days=2))
+
+    (health,) = health_by_upstream()
+    assert (health["state"], health["since"]) == ("unknown", None)
+
+
+def test_a_row_that_was_read_without_its_state_says_so() -> None:
+    row = rows.upstream()
+
+    with pytest.raises(AttributeError):
+        state_reason(cast("UpstreamWithState", row))
 
 
 def test_a_maintenance_shows_and_ends_by_itself() -> None:

@@ -14,6 +14,7 @@ from security_app.services.configuration import store
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services.health import health_by_upstream
+from upstreams_app.services.states import by_severity
 from usage_app.admin.dashboard import usage_context
 
 # A count reads this many rows at most, so that the page stays fast on any number of rows.
@@ -49,7 +50,7 @@ def add_facts(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _health() -> dict[str, object]:
     """The enabled upstreams with their state, those in trouble first."""
-    found = sorted(health_by_upstream(), key=lambda one: one["state"] in ("healthy", "unknown"))
+    found = sorted(health_by_upstream(), key=lambda one: by_severity(one["state"]))
     return {
         "upstreams": found[:MAX_UPSTREAMS_SHOWN],
         "more_upstreams": max(0, len(found) - MAX_UPSTREAMS_SHOWN),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
@@ -25,7 +25,15 @@ from upstreams_app.secret_hints import masked_headers
 from upstreams_app.services.health import history
 from upstreams_app.services.management import create_upstream, delete_upstream, update_upstream
 from upstreams_app.services.overview import with_model_count
-from upstreams_app.services.states import state_reason, with_state
+from upstreams_app.services.states import UpstreamWithState, state_reason, with_state
+
+if TYPE_CHECKING:
+
+    class UpstreamRow(UpstreamWithState):
+        """A row of the admin's own query."""
+
+        model_count: int
+
 
 STATE_COLOURS = {
     "healthy": "success",
@@ -80,9 +88,9 @@ class UpstreamAdmin(UpstreamCallActions):
             for title, options in fieldsets
         ]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UpstreamRow]:
         """With the number of models, the state and the last probe, in the same query."""
-        return with_state(with_model_count(super().get_queryset(request)))
+        return cast("QuerySet[UpstreamRow]", with_state(with_model_count(super().get_queryset(request))))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """With the rows that the snapshot left out, above the list."""
@@ -97,7 +105,7 @@ class UpstreamAdmin(UpstreamCallActions):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """With the state of the upstream and the buttons above the form."""
-        row = self.get_object(request, unquote(object_id))
+        row = cast("UpstreamRow | None", self.get_object(request, unquote(object_id)))
         context: dict[str, Any] = {}
         if row is not None:
             context = {
@@ -106,7 +114,7 @@ class UpstreamAdmin(UpstreamCallActions):
                 "upstream_strip": strip_of(history([row.pk])[row.pk]),
                 "upstream_latency": self.latency(row) if self.state(row) == "healthy" else None,
                 "upstream_checked": self.checked(row),
-                "upstream_model_count": getattr(row, "model_count", 0),
+                "upstream_model_count": row.model_count,
                 "upstream_models_url": _models_url(row),
                 "may_call": self.has_change_permission(request, row),
             }
@@ -115,18 +123,18 @@ class UpstreamAdmin(UpstreamCallActions):
     # Columns
 
     @display(description="Models", ordering="model_count")
-    def model_count(self, row: Upstream) -> SafeString:
+    def model_count(self, row: UpstreamRow) -> SafeString:
         """How many models the upstream has, as a link to them."""
-        return format_html('<a href="{}">{}</a>', _models_url(row), getattr(row, "model_count", 0))
+        return format_html('<a href="{}">{}</a>', _models_url(row), row.model_count)
 
     @display(description="State", label=STATE_COLOURS)
-    def state(self, row: Upstream) -> str:
+    def state(self, row: UpstreamWithState) -> str:
         """What stands in the way of calls, else the state of its health."""
         if not row.is_enabled:
             return "disabled"
         if row.name in reasons_by_object("upstream"):
             return "left out"
-        return getattr(row, "health_state", "unknown")
+        return row.health_state
 
     @display(description="Extra headers")
     def shown_headers(self, row: Upstream) -> str:
@@ -134,15 +142,14 @@ class UpstreamAdmin(UpstreamCallActions):
         return json.dumps(masked_headers(row.headers), ensure_ascii=False)
 
     @display(description="Latency")
-    def latency(self, row: Upstream) -> str | None:
+    def latency(self, row: UpstreamWithState) -> str | None:
         """Of the last probe."""
-        latency_ms = getattr(row, "last_latency_ms", None)
-        return None if latency_ms is None else f"{latency_ms:.0f} ms"
+        return None if row.last_latency_ms is None else f"{row.last_latency_ms:.0f} ms"
 
     @display(description="Last checked", ordering="last_at", empty_value="never")
-    def checked(self, row: Upstream) -> str | None:
+    def checked(self, row: UpstreamWithState) -> str | None:
         """When the last probe was."""
-        return moment(getattr(row, "last_at", None))
+        return moment(row.last_at)
 
     # Writing, by the services
 

@@ -23,8 +23,8 @@ from upstreams_app.schemas import (
 )
 from upstreams_app.secret_hints import masked, masked_headers
 from upstreams_app.services.deployments import deployment_id, vendor_model
-from upstreams_app.services.overview import PROBE_COLUMNS, with_model_count
-from upstreams_app.services.states import state_reason, with_state
+from upstreams_app.services.overview import with_model_count
+from upstreams_app.services.states import UpstreamWithState, state_reason, with_state
 from usage_app.registry import RateCard, UsageConfig
 
 _TOKENS_PER_RATE = 1_000_000
@@ -102,17 +102,17 @@ def _plain(amount: Decimal) -> Decimal:
     return amount.normalize() if amount else Decimal(0)
 
 
-def upstreams_for_display() -> QuerySet[Upstream]:
+def upstreams_for_display() -> QuerySet[UpstreamWithState]:
     """All upstreams with their state, last probe and the number of their models, in one query."""
     return with_state(with_model_count(Upstream.objects.order_by("name")))
 
 
-def shown_upstream(row: Upstream) -> ShownUpstream:
+def shown_upstream(row: UpstreamWithState) -> ShownUpstream:
     """An upstream out of `upstreams_for_display`."""
     return ShownUpstream(**upstream_values(row))
 
 
-def upstream_values(row: Upstream) -> dict[str, Any]:
+def upstream_values(row: UpstreamWithState) -> dict[str, Any]:
     """What is shown of an upstream out of `upstreams_for_display`."""
     names = set(ShownUpstream.model_fields) - {"id", "credential", "headers", "health"}
     values = {name: getattr(row, name) for name in names}
@@ -126,25 +126,23 @@ def upstream_values(row: Upstream) -> dict[str, Any]:
 
 def shown_health(sample: HealthSample) -> ShownHealth:
     """One probe."""
-    return _health(sample.is_healthy, sample.latency_ms, sample.status_code, sample.error, sample.at)
-
-
-def _last_health(row: Upstream) -> ShownHealth:
-    shown = _health(*(getattr(row, f"last_{name}") for name in PROBE_COLUMNS))
-    return shown.model_copy(
-        update={"state": getattr(row, "health_state", shown.state), "reason": state_reason(row)}
+    return ShownHealth(
+        state="healthy" if sample.is_healthy else "down",
+        latency_ms=sample.latency_ms,
+        status_code=sample.status_code,
+        error=sample.error,
+        checked_at=sample.at,
     )
 
 
-def _health(
-    is_healthy: bool | None, latency_ms: Any, status_code: Any, error: str | None, at: Any
-) -> ShownHealth:
+def _last_health(row: UpstreamWithState) -> ShownHealth:
     return ShownHealth(
-        state="unknown" if is_healthy is None else "healthy" if is_healthy else "down",
-        latency_ms=latency_ms,
-        status_code=status_code,
-        error=error or "",
-        checked_at=at,
+        state=row.health_state,  # type: ignore[arg-type]
+        reason=state_reason(row),
+        latency_ms=row.last_latency_ms,
+        status_code=row.last_status_code,
+        error=row.last_error or "",
+        checked_at=row.last_at,
     )
 
 

@@ -27,6 +27,7 @@ from upstreams_app.schemas import (
 )
 from upstreams_app.services import discovery, management, probes
 from upstreams_app.services.discovery import RefreshResult
+from upstreams_app.services.states import UpstreamWithState
 
 router = Router(tags=["Upstreams"])
 _NULLABLE = ("max_concurrency", "maintenance_until")
@@ -158,7 +159,7 @@ def _shown(row: Upstream) -> ShownUpstream:
     return shown_upstream(upstreams_for_display().get(pk=row.pk))
 
 
-def _refreshed(row: Upstream, result: RefreshResult | None) -> RefreshedUpstream:
+def _refreshed(row: UpstreamWithState, result: RefreshResult | None) -> RefreshedUpstream:
     imported = (
         None if result is None or result.imported is None else ImportedModels(**result.imported._asdict())
     )

@@ -12,16 +12,26 @@ from django.db.models.functions import ExtractMinute, Floor, TruncHour
 
 from gateway_project.core.clock import utc_now
 from upstreams_app.models import HealthSample, Upstream
-from upstreams_app.services.states import DEGRADED, DOWN, HEALTHY, STATES, UNKNOWN, state_reason, with_state
+from upstreams_app.services.states import (
+    DEGRADED,
+    DOWN,
+    HEALTHY,
+    UNKNOWN,
+    UpstreamWithState,
+    state_reason,
+    with_state,
+)
 
-__all__ = ["STATES", "Block", "UpstreamHealth", "health_by_upstream", "history"]
 BLOCK = timedelta(minutes=15)
 BLOCKS = 96
 _QUARTER = Floor(ExtractMinute("at", tzinfo=UTC) / 15.0)
 
 
 class UpstreamHealth(TypedDict):
-    """The state of one upstream (services/states.py), why, since when, and its last probe."""
+    """The state of one upstream (services/states.py), why, since when, and its last probe.
+
+    `since` is None until the state has been noted, which a round of probes does.
+    """
 
     id: str
     name: str
@@ -81,17 +91,17 @@ def _quarter(moment: datetime) -> datetime:
     return moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
 
 
-def _health(row: Upstream) -> UpstreamHealth:
+def _health(row: UpstreamWithState) -> UpstreamHealth:
     return {
         "id": row.public_id,
         "name": row.name,
-        "state": getattr(row, "health_state", UNKNOWN),
+        "state": row.health_state,
         "reason": state_reason(row),
-        "since": _text(getattr(row, "state_since", None)),
-        "latency_ms": getattr(row, "last_latency_ms", None),
-        "status_code": getattr(row, "last_status_code", None),
-        "error": getattr(row, "last_error", "") or "",
-        "checked_at": _text(getattr(row, "last_at", None)),
+        "since": _text(row.noted_since if row.noted == row.health_state else None),
+        "latency_ms": row.last_latency_ms,
+        "status_code": row.last_status_code,
+        "error": row.last_error or "",
+        "checked_at": _text(row.last_at),
     }
 
 

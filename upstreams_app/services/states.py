@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -26,6 +26,8 @@ DOWN: Final = "down"
 MAINTENANCE: Final = "maintenance"
 UNKNOWN: Final = "unknown"
 STATES = (HEALTHY, DEGRADED, DOWN, MAINTENANCE, UNKNOWN)
+# Those that need a person come first.
+_BY_SEVERITY = (DOWN, DEGRADED, MAINTENANCE, UNKNOWN, HEALTHY)
 
 # "Lately" is so many intervals of probes; a state without a probe in that time is not known.
 WINDOW_INTERVALS = 5
@@ -37,13 +39,38 @@ _MIN_CALLS = 20
 BAD_ERROR_SHARE = 0.2
 _UPSTREAM_FAULTS = (502, 504)
 
+if TYPE_CHECKING:
+
+    class UpstreamWithState(Upstream):
+        """A row of `with_state`, with the columns of its query."""
+
+        last_is_healthy: bool | None
+        last_latency_ms: float | None
+        last_status_code: int | None
+        last_error: str | None
+        last_at: datetime | None
+        recent_failures: int | None
+        recent_latency_ms: float | None
+        error_share: float | None
+        noted: str | None
+        noted_since: datetime | None
+        health_state: str
+
+else:
+    UpstreamWithState = Upstream
+
 
 def window() -> timedelta:
     """How long a probe counts."""
     return timedelta(seconds=settings.HEALTH_INTERVAL_S * WINDOW_INTERVALS + _LONGEST_PROBE_S)
 
 
-def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> QuerySet[Upstream]:
+def by_severity(state: str) -> int:
+    """What to sort by, so that upstreams in trouble come first."""
+    return _BY_SEVERITY.index(state)
+
+
+def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> QuerySet[UpstreamWithState]:
     """Upstreams with their last probe (`last_…`), what led to their state, and `health_state` itself."""
     now = now or utc_now()
     probes = HealthSample.objects.filter(upstream=OuterRef("pk"), at__gte=now - window())
@@ -54,7 +81,8 @@ def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> Quer
         recent_failures=Subquery(failures),
         recent_latency_ms=Subquery(latency),
         error_share=F("noted_state__error_share"),
-        state_since=F("noted_state__since"),
+        noted=F("noted_state__state"),
+        noted_since=F("noted_state__since"),
     )
     is_resting = Q(is_in_maintenance=True) & (Q(maintenance_until=None) | Q(maintenance_until__gt=now))
     is_degraded = (
@@ -62,7 +90,7 @@ def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> Quer
         | Q(recent_latency_ms__gt=settings.HEALTH_SLOW_MS)
         | Q(error_share__gte=BAD_ERROR_SHARE, noted_state__noted_at__gte=now - window())
     )
-    return rows.annotate(
+    stated = rows.annotate(
         health_state=Case(
             When(is_resting, then=Value(MAINTENANCE)),
             When(Q(last_at=None) | Q(last_at__lt=now - window()), then=Value(UNKNOWN)),
@@ -72,28 +100,27 @@ def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> Quer
             output_field=CharField(),
         )
     )
+    return cast("QuerySet[UpstreamWithState]", stated)
 
 
-def state_reason(row: Upstream) -> str:
-    """Why a row of `with_state` is in its state, in words; "" for a healthy one."""
-    state: str = getattr(row, "health_state", UNKNOWN)
+def state_reason(row: UpstreamWithState) -> str:
+    """Why an upstream is in its state, in words; "" for a healthy one."""
+    state = row.health_state
     if state == MAINTENANCE:
         until = row.maintenance_until
         return f"in maintenance until {until:%Y-%m-%d %H:%M} UTC" if until else "in maintenance"
     if state == UNKNOWN:
-        return "not probed lately" if getattr(row, "last_at", None) else "not probed yet"
+        return "not probed lately" if row.last_at else "not probed yet"
     if state == DOWN:
-        return getattr(row, "last_error", "") or "the last probe failed"
+        return row.last_error or "the last probe failed"
     return _degraded_reason(row) if state == DEGRADED else ""
 
 
-def _degraded_reason(row: Upstream) -> str:
+def _degraded_reason(row: UpstreamWithState) -> str:
     reasons = []
-    failures: int = getattr(row, "recent_failures", 0) or 0
-    latency_ms: float = getattr(row, "recent_latency_ms", 0) or 0
-    share: float = getattr(row, "error_share", 0) or 0
-    if failures:
-        reasons.append(f"{failures} of the latest probes failed")
+    latency_ms, share = row.recent_latency_ms or 0, row.error_share or 0
+    if row.recent_failures:
+        reasons.append(f"{row.recent_failures} of the latest probes failed")
     if latency_ms > settings.HEALTH_SLOW_MS:
         reasons.append(f"the latest probes took {latency_ms:.0f} ms")
     if share >= BAD_ERROR_SHARE:
@@ -111,9 +138,8 @@ def note_states() -> int:
         # An upstream was deleted in this moment; the next round measures the others.
         logger.debug("upstream.state_not_noted")
     changed = 0
-    for row in with_state(rows, now=now).annotate(noted=F("noted_state__state")):
-        state: str = getattr(row, "health_state", UNKNOWN)
-        noted: str | None = getattr(row, "noted", None)
+    for row in with_state(rows, now=now):
+        state, noted = row.health_state, row.noted
         if noted is None or noted == state:
             continue
         # Of two processes that see the change, one tells it.
