@@ -23,20 +23,26 @@ from usage_app.consumers import live_socket  # noqa: E402
 LIVE_SOCKET_PATH = "/admin/live/socket"
 
 api_handler = ApiHandler()
-# Decided once: a request pays nothing for what is off.
-doors: Application = HttpsOnly(api_handler) if settings.HTTPS_ONLY else api_handler
 django_application = DjangoGuard(cast("Application", _django_handler))
+
+
+async def _serve_http(scope: Message, receive: Receive, send: Send) -> None:
+    if api_handler.find(scope["path"]) is not None:
+        await api_handler(scope, receive, send)
+    else:
+        await lifecycle.ensure_started()
+        await django_application(dict(scope), receive, send)
+
+
+# Decided once: a request pays nothing for what is off.
+serve_http: Application = HttpsOnly(_serve_http, api_handler) if settings.HTTPS_ONLY else _serve_http
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     """Route one connection; the one WebSocket is the live page's."""
     kind = scope["type"]
     if kind == "http":
-        if api_handler.find(scope["path"]) is not None:
-            await doors(scope, receive, send)
-        else:
-            await lifecycle.ensure_started()
-            await django_application(dict(scope), receive, send)
+        await serve_http(scope, receive, send)
     elif kind == "lifespan":
         await _lifespan(receive, send)
     elif kind == "websocket" and scope["path"] == LIVE_SOCKET_PATH:

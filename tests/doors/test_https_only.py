@@ -22,6 +22,12 @@ DOORS = [
     ("OPTIONS", "/v1/models"),
     ("HEAD", "/v1/models"),
     ("GET", "/docs"),
+    ("GET", "/readyz"),
+    ("GET", "/health/readiness/"),
+    ("GET", "/key/list"),
+    ("POST", "/key/generate"),
+    ("GET", "/"),
+    ("GET", "/nothing/here"),
 ]
 HTTPS = {"x-forwarded-proto": "https"}
 
@@ -75,6 +81,29 @@ def test_probes_are_answered_either_way(strict: Gateway, path: str, headers: dic
     assert httpx.get(strict.url + path, headers=headers, trust_env=False).status_code == 200
 
 
+@pytest.mark.parametrize("header", ["x-api-key", "api-key"])
+def test_a_probe_with_a_key_is_refused(strict: Gateway, header: str) -> None:
+    refused = httpx.get(f"{strict.url}/readyz", headers={header: ADMIN_KEY}, trust_env=False)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "https_required")
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin", "/admin/login/?next=/admin/"])
+def test_pages_are_redirected(strict: Gateway, path: str) -> None:
+    answer = httpx.get(strict.url + path, trust_env=False)
+
+    assert answer.status_code == 301
+    assert answer.headers["location"] == strict.url.replace("http:", "https:") + path
+
+
+def test_browsers_are_told_to_stay_with_https(strict: Gateway) -> None:
+    page = httpx.get(f"{strict.url}/admin/login/", headers=HTTPS, trust_env=False)
+
+    assert page.status_code == 200
+    assert page.headers["strict-transport-security"] == "max-age=31536000"
+    assert "Secure" in page.headers["set-cookie"]
+
+
 def test_every_public_door_but_the_documentation_is_a_probe() -> None:
     from gateway_project.api import all_doors
     from gateway_project.https_only import PROBES as KNOWN
@@ -95,6 +124,6 @@ def test_a_stranger_does_not_say_what_the_scheme_is(template: Template) -> None:
 def test_plain_http_is_served_where_nothing_else_is_asked_for(gateway: Gateway) -> None:
     from gateway_project import asgi
 
-    assert asgi.doors is asgi.api_handler
+    assert asgi.serve_http is asgi._serve_http
     with gateway.client(KEY) as client:
         assert client.get("/v1/models").status_code == 200
