@@ -360,7 +360,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
 def navigation(request: HttpRequest) -> list[dict[str, object]]:
     """The sidebar (`UNFOLD["SIDEBAR"]["navigation"]`): what exists and what this person may see of it."""
     groups: list[dict[str, object]] = [
-        {"items": [{"title": "Start", "icon": "home", "link": reverse("admin:index")}]}
+        {"items": [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]}
     ]
     for title, pages in _NAVIGATION:
         items = [_link(page) for page in pages if request.user.has_perm(page.model.replace(".", ".view_"))]
