@@ -1,7 +1,7 @@
 """Pages of the admin that are no list of a model: which there are, and who may open them.
 
 `admin_pages()` lists them. Each is served under /admin/ by the name `admin:<name>`, only to those who have
-its permission, and stands in the sidebar for them. A page's view takes the request; if it answers with a
+its permissions, and stands in the sidebar for them. A page's view takes the request; if it answers with a
 TemplateResponse (its template extends `admin_gateway/page.html`), the frame around it is added here.
 """
 
@@ -21,14 +21,12 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from gateway_project import admin_base
 
 View = Callable[[HttpRequest], HttpResponseBase]
-# In place of a permission: the page is for everybody who may sign in to the admin.
-ANY_STAFF = "any staff"
 
 
 class AdminPage(NamedTuple):
-    """A page: `path` below /admin/ with its final slash, `permission` as `<app>.<codename>` or ANY_STAFF.
+    """A page: `path` below /admin/ with its final slash, `permissions` as `<app>.<codename>`, all needed.
 
-    An empty icon keeps it out of the sidebar. A page without a permission is for nobody.
+    An empty icon keeps it out of the sidebar. A page without permissions is for nobody.
     """
 
     path: str
@@ -36,25 +34,24 @@ class AdminPage(NamedTuple):
     view: View
     title: str
     icon: str
-    permission: str
+    permissions: tuple[str, ...]
 
 
 def admin_pages() -> list[AdminPage]:
     """All of them, in the order of the sidebar. Imported late: views need models."""
     from gateway_project.clients import clients_view
+    from gateway_project.first_run.state import PERMISSIONS
     from gateway_project.first_run.views import first_run_view
     from gateway_project.health_page import health_view
     from usage_app.admin.live import live_view
 
+    sees_probes, sees_requests = ("upstreams_app.view_healthsample",), ("usage_app.view_usagerecord",)
+    sees_keys = ("security_app.view_apikey",)
     return [
-        AdminPage(
-            "health/", "health", health_view, "Health", "monitor_heart", "upstreams_app.view_healthsample"
-        ),
-        AdminPage("live/", "live", live_view, "Live", "sensors", "usage_app.view_usagerecord"),
-        AdminPage(
-            "clients/", "clients", clients_view, "Set up a client", "devices", "security_app.view_apikey"
-        ),
-        AdminPage("first-run/", "first_run", first_run_view, "First steps", "", "upstreams_app.add_upstream"),
+        AdminPage("health/", "health", health_view, "Health", "monitor_heart", sees_probes),
+        AdminPage("live/", "live", live_view, "Live", "sensors", sees_requests),
+        AdminPage("clients/", "clients", clients_view, "Set up a client", "devices", sees_keys),
+        AdminPage("first-run/", "first_run", first_run_view, "First steps", "", PERMISSIONS),
     ]
 
 
@@ -69,9 +66,9 @@ def admin_urls() -> tuple[list[URLPattern | URLResolver], str, str]:
 
 def may_open(request: HttpRequest, page: AdminPage) -> bool:
     """Whether this person may see the page."""
-    if not page.permission or not admin.site.has_permission(request):
+    if not page.permissions or not admin.site.has_permission(request):
         return False
-    return page.permission == ANY_STAFF or request.user.has_perm(page.permission)
+    return request.user.has_perms(page.permissions)
 
 
 def navigation(request: HttpRequest) -> list[dict[str, object]]:
@@ -87,7 +84,7 @@ def navigation(request: HttpRequest) -> list[dict[str, object]]:
 
 
 def _guarded(page: AdminPage) -> Callable[..., HttpResponseBase]:
-    """The view behind the login of the admin and the page's permission, within the site's frame."""
+    """The view behind the login of the admin and the page's permissions, within the site's frame."""
 
     @functools.wraps(page.view)
     def view(request: HttpRequest) -> HttpResponseBase:

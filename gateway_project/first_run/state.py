@@ -44,13 +44,6 @@ def mark_led() -> None:
         row.save(update_fields=["led_at"])
 
 
-def mark_left() -> None:
-    """Remember that the wizard was finished or dismissed."""
-    row = FirstRun.load()
-    row.left_at = utc_now()
-    row.save(update_fields=["left_at"])
-
-
 class Progress:
     """What a person has done in the wizard so far. It lives in the session and never holds a key."""
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,7 +18,7 @@ from gateway_project.client_recipes import filled
 from gateway_project.core.errors import GatewayError
 from gateway_project.first_run.forms import ChatStep, KeyStep, UpstreamStep
 from gateway_project.first_run.own_door import ask_own_door
-from gateway_project.first_run.state import Progress, chat_models, mark_led, mark_left, may_use
+from gateway_project.first_run.state import Progress, chat_models, mark_led
 from upstreams_app.models import Upstream
 from upstreams_app.services.discovery import find_local_servers, import_models
 from upstreams_app.services.probes import probe_upstream
@@ -38,15 +37,12 @@ class Step(NamedTuple):
 
 
 def first_run_view(request: HttpRequest) -> HttpResponse:
-    """The wizard, for those who may add upstreams and keys."""
-    if not may_use(request.user):
-        raise PermissionDenied
+    """The wizard, for those who have its PERMISSIONS (the page asks for them)."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
     mark_led()
     progress = Progress(request)
     if request.method == "POST" and request.POST.get("action") == "leave":
-        mark_left()
         progress.forget()
         return HttpResponseRedirect(reverse("admin:index"))
     response = _step(request).view(request, progress)

@@ -1,4 +1,4 @@
-"""Whether the first-run wizard was shown and left, once for the whole installation."""
+"""Whether the first-run wizard was shown, once for the whole installation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from django.db import models
 
 
 class FirstRun(models.Model):
-    """The one row (id 1): when an administrator was first led to the wizard, and when somebody left it."""
+    """The one row (id 1): when an administrator was first led to the wizard."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     led_at = models.DateTimeField(null=True, blank=True)
+    # Nothing writes or reads it.
     left_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

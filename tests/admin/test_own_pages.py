@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
@@ -10,17 +12,17 @@ from django.template.response import TemplateResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from gateway_project.admin_pages import ANY_STAFF, AdminPage, _guarded, admin_pages, may_open
+from gateway_project.admin_pages import AdminPage, _guarded, admin_pages, may_open, navigation
 from tests.admin.rows import permit
 
 PAGES = admin_pages()
 
 
-def page_for(permission: str) -> AdminPage:
+def page_for(*permissions: str) -> AdminPage:
     def view(request: HttpRequest) -> HttpResponse:
         return TemplateResponse(request, "admin_gateway/page.html", {})
 
-    return AdminPage("example/", "index", view, "Example", "star", permission)
+    return AdminPage("example/", "index", view, "Example", "star", permissions)
 
 
 def asked_by(user: User | AnonymousUser) -> HttpRequest:
@@ -30,13 +32,14 @@ def asked_by(user: User | AnonymousUser) -> HttpRequest:
     return request
 
 
-def test_a_page_without_a_permission_is_for_nobody(admin_user: User) -> None:
+def test_a_page_without_permissions_is_for_nobody(admin_user: User) -> None:
     with pytest.raises(PermissionDenied):
-        _guarded(page_for(""))(asked_by(admin_user))
+        _guarded(page_for())(asked_by(admin_user))
 
 
-def test_a_page_is_for_those_who_have_its_permission(charlie: User) -> None:
-    page = page_for("usage_app.view_usagerecord")
+def test_a_page_is_for_those_who_have_all_its_permissions(charlie: User) -> None:
+    page = page_for("usage_app.view_usagerecord", "security_app.view_apikey")
+    permit(charlie, "view_apikey")
     with pytest.raises(PermissionDenied):
         _guarded(page)(asked_by(charlie))
 
@@ -46,16 +49,23 @@ def test_a_page_is_for_those_who_have_its_permission(charlie: User) -> None:
     assert answer.status_code == 200
 
 
-def test_a_page_for_any_staff_is_for_no_one_else(charlie: User) -> None:
+def test_a_page_is_for_no_one_who_may_not_sign_in_to_the_admin(db: None) -> None:
     customer = User.objects.create_user("customer")
+    permit(customer, "view_usagerecord")
 
-    assert may_open(asked_by(charlie), page_for(ANY_STAFF))
-    assert not may_open(asked_by(customer), page_for(ANY_STAFF))
-    assert not may_open(asked_by(AnonymousUser()), page_for(ANY_STAFF))
+    for user in (customer, AnonymousUser()):
+        assert not may_open(asked_by(user), page_for("usage_app.view_usagerecord"))
+
+
+def test_the_start_page_has_one_name(admin_client: Client) -> None:
+    answer = admin_client.get("/admin/")
+
+    first: Any = navigation(answer.wsgi_request)[0]["items"]
+    assert first[0]["title"] == answer.context["title"]
 
 
 def test_the_frame_has_the_pages_title_as_its_one_heading(admin_user: User) -> None:
-    answer = _guarded(page_for(ANY_STAFF))(asked_by(admin_user))
+    answer = _guarded(page_for("usage_app.view_usagerecord"))(asked_by(admin_user))
 
     assert isinstance(answer, TemplateResponse)
     page = answer.render().content.decode()
@@ -65,9 +75,8 @@ def test_the_frame_has_the_pages_title_as_its_one_heading(admin_user: User) -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_page_has_its_rule(page: AdminPage, client: Client, charlies_client: Client) -> None:
-    assert page.permission
-    answer = charlies_client.get(reverse(f"admin:{page.name}"))
-    assert answer.status_code == (200 if page.permission == ANY_STAFF else 403)
+    assert page.permissions
+    assert charlies_client.get(reverse(f"admin:{page.name}")).status_code == 403
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
