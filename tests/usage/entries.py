@@ -1,4 +1,4 @@
-"""Entries and prices as tests need them."""
+"""Entries and prices as tests need them, and entries in the database."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from gateway_project.core.ids import uuid7
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.models import Price
+from usage_app.services import record_store
+from usage_app.services.lines import decode, encode
 
 ALICE = UUID("01900000-0000-7000-8000-00000000a11c")
 BOB = UUID("01900000-0000-7000-8000-0000000000b0")
@@ -42,6 +44,11 @@ def id_at(moment: datetime, number: int = 1) -> UUID:
     """A UUIDv7 of a given moment."""
     milliseconds = int(moment.astimezone(UTC).timestamp() * 1000)
     return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0x2 << 62) | number)
+
+
+def store(*entries: UsageEntry) -> int:
+    """Put entries into the database the way the flusher does; how many were new."""
+    return record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
 def make_price(**fields: object) -> Price:

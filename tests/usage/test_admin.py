@@ -16,11 +16,8 @@ from django.urls import path, reverse
 
 from gateway_project.admin_pages import admin_urls
 from gateway_project.core.ids import public_id
-from tests.usage.entries import ALICE, BOB, id_at, make_entry, make_price
-from usage_app.entry import UsageEntry
+from tests.usage.entries import ALICE, BOB, id_at, make_entry, make_price, store
 from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
-from usage_app.services import record_store
-from usage_app.services.lines import decode, encode
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -32,10 +29,6 @@ def admin(client: Client) -> Client:
     """A signed-in administrator."""
     client.force_login(User.objects.create_superuser("root", password="x"))
     return client
-
-
-def store(*entries: UsageEntry) -> None:
-    record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
 def listed(admin: Client, **query: str | int) -> list[Any]:

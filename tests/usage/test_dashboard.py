@@ -16,22 +16,16 @@ from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from security_app.services.keys import create_key
-from tests.usage.entries import id_at, make_entry
+from tests.usage.entries import id_at, make_entry, store
 from usage_app.admin.charts import Series, lines, stacked_bars
 from usage_app.admin.dashboard import shown_count, shown_duration, shown_money
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.models import UsageRecord
 from usage_app.models.rollup import MASTER_KEY
-from usage_app.services import record_store
 from usage_app.services.dashboard import RANGES, dashboard
-from usage_app.services.lines import decode, encode
 from usage_app.services.rollups import roll_up
 
 NOW = datetime(2026, 5, 20, 13, 7, tzinfo=UTC)
-
-
-def store(*entries: UsageEntry) -> None:
-    record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
 def at(moment: datetime, number: int = 1, **fields: object) -> UsageEntry:

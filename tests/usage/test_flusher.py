@@ -13,7 +13,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.usage.entries import ALICE, BOB, id_at, make_entry
+from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.models import KeyUse, SpendCounter, UsageRecord
 from usage_app.services.flusher import Flusher
@@ -90,13 +90,6 @@ def test_every_field_arrives() -> None:
     assert {name: getattr(record, name) for name in same} == {name: getattr(entry, name) for name in same}
     for name in TokenUsage.__struct_fields__:
         assert getattr(record, f"{name}_tokens") == getattr(entry.tokens, name)
-
-
-def store(*entries: UsageEntry) -> int:
-    from usage_app.services import record_store
-    from usage_app.services.lines import decode
-
-    return record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
 @pytest.mark.parametrize("microsecond", [0, 1000, 999_000])

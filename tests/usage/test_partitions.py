@@ -10,10 +10,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
-from tests.usage.entries import ALICE, id_at, make_entry
+from tests.usage.entries import ALICE, id_at, make_entry, store
 from usage_app.models import SpendCounter, UsageRecord
-from usage_app.services import record_store
-from usage_app.services.lines import decode, encode
 from usage_app.services.partitions import DEFAULT_PARTITION, drop_partitions_before, ensure_partitions
 from usage_app.services.retention import purge_usage
 
@@ -21,8 +19,7 @@ is_postgresql = connection.vendor == "postgresql"
 
 
 def store_at(*moments: datetime) -> None:
-    lines = [encode(make_entry(id=id_at(moment, number))) for number, moment in enumerate(moments, 1)]
-    record_store.store([decode(line[:-1]) for line in lines])
+    store(*(make_entry(id=id_at(moment, number)) for number, moment in enumerate(moments, 1)))
 
 
 def count(table: str) -> int:

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import from_nano
-from tests.usage.entries import ALICE, BOB, id_at, make_entry
+from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.models import (
     HourlyLatencyRollup,
@@ -27,8 +27,6 @@ from usage_app.models import (
     UsageRollup,
 )
 from usage_app.models.rollup import MASTER_KEY
-from usage_app.services import record_store
-from usage_app.services.lines import decode, encode
 from usage_app.services.retention import purge_usage
 from usage_app.services.rollups import (
     HOUR,
@@ -45,10 +43,6 @@ from usage_app.services.rollups import (
 NOW = window_of(utc_now())
 THIS_HOUR = floor(NOW, HOUR)
 WINDOW_STARTS = [NOW, NOW - WINDOW, NOW - timedelta(hours=5)]
-
-
-def store(*entries: UsageEntry) -> None:
-    record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
 def entry_in(window: int, number: int, **fields: object) -> UsageEntry:

@@ -14,11 +14,8 @@ from ninja import NinjaAPI
 
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id, uuid7
-from tests.usage.entries import ALICE, BOB, id_at, make_entry
+from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
 from usage_app.api import router
-from usage_app.entry import UsageEntry
-from usage_app.services import record_store
-from usage_app.services.lines import decode, encode
 from usage_app.services.spend import BadCursor, make_cursor, parse_cursor
 
 pytestmark = pytest.mark.django_db
@@ -42,10 +39,6 @@ def get(**query: Any) -> tuple[int, Any]:
     assert match is not None
     response = match.func(request)
     return response.status_code, json.loads(response.content)
-
-
-def store(*entries: UsageEntry) -> None:
-    record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
 def rows(**query: object) -> list[dict[str, Any]]:
