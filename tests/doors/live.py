@@ -72,14 +72,11 @@ class Watcher:
             if message["type"] == kind:
                 return message
 
-    def events(self, count: int) -> list[dict[str, Any]]:
-        """So many events at least, of one or more messages; those that were dropped count too."""
-        found: list[dict[str, Any]] = []
-        dropped = 0
-        while len(found) + dropped < count:
-            message = self.until("events")
-            found += message["events"]
-            dropped += message["dropped"]
+    def events_until(self, *request_ids: str) -> dict[str, dict[str, Any]]:
+        """All events by request, in their order, until those of these requests have come."""
+        found: dict[str, dict[str, Any]] = {}
+        while not found.keys() >= {*request_ids}:
+            found |= {event["id"]: event for event in self.until("events")["events"]}
         return found
 
 
