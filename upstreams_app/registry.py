@@ -96,14 +96,10 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamsConfig:
-    """All model ids, in the order in which lists show them, and all upstreams by name.
-
-    `resting` names the upstreams in maintenance.
-    """
+    """All model ids, in the order in which lists show them, and all upstreams by name."""
 
     models: dict[str, ModelEntry]
     upstreams: dict[str, UpstreamConfig]
-    resting: frozenset[str] = frozenset()
 
 
 def read_reference(reference: str) -> str:
@@ -220,11 +216,7 @@ def build(
             entries[entry.id] = entry
     for own in own_entries:
         entries.setdefault(own.id, own)
-    value = UpstreamsConfig(
-        entries,
-        {config.name: config for config in upstreams.values()},
-        frozenset(upstreams[pk].name for pk in resting),
-    )
+    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()})
     return Section(value, version, tuple(left_out))
 
 

@@ -10,13 +10,12 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.snapshot import SnapshotStore
 from tests.admin import rows
 from tests.admin.conftest import snapshots  # noqa: F401
+from tests.admin.upstream_forms import LIST, change_path, errors_of, filled_form
 from tests.management.caller import Caller
 from tests.management.conftest import admin  # noqa: F401
 from upstreams_app.models import Route, RouteTarget, Upstream
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services.maintenance import end_maintenance, start_maintenance
-
-LIST = "/admin/upstreams_app/upstream/"
 
 
 def config(snapshots: SnapshotStore) -> UpstreamsConfig:  # noqa: F811
@@ -37,7 +36,6 @@ def test_calls_go_to_the_other_targets_of_a_route(snapshots: SnapshotStore) -> N
     assert [target.upstream.name for target in models["fast"].targets] == ["second"]
     assert models["first/chat"].targets == ()
     assert models["first/chat"].lead.upstream.name == "first"
-    assert config(snapshots).resting == {"first"}
 
     end_maintenance([first.pk], actor="alice")
 
@@ -105,3 +103,43 @@ def test_the_api_starts_and_ends_a_maintenance(admin: Caller) -> None:  # noqa: 
 
     shown = admin.ok("PATCH", "/upstreams/demo", {"is_in_maintenance": False, "maintenance_until": None})
     assert (shown["is_in_maintenance"], shown["maintenance_until"]) == (False, None)
+
+
+def test_an_end_in_the_past_is_refused_at_its_field(admin: Caller) -> None:  # noqa: F811
+    past = (utc_now() - timedelta(seconds=1)).isoformat()
+    resting = {"is_in_maintenance": True, "maintenance_until": past}
+
+    refused = admin.refused("POST", "/upstreams", {"name": "demo", "kind": "demo", **resting})
+    assert (refused["status"], refused["param"]) == (400, "maintenance_until")
+
+    admin.ok("POST", "/upstreams", {"name": "demo", "kind": "demo"})
+    refused = admin.refused("PATCH", "/upstreams/demo", resting)
+    assert (refused["status"], refused["param"]) == (400, "maintenance_until")
+    assert not Upstream.objects.get().is_in_maintenance
+
+
+def test_a_maintenance_that_is_over_stops_no_change_but_its_own(admin: Caller) -> None:  # noqa: F811
+    over = utc_now() - timedelta(seconds=1)
+    resting = {"is_in_maintenance": True, "maintenance_until": over.isoformat()}
+    admin.ok("POST", "/upstreams", {"name": "demo", "kind": "demo"})
+    Upstream.objects.update(is_in_maintenance=True, maintenance_until=over)
+
+    # As somebody sends it who read the whole upstream.
+    admin.ok("PATCH", "/upstreams/demo", {**resting, "description": "changed"})
+    admin.ok("PATCH", "/upstreams/demo", {"is_in_maintenance": False})
+
+    refused = admin.refused("PATCH", "/upstreams/demo", {"is_in_maintenance": True})
+    assert refused["param"] == "maintenance_until"
+    admin.ok("PATCH", "/upstreams/demo", {"is_in_maintenance": True, "maintenance_until": None})
+
+
+def test_the_form_refuses_an_end_in_the_past_too(admin_client: Client, snapshots: SnapshotStore) -> None:  # noqa: F811
+    row = rows.upstream()
+    over = utc_now() - timedelta(minutes=1)
+    end = {"maintenance_until_0": f"{over:%Y-%m-%d}", "maintenance_until_1": f"{over:%H:%M:%S}"}
+
+    answer = admin_client.post(change_path(row), filled_form(is_in_maintenance="on", **end))
+
+    assert list(errors_of(answer)) == ["maintenance_until"]
+    assert "must be in the future" in answer.content.decode()
+    assert not Upstream.objects.get().is_in_maintenance

@@ -16,6 +16,7 @@ from upstreams_app.kinds import AZURE, KINDS
 from upstreams_app.models import Upstream
 from upstreams_app.presets import PRESETS, Preset
 from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
+from upstreams_app.services.maintenance import check_end
 from upstreams_app.services.management import check_upstream, hosts_of, set_credential
 
 Source = Upstream.CredentialSource
@@ -145,6 +146,8 @@ class UpstreamForm(ModelForm[Upstream]):
         try:
             set_credential(row, **self.credential())
             check_upstream(row, names=_FORM_FIELDS)
+            if {"is_in_maintenance", "maintenance_until"} & set(self.changed_data):
+                check_end(row)
         except GatewayError as error:
             self.add_error(error.param if error.param in self.fields else None, error.message)
             return

@@ -18,14 +18,18 @@ from upstreams_app.services.states import note_states
 logger = logging.getLogger(__name__)
 
 
-def start_maintenance(upstreams: Sequence[UUID], *, actor: str, until: datetime | None = None) -> int:
-    """Send these upstreams no further calls; those in flight finish. How many were not resting already.
-
-    It ends at `until`, or when a person ends it. InvalidRequest for a moment that is over.
-    """
-    if until is not None and until <= utc_now():
+def check_end(row: Upstream) -> None:
+    """InvalidRequest if a maintenance as a person sets it would be over already."""
+    if row.is_in_maintenance and not row.rests_at(utc_now()):
         raise InvalidRequest("The end of a maintenance must be in the future.", param="maintenance_until")
-    values = {"is_in_maintenance": True, "maintenance_until": until}
+
+
+def start_maintenance(upstreams: Sequence[UUID], *, actor: str) -> int:
+    """Send these upstreams no further calls until a person ends it; those in flight finish.
+
+    How many were not resting like this already.
+    """
+    values = {"is_in_maintenance": True, "maintenance_until": None}
     return _switch(upstreams, "upstream.maintenance_started", actor, values)
 
 

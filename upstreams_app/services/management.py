@@ -24,6 +24,7 @@ from upstreams_app.models import Route, Upstream
 from upstreams_app.presets import PRESETS
 from upstreams_app.registry import upstream_config
 from upstreams_app.secret_hints import masked_headers, unmasked_headers
+from upstreams_app.services.maintenance import check_end
 from usage_app.models import Price
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def create_upstream(
     _normalise(row)
     set_credential(row, api_key=api_key, credential=credential)
     check_upstream(row)
+    check_end(row)
     with transaction.atomic():
         row.save(force_insert=True)
         refresh_after_commit()
@@ -73,6 +75,7 @@ def update_upstream(
     given_headers = values.get("headers", masked_headers(row.headers))
     if "headers" in values:
         values["headers"] = unmasked_headers(given_headers, stored=row.headers)
+    old_maintenance = row.is_in_maintenance, row.maintenance_until
     for name, value in values.items():
         setattr(row, name, value)
     _normalise(row)
@@ -81,6 +84,9 @@ def update_upstream(
         # Another prefix or kind may have taken something off its end.
         changed.add("base_url")
     check_upstream(row)
+    # One whose time has come since may stand until a worker ends it.
+    if (row.is_in_maintenance, row.maintenance_until) != old_maintenance:
+        check_end(row)
     if hosts_of(row.base_url, row.extra_endpoints) - old_hosts:
         # Else whoever may change the address could have what is kept secret sent to a host of theirs.
         if api_key is None and credential is None and row.credential_source == Source.STORED:
