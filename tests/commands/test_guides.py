@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.doors.curl import run_curl
 from tests.doors.gateway import ROOT, Database, Gateway, environment
 
 GUIDES = ROOT / "docs" / "guides"
@@ -61,17 +61,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway,
 def test_each_call_of_the_guides_is_answered(call: str, started: tuple[Gateway, str]) -> None:
     gateway, key = started
 
-    done = subprocess.run(
-        ["/bin/sh", "-c", call.replace(ADDRESS, gateway.url)],
-        env={"PATH": os.environ["PATH"], "GATEWAY_KEY": key, "KEY": key},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
+    answer = run_curl(call.replace(ADDRESS, gateway.url), GATEWAY_KEY=key, KEY=key)
 
-    assert '"error"' not in done.stdout
-    assert ('"content"' in done.stdout) or ('"demo/chat"' in done.stdout)
+    assert answer.status_code == 200, answer.text
+    assert '"error"' not in answer.text
+    assert ('"content"' in answer.text) or ('"demo/chat"' in answer.text)
 
 
 def test_there_is_no_command_that_nobody_runs() -> None:
