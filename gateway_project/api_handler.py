@@ -32,7 +32,7 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.registry import Principal
-from security_app.services.authentication import UnknownKey, authenticate, bearer_token
+from security_app.services.authentication import UnknownKey, authenticate
 from security_app.services.permissions import require_scope
 from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
@@ -101,7 +101,7 @@ class ApiHandler:
     async def _enter(self, exchange: Exchange, door: Door) -> None:
         """Authenticate and check the scope; sets `exchange.context` and the principal."""
         snapshot = lifecycle.snapshot()
-        token = _token(exchange)
+        token = exchange.token()
         try:
             principal = authenticate(snapshot.sections["security"].value, token)
         except UnknownKey as error:
@@ -129,15 +129,6 @@ async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Pri
     except AuthenticationFailed as still:
         metrics.observe_denial(still.reason)
         raise still from error
-
-
-def _token(exchange: Exchange) -> str:
-    authorization = exchange.headers.get(b"authorization")
-    if authorization is not None:
-        token = bearer_token(authorization.decode("latin-1"))
-        if token:
-            return token
-    return exchange.header(b"x-api-key") or exchange.header(b"api-key")
 
 
 def _door(match: Match, method: str) -> Door:

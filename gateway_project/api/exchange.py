@@ -19,9 +19,10 @@ from gateway_project.core.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from gateway_project.core.ids import uuid7
+from gateway_project.core.ids import correlation_id, printable, uuid7
 from gateway_project.core.limits import limits
 from gateway_project.core.sse import HEARTBEAT
+from security_app.services.authentication import bearer_token
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -80,8 +81,8 @@ class Exchange:
         self.path: str = asgi_scope["path"]
         self.query: bytes = asgi_scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(asgi_scope["headers"])
-        # The client's own id of the request; what it sends is bounded by the size of a head.
-        self.correlation_id = self.header(b"x-client-request-id") or self.header(b"x-request-id")
+        own_id = self.header(b"x-client-request-id") or self.header(b"x-request-id")
+        self.correlation_id = correlation_id(own_id) if own_id else ""
         self.path_params: dict[str, str] = {}
         self.cors_headers: HeaderList = []
         self.context: RequestContext | None = None
@@ -109,6 +110,13 @@ class Exchange:
         """A request header by its lower-case name, "" if it is absent."""
         value = self.headers.get(name)
         return value.decode("latin-1") if value is not None else ""
+
+    def token(self) -> str:
+        """The key that the request shows, as OpenAI's, Anthropic's or Azure's clients do; "" without one."""
+        authorization = self.headers.get(b"authorization")
+        if authorization is not None and (token := bearer_token(authorization.decode("latin-1"))):
+            return token
+        return self.header(b"x-api-key") or self.header(b"api-key")
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request arrived."""
@@ -206,7 +214,7 @@ class Exchange:
             *self.cors_headers,
         ]
         if self.correlation_id:
-            headers.append((b"x-client-request-id", header_value(self.correlation_id[:128])))
+            headers.append((b"x-client-request-id", self.correlation_id.encode()))
         return headers
 
     async def send_body(
@@ -285,9 +293,7 @@ class Exchange:
 
 def header_value(value: str) -> bytes:
     """Printable ASCII for a header; everything else becomes a question mark."""
-    if value.isascii() and value.isprintable():
-        return value.encode()
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in value).encode()
+    return printable(value).encode()
 
 
 def require_json_text(body: bytes) -> None:

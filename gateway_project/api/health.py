@@ -27,7 +27,7 @@ from gateway_project.readiness import (
     without_database,
 )
 from gateway_project.registries import store
-from security_app.services.authentication import authenticate, bearer_token
+from security_app.services.authentication import authenticate
 from security_app.services.permissions import decide_scope
 from upstreams_app.services.health import health_by_upstream
 from usage_app.services.ledger import ledger
@@ -57,7 +57,7 @@ async def _ready(exchange: Exchange) -> None:
 
 def _may_see_details(exchange: Exchange) -> bool:
     """Whether the request shows a key with the scope `admin` or `metrics`; any other reads as a stranger."""
-    token = bearer_token(exchange.header(b"authorization")) or exchange.header(b"x-api-key")
+    token = exchange.token()
     if not token or not store.is_loaded:
         return False
     try:

@@ -7,7 +7,6 @@ needs no CSRF token: every operation asks for a key in a header.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from functools import wraps
@@ -32,7 +31,7 @@ from gateway_project.core.errors import (
     MethodNotAllowed,
     NotFound,
 )
-from gateway_project.core.ids import public_id, uuid7
+from gateway_project.core.ids import correlation_id, public_id, uuid7
 from security_app.api import admin_key
 from security_app.api import router as keys_router
 from security_app.registry import Principal
@@ -43,7 +42,6 @@ from usage_app.models import KeyUse
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
-_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 management_api = NinjaAPI(
     title="Agent Gateway management",
@@ -164,9 +162,9 @@ def _other_method(request: HttpRequest, methods: list[str]) -> HttpResponse:
 
 def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
     response.headers["x-request-id"] = public_id("req", uuid7())
-    correlation_id = request.headers.get("x-client-request-id") or request.headers.get("x-request-id", "")
-    if _CORRELATION_ID.fullmatch(correlation_id):
-        response.headers["x-client-request-id"] = correlation_id
+    own_id = request.headers.get("x-client-request-id") or request.headers.get("x-request-id")
+    if own_id:
+        response.headers["x-client-request-id"] = correlation_id(own_id)
     response.headers.setdefault("cache-control", "no-store")
     _add_headers(response, origin_headers(request.headers.get("origin")))
 

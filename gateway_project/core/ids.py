@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+MAX_CORRELATION_ID = 128
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _RANDOM_MASK = ((1 << 76) - 1) & ~(0x3 << 62)
@@ -39,3 +40,15 @@ def parse_public_id(prefix: str, text: str) -> UUID | None:
         return UUID(text.removeprefix(prefix + "_"))
     except ValueError:
         return None
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for whatever is not printable ASCII: fit for a header."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
+
+
+def correlation_id(text: str) -> str:
+    """A client's own id of its request as it is logged and echoed: printable, 128 characters at most."""
+    return printable(text[:MAX_CORRELATION_ID])

@@ -225,7 +225,7 @@ def test_the_clients_request_id_is_echoed_and_kept(
 
     assert answered.headers["x-client-request-id"] == "chat-42/??"
     assert answered.headers["x-request-id"].startswith("req_")
-    assert gateway.record(answered.headers["x-request-id"])["correlation_id"].startswith("chat-42/")
+    assert gateway.record(answered.headers["x-request-id"])["correlation_id"] == "chat-42/??"
 
 
 def test_a_long_request_id_is_cut(vendor: FakeVendor, client: httpx.Client, gateway: Gateway) -> None:
