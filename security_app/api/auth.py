@@ -57,8 +57,9 @@ def principal_of(request: HttpRequest) -> Principal:
     return principal
 
 
-def actor_name(principal: Principal) -> str:
-    """How logs and rows name who made a change: the key's public id, or the master key."""
+def actor_name(request: HttpRequest) -> str:
+    """How logs and rows name who makes a change by this route: the key's public id, or the master key."""
+    principal = principal_of(request)
     return principal.name if principal.key_id is None else public_id("key", principal.key_id)
 
 

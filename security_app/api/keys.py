@@ -51,9 +51,7 @@ _TEAM_MODELS = ("all-team-models", "no-default-models")
 def generate_key(request: HttpRequest, body: KeyGenerate) -> GeneratedKey:
     """The answer holds the key; it can't be shown again."""
     values = _values(body)
-    created = keys.create_key(
-        actor=actor_name(principal_of(request)), plain=body.key, requires_unique_name=True, **values
-    )
+    created = keys.create_key(actor=actor_name(request), plain=body.key, requires_unique_name=True, **values)
     return GeneratedKey(key=created.plain, **_row(created.row))
 
 
@@ -95,7 +93,7 @@ def delete_keys(request: HttpRequest, body: KeyDelete) -> DeletedKeys:
             "The list is empty.", param="keys" if body.key_aliases is None else "key_aliases"
         )
     rows = keys.find_keys(body.keys) if body.keys else keys.find_keys_by_name(body.key_aliases or [])
-    keys.delete_keys(rows, actor=actor_name(principal_of(request)))
+    keys.delete_keys(rows, actor=actor_name(request))
     return DeletedKeys(deleted_keys=[row.public_id for row in rows])
 
 
@@ -129,7 +127,7 @@ def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
 
 
 def _changed(request: HttpRequest, row: ApiKey, **values: Any) -> KeyRow:
-    keys.update_key(row, actor=actor_name(principal_of(request)), requires_unique_name=True, **values)
+    keys.update_key(row, actor=actor_name(request), requires_unique_name=True, **values)
     return KeyRow(**_row(row))
 
 

@@ -10,7 +10,7 @@ from ninja import Query, Router
 
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
-from security_app.api.auth import actor_name, admin_key, principal_of
+from security_app.api.auth import actor_name, admin_key
 from security_app.api.queries import refuse_unknown_parameters
 from upstreams_app.api.shown import TOKEN_RATES, shown_model, shown_models
 from upstreams_app.models import RouteTarget
@@ -48,7 +48,7 @@ def new_model(request: HttpRequest, body: NewModel) -> ShownModel:
         body.model_name,
         _params(body.litellm_params),
         _facts(body.model_info),
-        actor=_actor(request),
+        actor=actor_name(request),
         target_id=_own_id(body.model_info.id),
     )
     return shown_model(target)
@@ -118,7 +118,7 @@ def delete_model(request: HttpRequest, body: ModelReference) -> DeletedModel:
     """The upstream and its model stay; the public id goes with its last target."""
     target = deployments.find_deployment(body.id)
     model_id = deployments.deployment_id(target)
-    deployments.delete_deployment(target, actor=_actor(request))
+    deployments.delete_deployment(target, actor=actor_name(request))
     return DeletedModel(message=f"Model {model_id} deleted.", id=model_id)
 
 
@@ -128,13 +128,9 @@ def _update(request: HttpRequest, target: RouteTarget, body: ModelPatch) -> Show
         name=body.model_name,
         params=_params(body.litellm_params or LitellmParams()),
         facts=_facts(body.model_info or ModelInfoInput(), mode=target.model.mode),
-        actor=_actor(request),
+        actor=actor_name(request),
     )
     return shown_model(changed)
-
-
-def _actor(request: HttpRequest) -> str:
-    return actor_name(principal_of(request))
 
 
 def _own_id(text: str | None) -> UUID | None:

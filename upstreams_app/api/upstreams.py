@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from gateway_project.core.errors import InvalidRequest
-from security_app.api.auth import actor_name, admin_key, principal_of
+from security_app.api.auth import actor_name, admin_key
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.services.configuration import store
 from upstreams_app.api.shown import shown_health, shown_upstream, upstream_values, upstreams_for_display
@@ -60,7 +60,7 @@ def create_upstream(request: HttpRequest, body: NewUpstream) -> Status[ShownUpst
             raise InvalidRequest(f"Give '{name}', or a 'preset'.", param=name)
     if body.preset is not None and body.kind is not None:
         raise InvalidRequest("A preset says what kind it is.", param="kind")
-    row = management.create_upstream(actor=_actor(request), **_values(body))
+    row = management.create_upstream(actor=actor_name(request), **_values(body))
     return Status(201, _shown(row))
 
 
@@ -101,7 +101,7 @@ def get_upstream(request: HttpRequest, reference: str) -> ShownUpstream:
 def update_upstream(request: HttpRequest, reference: str, body: UpstreamPatch) -> ShownUpstream:
     """What is left out stays. A stored credential must be given again when the host changes."""
     row = management.find_upstream(reference)
-    return _shown(management.update_upstream(row, actor=_actor(request), **_values(body)))
+    return _shown(management.update_upstream(row, actor=actor_name(request), **_values(body)))
 
 
 @router.delete(
@@ -115,7 +115,7 @@ def delete_upstream(request: HttpRequest, reference: str) -> DeletedUpstream:
     """With its models; routes that had nothing else behind them go too. The ledger stays."""
     row = management.find_upstream(reference)
     upstream_id, name = row.public_id, row.name
-    routes = management.delete_upstream(row, actor=_actor(request))
+    routes = management.delete_upstream(row, actor=actor_name(request))
     return DeletedUpstream(id=upstream_id, name=name, deleted_routes=routes)
 
 
@@ -143,10 +143,6 @@ def import_models(request: HttpRequest, reference: str) -> ImportedModels:
     """Adds what is new and fills in what was missing; nothing that was set by hand changes."""
     result = discovery.import_models(management.find_upstream(reference))
     return ImportedModels(**result._asdict())
-
-
-def _actor(request: HttpRequest) -> str:
-    return actor_name(principal_of(request))
 
 
 def _values(body: UpstreamFields) -> dict[str, Any]:
