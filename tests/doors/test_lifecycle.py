@@ -45,7 +45,7 @@ def test_a_drain_tells_readiness_first_and_lets_streams_end(vendor: FakeVendor, 
     vendor.script(
         stream([*bodies.sse_events(CHUNKS[:2], has_done=False), gate, *bodies.sse_events(CHUNKS[2:])])
     )
-    with Gateway(template.copy(), GATEWAY_DRAIN_DELAY_S="1.5") as gateway, gateway.client() as client:
+    with Gateway(template.copy(), GATEWAY_DRAIN_DELAY_S="4") as gateway, gateway.client() as client:
         with client.stream("POST", CHAT, json={**ASK, "stream": True}) as answered:
             pieces = answered.iter_text()
             text = next(pieces)
@@ -53,7 +53,7 @@ def test_a_drain_tells_readiness_first_and_lets_streams_end(vendor: FakeVendor, 
             assert gateway.process is not None
             gateway.process.terminate()
 
-            wait_until(lambda: not gateway.is_ready(), 5, "readiness to tell")
+            wait_until(lambda: not gateway.is_ready(), 10, "readiness to tell")
             drained = client.get("/readyz")
             alive = client.get("/health")
             served = client.post(CHAT, json=ASK)
