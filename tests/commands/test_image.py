@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.doors.gateway import KEPT
+from tests.doors.gateway import KEPT, Template
 from tests.repository.container_files import (
     ROOT,
     compose,
@@ -25,14 +25,7 @@ from tests.repository.container_files import (
     dockerfile_steps,
     image_environment,
 )
-from tests.services import (
-    free_port,
-    guarded_folder,
-    is_open_to_all,
-    postgres_server,
-    valkey_server,
-    wait_until,
-)
+from tests.services import free_port, guarded_folder, is_open_to_all, own_valkey_database, wait_until
 
 UID = 1000
 START_S = 90.0
@@ -152,42 +145,48 @@ def chat(port: int, key: str) -> httpx.Response:
     return httpx.post(url, json=ASK, headers={"authorization": f"Bearer {key}"}, timeout=20, trust_env=False)
 
 
-def test_the_parts_of_compose_work_together(image: Image) -> None:
+def test_the_parts_of_compose_work_together(
+    image: Image, shared_postgres_url: str, shared_valkey_url: str
+) -> None:
     services = compose()["services"]
     port = free_port()
-    with postgres_server() as postgres, valkey_server() as valkey:
-        secrets = image.folder / "secrets"
-        subprocess.run(["sh", ROOT / "ops/docker/make-secrets.sh", secrets], check=True, capture_output=True)
-        (secrets / "database_url").write_text(postgres.url)
-        (secrets / "redis_url").write_text(valkey.url)
-        given = {
-            name: str(value).replace("/run/secrets", str(secrets))
-            for name, value in services["gateway"]["environment"].items()
-        }
-        environment = image.environment(port, **given)
-        assert environment["WEB_CONCURRENCY"] == "2"
+    secrets = image.folder / "secrets"
+    subprocess.run(["sh", ROOT / "ops/docker/make-secrets.sh", secrets], check=True, capture_output=True)
+    (secrets / "database_url").write_text(Template(image.folder, shared_postgres_url).empty().url)
+    (secrets / "redis_url").write_text(own_valkey_database(shared_valkey_url))
+    given = {
+        name: str(value).replace("/run/secrets", str(secrets))
+        for name, value in services["gateway"]["environment"].items()
+    }
+    environment = image.environment(port, **given)
+    assert environment["WEB_CONCURRENCY"] == "2"
 
-        setup = image.start(*services["setup"]["command"], environment=environment)
-        assert setup.wait(START_S) == 0, image.log[-4000:]
-        for name in ("gateway", "worker", "beat"):
-            image.start(*services[name]["command"], environment=environment)
-        wait_until(lambda: image.is_healthy(environment), START_S, "the gateway to be ready")
-        # A worker that answers is what its health check asks for.
-        ping = ["python", *services["worker"]["healthcheck"]["test"][2:]]
-        wait_until(
-            lambda: (
-                subprocess.run(
-                    ping, cwd=image.inside("/app"), env=environment, capture_output=True, check=False
-                ).returncode
-                == 0
-            ),
-            START_S,
-            "the worker to answer",
-        )
-        answers = [chat(port, key_in(image.log)) for _ in range(4)]
+    setup = image.start(*services["setup"]["command"], environment=environment)
+    assert setup.wait(START_S) == 0, image.log[-4000:]
+    for name in ("gateway", "worker", "beat"):
+        image.start(*services[name]["command"], environment=environment)
+    wait_until(lambda: image.is_healthy(environment), START_S, "the gateway to be ready")
+    # A worker that answers is what its health check asks for; Celery waits its whole time for more answers.
+    *ping, timeout, _ = services["worker"]["healthcheck"]["test"][1:]
+    assert timeout == "--timeout"
+    wait_until(
+        lambda: (
+            subprocess.run(
+                [*ping, timeout, "1"],
+                cwd=image.inside("/app"),
+                env=environment,
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        ),
+        START_S,
+        "the worker to answer",
+    )
+    answers = [chat(port, key_in(image.log)) for _ in range(4)]
 
-        assert [answer.status_code for answer in answers] == [200] * 4
-        assert image.stop() == [0, 0, 0, 0], image.log[-4000:]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert image.stop() == [0, 0, 0, 0], image.log[-4000:]
     # The gateway wrote to its volume and to /tmp only; the code is as it was copied.
     assert not [*Path(image.inside("/app")).rglob("__pycache__")]
     assert "Traceback" not in image.log
