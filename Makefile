@@ -10,7 +10,7 @@ unexport DJANGO_SETTINGS_MODULE
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?=
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 
 # The stamps carry their lock's checksum, so a changed lock is a missing stamp. The development lock holds
 # everything of the other one in the same versions (tests/repository sees to that): they share one environment.
@@ -18,9 +18,14 @@ LOCKED := $(VENV)/.installed-$(shell cksum < requirements.lock | tr ' ' '-')
 LOCKED_DEV := $(VENV)/.installed-dev-$(shell cksum < requirements-dev.lock | tr ' ' '-')
 
 UNIT := not browser and not clients and not soak
-# What meets no database, or brings its own: once is enough.
-ONCE := tests/repository tests/fakes tests/commands/test_image.py
-PYTEST := $(PY) -m pytest -n $(TEST_WORKERS)
+# What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
+# in every run out of the one on SQLite: once is enough.
+SQLITE_ONLY := tests/repository tests/fakes tests/commands/test_guides.py tests/doors/test_heads.py \
+	tests/doors/test_websocket.py $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_*)
+POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
+	tests/doors/test_live_workers.py tests/doors/test_metrics.py
+# Worksteal leaves neighbours in one process, so that what a module starts is started once.
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 .PHONY: help install install-dev run test test-sqlite test-postgres test-browser test-clients lint fmt coverage \
 	smoke bench soak docker-build sbom audit lock clean
@@ -39,23 +44,24 @@ run: $(LOCKED) ## Install, prepare and start the gateway
 test: test-sqlite test-postgres ## Run the suite on SQLite, then on PostgreSQL and Valkey
 
 test-sqlite: $(LOCKED_DEV) ## Run the suite on SQLite only
-	GATEWAY_TEST_DATABASE=sqlite $(PYTEST) -m "$(UNIT)"
+	GATEWAY_TEST_DATABASE=sqlite $(PYTEST) -m "$(UNIT)" $(addprefix --ignore=,$(POSTGRES_ONLY))
 
 test-postgres: $(LOCKED_DEV) ## Run the suite on PostgreSQL and Valkey only
-	GATEWAY_TEST_DATABASE=postgres $(PYTEST) -m "$(UNIT)" $(addprefix --ignore=,$(ONCE))
+	GATEWAY_TEST_DATABASE=postgres $(PYTEST) -m "$(UNIT)" $(addprefix --ignore=,$(SQLITE_ONLY))
 
 test-browser: $(LOCKED_DEV) ## Run the tests that need Debian's chromium
 	@if ! command -v chromium >/dev/null 2>&1; then \
 		echo "SKIPPED: the browser tests need chromium (Debian: apt-get install chromium)."; \
-	else $(call pytest_or_none,browser); fi
+	else $(PY) -m pytest -m browser; fi
 
-test-clients: $(LOCKED_DEV) ## Run the tests that need Node and its clients
-	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then \
-		echo "SKIPPED: the client tests need node and npm (Debian: apt-get install nodejs npm)."; \
-	else $(call pytest_or_none,clients); fi
+test-clients: $(LOCKED_DEV) ## Run the tests that need Node
+	@if ! command -v node >/dev/null 2>&1; then \
+		echo "SKIPPED: the client tests need node (Debian: apt-get install nodejs)."; \
+	else $(PY) -m pytest -m clients; fi
 
 soak: $(LOCKED_DEV) ## Run the long proofs: kills, floods, memory
 	$(PY) -m pytest -m soak
+	GATEWAY_TEST_DATABASE=postgres $(PY) -m pytest -m soak tests/usage/test_many_records.py
 
 # mypy's Django plugin and the checks read the settings, which want a data folder.
 lint: export DJANGO_SETTINGS_MODULE := gateway_project.settings.test
@@ -105,11 +111,6 @@ lock: ## Resolve pyproject.toml again into the two lock files (hashes, but no ho
 clean: ## Remove what tools made; the data in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-# Pytest ends with 5 when no test carries the marker.
-define pytest_or_none
-$(PY) -m pytest -m $(1) || { code=$$?; [ $$code -eq 5 ] && echo "There is no test marked '$(1)' yet."; [ $$code -eq 5 ]; }
-endef
 
 # Sets $python to the first interpreter that really runs and is new enough.
 define find_python
