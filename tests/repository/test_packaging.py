@@ -192,6 +192,18 @@ def test_the_guides_commands_can_be_parsed() -> None:
         assert (result.returncode, result.stderr) == (0, ""), command
 
 
+def test_what_the_guide_restores_is_what_is_backed_up() -> None:
+    written = {name for command in guide_commands() for name in re.findall(r"> (backups/\S+)", command)}
+    (dump,) = re.findall(r'--file "/(backups/[^"]+)"', SERVICES["backup"]["command"][0])
+    name, suffix = dump.split("$$(date -u +%Y%m%dT%H%M%SZ)")
+
+    read = {name for command in guide_commands() for name in re.findall(r"< (backups/\S+)", command)}
+
+    dumps = {path for path in read if re.fullmatch(rf"{name}\d{{8}}T\d{{6}}Z{re.escape(suffix)}", path)}
+    assert len(dumps) == 1
+    assert read - dumps == written == {"backups/journal.tar"}
+
+
 def test_the_guides_commands_name_services_and_files_that_exist() -> None:
     named: set[str] = set()
     for command in guide_commands():
