@@ -235,6 +235,6 @@ def test_the_clients_own_timeout_ends_the_call(vendor: FakeVendor, ask: Ask) -> 
     vendor.always(hang_before_headers())
 
     with pytest.raises(openai.APITimeoutError):
-        ask(timeout=0.2, max_retries=0)
+        ask(timeout=1, max_retries=0)
 
     vendor.wait_for_requests(1)[0].wait_aborted()

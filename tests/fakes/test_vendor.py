@@ -149,8 +149,9 @@ def test_faults_look_to_a_client_as_they_should(
     vendor: FakeVendor, behaviour: Behaviour, fault: type[Exception]
 ) -> None:
     vendor.script(behaviour)
+    timeout = httpx.Timeout(10, read=0.1 if fault is httpx.ReadTimeout else 10)
 
-    with httpx.Client(timeout=0.1, trust_env=False) as client, pytest.raises(fault):
+    with httpx.Client(timeout=timeout, trust_env=False) as client, pytest.raises(fault):
         client.post(f"{vendor.url}/v1/chat/completions", json=ASK)
 
 
@@ -195,7 +196,7 @@ def test_a_client_that_leaves_is_noticed_at_once(vendor: FakeVendor, behaviour: 
     left_at = time.monotonic()
     connection.close()
 
-    assert request.wait_aborted() - left_at < 1
+    assert request.wait_aborted() - left_at < 3
     assert not request.finished.is_set()
     vendor.wait_until(lambda: vendor.connections_open == 0, "the closed connection")
 
