@@ -19,8 +19,7 @@ from gateway_project.django_guard import Application, DjangoGuard  # noqa: E402
 from gateway_project.https_only import HttpsOnly  # noqa: E402
 from gateway_project.lifecycle import lifecycle  # noqa: E402
 from usage_app.consumers import live_socket  # noqa: E402
-
-LIVE_SOCKET_PATH = "/admin/live/socket"
+from usage_app.services.live import SOCKET_PATH  # noqa: E402
 
 api_handler = ApiHandler()
 django_application = DjangoGuard(cast("Application", _django_handler))
@@ -45,7 +44,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         await serve_http(scope, receive, send)
     elif kind == "lifespan":
         await _lifespan(receive, send)
-    elif kind == "websocket" and scope["path"] == LIVE_SOCKET_PATH:
+    elif kind == "websocket" and scope["path"] == SOCKET_PATH:
         await lifecycle.ensure_started()
         await live_socket(scope, receive, send)
     elif kind == "websocket":

@@ -63,16 +63,6 @@
     return event.cost_usd === null ? "no price" : `$${event.cost_usd.replace(/\.?0+$/, "")}`;
   }
 
-  function outcome(status) {
-    if (status < 400) {
-      return "ok";
-    }
-    if (status === 499) {
-      return "left";
-    }
-    return status < 500 ? "client" : "server";
-  }
-
   function element(name, className, ...children) {
     const made = document.createElement(name);
     made.className = className;
@@ -95,7 +85,7 @@
 
   function row(event) {
     const status = element("span", "live-status", String(event.status));
-    status.dataset.outcome = outcome(event.status);
+    status.dataset.outcome = event.outcome;
     const kind = [event.operation, event.is_stream ? "stream" : ""].filter(Boolean).join(", ");
     const ending = event.error_code || (event.state === "reported" ? "" : event.state);
     const made = element(

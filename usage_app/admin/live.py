@@ -6,21 +6,18 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from usage_app.services.live import SOCKET_PATH
+from usage_app.services.outcomes import OUTCOMES
+
 _RECORD = "00000000-0000-0000-0000-000000000000"
 _TEXT_FILTERS = (("model", "Model"), ("key", "Key"), ("upstream", "Upstream"))
-_OUTCOMES = (
-    ("", "All"),
-    ("ok", "Answered"),
-    ("client", "Refused (4xx)"),
-    ("left", "Client left (499)"),
-    ("server", "Failed (5xx)"),
-)
+_OUTCOMES = [("", "All"), *((one.id, one.title) for one in OUTCOMES.values())]
 
 
 def live_view(request: HttpRequest) -> TemplateResponse:
     """An empty table, and the filter that is in the address."""
     context = {
-        "socket_path": f"{reverse('admin:live')}socket",
+        "socket_path": SOCKET_PATH,
         # The script puts a request's UUID in the place of the zeros.
         "record_path": reverse("admin:usage_app_usagerecord_change", args=[_RECORD]),
         "ledger_path": reverse("admin:usage_app_usagerecord_changelist"),

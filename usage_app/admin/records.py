@@ -17,6 +17,7 @@ from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, di
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import parse_public_id, public_id
 from usage_app.models import KeyUse, SpendCounter, UsageRecord
+from usage_app.services.outcomes import OUTCOMES
 
 _STATE_COLOURS = {"reported": "success", "estimated": "info", "aborted": "warning", "unpriced": "danger"}
 _LISTED_MODELS = 100
@@ -62,21 +63,15 @@ class StatusFilter(admin.SimpleListFilter):
 
     title = "status"
     parameter_name = "outcome"
-    _ranges = {"ok": (200, 400), "client": (400, 499), "left": (499, 500), "server": (500, 600)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The kinds of status."""
-        return [
-            ("ok", "Answered"),
-            ("client", "Refused (4xx)"),
-            ("left", "Client left (499)"),
-            ("server", "Failed (5xx)"),
-        ]
+        return [(one.id, one.title) for one in OUTCOMES.values()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
         """The rows that ended so."""
-        bounds = self._ranges.get(str(self.value()))
-        return queryset.filter(status__gte=bounds[0], status__lt=bounds[1]) if bounds else queryset
+        outcome = OUTCOMES.get(str(self.value()))
+        return queryset.filter(status__range=(outcome.first, outcome.last)) if outcome else queryset
 
 
 class ModelFilter(admin.SimpleListFilter):

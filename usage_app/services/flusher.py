@@ -12,9 +12,10 @@ from pathlib import Path
 
 from django.db import DataError, IntegrityError
 
-from usage_app.services import live, record_store
+from usage_app.services import record_store
 from usage_app.services.journal import Journal, Segment
 from usage_app.services.lines import BadLine, LaterVersion, Line, decode
+from usage_app.services.live import feed
 from usage_app.services.rejects import Rejects
 from usage_app.services.segments import adopted, read_lines, remove_orphans, segment_paths, size_of
 
@@ -118,7 +119,7 @@ class Flusher:
                 self.rejects.add(line, str(error))
         stored = self._store(pairs)
         if is_live:
-            live.publish([line for _, line in pairs])
+            feed.publish([line for _, line in pairs])
         return stored
 
     def _store(self, pairs: list[tuple[bytes, Line]]) -> int:

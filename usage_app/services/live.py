@@ -25,6 +25,8 @@ from usage_app.services.live_watch import RemoteWatch
 
 logger = logging.getLogger(__name__)
 
+# Where the page connects to; other WebSockets there are none.
+SOCKET_PATH = "/admin/live/socket"
 INTERVAL_S = 0.25
 GROUP = "live"
 # How old the knowledge may be that nobody of another process watches.
@@ -101,11 +103,6 @@ class LiveFeed:
     def is_watched(self) -> bool:
         """Whether somebody watches, as far as is known."""
         return bool(self._viewers) or time.monotonic() < self._remote_until
-
-    @property
-    def viewers(self) -> int:
-        """How many pages are connected to this process."""
-        return len(self._viewers)
 
     def publish(self, entries: Sequence[UsageEntry]) -> None:
         """Show stored entries, the newest last, to whoever watches; returns at once, never raises."""
@@ -186,7 +183,7 @@ class LiveFeed:
             body = dumps({"events": events, "dropped": dropped})
             try:
                 async with asyncio.timeout(_LAYER_TIMEOUT_S):
-                    await _layer().group_send(GROUP, {"type": "live.events", "body": body})
+                    await get_channel_layer().group_send(GROUP, {"type": "live.events", "body": body})
             except Exception as error:  # noqa: BLE001  (each layer has its own; all mean that it is away)
                 # Counted, and told with the next message that arrives.
                 self._batch.add((), dropped + len(events))
@@ -238,7 +235,7 @@ class _Listener:
 
     async def _run(self) -> None:
         try:
-            layer = _layer()
+            layer = get_channel_layer()
             async with asyncio.timeout(_LAYER_TIMEOUT_S):
                 channel = await layer.new_channel()
             try:
@@ -273,13 +270,4 @@ class _Listener:
             await asyncio.sleep(_RENEW_S)
 
 
-def _layer() -> Any:
-    return get_channel_layer()
-
-
 feed = LiveFeed()
-
-
-def publish(entries: Sequence[UsageEntry]) -> None:
-    """Show stored entries to whoever watches (`LiveFeed.publish`)."""
-    feed.publish(entries)

@@ -13,11 +13,10 @@ from typing import TypedDict
 from gateway_project.core.ids import public_id
 from gateway_project.core.money import from_nano
 from usage_app.entry import UsageEntry
+from usage_app.services.outcomes import OUTCOMES, outcome_of
 
 MAX_EVENTS = 200
 _MAX_FILTER_LENGTH = 264
-# As in the ledger's list: first and last status.
-OUTCOMES = {"ok": (200, 399), "client": (400, 498), "left": (499, 499), "server": (500, 599)}
 
 
 class Event(TypedDict):
@@ -30,6 +29,7 @@ class Event(TypedDict):
     upstream: str
     key: str
     status: int
+    outcome: str
     state: str
     error_code: str
     is_stream: bool
@@ -50,6 +50,7 @@ def to_event(entry: UsageEntry) -> Event:
         "upstream": entry.upstream,
         "key": entry.key_name,
         "status": entry.status,
+        "outcome": outcome_of(entry.status),
         "state": entry.state,
         "error_code": entry.error_code,
         "is_stream": entry.is_stream,
@@ -123,13 +124,10 @@ class EventFilter:
 
     def matches(self, event: Event) -> bool:
         """Whether the viewer wants this one."""
-        status = event["status"]
-        if self.errors_only and status < 400 and not event["error_code"]:
+        if self.errors_only and event["status"] < 400 and not event["error_code"]:
             return False
-        if self.outcome:
-            first, last = OUTCOMES[self.outcome]
-            if not first <= status <= last:
-                return False
+        if self.outcome and event["outcome"] != self.outcome:
+            return False
         return (
             self.model in event["model"].casefold()
             and self.key in event["key"].casefold()
