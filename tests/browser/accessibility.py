@@ -1,7 +1,7 @@
-"""What axe finds on a page: serious and critical violations of WCAG 2.x, levels A and AA.
+"""Whether a page is fit for everybody: no complaint, nothing beside the window, and nothing that axe finds.
 
 page.open(f"{live_server.url}/admin/")
-assert faults(page) == []
+assert_good(page)
 """
 
 from __future__ import annotations
@@ -23,8 +23,16 @@ def _axe() -> str:
     return files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
 
+def assert_good(page: Page) -> None:
+    """No error in its console or policy, no scrolling sideways, no fault in its present state."""
+    where = page.evaluate("location.pathname + location.search")
+    assert page.complaints == [], where
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), where
+    assert faults(page) == [], where
+
+
 def faults(page: Page) -> list[str]:
-    """One line per rule that the page in its present state breaks: impact, rule, help, and where.
+    """Serious and critical violations of WCAG 2.x, levels A and AA: impact, rule, help, and where.
 
     The script is evaluated, not included by a tag, which the admin's content policy forbids. What moves is
     brought to its end before, so that a colour in the middle of a transition is not measured.

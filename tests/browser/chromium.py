@@ -65,6 +65,12 @@ class Page:
         self._call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete'")
 
+    def forget(self) -> None:
+        """Leave the page that is open, its cookies and its complaints."""
+        self.open("about:blank")
+        self._call("Network.clearBrowserCookies")
+        self.complaints.clear()
+
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; what it throws fails the test."""
         answer = self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)

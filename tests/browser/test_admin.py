@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
 from security_app.models import ApiKey
 from tests.admin import rows
-from tests.browser.accessibility import faults
-from tests.browser.chromium import Page, chromium
+from tests.browser.accessibility import assert_good
+from tests.browser.chromium import Page
+from tests.browser.session import sign_in
 from upstreams_app.models import Route, Upstream
 
 pytestmark = pytest.mark.browser
@@ -29,23 +28,12 @@ LISTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One browser for this file."""
-    with chromium() as page:
-        yield page
-
-
 @pytest.fixture
 def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
     """A tab in which the administrator has signed in by the form."""
     rows.one_of_each()
     browser.emulate(width=1400, height=900, is_dark=False)
-    browser.open(f"{live_server.url}/admin/login/?next=/admin/")
-    browser.complaints.clear()
-    browser.fill("#id_username", "admin")
-    browser.fill("#id_password", "password")
-    browser.click_through("#login-form button[type=submit]")
+    sign_in(browser, live_server.url, "admin", "password")
     assert browser.evaluate("location.pathname") == "/admin/"
     return browser
 
@@ -73,10 +61,7 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
 
     for path in ("/admin/", *LISTS, *forms):
         page.open(live_server.url + path)
-
-        assert page.complaints == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), path
-        assert faults(page) == [], path
+        assert_good(page)
 
 
 def test_a_new_key_can_be_copied_and_is_gone_on_reload(page: Page, live_server: LiveServer) -> None:

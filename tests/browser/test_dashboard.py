@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,8 +11,9 @@ from pytest_django.live_server_helper import LiveServer
 from gateway_project.core.clock import utc_now
 from security_app.services.keys import create_key
 from tests.admin import rows
-from tests.browser.accessibility import faults
-from tests.browser.chromium import Page, chromium
+from tests.browser.accessibility import assert_good
+from tests.browser.chromium import Page
+from tests.browser.session import sign_in
 from tests.usage.entries import id_at, make_entry
 from usage_app.entry import TokenUsage
 from usage_app.services import record_store
@@ -23,23 +23,12 @@ from usage_app.services.rollups import roll_up
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One browser for this file."""
-    with chromium() as page:
-        yield page
-
-
 @pytest.fixture
 def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
     """A tab in which the administrator has signed in, and a day of usage."""
     use_a_day()
     browser.emulate(width=1400, height=900, is_dark=False)
-    browser.open(f"{live_server.url}/admin/login/?next=/admin/")
-    browser.fill("#id_username", "admin")
-    browser.fill("#id_password", "password")
-    browser.click_through("#login-form button[type=submit]")
-    browser.complaints.clear()
+    sign_in(browser, live_server.url, "admin", "password")
     return browser
 
 
@@ -79,10 +68,8 @@ def test_the_dashboard_is_readable_everywhere(
     page.open(f"{live_server.url}/admin/?range=24h")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
 
-    assert page.complaints == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    assert_good(page)
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
-    assert faults(page) == []
 
 
 def test_a_chart_shows_its_numbers_as_a_table(page: Page, live_server: LiveServer) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.accessibility import faults
-from tests.browser.chromium import Page, chromium
+from tests.browser.accessibility import assert_good
+from tests.browser.chromium import Page
+from tests.browser.session import sign_in
 from tests.doors.gateway import ROOT, Database, Gateway, environment
 
 pytestmark = pytest.mark.browser
@@ -21,13 +22,6 @@ LOOKS = pytest.mark.parametrize(
     ids=["light", "dark", "phone", "dark phone"],
 )
 MAIN = ".first-run section button[type=submit]"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One browser for this file."""
-    with chromium() as page:
-        yield page
 
 
 @pytest.fixture
@@ -48,22 +42,6 @@ def fresh(tmp_path: Path) -> Iterator[Gateway]:
         yield running
 
 
-def _sign_in(page: Page, gateway: Gateway) -> None:
-    page.open(f"{gateway.url}/admin/login/")
-    page.evaluate("document.getElementById('id_username').focus()")
-    page.type_text("admin")
-    page.tab_to("#id_password")
-    page.type_text(PASSWORD)
-    page.press_through("Enter")
-
-
-def _assert_good(page: Page) -> None:
-    where = page.evaluate("location.pathname + location.search")
-    assert page.complaints == [], where
-    assert faults(page) == [], where
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), where
-
-
 def _step(page: Page) -> str:
     return str(page.evaluate("document.querySelector('[aria-current=step]').textContent.trim()"))
 
@@ -72,33 +50,37 @@ def _step(page: Page) -> str:
 def test_the_whole_wizard_works_by_keyboard(browser: Page, fresh: Gateway, width: int, is_dark: bool) -> None:
     page = browser
     page.emulate(width=width, height=900, is_dark=is_dark)
-    page.open("about:blank")
-    page.complaints.clear()
+    page.forget()
 
-    _sign_in(page, fresh)
+    page.open(f"{fresh.url}/admin/login/")
+    page.evaluate("document.getElementById('id_username').focus()")
+    page.type_text("admin")
+    page.tab_to("#id_password")
+    page.type_text(PASSWORD)
+    page.press_through("Enter")
     assert page.evaluate("location.pathname") == "/admin/first-run/"
     assert _step(page).startswith("1. Upstream")
-    _assert_good(page)
+    assert_good(page)
 
     page.tab_to(MAIN)
     page.press_through("Enter")
     assert _step(page).startswith("2. Test")
-    _assert_good(page)
+    assert_good(page)
     page.tab_to(MAIN)
     page.press_through("Enter")
     assert "demo answers" in page.evaluate("document.getElementById('test-result').textContent")
-    _assert_good(page)
+    assert_good(page)
 
     page.tab_to("section a[href$='step=key']")
     page.press_through("Enter")
-    _assert_good(page)
+    assert_good(page)
     page.tab_to("#id_name")
     page.type_text("By keyboard")
     page.press_through("Enter")
     plain = page.evaluate("document.getElementById('plain-key').value")
     assert plain.startswith("sk-gw-")
     assert page.evaluate("location.search") == "?step=key"
-    _assert_good(page)
+    assert_good(page)
 
     page.tab_to("section form button[type=submit]")
     page.press_through("Enter")
@@ -109,13 +91,13 @@ def test_the_whole_wizard_works_by_keyboard(browser: Page, fresh: Gateway, width
     page.wait_for("document.getElementById('chat-answer').textContent.trim().length > 5")
     page.wait_for("!document.querySelector('#first-chat [aria-busy]')")
     assert page.evaluate("document.getElementById('chat-error').textContent") == ""
-    _assert_good(page)
+    assert_good(page)
     assert fresh.newest_record("demo/chat")["status"] == 200
 
     page.tab_to("a[href$='step=client']")
     page.press_through("Enter")
     assert f"{fresh.url}/v1" in page.evaluate("document.body.innerText")
-    _assert_good(page)
+    assert_good(page)
     page.tab_to("form[action='/admin/first-run/'] button")
     page.press_through("Enter")
     assert page.evaluate("location.pathname") == "/admin/"
@@ -124,8 +106,7 @@ def test_the_whole_wizard_works_by_keyboard(browser: Page, fresh: Gateway, width
 def test_a_wrong_field_and_a_wrong_key_are_told(browser: Page, fresh: Gateway) -> None:
     page = browser
     page.emulate(width=1400, height=900, is_dark=True)
-    _sign_in(page, fresh)
-    page.complaints.clear()
+    sign_in(page, fresh.url, "admin", PASSWORD)
 
     page.fill("#id_name", "Not A Name")
     page.click_through(MAIN)
@@ -133,7 +114,7 @@ def test_a_wrong_field_and_a_wrong_key_are_told(browser: Page, fresh: Gateway) -
     assert "id_name_error" in page.evaluate(
         "document.getElementById('id_name').getAttribute('aria-describedby')"
     )
-    _assert_good(page)
+    assert_good(page)
 
     page.open(f"{fresh.url}/admin/first-run/?step=chat")
     page.fill("#id_key", "sk-gw-wrong")
@@ -142,7 +123,7 @@ def test_a_wrong_field_and_a_wrong_key_are_told(browser: Page, fresh: Gateway) -
     # The browser itself reports the 401.
     assert all("401" in complaint for complaint in page.complaints)
     page.complaints.clear()
-    _assert_good(page)
+    assert_good(page)
 
 
 @LOOKS
@@ -151,10 +132,9 @@ def test_recipes_are_found_copied_and_readable(
 ) -> None:
     page = browser
     page.emulate(width=width, height=900, is_dark=is_dark)
-    _sign_in(page, fresh)
-    page.complaints.clear()
+    sign_in(page, fresh.url, "admin", PASSWORD)
     page.open(f"{fresh.url}/admin/clients/")
-    _assert_good(page)
+    assert_good(page)
 
     page.tab_to("#recipe-search")
     page.type_text("webui")
@@ -163,4 +143,4 @@ def test_recipes_are_found_copied_and_readable(
     page.tab_to("[data-copy=open-webui-1]")
     page.press("Enter")
     page.wait_for("document.querySelector('[data-copy=open-webui-1]').textContent.trim() !== 'Copy'")
-    _assert_good(page)
+    assert_good(page)

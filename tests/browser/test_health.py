@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,18 +10,12 @@ from pytest_django.live_server_helper import LiveServer
 
 from gateway_project.core.clock import utc_now
 from tests.admin import rows
-from tests.browser.accessibility import faults
-from tests.browser.chromium import Page, chromium
+from tests.browser.accessibility import assert_good
+from tests.browser.chromium import Page
+from tests.browser.session import sign_in
 from upstreams_app.models import Upstream
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One browser for this file."""
-    with chromium() as page:
-        yield page
 
 
 @pytest.fixture
@@ -39,11 +32,7 @@ def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
     rows.probe(Upstream.objects.get(name="flapping"), at=now)
     Upstream.objects.filter(name="resting").update(is_in_maintenance=True)
     browser.emulate(width=1400, height=900, is_dark=False)
-    browser.open(f"{live_server.url}/admin/login/?next=/admin/health/")
-    browser.complaints.clear()
-    browser.fill("#id_username", "admin")
-    browser.fill("#id_password", "password")
-    browser.click_through("#login-form button[type=submit]")
+    sign_in(browser, live_server.url, "admin", "password", "/admin/health/")
     return browser
 
 
@@ -57,10 +46,7 @@ def test_the_page_is_fit_for_everybody(
     flapping = Upstream.objects.get(name="flapping")
     for path in ("/admin/health/", f"/admin/upstreams_app/upstream/{flapping.pk}/change/"):
         page.open(live_server.url + path)
-
-        assert page.complaints == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), path
-        assert faults(page) == [], path
+        assert_good(page)
 
 
 def test_each_state_is_named_in_words(page: Page) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.browser.accessibility import faults
-from tests.browser.chromium import Page, chromium
+from tests.browser.accessibility import assert_good
+from tests.browser.chromium import Page
+from tests.browser.session import sign_in
 from tests.doors.gateway import Gateway, database_template, run_database_url
 from tests.doors.live import PASSWORD, write_account
 from tests.doors.rows import MODEL, OTHER_KEY
@@ -38,24 +39,19 @@ def gateway(vendor: FakeVendor) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def browser(gateway: Gateway) -> Iterator[Page]:
-    """One browser for this file, in which alice has signed in."""
-    with chromium() as page:
-        page.emulate(width=1400, height=900, is_dark=False)
-        page.open(f"{gateway.url}/admin/login/?next=/admin/live/")
-        page.fill("#id_username", "alice")
-        page.fill("#id_password", PASSWORD)
-        page.click_through("#login-form button[type=submit]")
-        yield page
+def alices_browser(browser: Page, gateway: Gateway) -> Page:
+    """A browser in which alice has signed in."""
+    sign_in(browser, gateway.url, "alice", PASSWORD, "/admin/live/")
+    return browser
 
 
 @pytest.fixture
-def page(browser: Page, gateway: Gateway) -> Page:
+def page(alices_browser: Page, gateway: Gateway) -> Page:
     """The live page, connected."""
-    browser.emulate(width=1400, height=900, is_dark=False)
-    browser.complaints.clear()
-    open_live(browser, gateway)
-    return browser
+    alices_browser.emulate(width=1400, height=900, is_dark=False)
+    alices_browser.complaints.clear()
+    open_live(alices_browser, gateway)
+    return alices_browser
 
 
 @pytest.fixture
@@ -172,9 +168,7 @@ def test_it_is_accessible_and_fits(
         ask(caller, model)
     page.wait_for(f"{ROWS} === 3")
 
-    assert faults(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
-    assert page.complaints == []
+    assert_good(page)
 
 
 def test_it_connects_again_after_a_restart(page: Page, gateway: Gateway, caller: httpx.Client) -> None:

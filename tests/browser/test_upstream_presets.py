@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
-from tests.browser.chromium import Page, chromium
+from tests.browser.chromium import Page
+from tests.browser.session import sign_in
 from upstreams_app.models import Upstream
 
 pytestmark = pytest.mark.browser
@@ -22,22 +21,11 @@ CHOOSE = """(() => {
 })()"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One browser for this file."""
-    with chromium() as page:
-        yield page
-
-
 @pytest.fixture
 def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
     """The form for a new upstream, as an administrator sees it."""
     browser.emulate(width=1400, height=900, is_dark=False)
-    browser.open(f"{live_server.url}/admin/login/?next={ADD}")
-    browser.fill("#id_username", "admin")
-    browser.fill("#id_password", "password")
-    browser.click_through("#login-form button[type=submit]")
-    browser.complaints.clear()
+    sign_in(browser, live_server.url, "admin", "password", ADD)
     return browser
 
 
