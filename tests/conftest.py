@@ -24,6 +24,8 @@ from tests.services import PostgresServer, ValkeyServer, guarded_folder, postgre
 if TYPE_CHECKING:
     from execnet import XSpec
 
+pytest_plugins = ["tests.accounts"]
+
 DATABASES = ("sqlite", "postgres")
 OURS = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "WEB_CONCURRENCY", "OPENAI_API_KEY")
 

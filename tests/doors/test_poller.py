@@ -10,7 +10,6 @@ import pytest
 from gateway_project.lifecycle import Lifecycle
 from gateway_project.registries import store
 from security_app.services.keys import create_key, update_key
-from tests.admin.conftest import snapshots  # noqa: F401
 
 
 class TwoLooks(threading.Event):

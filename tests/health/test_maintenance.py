@@ -9,22 +9,20 @@ from django.test import Client
 from gateway_project.core.clock import utc_now
 from gateway_project.core.snapshot import SnapshotStore
 from tests.admin import rows
-from tests.admin.conftest import snapshots  # noqa: F401
 from tests.admin.upstream_forms import LIST, change_path, errors_of, filled_form
 from tests.management.caller import Caller
-from tests.management.conftest import admin  # noqa: F401
 from upstreams_app.models import Route, RouteTarget, Upstream
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services.maintenance import end_maintenance, start_maintenance
 
 
-def config(snapshots: SnapshotStore) -> UpstreamsConfig:  # noqa: F811
+def config(snapshots: SnapshotStore) -> UpstreamsConfig:
     """What calls see."""
     value: UpstreamsConfig = snapshots.current.sections["upstreams"].value
     return value
 
 
-def test_calls_go_to_the_other_targets_of_a_route(snapshots: SnapshotStore) -> None:  # noqa: F811
+def test_calls_go_to_the_other_targets_of_a_route(snapshots: SnapshotStore) -> None:
     first, second = rows.upstream("first"), rows.upstream("second")
     route = Route.objects.create(name="fast")
     for upstream in (first, second):
@@ -42,7 +40,7 @@ def test_calls_go_to_the_other_targets_of_a_route(snapshots: SnapshotStore) -> N
     assert len(config(snapshots).models["fast"].targets) == 2
 
 
-def test_the_action_asks_first(admin_client: Client, snapshots: SnapshotStore) -> None:  # noqa: F811
+def test_the_action_asks_first(admin_client: Client, snapshots: SnapshotStore) -> None:
     row = rows.upstream()
     rows.model(row)
     snapshots.refresh()
@@ -60,7 +58,7 @@ def test_the_action_asks_first(admin_client: Client, snapshots: SnapshotStore) -
     assert config(snapshots).models["vendor/chat"].targets
 
 
-def test_the_list_is_filtered_by_state(admin_client: Client, snapshots: SnapshotStore) -> None:  # noqa: F811
+def test_the_list_is_filtered_by_state(admin_client: Client, snapshots: SnapshotStore) -> None:
     rows.probe(rows.upstream("good"))
     rows.probe(rows.upstream("bad"), is_healthy=False)
 
@@ -74,7 +72,7 @@ def test_the_list_is_filtered_by_state(admin_client: Client, snapshots: Snapshot
     assert shown("") == {"good", "bad"}
 
 
-def test_the_page_of_an_upstream_shows_its_day(admin_client: Client, snapshots: SnapshotStore) -> None:  # noqa: F811
+def test_the_page_of_an_upstream_shows_its_day(admin_client: Client, snapshots: SnapshotStore) -> None:
     row = rows.upstream()
     rows.probe(row)
 
@@ -84,7 +82,7 @@ def test_the_page_of_an_upstream_shows_its_day(admin_client: Client, snapshots: 
     assert "id_maintenance_until" in page
 
 
-def test_a_maintenance_that_is_over_keeps_nothing_away(snapshots: SnapshotStore) -> None:  # noqa: F811
+def test_a_maintenance_that_is_over_keeps_nothing_away(snapshots: SnapshotStore) -> None:
     row = rows.upstream()
     rows.model(row)
     over = utc_now() - timedelta(seconds=1)
@@ -94,7 +92,7 @@ def test_a_maintenance_that_is_over_keeps_nothing_away(snapshots: SnapshotStore)
     assert config(snapshots).models["vendor/chat"].targets
 
 
-def test_the_api_starts_and_ends_a_maintenance(admin: Caller) -> None:  # noqa: F811
+def test_the_api_starts_and_ends_a_maintenance(admin: Caller) -> None:
     admin.ok("POST", "/upstreams", {"name": "demo", "kind": "demo"})
     until = (utc_now() + timedelta(hours=1)).isoformat()
 
@@ -105,7 +103,7 @@ def test_the_api_starts_and_ends_a_maintenance(admin: Caller) -> None:  # noqa: 
     assert (shown["is_in_maintenance"], shown["maintenance_until"]) == (False, None)
 
 
-def test_an_end_in_the_past_is_refused_at_its_field(admin: Caller) -> None:  # noqa: F811
+def test_an_end_in_the_past_is_refused_at_its_field(admin: Caller) -> None:
     past = (utc_now() - timedelta(seconds=1)).isoformat()
     resting = {"is_in_maintenance": True, "maintenance_until": past}
 
@@ -118,7 +116,7 @@ def test_an_end_in_the_past_is_refused_at_its_field(admin: Caller) -> None:  # n
     assert not Upstream.objects.get().is_in_maintenance
 
 
-def test_a_maintenance_that_is_over_stops_no_change_but_its_own(admin: Caller) -> None:  # noqa: F811
+def test_a_maintenance_that_is_over_stops_no_change_but_its_own(admin: Caller) -> None:
     over = utc_now() - timedelta(seconds=1)
     resting = {"is_in_maintenance": True, "maintenance_until": over.isoformat()}
     admin.ok("POST", "/upstreams", {"name": "demo", "kind": "demo"})
@@ -133,7 +131,7 @@ def test_a_maintenance_that_is_over_stops_no_change_but_its_own(admin: Caller) -
     admin.ok("PATCH", "/upstreams/demo", {"is_in_maintenance": True, "maintenance_until": None})
 
 
-def test_the_form_refuses_an_end_in_the_past_too(admin_client: Client, snapshots: SnapshotStore) -> None:  # noqa: F811
+def test_the_form_refuses_an_end_in_the_past_too(admin_client: Client, snapshots: SnapshotStore) -> None:
     row = rows.upstream()
     over = utc_now() - timedelta(minutes=1)
     end = {"maintenance_until_0": f"{over:%Y-%m-%d}", "maintenance_until_1": f"{over:%H:%M:%S}"}

@@ -10,7 +10,6 @@ from django.test import Client
 
 from gateway_project.core.clock import utc_now
 from tests.admin import rows
-from tests.admin.conftest import charlie, charlies_client, snapshots  # noqa: F401
 from upstreams_app.models import Upstream
 
 PATH = "/admin/health/"
@@ -30,7 +29,7 @@ def test_upstreams_and_parts_are_shown_to_administrators(admin_client: Client) -
     assert "The database answers." in page
 
 
-def test_who_may_see_probes_sees_no_parts(charlie: User, charlies_client: Client) -> None:  # noqa: F811
+def test_who_may_see_probes_sees_no_parts(charlie: User, charlies_client: Client) -> None:
     assert charlies_client.get(PATH).status_code == 403
     rows.permit(charlie, "view_healthsample")
     rows.probe(rows.upstream("good"))
@@ -41,7 +40,7 @@ def test_who_may_see_probes_sees_no_parts(charlie: User, charlies_client: Client
     assert "Readiness of the process" not in page
 
 
-def test_an_upstream_is_a_link_for_those_who_may_see_its_page(charlie: User, charlies_client: Client) -> None:  # noqa: F811
+def test_an_upstream_is_a_link_for_those_who_may_see_its_page(charlie: User, charlies_client: Client) -> None:
     row = rows.upstream("good")
     link = f'href="/admin/upstreams_app/upstream/{row.pk}/change/"'
     rows.permit(charlie, "view_healthsample")

@@ -1,6 +1,4 @@
-"""Callers of the management API, and a vendor to manage. What needs settings is imported when it is used:
-pytest loads this file before Django is configured.
-"""
+"""A caller of the management API without rights to it, and a vendor to manage."""
 
 from __future__ import annotations
 
@@ -8,23 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from django.conf import settings
 
 from tests.management.model_server import ModelServer
 
 if TYPE_CHECKING:
     from tests.management.caller import Caller
-
-
-@pytest.fixture
-def admin(transactional_db: None) -> Iterator[Caller]:
-    """The holder of the master key."""
-    from security_app.services.configuration import store
-    from tests.management.caller import Caller
-
-    store.forget()
-    yield Caller(settings.GATEWAY_MASTER_KEY, [])
-    store.forget()
 
 
 @pytest.fixture

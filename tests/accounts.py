@@ -1,6 +1,7 @@
-"""Who works with the admin, and the snapshot that their changes act on.
+"""Who works with the admin and the management API, and the snapshot that their changes act on.
 
-Models are imported where they are used: pytest may load this file before Django is set up.
+Fixtures for all tests (tests/conftest.py names this file). What needs settings is imported where it is used:
+pytest loads this file before Django is configured.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from gateway_project.core.snapshot import SnapshotStore
+    from tests.management.caller import Caller
 
 
 @pytest.fixture
@@ -41,3 +44,14 @@ def charlies_client(charlie: User, client: Client) -> Client:
     """Charlie's browser."""
     client.force_login(charlie)
     return client
+
+
+@pytest.fixture
+def admin(transactional_db: None) -> Iterator[Caller]:
+    """The holder of the master key."""
+    from security_app.services.configuration import store
+    from tests.management.caller import Caller
+
+    store.forget()
+    yield Caller(settings.GATEWAY_MASTER_KEY, [])
+    store.forget()
