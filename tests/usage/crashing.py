@@ -22,6 +22,7 @@ import django
 SEGMENT_BYTES = 20_000
 KILLS = 4
 ADOPTERS = 3
+BEGINNING = 50
 # The journal can grow faster than a slow disk takes it; the stories want kills, not a long backlog.
 PAUSE_S = 0.0005
 
@@ -31,7 +32,7 @@ Facts = dict[str, Any]
 def kills(folder: Path) -> Facts:
     """Processes that record and flush, and adopt what the one before left, are killed one after the other."""
     for _ in range(KILLS):
-        child = fork(lambda: append_until_stopped(folder))
+        child = fork_recorder(folder)
         # Any moment will do: the flusher starts at once and then works each quarter of a second.
         time.sleep(random.uniform(0.05, 0.8))
         os.kill(child, signal.SIGKILL)
@@ -52,8 +53,7 @@ def points(folder: Path) -> Facts:
 def adopters(folder: Path) -> Facts:
     """Several processes adopt the same dead segments at the same time."""
     for _ in range(2):
-        child = fork(lambda: append_until_stopped(folder, flushes=False))
-        time.sleep(0.3)
+        child = fork_recorder(folder, flushes=False)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     children = [fork(lambda: adopt(folder)) for _ in range(ADOPTERS)]
@@ -62,8 +62,7 @@ def adopters(folder: Path) -> Facts:
 
 def stop(folder: Path) -> Facts:
     """A process is asked to stop and may finish."""
-    child = fork(lambda: append_until_stopped(folder))
-    time.sleep(0.4)
+    child = fork_recorder(folder)
     os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
     return {"exit": os.WEXITSTATUS(status), "left": names(folder)}
@@ -88,8 +87,20 @@ def fork(work: Callable[[], None]) -> int:
     return child
 
 
-def append_until_stopped(folder: Path, *, flushes: bool = True) -> None:
-    """Record as fast as is decent, until SIGTERM asks for a clean stop."""
+def fork_recorder(folder: Path, *, flushes: bool = True) -> int:
+    """A child that records until it is stopped; its id, as soon as it recorded something."""
+    has_begun, begin = os.pipe()
+    child = fork(lambda: append_until_stopped(folder, flushes=flushes, begin=lambda: os.close(begin)))
+    os.close(begin)
+    os.read(has_begun, 1)
+    os.close(has_begun)
+    return child
+
+
+def append_until_stopped(
+    folder: Path, *, flushes: bool = True, begin: Callable[[], None] = lambda: None
+) -> None:
+    """Record as fast as is decent, until SIGTERM asks for a clean stop; `begin` is called on the way."""
     from usage_app.services.ledger import Ledger
 
     stopped = threading.Event()
@@ -97,6 +108,9 @@ def append_until_stopped(folder: Path, *, flushes: bool = True) -> None:
     ledger = Ledger(folder, segment_bytes=SEGMENT_BYTES)
     if flushes:
         ledger.start()
+    for _ in range(BEGINNING):
+        record(ledger.append)
+    begin()
     while not stopped.wait(PAUSE_S):
         record(ledger.append)
     assert ledger.stop(30)
