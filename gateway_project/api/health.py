@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from ninja import Router
 
 from gateway_project.api.database_look import DatabaseLook
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
-from gateway_project.core.db import in_thread
 from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
@@ -29,7 +29,7 @@ from gateway_project.readiness import (
 from gateway_project.registries import store
 from security_app.services.authentication import authenticate
 from security_app.services.permissions import decide_scope
-from upstreams_app.services.health import health_by_upstream
+from upstreams_app.services.health import UpstreamHealth, health_by_upstream
 from usage_app.services.ledger import ledger
 
 router = Router(tags=["health"])
@@ -38,6 +38,7 @@ _DETAILS_S = 5.0
 _GAUGES_S = 1.0
 _PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _stored_components = DatabaseLook(stored_components)
+_stored_health = DatabaseLook(health_by_upstream)
 _stored_gauges = DatabaseLook(upstream_gauges)
 
 
@@ -75,6 +76,13 @@ async def _components() -> list[Component]:
     except TimeoutError:
         stored = without_database(f"The database did not answer within {_DETAILS_S:g} s.")
     return [*stored, *await own]
+
+
+async def _upstreams() -> list[UpstreamHealth] | None:
+    try:
+        return await _stored_health.within(_DETAILS_S)
+    except (TimeoutError, DatabaseError):
+        return None
 
 
 async def _upstream_gauges() -> list[metrics.Gauge]:
@@ -120,10 +128,13 @@ async def readiness(exchange: Exchange) -> None:
 
 @door(router, "GET", "/health/upstreams", access="admin", summary="Upstreams", operation_id="upstream_health")
 async def upstream_health(exchange: Exchange) -> None:
-    """The state and the last probe of each upstream, and configuration that could not be used."""
+    """The state and the last probe of each upstream, and configuration that could not be used.
+
+    `upstreams` is null while the database is away; the rest is known without it.
+    """
     snapshot = lifecycle.snapshot()
     body: dict[str, Any] = {
-        "upstreams": await in_thread(health_by_upstream),
+        "upstreams": await _upstreams(),
         "diagnostics": [
             {"section": item.section, "object": item.object, "message": item.message}
             for item in snapshot.diagnostics()

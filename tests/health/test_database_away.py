@@ -57,12 +57,17 @@ def test_a_hanging_database_hides_nothing_else(pair: Gateway, postgres: Postgres
         assert workers(pair) == 2
         time.sleep(0.2)
     with pair.client(ADMIN_KEY) as client:
+        shown = client.get("/health/upstreams").json()
         parts = {part["name"]: part["state"] for part in client.get("/readyz").json()["components"]}
     assert (parts["database"], parts["worker and beat"], parts["upstreams"]) == ("failed",) * 3
     assert (parts["configuration"], parts["valkey"]) == ("ok", "ok")
     assert "journal" in parts
+    assert shown["upstreams"] is None
+    assert shown["ledger"]["is_running"]
+    assert shown["diagnostics"] == []
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_a_look_that_hangs_holds_up_one_thread() -> None:
     go, begun = threading.Event(), []
 
