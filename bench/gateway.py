@@ -15,6 +15,7 @@ from bench.processes import REPOSITORY, Server, StartError, answers, python
 
 MASTER_KEY = "sk-bench-master-0000000000"
 VENDOR_KEY = "sk-vendor-0000"
+ADMIN, ADMIN_PASSWORD = "bench", "the administrator of the bench"
 # What would send the bench to somebody's real database, broker or vendors.
 DROPPED_NAMES = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "DJANGO_SETTINGS_MODULE")
 
@@ -42,6 +43,8 @@ def environment(data: Path, port: int, services: Services) -> dict[str, str]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "WEB_CONCURRENCY": "1",
+        "DJANGO_SUPERUSER_USERNAME": ADMIN,
+        "DJANGO_SUPERUSER_PASSWORD": ADMIN_PASSWORD,
     }
     if services.database_url:
         kept["DATABASE_URL"] = services.database_url

@@ -7,15 +7,18 @@ with each other, and the median over the rounds is what counts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic, sleep
 
 from bench.client import Target
+from bench.counting import counting_us
 from bench.load import Load, has_wrk, run_chats, run_streams, run_wrk
 from bench.processes import Server
+from bench.watch import watching
 
-SCENARIOS = ("chat", "paced", "burst", "latency")
+SCENARIOS = ("chat", "watched", "paced", "burst", "latency")
 IDLE_SHARE = 0.03
 # Longer than the ledger waits before it writes a batch.
 SETTLE_MIN_S, SETTLE_MAX_S = 1.2, 6.0
@@ -72,6 +75,7 @@ class Results:
     idle_percent: dict[str, float] = field(default_factory=dict)
     rss_start_mib: dict[str, float] = field(default_factory=dict)
     rss_mib: dict[str, float] = field(default_factory=dict)
+    counting_us: float | None = None
 
     def of(self, scenario: str, name: str) -> list[Sample]:
         """The samples of one contender; empty if it did not take part."""
@@ -81,6 +85,11 @@ class Results:
         """Gateway over relay, CPU per unit, one for each round."""
         pairs = zip(self.of(scenario, "gateway"), self.of(scenario, "relay"), strict=False)
         return [ours.cpu_us / bare.cpu_us for ours, bare in pairs if ours.cpu_us and bare.cpu_us]
+
+    def watched_us(self) -> list[float]:
+        """CPU that a chat costs more while it is watched, one for each round."""
+        pairs = zip(self.of("watched", "gateway"), self.of("chat", "gateway"), strict=False)
+        return [watched.cpu_us - plain.cpu_us for watched, plain in pairs if watched.cpu_us and plain.cpu_us]
 
     def added_us(self, name: str, percent: int) -> float | None:
         """Latency added to direct calls, the median of the differences of each round."""
@@ -96,9 +105,9 @@ class Results:
 
 def load_of(scenario: str, size: Size, loader: str) -> Callable[[Target], Load]:
     """The load of a scenario."""
-    if scenario == "chat" and loader == "wrk":
+    if scenario in ("chat", "watched") and loader == "wrk":
         return lambda t: run_wrk(t, connections=size.chat_connections, duration_s=size.chat_s)
-    if scenario == "chat":
+    if scenario in ("chat", "watched"):
         return lambda t: run_chats(t, connections=size.chat_connections, duration_s=size.chat_s)
     if scenario == "paced":
         return lambda t: run_streams(
@@ -119,11 +128,19 @@ def load_of(scenario: str, size: Size, loader: str) -> Callable[[Target], Load]:
     return lambda t: run_chats(t, connections=1, duration_s=size.latency_s)
 
 
-def measure(contender: Contender, load: Callable[[Target], Load]) -> Sample:
+def takes_part(contender: Contender, scenario: str) -> bool:
+    """Paced streams have their rate from the vendor: direct, they say nothing. Only the gateway has pages."""
+    if scenario == "paced":
+        return contender.server is not None
+    return scenario != "watched" or contender.target.name == "gateway"
+
+
+def measure(contender: Contender, scenario: str, size: Size, loader: str) -> Sample:
     """One sample. CPU counts until the server is idle again: what it writes late is work as well."""
-    server = contender.server
-    before_s = server.cpu_s() if server else 0.0
-    done = load(contender.target)
+    server, load = contender.server, load_of(scenario, size, loader)
+    with watching(contender.target.port) if scenario == "watched" else nullcontext():
+        before_s = server.cpu_s() if server else 0.0
+        done = load(contender.target)
     cpu_us = None
     if server:
         # Late writes count, and they must not run into the next contender's time.
@@ -156,7 +173,8 @@ def warm_up(contenders: list[Contender], scenarios: list[str], loader: str) -> N
     small = Size(chat_s=1.0, paced_repeats=1, paced_events=20, burst_repeats=2, latency_s=0.5)
     for scenario in scenarios:
         for contender in contenders:
-            measure(contender, load_of(scenario, small, loader))
+            if takes_part(contender, scenario):
+                measure(contender, scenario, small, loader)
 
 
 def run_rounds(
@@ -175,15 +193,15 @@ def run_rounds(
     servers = {c.target.name: c.server for c in contenders if c.server}
     results.idle_percent = _idle_percent(servers)
     results.rss_start_mib = {name: server.rss_mib() for name, server in servers.items()}
+    if "watched" in scenarios:
+        results.counting_us = counting_us()
     for number in range(rounds):
         for scenario in scenarios:
             say(f"round {number + 1} of {rounds}: {scenario}")
-            load = load_of(scenario, size, loader)
             for contender in contenders if number % 2 == 0 else contenders[::-1]:
-                # Paced streams have their rate from the vendor: direct, they say nothing.
-                if scenario == "paced" and contender.server is None:
+                if not takes_part(contender, scenario):
                     continue
-                sample = measure(contender, load)
+                sample = measure(contender, scenario, size, loader)
                 by_name = results.samples.setdefault(scenario, {})
                 by_name.setdefault(contender.target.name, []).append(sample)
     results.rss_mib = {name: server.rss_mib() for name, server in servers.items()}

@@ -16,6 +16,7 @@ import orjson
 from bench.measure import Results, Sample
 
 NAMES = ("direct", "relay", "gateway")
+WATCHED_TARGET_US = 15
 TARGETS = {"chat": 2.3, "paced": 1.4, "burst": 1.5}
 CPU_LABELS = {
     "chat": "CPU µs per request",
@@ -32,6 +33,8 @@ def table(results: Results) -> str:
     for scenario in TARGETS:
         if scenario in results.samples:
             lines += _cost_rows(results, scenario)
+        if scenario == "chat" and "watched" in results.samples:
+            lines += _watched_rows(results)
     if "latency" in results.samples:
         lines += _latency_rows(results)
     lines.append(_row("CPU % of a core, idle", _cells(results.idle_percent, 1)))
@@ -50,6 +53,8 @@ def write_json(results: Results, path: Path) -> None:
         "size": asdict(results.size),
         "cpu_ratio_median": {name: median(values) for name, values in ratios.items() if values},
         "cpu_ratios": ratios,
+        "watched_us": results.watched_us(),
+        "counting_us": results.counting_us,
         "targets": TARGETS,
         "idle_percent": results.idle_percent,
         "rss_start_mib": results.rss_start_mib,
@@ -98,6 +103,16 @@ def _cost_rows(results: Results, scenario: str) -> list[str]:
     if scenario != "paced":
         unit = "requests/s" if scenario == "chat" else "events/s"
         rows.append(_row(f"  {unit}", _cells(_medians(results, scenario, lambda s: s.per_s))))
+    return rows
+
+
+def _watched_rows(results: Results) -> list[str]:
+    cpu = _medians(results, "watched", lambda sample: sample.cpu_us)
+    added = results.watched_us()
+    shown = f"+{median(added):.0f} µs ({min(added):.0f} to {max(added):.0f})" if added else ""
+    rows = [_row("  with a live page and scrapes", _cells(cpu), shown, f"≤ +{WATCHED_TARGET_US} µs")]
+    if results.counting_us is not None:
+        rows.append(_row("  counting for the metrics", ["-", "-", f"{results.counting_us:.1f}"]))
     return rows
 
 
