@@ -16,13 +16,13 @@ from tests.usage.entries import make_entry
 from usage_app.services.live import INTERVAL_S, FeedUnavailable, LiveFeed, Viewer
 from usage_app.services.live_events import (
     MAX_EVENTS,
-    OUTCOMES,
     BadFilter,
     Batch,
     Event,
     EventFilter,
     to_event,
 )
+from usage_app.services.outcomes import OUTCOMES
 
 # The best of so many rounds, for a machine that does other things as well.
 ROUNDS = 5
