@@ -17,6 +17,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from gateway_project.observability.metrics import FOLDER_VARIABLE
+from gateway_project.own_address import own_base_url
 from gateway_project.processes import Child, Supervisor
 
 _KILL_AFTER_S = 40.0
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         environment = {FOLDER_VARIABLE: str(self._metrics_folder())}
         for child in children:
             child.environment |= environment
-        self.stdout.write(f"Listening on http://{settings.HOST}:{settings.PORT}/ (Ctrl-C stops)")
+        self.stdout.write(f"Listening on {settings.HOST}, {own_base_url()}/ (Ctrl-C stops)")
         self.stdout.flush()
         supervisor = Supervisor(children, report=self.stderr.write)
         status = supervisor.run(
