@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from gateway_project.core.clock import utc_now
 from tests.management.caller import Caller
 from tests.management.model_server import ModelServer
 from upstreams_app.models import HealthSample, Upstream
+from upstreams_app.services import probes
 from upstreams_app.tasks import probe_all, purge_health_samples
 
 
@@ -29,6 +31,32 @@ def test_every_enabled_upstream_is_probed(admin: Caller, vendor: ModelServer) ->
 
     states = dict(HealthSample.objects.values_list("upstream__name", "is_healthy"))
     assert states == {"good": True, "gone": False, "demo": True}
+
+
+@pytest.mark.django_db
+def test_no_result_waits_for_an_upstream_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mute", "good"):
+        Upstream.objects.create(name=name, kind="demo")
+    kept: list[set[str]] = []
+    is_kept = threading.Event()
+
+    def note() -> None:
+        kept.append(set(HealthSample.objects.values_list("upstream__name", flat=True)))
+        is_kept.set()
+
+    def ask(row: Upstream) -> probes.ModelsAnswer:
+        error = "" if row.name == "good" or is_kept.wait(10) else "nothing was kept meanwhile"
+        return probes.ModelsAnswer(200, b"", 1.0, error)
+
+    monkeypatch.setattr(probes, "note_states", note)
+    monkeypatch.setattr(probes, "ask_for_health", ask)
+    monkeypatch.setattr(probes, "_KEEP_EVERY_S", 0.01)
+
+    samples = probes.probe_all()
+
+    assert [sample.error for sample in samples] == ["", ""]
+    assert kept[0] == {"good"}
+    assert kept[-1] == {"good", "mute"}
 
 
 def test_probing_changes_no_configuration(admin: Caller, vendor: ModelServer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ PROBE_ROUND = "probes"
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 # So many that a round of probes with dead upstreams among them ends within its interval.
 _THREADS = 32
+_KEEP_EVERY_S = 1.0
 _PURGE_BATCH = 1000
 
 
@@ -76,13 +77,16 @@ def probe_upstream(row: Upstream) -> HealthSample:
 
 
 def probe_all() -> list[HealthSample]:
-    """Ask every enabled upstream and keep the results; the database is not touched while they are asked."""
-    answers = ask_all(Upstream.objects.filter(is_enabled=True), ask=ask_for_health)
-    samples = [_sample(row, answer) for row, answer in answers]
-    # One of them may have been deleted meanwhile.
-    living = set(Upstream.objects.values_list("pk", flat=True))
-    kept = HealthSample.objects.bulk_create(sample for sample in samples if sample.upstream_id in living)
-    note_states()
+    """Ask every enabled upstream and keep the results as they come: none waits for one that hangs."""
+    rows = list(Upstream.objects.filter(is_enabled=True))
+    kept: list[HealthSample] = []
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="probe") as pool:
+        asked = {pool.submit(ask_for_health, row): row for row in rows}
+        waiting = set(asked)
+        while waiting:
+            done, waiting = wait(waiting, timeout=_KEEP_EVERY_S)
+            if done:
+                kept += _keep([_sample(asked[answer], answer.result()) for answer in done])
     return kept
 
 
@@ -104,6 +108,14 @@ def purge_samples() -> int:
         if not keys:
             return deleted
         deleted += HealthSample.objects.filter(pk__in=keys).delete()[0]
+
+
+def _keep(samples: list[HealthSample]) -> list[HealthSample]:
+    # One of them may have been deleted meanwhile.
+    living = set(Upstream.objects.values_list("pk", flat=True))
+    kept = HealthSample.objects.bulk_create(sample for sample in samples if sample.upstream_id in living)
+    note_states()
+    return kept
 
 
 def _sample(row: Upstream, answer: ModelsAnswer) -> HealthSample:
