@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from django.conf import settings
 
+from agents_app.services.watch import folder_watch
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
 from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
@@ -125,6 +126,8 @@ class Lifecycle:
         while not stop.wait(_POLL_S):
             # `refresh` keeps the old snapshot and says why if it fails; the poller goes on.
             with_fresh_connections(store.refresh)
+            if settings.AGENT_AUTO_RELOAD:
+                with_fresh_connections(folder_watch.look)
         close_connections_of_this_thread()
 
     def drain(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents_app import registry as agents
 from security_app import registry as security
 from security_app.services.configuration import store
 from upstreams_app import registry as upstreams
@@ -12,3 +13,4 @@ __all__ = ["store"]
 store.register(security.SECTION, security.build)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)
+store.register(agents.SECTION, agents.build)

@@ -13,9 +13,12 @@ from functools import partial
 import msgspec
 from ninja import Router
 
+from agents_app.entry import AgentEntry
 from gateway_project.api.admission import admit
+from gateway_project.api.agent_chat import answer_by_agent
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
+from gateway_project.api.models import find_model
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core import sse
@@ -89,6 +92,11 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     exchange.model_id = entry.id
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
+    if isinstance(entry, AgentEntry):
+        if operation != "chat":
+            raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")
+        await answer_by_agent(exchange, body, entry, is_stream=is_stream)
+        return
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
     settlement.measure_sent = partial(_text_bytes, body)
     settlement.end_user = _end_user(fields)
@@ -168,12 +176,12 @@ def _model_id(fields: RawFields) -> str:
     return model_id
 
 
-async def _resolve(context: RequestContext, model_id: str) -> ModelEntry:
+async def _resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
     """What a model id stands for; an unknown one may have been made elsewhere a moment ago."""
-    entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
+    entry = find_model(context.snapshot, model_id)
     if entry is None:
         context.snapshot = await reloaded_snapshot()
-        entry = context.snapshot.sections["upstreams"].value.models.get(model_id)
+        entry = find_model(context.snapshot, model_id)
     if entry is None:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
     return entry

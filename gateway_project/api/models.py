@@ -7,6 +7,7 @@ from typing import Any
 
 from ninja import Router
 
+from agents_app.entry import AgentEntry
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.reload import reloaded_snapshot
@@ -42,14 +43,21 @@ async def retrieve_model(exchange: Exchange) -> None:
     """One model; ids may hold slashes, also percent-encoded."""
     context = exchange.caller()
     model_id = exchange.path_params["model_id"]
-    entry: ModelEntry | None = context.snapshot.sections["upstreams"].value.models.get(model_id)
+    entry = find_model(context.snapshot, model_id)
     if entry is None:
         context.snapshot = await reloaded_snapshot()
-        entry = context.snapshot.sections["upstreams"].value.models.get(model_id)
+        entry = find_model(context.snapshot, model_id)
     # A model that the key may not use does not exist for it here: lists don't tell what others have.
     if entry is None or not decide_model(context.principal, model_id).is_allowed:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
     await exchange.send_body(200, dumps(_item(entry, context.snapshot, time())))
+
+
+def find_model(snapshot: Snapshot, model_id: str) -> ModelEntry | AgentEntry | None:
+    """What a model id stands for: a route, a model of an upstream, or an agent."""
+    models: dict[str, ModelEntry] = snapshot.sections["upstreams"].value.models
+    agents: dict[str, AgentEntry] = snapshot.sections["agents"].value.agents
+    return models.get(model_id) or agents.get(model_id)
 
 
 def list_body(context: RequestContext, now: float) -> bytes:
@@ -70,8 +78,12 @@ def list_body(context: RequestContext, now: float) -> bytes:
 
 
 def _items(context: RequestContext, now: float) -> list[dict[str, Any]]:
-    entries: dict[str, ModelEntry] = context.snapshot.sections["upstreams"].value.models
-    allowed = [entry for entry in entries.values() if decide_model(context.principal, entry.id).is_allowed]
+    sections = context.snapshot.sections
+    entries: list[ModelEntry | AgentEntry] = [
+        *sections["upstreams"].value.models.values(),
+        *sections["agents"].value.agents.values(),
+    ]
+    allowed = [entry for entry in entries if decide_model(context.principal, entry.id).is_allowed]
     items = [_item(entry, context.snapshot, now) for entry in allowed]
     # Clients build a price table from the list only if every item has both (LibreChat).
     for name in ("pricing", "context_length"):
@@ -81,7 +93,17 @@ def _items(context: RequestContext, now: float) -> list[dict[str, Any]]:
     return items
 
 
-def _item(entry: ModelEntry, snapshot: Snapshot, now: float) -> dict[str, Any]:
+def _item(entry: ModelEntry | AgentEntry, snapshot: Snapshot, now: float) -> dict[str, Any]:
+    if isinstance(entry, AgentEntry):
+        return {
+            "id": entry.id,
+            "object": "model",
+            "created": entry.created,
+            "owned_by": "agent-gateway",
+            "name": entry.name,
+            "description": entry.description,
+            "mode": "chat",
+        }
     item: dict[str, Any] = {
         "id": entry.id,
         "object": "model",

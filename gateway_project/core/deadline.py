@@ -28,10 +28,21 @@ class CallScope:
     called with the clock's time at each tick; phases end up to two ticks late.
     """
 
-    __slots__ = ("_deadline", "_phase_s", "_task", "_total", "is_closed", "on_tick", "phase", "reason")
+    __slots__ = (
+        "_deadline",
+        "_parent",
+        "_phase_s",
+        "_task",
+        "_total",
+        "is_closed",
+        "on_tick",
+        "phase",
+        "reason",
+    )
 
-    def __init__(self, task: asyncio.Task[object]) -> None:
+    def __init__(self, task: asyncio.Task[object], *, parent: CallScope | None = None) -> None:
         self._task: asyncio.Task[object] | None = task
+        self._parent = parent
         self._phase_s = inf
         self._deadline = inf
         self._total = inf
@@ -59,6 +70,13 @@ class CallScope:
         if self.reason is None and self._task is not None:
             self.reason = reason
             self._task.cancel()
+
+    @property
+    def cause(self) -> str | None:
+        """Why the task ends: this scope's own reason, or that of the request which it works for."""
+        if self.reason is None and self._parent is not None:
+            return self._parent.cause
+        return self.reason
 
     @property
     def expired_phase(self) -> str | None:

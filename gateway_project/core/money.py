@@ -35,6 +35,12 @@ def from_nano(nano: int) -> Decimal:
     return (Decimal(nano) / NANO).quantize(_QUANTUM)
 
 
+def usd_text(nano: int) -> str:
+    """Nano-dollars, not negative, as decimal text of dollars without needless zeros."""
+    dollars, rest = divmod(nano, NANO_PER_DOLLAR)
+    return f"{dollars}.{rest:09d}".rstrip("0").rstrip(".")
+
+
 if TYPE_CHECKING:
     _IntegerField = models.BigIntegerField[Any, Any]
 else:

@@ -95,6 +95,16 @@ HEALTH_SLOW_MS = parsers.parse_positive(
     env("GATEWAY_HEALTH_SLOW_MS", default="2000"), name="GATEWAY_HEALTH_SLOW_MS"
 )
 
+# Drop-in agents: folders of folders with an agent.py. Reloading looks at them each second.
+AGENT_ROOTS = tuple(
+    Path(text).resolve()
+    for text in env("GATEWAY_AGENT_DISCOVERY_PATH", default=str(BASE_DIR / "agents")).split(os.pathsep)
+    if text.strip()
+)
+AGENT_AUTO_RELOAD = env.bool("GATEWAY_AGENT_AUTO_RELOAD", default=False)
+# For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
+DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
+
 # Live pages; a process on its own tells only of its own requests.
 LIVE_MAX_CONNECTIONS = parsers.parse_positive(
     env("GATEWAY_LIVE_MAX_CONNECTIONS", default="20"), name="GATEWAY_LIVE_MAX_CONNECTIONS"
@@ -126,6 +136,7 @@ INSTALLED_APPS = [
     "security_app",
     "usage_app",
     "upstreams_app",
+    "agents_app",
 ]
 MIDDLEWARE = [
     "gateway_project.middleware.SecurityHeadersMiddleware",

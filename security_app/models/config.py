@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.db.models import F
 
 M = TypeVar("M", bound="ConfigModel")
-SECTIONS = ("security", "usage", "upstreams")
+SECTIONS = ("security", "usage", "upstreams", "agents")
 
 
 class ConfigVersion(models.Model):

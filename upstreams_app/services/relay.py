@@ -55,7 +55,7 @@ async def _read_plain(call: Call, opened: OpenAnswer) -> bytes:
 
 def _abort_cancelled(call: Call) -> None:
     scope = call.context.scope
-    if scope.reason == DISCONNECTED:
+    if scope.cause == DISCONNECTED:
         call.settlement.abort(CLIENT_LEFT, DISCONNECTED)
     elif scope.expired_phase is not None:
         # The client stays, but takes nothing, while an upstream waits for it.

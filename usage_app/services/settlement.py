@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from gateway_project.core.context import RequestContext
-from gateway_project.core.money import NANO_PER_DOLLAR
+from gateway_project.core.money import usd_text
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.services.reservation import Ticket
@@ -74,10 +74,7 @@ class Settlement:
     @property
     def cost_text(self) -> str | None:
         """The cost in US dollars as decimal text; None while unknown or without a price."""
-        if self.cost_nano is None:
-            return None
-        dollars, nano = divmod(self.cost_nano, NANO_PER_DOLLAR)
-        return f"{dollars}.{nano:09d}".rstrip("0").rstrip(".")
+        return None if self.cost_nano is None else usd_text(self.cost_nano)
 
     def complete(self) -> None:
         """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
@@ -150,6 +147,44 @@ class Settlement:
             _log_late(entry)
         else:
             context.settled_call = entry
+
+
+def settle_run(
+    context: RequestContext,
+    ticket: Ticket,
+    *,
+    status: int,
+    error_code: str,
+    is_stream: bool,
+    end_user: str,
+    first_token_ms: float | None,
+    llm_calls: int,
+) -> None:
+    """The line of an agent's run; tokens and costs are in the lines of its calls, whose parent it is.
+
+    Raises JournalFull if the disk refuses the line.
+    """
+    entry = UsageEntry(
+        id=context.request_id,
+        operation="chat",
+        kind="agent",
+        model=ticket.model_id,
+        status=status,
+        state=_REPORTED if status < 400 else _ABORTED,
+        key_id=ticket.principal.key_id,
+        key_name=ticket.principal.name,
+        user_id=ticket.principal.user_id,
+        end_user=end_user,
+        error_code=error_code,
+        is_stream=is_stream,
+        cost_nano=0,
+        first_token_ms=first_token_ms,
+        total_ms=round(context.elapsed_ms(), 3),
+        attempts=llm_calls,
+        correlation_id=context.correlation_id,
+    )
+    ledger.append(entry)
+    context.settled_call = entry
 
 
 def call_fields(entry: UsageEntry) -> dict[str, object]:

@@ -1,0 +1,10 @@
+"""The agents_app app: what clients call as a model besides the models of upstreams."""
+
+from django.apps import AppConfig
+
+
+class AgentsConfig(AppConfig):
+    """Agents: drop-in agents of the OpenAI Agents SDK, served as models."""
+
+    name = "agents_app"
+    verbose_name = "Agents"

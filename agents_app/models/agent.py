@@ -1,0 +1,69 @@
+"""Agents: of a drop-in the folder's code owns the definition, this row what an operator decides about it."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from gateway_project.core.ids import public_id, uuid7
+from security_app.models import ConfigModel
+
+
+class Agent(ConfigModel):
+    """One agent. The row of a drop-in is written when it is found first, and stays when its folder goes."""
+
+    class Visibility(models.TextChoices):
+        """How much of what a run does is shown to the client."""
+
+        HIDDEN = "hidden", "Hidden: the answer only"
+        REASONING = "reasoning", "As reasoning (reasoning_content)"
+        FIELD = "gateway", "In a field of its own (gateway)"
+
+    config_section = "agents"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.CharField(
+        "model id", max_length=200, unique=True, editable=False, help_text="What clients put into model."
+    )
+    is_enabled = models.BooleanField("enabled", default=True, help_text="Whether clients can call it.")
+    model = models.CharField(
+        max_length=264,
+        blank=True,
+        help_text="The model or route for calls for which the agent's code names none. Empty: what the code "
+        "suggests, else the default model.",
+    )
+    visibility = models.CharField(
+        max_length=10,
+        choices=Visibility.choices,
+        default=Visibility.HIDDEN,
+        help_text="How clients see the tools and hand-offs of a run.",
+    )
+    max_turns = models.PositiveIntegerField(
+        "turns",
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="A run ends with an error after so many turns of one agent.",
+    )
+    max_llm_calls = models.PositiveIntegerField(
+        "LLM calls",
+        default=50,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="A run ends with an error when it wants more, those of nested agents included.",
+    )
+    wall_clock_s = models.PositiveIntegerField(
+        "seconds",
+        default=600,
+        validators=[MinValueValidator(1), MaxValueValidator(86_400)],
+        help_text="A run ends with an error after so many seconds.",
+    )
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def public_id(self) -> str:
+        """`agt_` and the row's UUID in hex."""
+        return public_id("agt", self.id)

@@ -1,0 +1,37 @@
+"""Watches the folders of drop-in agents, where that is switched on, and has all processes load what changed."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from agents_app.folders import Folder
+from agents_app.registry import SECTION, AgentsConfig, folders_on_disk
+from security_app.models import ConfigVersion
+from security_app.services.configuration import store
+
+
+class FolderWatch:
+    """One per process; `look` blocks and is for the poller's thread."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Folder] | None = None
+
+    def look(self) -> None:
+        """Load what changed on disk once it is the same at two looks: copying a folder takes a moment."""
+        if not store.is_loaded:
+            return
+        config: AgentsConfig = store.current.sections[SECTION].value
+        found = folders_on_disk()
+        is_settled, self._seen = found == self._seen, found
+        if is_settled and found != {path: loaded.folder for path, loaded in config.folders.items()}:
+            reload_agents()
+
+
+def reload_agents() -> None:
+    """Have every process look at the folders again; this one has when it returns."""
+    with transaction.atomic():
+        ConfigVersion.bump(SECTION)
+    store.refresh()
+
+
+folder_watch = FolderWatch()
