@@ -43,6 +43,7 @@ def environment(data: Path, port: int, services: Services) -> dict[str, str]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "WEB_CONCURRENCY": "1",
+        "GATEWAY_AGENT_DISCOVERY_PATH": "",
         "DJANGO_SUPERUSER_USERNAME": ADMIN,
         "DJANGO_SUPERUSER_PASSWORD": ADMIN_PASSWORD,
     }

@@ -12,6 +12,7 @@ from agents import ModelSettings
 
 from gateway_project.core.errors import InvalidRequest
 
+# As the wire has it; the SDK checks the shape itself.
 Item = dict[str, Any]
 _SETTINGS = (
     "temperature",

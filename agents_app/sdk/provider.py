@@ -226,7 +226,7 @@ def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope,
     context.is_answered = True
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
     settlement.route = entry.id if entry.is_route else ""
-    sent = len(fields.get("messages", b""))  # type: ignore[arg-type]
+    sent = len(fields.get("messages", b""))
     settlement.measure_sent = lambda: sent
     return Call(context, entry, _PATH, fields, settlement, is_stream=is_stream, wants_usage=True)
 

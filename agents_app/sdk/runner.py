@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from agents import (
     Agent,
@@ -71,16 +71,16 @@ class Run:
         """The final answer; raises GatewayError."""
         try:
             result = await Runner.run(
-                self.agent, self.items, max_turns=self.entry.max_turns, run_config=self.config
+                self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
             )
         except (AgentsException, GatewayError) as error:
             _raise(error, self.entry)
         return _text(result.final_output)
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; raises GatewayError. Closing the iterator early ends the run at once."""
         result = Runner.run_streamed(
-            self.agent, self.items, max_turns=self.entry.max_turns, run_config=self.config
+            self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
         )
         has_content = False
         try:

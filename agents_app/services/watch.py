@@ -1,4 +1,4 @@
-"""Watches the folders of drop-in agents, where that is switched on, and has all processes load what changed."""
+"""Watches the folders of drop-in agents, where that is on, and has all processes load what changed."""
 
 from __future__ import annotations
 

@@ -147,6 +147,8 @@ def environment(data: Path, database_url: str, **more: str) -> dict[str, str]:
         "GATEWAY_KEY_PEPPERS": os.environ["GATEWAY_KEY_PEPPERS"],
         "GATEWAY_MASTER_KEY": rows.MASTER_KEY,
         "GATEWAY_PROBE_LOCAL_SERVERS": "false",
+        # Importing the agents' SDK takes seconds: the tests of agents name their own folders.
+        "GATEWAY_AGENT_DISCOVERY_PATH": "",
     }
     if valkey_url := run_valkey_url():
         variables["REDIS_URL"] = valkey_url
