@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import urlencode
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from bench.gateway import ADMIN, ADMIN_PASSWORD, MASTER_KEY
 from bench.load import LoadError
@@ -45,7 +46,7 @@ def watching(port: int) -> Iterator[None]:
         raise LoadError("the live page was told nothing")
 
 
-def _read(page: ClientConnection, seen: list[int]) -> None:
+def _read(page: Connection, seen: list[int]) -> None:
     try:
         for message in page:
             seen.append(len(message))

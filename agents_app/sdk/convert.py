@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from agents import ModelSettings
-
 from gateway_project.core.errors import InvalidRequest
 
 # As the wire has it; the SDK checks the shape itself.

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
-from agents import Model, ModelProvider
 from agents.models.openai_chatcompletions import OpenAIChatCompletionsModel
 from openai import NotGiven, Omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from agents import Model, ModelProvider
 from agents_app.errors import RunLimitExceeded
 from agents_app.sdk import DEFAULT_MODEL
 from gateway_project.core import sse

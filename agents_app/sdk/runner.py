@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
+from pydantic import BaseModel
+
 from agents import (
     Agent,
     AgentOutputSchemaBase,
@@ -20,8 +22,6 @@ from agents import (
     RunConfig,
     Runner,
 )
-from pydantic import BaseModel
-
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.sdk.convert import Item, items_of, settings_of

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.services import guarded_folder
 
@@ -53,7 +54,7 @@ FLAGS = (
 class Page:
     """One tab. `complaints` are errors of its console, its scripts and its policy, since it was opened."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.doors.gateway import Gateway, environment
 
@@ -58,7 +59,7 @@ def sign_in(gateway: Gateway, name: str) -> str:
 class Watcher:
     """The connection of a page."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def send(self, **message: object) -> None:
