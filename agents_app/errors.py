@@ -19,3 +19,11 @@ class AgentFailed(GatewayError):
     status = 500
     type = "agent_error"
     code = "agent_failed"
+
+
+class ModelMissing(GatewayError):
+    """The agent asks for a model that no upstream has, or for the default one where there is none."""
+
+    status = 500
+    type = "agent_error"
+    code = "agent_model_not_found"

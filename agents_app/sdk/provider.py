@@ -7,11 +7,10 @@ one method that the adapter calls, which makes a child call with its own ticket,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 from agents.models.openai_chatcompletions import OpenAIChatCompletionsModel
@@ -19,13 +18,14 @@ from openai import NotGiven, Omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from agents import Model, ModelProvider
-from agents_app.errors import RunLimitExceeded
+from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
 from agents_app.sdk import DEFAULT_MODEL
 from gateway_project.core import sse
 from gateway_project.core.codec import RawFields, dumps, loads
 from gateway_project.core.context import RequestContext
-from gateway_project.core.deadline import CallScope, Ticker
+from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
 from gateway_project.core.errors import UpstreamFailed
+from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket, reserve_child
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.calls import Call
@@ -38,13 +38,22 @@ _PATH = "/chat/completions"
 _NOT_FOR_THE_WIRE = ("extra_body", "extra_headers", "extra_query", "timeout")
 # Servers that know the member; others refuse a tool that has it.
 _KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
-# So many blocks wait for the SDK before the upstream does.
-_QUEUED_BLOCKS = 16
+_BY_NAME = "agents.models_by_name"
+
+
+class _OpenCall(Protocol):
+    """A call of the run that is under way."""
+
+    def end(self, reason: str) -> None:
+        """Nobody wants it any more; settles it, now or in a moment."""
 
 
 @dataclass(slots=True)
 class RunDoor:
-    """What the LLM calls of one run share, and what they added up to. `default_model` is a model id."""
+    """What the LLM calls of one run share, and what they added up to. `default_model` is a model id.
+
+    `client_follows` is cleared while the client takes no more: streams of upstreams wait then.
+    """
 
     context: RequestContext
     ticket: Ticket
@@ -57,39 +66,65 @@ class RunDoor:
     # None once a call had no price.
     cost_nano: int | None = 0
     finish_reason: str = "stop"
+    # The SDK tells an agent that called another one of its error and goes on; a run at its limit must not.
+    limit_error: RunLimitExceeded | None = None
+    client_follows: asyncio.Event = field(default_factory=asyncio.Event)
+    _open_calls: set[_OpenCall] = field(default_factory=set)
+    _is_over: bool = False
+
+    def __post_init__(self) -> None:
+        self.client_follows.set()
 
     def entry(self, name: str) -> ModelEntry:
         """The model that a call goes to: by its id, or the only one of that name at any upstream."""
-        models = cast(UpstreamsConfig, self.context.snapshot.sections["upstreams"].value).models
+        snapshot = self.context.snapshot
         if name == DEFAULT_MODEL:
             name = self.default_model
-        entry = models.get(name)
-        if entry is None:
-            named = [one for model_id, one in models.items() if model_id.partition("/")[2] == name]
-            entry = named[0] if len(named) == 1 else None
-        if entry is None:
-            raise UpstreamFailed(f"The agent asks for the model '{name}', which no upstream has.")
-        return entry
+        entry = _upstreams(snapshot).models.get(name)
+        if entry is not None:
+            return entry
+        if not name:
+            raise ModelMissing("The agent names no model, and there is none to give it.")
+        named = _by_name(snapshot).get(name, [])
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise ModelMissing(f"The agent asks for the model '{name}', which several upstreams have.")
+        raise ModelMissing(f"The agent asks for the model '{name}', which no upstream has.")
 
     def begin_call(self) -> None:
         """Count one more LLM call; RunLimitExceeded if it is one too many."""
+        if self._is_over:
+            raise AgentFailed("The run is over.")
         if self.llm_calls >= self.max_llm_calls:
-            raise RunLimitExceeded(f"The run wants more than {self.max_llm_calls} LLM calls.")
+            self.limit_error = RunLimitExceeded(f"The run wants more than {self.max_llm_calls} LLM calls.")
+            raise self.limit_error
         self.llm_calls += 1
 
-    def end_call(self, settlement: Settlement) -> None:
-        """Add what a call used."""
-        used = settlement.tokens or TokenUsage()
-        self.tokens = TokenUsage(
-            **{
-                name: getattr(self.tokens, name) + getattr(used, name)
-                for name in TokenUsage.__struct_fields__
-            }
-        )
+    def enter(self, call: _OpenCall, scope: CallScope) -> None:
+        """A call is under way: its time limits count, and the run's end will be its own."""
+        self._open_calls.add(call)
+        self.ticker.add(scope)
+
+    def leave(self, call: _OpenCall, scope: CallScope, settlement: Settlement) -> None:
+        """The call is over; add what it used."""
+        self._open_calls.discard(call)
+        self.ticker.remove(scope)
+        scope.close()
+        if (used := settlement.tokens) is not None:
+            sums = {name: getattr(self.tokens, name) + getattr(used, name) for name in used.__struct_fields__}
+            self.tokens = TokenUsage(**sums)
         if settlement.cost_nano is None or self.cost_nano is None:
             self.cost_nano = None
         else:
             self.cost_nano += settlement.cost_nano
+
+    def end(self) -> None:
+        """The run is over: what its agents and tools left behind ends too, and nothing more begins."""
+        cause = self.context.scope.cause
+        self._is_over = True
+        for call in list(self._open_calls):
+            call.end(cause if cause in (DISCONNECTED, SHUTDOWN) else RUN_ENDED)
 
 
 class GatewayProvider(ModelProvider):
@@ -117,104 +152,138 @@ class _Completions:
         door = self._door
         entry = door.entry(str(arguments["model"]))
         door.begin_call()
-        is_stream = arguments.get("stream") is True
         fields = _fields(arguments, entry)
-        if not is_stream:
-            with _scope(door) as scope:
-                call = _call(door, entry, fields, scope, is_stream=False)
-                try:
-                    body = loads(await complete(call, door.clients))
-                finally:
-                    door.end_call(call.settlement)
-            _note_finish(door, body)
-            return ChatCompletion.construct(**body)
-        stream = _Stream(door, entry, fields)
-        await stream.open()
-        return stream
+        if arguments.get("stream") is True:
+            stream = _Stream(door, entry, fields)
+            await stream.open()
+            return stream
+        return await _Plain(door, entry, fields).answer()
 
 
-class _Stream:
-    """The chunks of one streamed call. A task of its own relays, so that its time limits cancel it alone."""
+class _Plain:
+    """One call with a whole answer."""
 
     def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
         self._door = door
-        self._entry = entry
-        self._fields = fields
-        self._blocks: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED_BLOCKS)
-        self._opened = asyncio.get_running_loop().create_future()
-        self._task: asyncio.Task[None] | None = None
+        self._scope = _scope(door)
+        self._call = _call(door, entry, fields, self._scope, is_stream=False)
+
+    async def answer(self) -> ChatCompletion:
+        """The answer; settled when this returns or raises."""
+        door = self._door
+        door.enter(self, self._scope)
+        try:
+            body = loads(await complete(self._call, door.clients))
+        finally:
+            door.leave(self, self._scope, self._call.settlement)
+        _note_finish(door, body)
+        return ChatCompletion.construct(**body)
+
+    def end(self, reason: str) -> None:
+        """Cancel who waits for the answer."""
+        self._scope.cancel(reason)
+
+
+class _Stream:
+    """The chunks of one streamed call: each block is fetched when the SDK has taken the one before.
+
+    The SDK may read, and close, in other tasks than the one that opened it.
+    """
+
+    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+        self._door = door
+        self._scope = _scope(door)
+        self._call = _call(door, entry, fields, self._scope, is_stream=True)
+        self._relay = StreamRelay(self._call, door.clients)
+        self._events: list[bytes] = []
+        self._is_reading = False
+        self._is_closed = False
         self.response = SimpleNamespace(headers={})
 
     async def open(self) -> None:
         """Wait until the upstream began to answer; raises what kept it from doing so."""
-        self._task = asyncio.create_task(self._relay())
+        self._door.enter(self, self._scope)
+        self._is_reading = True
         try:
-            await self._opened
+            await self._relay.open()
         except BaseException:
-            await self.close()
-            raise
-
-    async def _relay(self) -> None:
-        door = self._door
-        try:
-            with _scope(door) as scope:
-                call = _call(door, self._entry, self._fields, scope, is_stream=True)
-                relay = StreamRelay(call, door.clients)
-                try:
-                    await relay.open()
-                    self._opened.set_result(None)
-                    await relay.pump(self._blocks.put)
-                finally:
-                    relay.close()
-                    door.end_call(call.settlement)
-        except BaseException as error:
-            if not self._opened.done() and isinstance(error, Exception):
-                self._opened.set_exception(error)
-                return
+            self._close()
             raise
         finally:
-            if not self._opened.done():
-                self._opened.cancel()
-            # A reader that is gone makes no room.
-            with suppress(asyncio.QueueFull):
-                self._blocks.put_nowait(None)
+            self._is_reading = False
 
-    async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+    def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        return self
+
+    async def __anext__(self) -> ChatCompletionChunk:
         try:
-            while block := await self._next():
-                for _, data in sse.iter_events(block):
-                    if data is not None and data != b"[DONE]":
-                        chunk = loads(data)
-                        _note_finish(self._door, chunk)
-                        yield ChatCompletionChunk.construct(**chunk)
-            if self._task is not None:
-                await self._task
+            while not self._events:
+                await self._read()
+            chunk = loads(self._events.pop())
+            _note_finish(self._door, chunk)
+            return ChatCompletionChunk.construct(**chunk)
+        except BaseException:
+            self._close()
+            raise
+
+    async def _read(self) -> None:
+        """Fetch events, the first of them last in the list."""
+        if self._is_closed:
+            raise StopAsyncIteration
+        self._scope.move_to(_current_task())
+        self._is_reading = True
+        try:
+            await self._door.client_follows.wait()
+            block = await self._relay.next_block()
         finally:
-            await self.close()
+            self._is_reading = False
+        if not block:
+            raise StopAsyncIteration
+        events = [data for _, data in sse.iter_events(block) if data is not None and data != b"[DONE]"]
+        self._events = events[::-1]
 
-    async def _next(self) -> bytes | None:
-        if self._task is not None and self._task.done() and self._blocks.empty():
-            return None
-        return await self._blocks.get()
+    async def aclose(self) -> None:
+        """End the call, if it runs still; the SDK does so in every case."""
+        self._close()
 
-    async def close(self) -> None:
-        """End the relay, if it runs still."""
-        task = self._task
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def end(self, reason: str) -> None:
+        """Cancel who reads; if nobody does there is nobody who would close it."""
+        if self._is_reading:
+            self._scope.cancel(reason)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._relay.close()
+        self._door.leave(self, self._scope, self._call.settlement)
 
 
-@contextmanager
-def _scope(door: RunDoor) -> Iterator[CallScope]:
+def _upstreams(snapshot: Snapshot) -> UpstreamsConfig:
+    return cast(UpstreamsConfig, snapshot.sections["upstreams"].value)
+
+
+def _by_name(snapshot: Snapshot) -> dict[str, list[ModelEntry]]:
+    """The models of upstreams by the upstreams' names for them; computed once for each configuration."""
+    found: dict[str, list[ModelEntry]] | None = snapshot.cache.get(_BY_NAME)
+    if found is None:
+        found = {}
+        for model_id, entry in _upstreams(snapshot).models.items():
+            if not entry.is_route:
+                found.setdefault(model_id.partition("/")[2], []).append(entry)
+        snapshot.cache[_BY_NAME] = found
+    return found
+
+
+def _current_task() -> asyncio.Task[object]:
+    return cast("asyncio.Task[object]", asyncio.current_task())
+
+
+def _scope(door: RunDoor) -> CallScope:
     """Time limits for one call, in the task that makes it; the request's end is the call's too."""
-    scope = CallScope(cast("asyncio.Task[object]", asyncio.current_task()), parent=door.context.scope)
-    door.ticker.add(scope)
-    try:
-        yield scope
-    finally:
-        door.ticker.remove(scope)
-        scope.close()
+    return CallScope(_current_task(), parent=door.context.scope)
 
 
 def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope, *, is_stream: bool) -> Call:
@@ -250,7 +319,10 @@ def _fields(arguments: dict[str, Any], entry: ModelEntry) -> RawFields:
 
 
 def _note_finish(door: RunDoor, answer: dict[str, Any]) -> None:
-    """The SDK's adapter drops why an answer ended."""
-    for choice in answer.get("choices") or ():
-        if reason := choice.get("finish_reason"):
-            door.finish_reason = reason
+    """The SDK's adapter drops why an answer ended; UpstreamFailed if this is no answer."""
+    try:
+        for choice in answer.get("choices") or ():
+            if reason := choice.get("finish_reason"):
+                door.finish_reason = str(reason)
+    except (AttributeError, TypeError) as error:
+        raise UpstreamFailed("The upstream's answer is not what was asked for.") from error

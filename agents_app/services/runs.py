@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ from agents_app.errors import AgentFailed, RunLimitExceeded
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
 from gateway_project.core.errors import GatewayError
+from gateway_project.core.limits import limits
+from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket
-from upstreams_app.registry import UpstreamsConfig
+from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.client import ClientPool
 from usage_app.errors import JournalFull
 from usage_app.services.settlement import CLIENT_LEFT, settle_run
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from agents_app.sdk.runner import Piece, Run
 
 logger = logging.getLogger(__name__)
+_DEFAULT_MODEL = "agents.default_model"
 
 
 class AgentRun:
-    """One run. Either `answer` or `pieces`, once; it is in the ledger when that returns or raises."""
+    """One run. Either `answer` or `stream`, once; it is in the ledger when that returns or raises."""
 
     def __init__(
         self,
@@ -49,13 +52,14 @@ class AgentRun:
         self._is_stream = is_stream
         self._first_token_ms: float | None = None
         self._is_settled = False
+        self._wall_clock = asyncio.timeout(entry.wall_clock_s)
         self.end_user = ""
         self.door: RunDoor = RunDoor(
             context,
             ticket,
             clients,
             ticker,
-            default_model=entry.model or default_model(context.snapshot.sections["upstreams"].value),
+            default_model=entry.model or default_model(context.snapshot),
             max_llm_calls=entry.max_llm_calls,
         )
 
@@ -68,17 +72,38 @@ class AgentRun:
     async def answer(self, run: Run) -> str:
         """The final answer. Raises GatewayError."""
         with self._settling():
-            async with asyncio.timeout(self._entry.wall_clock_s):
-                return await run.answer()
+            async with self._wall_clock:
+                text = await run.answer()
+            self._raise_if_cut()
+        return text
 
-    async def pieces(self, run: Run) -> AsyncIterator[Piece]:
-        """The answer as it comes. Raises GatewayError, also after pieces."""
+    async def stream(self, run: Run, send: Callable[[Piece], Awaitable[None]]) -> None:
+        """Send the answer as it comes; raises GatewayError, also after pieces.
+
+        `send` returns when the client has taken its piece; until then no upstream is read from.
+        """
         with self._settling():
-            async with asyncio.timeout(self._entry.wall_clock_s), aclosing(run.pieces()) as pieces:
+            async with self._wall_clock, aclosing(run.pieces()) as pieces:
                 async for piece in pieces:
                     if self._first_token_ms is None:
                         self._first_token_ms = round(self._context.elapsed_ms(), 3)
-                    yield piece
+                    await self._pass_on(piece, send)
+            self._raise_if_cut()
+
+    async def _pass_on(self, piece: Piece, send: Callable[[Piece], Awaitable[None]]) -> None:
+        scope, client_follows = self._context.scope, self.door.client_follows
+        scope.enter_phase("client", limits.client_stall_s)
+        client_follows.clear()
+        try:
+            await send(piece)
+        finally:
+            client_follows.set()
+            scope.leave_phase()
+
+    def _raise_if_cut(self) -> None:
+        """An agent that called another one may have made an answer of that one's hitting the limit."""
+        if self.door.limit_error is not None:
+            raise self.door.limit_error
 
     @contextmanager
     def _settling(self) -> Iterator[None]:
@@ -86,28 +111,51 @@ class AgentRun:
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
-            is_left = self._context.scope.cause == DISCONNECTED
-            self._settle(CLIENT_LEFT if is_left else 503, DISCONNECTED if is_left else "cancelled")
+            self._settle_cancelled()
             raise
         except TimeoutError as error:
-            message = f"The run did not end within {self._entry.wall_clock_s} s."
-            raise self._failed(RunLimitExceeded(message)) from error
+            if self._wall_clock.expired():
+                message = f"The run did not end within {self._entry.wall_clock_s} s."
+                raise self._failed(RunLimitExceeded(message)) from error
+            raise self._failed(self._blamed_on_agent()) from error
+        except AgentFailed as error:
+            self._failed(error)
+            self._blamed_on_agent()
+            raise
         except GatewayError as error:
             self._failed(error)
             raise
         except Exception as error:
-            # Code of the agent's author: what it says is for the log alone.
-            logger.exception("agent.failed", extra={"agent": self._entry.id})
-            raise self._failed(AgentFailed("The agent failed; the log has the details.")) from error
+            raise self._failed(self._blamed_on_agent()) from error
         else:
             self._settle(200, "")
+        finally:
+            self.door.end()
+
+    def _blamed_on_agent(self) -> AgentFailed:
+        """Inside of `except`. Code of the agent's author: what it says is for the log alone."""
+        fields = {"agent": self._entry.id, "request_id": f"req_{self._context.request_id.hex}"}
+        logger.exception("agent.failed", extra=fields)
+        return AgentFailed("The agent failed; the log has the details.")
+
+    def _settle_cancelled(self) -> None:
+        scope = self._context.scope
+        if scope.cause == DISCONNECTED:
+            self._settle(CLIENT_LEFT, DISCONNECTED)
+        elif scope.expired_phase is not None:
+            self._settle(CLIENT_LEFT, "client_stalled")
+        else:
+            self._settle(503, "cancelled")
 
     def _failed(self, error: GatewayError) -> GatewayError:
+        self._discourage(error)
+        self._settle(error.status, error.code or "")
+        return error
+
+    def _discourage(self, error: GatewayError) -> None:
         if self.door.llm_calls:
             # Tools may have acted: a client that tries again would make them act again.
             error.headers = {**error.headers, "x-should-retry": "false"}
-        self._settle(error.status, error.code or "")
-        return error
 
     def _settle(self, status: int, error_code: str) -> None:
         if self._is_settled:
@@ -124,17 +172,28 @@ class AgentRun:
                 first_token_ms=self._first_token_ms,
                 llm_calls=self.door.llm_calls,
             )
-        except JournalFull:
+        except JournalFull as error:
             if status < 400:
+                self._discourage(error)
                 raise
             logger.exception("ledger.line_lost", extra={"request_id": f"req_{self._context.request_id.hex}"})
 
 
-def default_model(upstreams: UpstreamsConfig) -> str:
-    """What agents get that name no model: GATEWAY_DEFAULT_MODEL, else the first chat model, demos last."""
+def default_model(snapshot: Snapshot) -> str:
+    """What agents get that name no model: GATEWAY_DEFAULT_MODEL, else the oldest chat model, demos last.
+
+    "" if there is none. What is wrong with the setting is for the call to say.
+    """
     if settings.DEFAULT_MODEL:
         return str(settings.DEFAULT_MODEL)
-    chats = [entry for entry in upstreams.models.values() if entry.mode == "chat" and entry.targets]
-    real = [entry for entry in chats if entry.lead.upstream.kind != "demo"]
-    oldest = min(real or chats, key=lambda entry: entry.created, default=None)
-    return oldest.id if oldest is not None else ""
+    found: str | None = snapshot.cache.get(_DEFAULT_MODEL)
+    if found is None:
+        upstreams: UpstreamsConfig = snapshot.sections["upstreams"].value
+        chats = [entry for entry in upstreams.models.values() if entry.mode == "chat"]
+        oldest = min(chats, key=_suitability, default=None)
+        found = snapshot.cache[_DEFAULT_MODEL] = oldest.id if oldest is not None else ""
+    return found
+
+
+def _suitability(entry: ModelEntry) -> tuple[bool, bool, int]:
+    return not entry.targets, entry.lead.upstream.kind == "demo", entry.created

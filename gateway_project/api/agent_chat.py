@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents_app.entry import AgentEntry
 from agents_app.services.runs import AgentRun
 from gateway_project.api.exchange import Exchange, header_value
 from gateway_project.core import sse
 from gateway_project.core.codec import dumps, loads
-from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.money import usd_text
 from gateway_project.lifecycle import lifecycle
 from security_app.services.reservation import reserve
 from usage_app.entry import TokenUsage
+
+if TYPE_CHECKING:
+    from agents_app.sdk.runner import Outcome
+    from agents_app.sdk.streaming import Piece
 
 
 async def answer_by_agent(exchange: Exchange, body: bytes, entry: AgentEntry, *, is_stream: bool) -> None:
@@ -32,17 +35,35 @@ async def answer_by_agent(exchange: Exchange, body: bytes, entry: AgentEntry, *,
     if is_stream:
         await _stream(exchange, run, fields, {**head, "object": "chat.completion.chunk"})
         return
-    text = await run.answer(run.prepare(fields))
+    prepared = run.prepare(fields)
+    text = await run.answer(prepared)
     if run.door.cost_nano is not None:
         exchange.add_header(b"x-gateway-cost", usd_text(run.door.cost_nano).encode())
+    outcome = prepared.outcome
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": text, "refusal": None},
+        "message": _message(text, outcome),
         "logprobs": None,
-        "finish_reason": _finish_reason(run),
+        "finish_reason": outcome.finish_reason,
     }
     answer = {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(run.door.tokens)}
+    if outcome.steps:
+        answer["gateway"] = {"steps": outcome.steps}
     await exchange.send_body(200, dumps(answer))
+
+
+def _message(text: str, outcome: Outcome) -> dict[str, Any]:
+    is_empty = not text and (outcome.tool_calls or outcome.refusal)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if is_empty else text,
+        "refusal": outcome.refusal,
+    }
+    if outcome.reasoning:
+        message["reasoning_content"] = outcome.reasoning
+    if outcome.tool_calls:
+        message["tool_calls"] = outcome.tool_calls
+    return message
 
 
 async def _stream(exchange: Exchange, run: AgentRun, fields: dict[str, Any], head: dict[str, Any]) -> None:
@@ -53,29 +74,33 @@ async def _stream(exchange: Exchange, run: AgentRun, fields: dict[str, Any], hea
     prepared = run.prepare(fields)
     exchange.expect_stream()
     is_first = True
-    async for piece in run.pieces(prepared):
+
+    async def send(piece: Piece) -> None:
+        nonlocal is_first
         if is_first:
             is_first = False
             await exchange.start_stream()
             await exchange.send_piece(chunk({"role": "assistant", "content": ""}))
-        await exchange.send_piece(chunk({piece.member: piece.text}))
+        if piece.delta:
+            await exchange.send_piece(chunk(piece.delta))
+        if piece.step is not None:
+            # Clients want `choices` in each chunk; it may be empty.
+            step = {**head, "choices": [], "gateway": {"steps": [piece.step]}}
+            await exchange.send_piece(sse.event(dumps(step)))
+
+    await run.stream(prepared, send)
     await exchange.start_stream()
-    last = chunk({}, _finish_reason(run))
+    if is_first:
+        await exchange.send_piece(chunk({"role": "assistant", "content": ""}))
+    last = chunk({}, prepared.outcome.finish_reason)
     if _wants_usage(fields):
         last += sse.event(dumps({**head, "choices": [], "usage": _usage(run.door.tokens)}))
     await exchange.end_stream(last + sse.DONE)
 
 
 def _wants_usage(fields: dict[str, Any]) -> bool:
-    options = fields.get("stream_options")
-    if options is not None and not isinstance(options, dict):
-        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
-    return bool(options and options.get("include_usage"))
-
-
-def _finish_reason(run: AgentRun) -> str:
-    reason = run.door.finish_reason
-    return reason if reason in ("length", "content_filter") else "stop"
+    """Whether the stream ends with a chunk of usage; the run's parameters were checked before."""
+    return bool((fields.get("stream_options") or {}).get("include_usage"))
 
 
 def _usage(tokens: TokenUsage) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from time import monotonic
 
 DISCONNECTED = "client_disconnected"
 SHUTDOWN = "shutdown"
+RUN_ENDED = "run_ended"
 TOTAL = "total"
 TICK_S = 0.05
 # In place of a deadline: a phase that no tick has seen yet.
@@ -60,6 +61,11 @@ class CallScope:
         self.phase = phase
         self._phase_s = seconds
         self._deadline = _AT_NEXT_TICK
+
+    def move_to(self, task: asyncio.Task[object]) -> None:
+        """From now on `task` does the work, and is what is cancelled."""
+        if self._task is not None:
+            self._task = task
 
     def leave_phase(self) -> None:
         """No phase runs; nothing can expire."""

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, dumps, join_object, split_object
-from gateway_project.core.deadline import DISCONNECTED
+from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN
 from gateway_project.core.errors import GatewayError, InternalError, UpstreamFailed
 from gateway_project.core.limits import limits
 from upstreams_app.services import failures
@@ -60,6 +60,9 @@ def _abort_cancelled(call: Call) -> None:
     elif scope.expired_phase is not None:
         # The client stays, but takes nothing, while an upstream waits for it.
         call.settlement.abort(CLIENT_LEFT, "client_stalled")
+    elif scope.cause != SHUTDOWN and call.context.parent_id is not None:
+        # The run that wanted the answer is over: no fault of the upstream.
+        call.settlement.abort(CLIENT_LEFT, RUN_ENDED)
     else:
         call.settlement.abort(503, "cancelled")
 
@@ -121,7 +124,8 @@ async def _read_all(call: Call, opened: OpenAnswer) -> bytes:
 class StreamRelay:
     """A stream on its way to a client: `open`, then `pump`; always call `close`.
 
-    `open` waits for the first event, so that an upstream's error still becomes a status.
+    `open` waits for the first event, so that an upstream's error still becomes a status. Who would rather
+    take than be sent calls `next_block` instead of `pump`.
     """
 
     def __init__(self, call: Call, clients: ClientPool) -> None:
@@ -190,10 +194,7 @@ class StreamRelay:
                 if block := await self._next_block():
                     scope.enter_phase("client", stall_s)
                     await send(block)
-            scope.leave_phase()
-            if not self._filter.is_finished and not self._filter.is_done:
-                raise UpstreamFailed("The upstream's stream ended before the answer was complete.")
-            self._complete()
+            self._finish()
         except GatewayError as error:
             scope.leave_phase()
             if rest := self._filter.take_pending():
@@ -203,6 +204,33 @@ class StreamRelay:
         except asyncio.CancelledError:
             self._cancelled()
             raise
+
+    async def next_block(self) -> bytes:
+        """The next events; b"" at the end: the call is in the ledger then. Raises GatewayError."""
+        scope = self._call.context.scope
+        idle_s = self._opened.phases.idle_s if self._opened is not None else 0.0
+        block, self._first = self._first, b""
+        try:
+            while not block and not self._is_exhausted:
+                scope.enter_phase("idle", idle_s)
+                block = await self._next_block()
+            scope.leave_phase()
+            if not block:
+                self._finish()
+        except GatewayError as error:
+            scope.leave_phase()
+            self._abort(error.status, error.code or "")
+            raise
+        except asyncio.CancelledError:
+            self._cancelled()
+            raise
+        return block
+
+    def _finish(self) -> None:
+        self._call.context.scope.leave_phase()
+        if not self._filter.is_finished and not self._filter.is_done:
+            raise UpstreamFailed("The upstream's stream ended before the answer was complete.")
+        self._complete()
 
     async def _next_block(self) -> bytes:
         """What the next piece from the upstream gives; sets `_is_exhausted` at the end."""
