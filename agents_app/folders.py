@@ -9,17 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENTRY_FILE = "agent.py"
+REQUIREMENTS_FILE = "requirements.txt"
 DEFAULT_NAMESPACE = "default"
 MAX_FILES = 200
 MAX_FILE_BYTES = 1024 * 1024
+# Code, and what code tends to read when it is imported. Other files may change without a reload.
+WATCHED_SUFFIXES = frozenset({".py", ".txt", ".md", ".json", ".toml", ".yaml", ".yml"})
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]")
+_SLUG = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One drop-in. `problem` says why it can't be read, else `digest` stands for its content."""
+    """One drop-in. `problem` says why it can't be read, else `digest` stands for its content.
+
+    `name` is its path below its root, such as `WeatherAgent` or `team/WeatherAgent`.
+    """
 
     path: Path
+    name: str
     namespace: str
     slug: str
     digest: str
@@ -29,6 +37,11 @@ class Folder:
 def slug_of(name: str) -> str:
     """A folder's name as part of a model id: `WeatherAgent` is `weatheragent`."""
     return _NOT_IN_SLUG.sub("-", name.lower())
+
+
+def is_slug(text: str) -> bool:
+    """Whether a text can be one side of the slash in an agent's id."""
+    return _SLUG.fullmatch(text) is not None
 
 
 def find_folders(roots: tuple[Path, ...]) -> list[Folder]:
@@ -46,37 +59,42 @@ def find_folders(roots: tuple[Path, ...]) -> list[Folder]:
 
 def _folders_in(path: Path) -> list[Path]:
     try:
-        children = sorted(path.iterdir())
+        return sorted(one for one in path.iterdir() if one.name[0] not in "._" and one.is_dir())
     except OSError:
         return []
-    return [one for one in children if one.name[0] not in "._" and one.is_dir()]
 
 
 def _folder(root: Path, path: Path, namespace: str) -> Folder:
-    slug = slug_of(path.name)
+    name, slug = path.relative_to(root).as_posix(), slug_of(path.name)
+    for part in (namespace, slug):
+        if not is_slug(part):
+            problem = f"'{part}' can't be part of an id: it needs a letter from a to z or a digit"
+            return Folder(path, name, namespace, slug, "", problem)
     try:
         if not path.resolve().is_relative_to(root.resolve()):
-            return Folder(path, namespace, slug, "", "the folder is a link that leads out of its root")
-        return Folder(path, namespace, slug, _digest(path))
+            problem = "the folder is a link that leads out of its root"
+            return Folder(path, name, namespace, slug, "", problem)
+        return Folder(path, name, namespace, slug, _digest(path))
     except (OSError, ValueError) as error:
-        return Folder(path, namespace, slug, "", str(error))
+        return Folder(path, name, namespace, slug, "", str(error))
 
 
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in _sources(folder):
-        content = path.read_bytes()
-        if len(content) > MAX_FILE_BYTES:
+    for path in _watched_files(folder):
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError(f"{path.name} is larger than {MAX_FILE_BYTES} bytes")
+        content = path.read_bytes()
         digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
-def _sources(folder: Path) -> Iterator[Path]:
-    """What an agent consists of: Python files and its requirements, in a fixed order."""
+def _watched_files(folder: Path) -> Iterator[Path]:
+    """What an agent consists of, in a fixed order; ValueError if it is too much, or leads elsewhere."""
     count = 0
     for path in sorted(folder.rglob("*")):
-        if path.suffix != ".py" and path.name != "requirements.txt":
+        is_hidden = any(part[0] == "." for part in path.relative_to(folder).parts)
+        if is_hidden or path.suffix not in WATCHED_SUFFIXES or not path.is_file():
             continue
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{path.name} is a link that leads out of the folder")

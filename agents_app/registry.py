@@ -1,4 +1,7 @@
-"""The agents section of the snapshot: every agent by its id, loaded and ready to run."""
+"""The agents section of the snapshot: every agent by its id, loaded and ready to run.
+
+What is found on disk is imported here, and gets the row that operators edit.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import DatabaseError, transaction
 
 from agents_app.entry import AgentEntry
-from agents_app.folders import Folder, find_folders
+from agents_app.folders import Folder, find_folders, is_slug
 from agents_app.models import Agent
 from gateway_project.core.codec import dumps
 from gateway_project.core.snapshot import Diagnostic, Section
+from upstreams_app.registry import UpstreamsConfig
 
 if TYPE_CHECKING:
     from agents_app.sdk.loader import Loaded
 
 logger = logging.getLogger(__name__)
 SECTION = "agents"
+DISCOVERED = "discovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +39,30 @@ class LoadedFolder:
 
 @dataclass(frozen=True, slots=True)
 class AgentsConfig:
-    """All agents by id, and the folders that they came from."""
+    """The agents that clients can call and all that are loaded, by id, and the folders by path."""
 
     agents: dict[str, AgentEntry]
     folders: dict[str, LoadedFolder]
+    loaded: dict[str, AgentEntry]
 
 
 def build(
     previous: Section[AgentsConfig] | None, version: int, sections: Mapping[str, Section[Any]]
 ) -> Section[AgentsConfig]:
-    """Load what is new on disk, keep what is not, and forget what is gone."""
+    """Load what is new on disk, keep what is not, and forget what is gone.
+
+    A folder that can't be loaded has no agents, also if a former version of it had: what is served is what
+    is on disk, never something that nobody can read any more.
+    """
     before = previous.value.folders if previous is not None else {}
     folders = {path: _loaded(folder, before.get(path)) for path, folder in folders_on_disk().items()}
-    rows = {row.slug: row for row in Agent.objects.all()}
-    taken = set(sections["upstreams"].value.models)
-    left_out: list[Diagnostic] = []
-    entries: dict[str, AgentEntry] = {}
-    for loaded in folders.values():
-        name = f"agent {loaded.folder.path.name}"
-        if loaded.problem:
-            left_out.append(Diagnostic(SECTION, name, loaded.problem))
-        for one in loaded.agents:
-            agent_id = f"{one.overrides.get('namespace', loaded.folder.namespace)}/{one.slug}"
-            if agent_id in taken or agent_id in entries:
-                left_out.append(Diagnostic(SECTION, name, f"another model has the id '{agent_id}' already"))
-                continue
-            row = rows.get(agent_id) or Agent(slug=agent_id)
-            if row.is_enabled:
-                entries[agent_id] = _entry(agent_id, one, row)
-    _forget(before, folders)
-    return Section(AgentsConfig(entries, folders), version, tuple(left_out))
+    found, left_out = _by_id(folders, sections["upstreams"].value)
+    rows = _rows({agent_id: folder.name for agent_id, (folder, _) in found.items()})
+    entries = {
+        agent_id: _entry(agent_id, folder, one, rows[agent_id]) for agent_id, (folder, one) in found.items()
+    }
+    enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
+    return Section(AgentsConfig(enabled, folders, entries), version, tuple(left_out))
 
 
 def folders_on_disk() -> dict[str, Folder]:
@@ -71,7 +71,8 @@ def folders_on_disk() -> dict[str, Folder]:
 
 
 def _loaded(folder: Folder, before: LoadedFolder | None) -> LoadedFolder:
-    if before is not None and before.folder == folder:
+    # What failed is tried again: a missing package may have been installed since.
+    if before is not None and before.folder == folder and not before.problem:
         return before
     if folder.problem:
         return LoadedFolder(folder, (), folder.problem)
@@ -81,24 +82,72 @@ def _loaded(folder: Folder, before: LoadedFolder | None) -> LoadedFolder:
     try:
         return LoadedFolder(folder, tuple(load(folder)))
     except DropInError as error:
-        logger.warning("agent.not_loaded", extra={"folder": folder.path.name, "reason": str(error)})
+        logger.warning("agent.not_loaded", extra={"folder": folder.name, "reason": str(error)})
         return LoadedFolder(folder, (), str(error))
 
 
-def _forget(before: Mapping[str, LoadedFolder], now: Mapping[str, LoadedFolder]) -> None:
-    digests = {loaded.folder.digest for loaded in now.values()}
-    gone = [old for old in before.values() if old.agents and old.folder.digest not in digests]
-    if gone:
-        from agents_app.sdk.loader import package_of, unload
+def _by_id(
+    folders: Mapping[str, LoadedFolder], upstreams: UpstreamsConfig
+) -> tuple[dict[str, tuple[Folder, Loaded]], list[Diagnostic]]:
+    """What is loaded by its id, and what can't be served. Of two with one id the first in order is served."""
+    found: dict[str, tuple[Folder, Loaded]] = {}
+    left_out: list[Diagnostic] = []
+    for loaded in folders.values():
+        name = f"agent {loaded.folder.name}"
+        if loaded.problem:
+            left_out.append(Diagnostic(SECTION, name, loaded.problem))
+        for one in loaded.agents:
+            namespace = one.overrides.get("namespace", loaded.folder.namespace)
+            agent_id = f"{namespace}/{one.slug}"
+            problem = ""
+            if not is_slug(one.slug):
+                problem = f"the id '{agent_id}' is too long"
+            elif namespace in upstreams.upstreams:
+                problem = f"the namespace '{namespace}' is the name of an upstream"
+            elif agent_id in upstreams.models:
+                problem = f"a model or route has the id '{agent_id}' already"
+            elif agent_id in found:
+                problem = f"the agent of {found[agent_id][0].name} has the id '{agent_id}' already"
+            if problem:
+                left_out.append(Diagnostic(SECTION, name, problem))
+            else:
+                found[agent_id] = (loaded.folder, one)
+    return found, left_out
 
-        for old in gone:
-            unload(package_of(old.folder))
+
+def _rows(found: Mapping[str, str]) -> dict[str, Agent]:
+    """The rows of agents (folders by id); those that had none get one, once among all processes.
+
+    A new row holds what no row means, so the section's version stays as it is and nobody reloads for it.
+    """
+    rows = {row.slug: row for row in Agent.objects.all()}
+    new = [
+        Agent(slug=agent_id, folder=folder, managed_by=DISCOVERED)
+        for agent_id, folder in found.items()
+        if agent_id not in rows
+    ]
+    moved = [rows[agent_id] for agent_id, folder in found.items() if _is_elsewhere(rows, agent_id, folder)]
+    try:
+        with transaction.atomic():
+            if new:
+                Agent._base_manager.bulk_create(new, ignore_conflicts=True)
+                rows = {row.slug: row for row in Agent.objects.all()}
+            for row in moved:
+                Agent._base_manager.filter(pk=row.pk).update(folder=found[row.slug])
+    except DatabaseError:
+        # Its agents are served all the same; the next load tries again.
+        logger.exception("agent.not_recorded")
+    return {row.slug: row for row in new} | rows
 
 
-def _entry(agent_id: str, loaded: Loaded, row: Agent) -> AgentEntry:
+def _is_elsewhere(rows: Mapping[str, Agent], agent_id: str, folder: str) -> bool:
+    return agent_id in rows and rows[agent_id].folder != folder
+
+
+def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEntry:
     overrides = loaded.overrides
     upstream, model = overrides.get("upstream", ""), overrides.get("model", "")
-    suggested = f"{upstream}/{model}" if upstream and model else model
+    suggested = f"{upstream}/{model}" if upstream else model
     return AgentEntry(
         id=agent_id,
         id_json=dumps(agent_id),
@@ -111,4 +160,7 @@ def _entry(agent_id: str, loaded: Loaded, row: Agent) -> AgentEntry:
         max_turns=row.max_turns,
         max_llm_calls=row.max_llm_calls,
         wall_clock_s=row.wall_clock_s,
+        folder=folder.name,
+        digest=folder.digest,
+        generation=loaded.generation,
     )

@@ -25,6 +25,12 @@ class Agent(ConfigModel):
     slug = models.CharField(
         "model id", max_length=200, unique=True, editable=False, help_text="What clients put into model."
     )
+    folder = models.CharField(
+        max_length=300,
+        blank=True,
+        editable=False,
+        help_text="Where its code was found last, below a discovery root.",
+    )
     is_enabled = models.BooleanField("enabled", default=True, help_text="Whether clients can call it.")
     model = models.CharField(
         max_length=264,

@@ -12,12 +12,37 @@ import os
 DEFAULT_MODEL = "gateway-default"
 os.environ["OPENAI_DEFAULT_MODEL"] = DEFAULT_MODEL
 
+from agents.models import _openai_shared, openai_agent_registration  # noqa: E402
+
 import agents  # noqa: E402
+from agents import run  # noqa: E402
+
+# What the SDK's `set_default_…` functions write to, for the whole process, as it was before any drop-in.
+_DEFAULTS = [
+    (module, name, getattr(module, name))
+    for module, names in (
+        (
+            _openai_shared,
+            (
+                "_default_openai_key",
+                "_default_openai_client",
+                "_use_responses_by_default",
+                "_default_openai_responses_transport",
+                "_use_responses_websocket_by_default",
+            ),
+        ),
+        (openai_agent_registration, ("_default_agent_registration",)),
+        (run, ("DEFAULT_AGENT_RUNNER",)),
+    )
+    for name in names
+]
 
 
 def assert_ours() -> None:
     """Put back what code of an agent may have changed for the whole process when it was imported."""
     os.environ["OPENAI_DEFAULT_MODEL"] = DEFAULT_MODEL
+    for module, name, value in _DEFAULTS:
+        setattr(module, name, value)
     # The SDK's own processor posts prompts to OpenAI as soon as it finds a key.
     agents.set_trace_processors([])
 

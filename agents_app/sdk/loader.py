@@ -1,7 +1,7 @@
-"""Imports drop-ins: each generation of a folder is a package of its own, `gateway_dropins.g<digest>_<slug>`.
+"""Imports drop-ins: each load of a folder is a generation, a package `gateway_dropins.g<number>_<slug>`.
 
-Only source files of the folder itself are imported, nothing is written beside them, and what a former
-generation is still running on stays alive with the runs.
+Only source files of the folder itself are imported, nothing is written beside them, and a generation stays
+importable for as long as something holds it: the snapshot, or runs that began on it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import itertools
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +23,31 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from agents import Agent
-
-from agents_app.folders import ENTRY_FILE, Folder, slug_of
+from agents_app.folders import ENTRY_FILE, REQUIREMENTS_FILE, Folder, is_slug, slug_of
+from agents_app.requirements import unmet_requirements
 from agents_app.sdk import assert_ours
 
 ROOT_PACKAGE = "gateway_dropins"
 BUILD_TIMEOUT_S = 30.0
 _OVERRIDES = {"namespace", "display_name", "description", "model", "upstream"}
 _IDENTIFIER = re.compile(r"\W")
+_MAX_REASON = 500
 _lock = threading.Lock()
+_numbers = itertools.count(1)
 _paths: dict[str, Path] = {}
 
 
 class DropInError(Exception):
     """The folder holds no agent that can be served; the text says why, for who wrote it."""
+
+
+class Generation:
+    """One load of a folder: its modules can be imported until nothing holds this any more."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.package = f"{ROOT_PACKAGE}.g{next(_numbers)}_{_IDENTIFIER.sub('_', folder.slug)}"
+        _paths[self.package] = folder.path.resolve()
+        weakref.finalize(self, _forget, self.package).atexit = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,52 +57,44 @@ class Loaded:
     slug: str
     agent: Agent[Any]
     overrides: dict[str, str]
-
-
-def package_of(folder: Folder) -> str:
-    """The package that this generation of the folder is imported as."""
-    return f"{ROOT_PACKAGE}.g{folder.digest[:16]}_{_IDENTIFIER.sub('_', folder.slug)}"
+    generation: Generation
 
 
 def load(folder: Folder) -> list[Loaded]:
     """Import the folder and return its agents, `agent` first; DropInError if that fails in any way."""
-    package = package_of(folder)
+    if unmet := unmet_requirements(folder.path / REQUIREMENTS_FILE):
+        raise DropInError(f"{REQUIREMENTS_FILE}: {'; '.join(unmet)}"[:_MAX_REASON])
     with _lock:
+        generation = Generation(folder)
         try:
-            module = _import(package, folder.path)
-            return _agents_of(module, folder)
+            return _agents_of(_import(generation), folder, generation)
         except DropInError:
-            unload(package)
+            _forget(generation.package)
             raise
         except BaseException as error:
-            unload(package)
-            if isinstance(error, KeyboardInterrupt):
+            _forget(generation.package)
+            # In the main thread it is a person's Ctrl-C; elsewhere nobody but the agent's code raises it.
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise
-            raise DropInError(_describe(error, folder.path)) from error
+            raise DropInError(_describe(error, folder.path)) from None
         finally:
             assert_ours()
 
 
-def unload(package: str) -> None:
-    """Forget a generation; runs that are under way keep what they hold."""
+def _forget(package: str) -> None:
+    """Drop the modules of a generation. Takes no lock: it runs wherever the last holder lets go."""
     _paths.pop(package, None)
-    for name in [name for name in sys.modules if name == package or name.startswith(package + ".")]:
-        del sys.modules[name]
+    for name in [name for name in list(sys.modules) if name == package or name.startswith(package + ".")]:
+        sys.modules.pop(name, None)
+    vars(sys.modules[ROOT_PACKAGE]).pop(package.rpartition(".")[2], None)
 
 
-def _import(package: str, path: Path) -> ModuleType:
-    sys.modules.setdefault(ROOT_PACKAGE, _package(ROOT_PACKAGE))
+def _import(generation: Generation) -> ModuleType:
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
-    _paths[package] = path.resolve()
-    sys.modules[package] = _package(package)
-    return importlib.import_module(f"{package}.{ENTRY_FILE.removesuffix('.py')}")
-
-
-def _package(name: str) -> ModuleType:
-    module = ModuleType(name)
-    module.__path__ = []
-    return module
+    # A package that was installed a moment ago is to be found.
+    importlib.invalidate_caches()
+    return importlib.import_module(f"{generation.package}.{ENTRY_FILE.removesuffix('.py')}")
 
 
 class _SourceLoader(importlib.machinery.SourceFileLoader):
@@ -102,7 +107,7 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds modules below a drop-in's package in its folder, and nowhere else."""
+    """Finds a drop-in's package and the modules below it in its folder, and nowhere else."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -111,36 +116,57 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         _, package, *parts = fullname.split(".")
         root = _paths.get(f"{ROOT_PACKAGE}.{package}")
-        if root is None or not parts:
-            return None
-        place = root.joinpath(*parts)
-        for file, is_package in ((place.with_suffix(".py"), False), (place / "__init__.py", True)):
-            if file.is_file() and file.resolve().is_relative_to(root):
-                return importlib.util.spec_from_file_location(
-                    fullname,
-                    file,
-                    loader=_SourceLoader(fullname, str(file)),
-                    submodule_search_locations=[str(place)] if is_package else None,
-                )
+        spec = None if root is None else _spec(fullname, root, parts)
+        if spec is None:
+            # Nobody else is to look: Python's own finder follows links, and takes bytecode and libraries.
+            raise ModuleNotFoundError(f"No module named '{'.'.join(parts) or package}'", name=fullname)
+        return spec
+
+
+def _spec(fullname: str, root: Path, parts: list[str]) -> importlib.machinery.ModuleSpec | None:
+    place = root.joinpath(*parts)
+    files = [(place / "__init__.py", True), *([(place.with_suffix(".py"), False)] if parts else [])]
+    for file, is_package in files:
+        if file.is_file() and file.resolve().is_relative_to(root):
+            return importlib.util.spec_from_file_location(
+                fullname,
+                file,
+                loader=_SourceLoader(fullname, str(file)),
+                submodule_search_locations=[str(place)] if is_package else None,
+            )
+    if not place.is_dir() or not place.resolve().is_relative_to(root):
         return None
+    # A folder without an __init__.py is a package, too.
+    spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+    spec.submodule_search_locations = [str(place)]
+    return spec
 
 
 _finder = _Finder()
+_root = ModuleType(ROOT_PACKAGE)
+_root.__path__ = []
+sys.modules[ROOT_PACKAGE] = _root
 
 
-def _agents_of(module: ModuleType, folder: Folder) -> list[Loaded]:
+def _agents_of(module: ModuleType, folder: Folder, generation: Generation) -> list[Loaded]:
     overrides = _overrides(getattr(module, "__gateway__", {}))
     found = []
     main = getattr(module, "agent", None)
     if main is None and callable(build := getattr(module, "build_agent", None)):
         main = _built(build)
+        if not isinstance(main, Agent):
+            raise DropInError(f"build_agent() must return an Agent, not {type(main).__name__}")
     if main is not None:
         if not isinstance(main, Agent):
             raise DropInError(f"'agent' must be an Agent, not {type(main).__name__}")
-        found.append(Loaded(folder.slug, main, overrides))
-    for name, value in vars(module).items():
-        if isinstance(value, Agent) and name != "agent" and not name.startswith("_"):
-            found.append(Loaded(f"{folder.slug}-{slug_of(name)}", value, overrides))
+        found.append(Loaded(folder.slug, main, overrides, generation))
+    # Names and texts of the folder's `__gateway__` are for its main agent, where it is served is for all.
+    others = {name: text for name, text in overrides.items() if name not in ("display_name", "description")}
+    seen = {id(main)}
+    for name, value in list(vars(module).items()):
+        if isinstance(value, Agent) and not name.startswith("_") and id(value) not in seen:
+            seen.add(id(value))
+            found.append(Loaded(f"{folder.slug}-{slug_of(name)}", value, others, generation))
     if not found:
         raise DropInError(f"{ENTRY_FILE} has neither 'agent' nor 'build_agent()' nor another Agent")
     return found
@@ -161,14 +187,21 @@ def _built(build: Any) -> Any:
 def _overrides(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise DropInError("__gateway__ must be a dict of texts")
-    if unknown := sorted(set(value) - _OVERRIDES):
+    if unknown := sorted(map(str, set(value) - _OVERRIDES)):
         raise DropInError(f"__gateway__ has no member {', '.join(unknown)}")
+    if "namespace" in value and not is_slug(value["namespace"]):
+        raise DropInError("__gateway__: 'namespace' may have a-z, 0-9, _ and -, at most 100 of them")
+    if value.get("upstream") and not value.get("model"):
+        raise DropInError("__gateway__: 'upstream' needs a 'model'")
     return dict(value)
 
 
 def _describe(error: BaseException, folder: Path) -> str:
     """What went wrong, and in which line of the folder's files."""
-    text = f"{type(error).__name__}: {error}"[:500]
+    try:
+        text = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+    except Exception:  # noqa: BLE001  (the author's exception may fail to say what it is)
+        text = type(error).__name__
     if isinstance(error, SyntaxError):
         return text
     traceback, line = error.__traceback__, ""
