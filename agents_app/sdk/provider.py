@@ -66,6 +66,7 @@ class RunDoor:
     # None once a call had no price.
     cost_nano: int | None = 0
     finish_reason: str = "stop"
+    end_user: str = ""
     # The SDK tells an agent that called another one of its error and goes on; a run at its limit must not.
     limit_error: RunLimitExceeded | None = None
     client_follows: asyncio.Event = field(default_factory=asyncio.Event)
@@ -294,6 +295,7 @@ def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope,
     # The run has the request's line in the log; its calls have lines of their own.
     context.is_answered = True
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
+    settlement.end_user = door.end_user
     settlement.route = entry.id if entry.is_route else ""
     sent = len(fields.get("messages", b""))
     settlement.measure_sent = lambda: sent

@@ -53,7 +53,6 @@ class AgentRun:
         self._first_token_ms: float | None = None
         self._is_settled = False
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
-        self.end_user = ""
         self.door: RunDoor = RunDoor(
             context,
             ticket,
@@ -62,6 +61,15 @@ class AgentRun:
             default_model=entry.model or default_model(context.snapshot),
             max_llm_calls=entry.max_llm_calls,
         )
+
+    @property
+    def end_user(self) -> str:
+        """Whom the client asks for; the run's calls are for the same."""
+        return self.door.end_user
+
+    @end_user.setter
+    def end_user(self, value: str) -> None:
+        self.door.end_user = value
 
     def prepare(self, fields: dict[str, Any]) -> Run:
         """The run of a request's fields; InvalidRequest names the field that an agent can't take."""
@@ -168,7 +176,7 @@ class AgentRun:
                 status=status,
                 error_code=error_code,
                 is_stream=self._is_stream,
-                end_user=self.end_user,
+                end_user=self.door.end_user,
                 first_token_ms=self._first_token_ms,
                 llm_calls=self.door.llm_calls,
             )

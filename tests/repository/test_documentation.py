@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import agents_app.errors  # noqa: F401  (its errors are to be found)
 import usage_app.errors  # noqa: F401  (its errors are to be found)
 from gateway_project.core.errors import GatewayError
 from upstreams_app import demo
@@ -24,7 +25,7 @@ from upstreams_app.demo import (
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-PACKAGES = ("gateway_project", "security_app", "usage_app", "upstreams_app")
+PACKAGES = ("agents_app", "gateway_project", "security_app", "usage_app", "upstreams_app")
 
 
 def sources() -> str:

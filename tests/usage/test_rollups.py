@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -21,6 +22,7 @@ from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.models import (
     HourlyLatencyRollup,
     HourlyUsageRollup,
+    KeyUse,
     LatencyRollup,
     RollupWindow,
     UsageRecord,
@@ -80,6 +82,23 @@ def test_a_stored_batch_is_summed_up_by_key_model_and_upstream() -> None:
     assert (bob["requests"], bob["unpriced"], bob["cost"]) == (1, 1, 0)
     assert rows[NOW, "acme/big", MASTER_KEY]["upstream_model"] == "big"
     assert rows[NOW - WINDOW, "acme/small", ALICE]["requests"] == 1
+    assert differences(THIS_HOUR - HOUR, THIS_HOUR + HOUR) == []
+
+
+@pytest.mark.django_db
+def test_a_run_is_one_request_that_costs_what_its_calls_cost() -> None:
+    run = entry_in(0, 1, kind="agent", upstream="", upstream_model="", tokens=TokenUsage(), cost_nano=0)
+    calls = [entry_in(0, 2, parent_id=run.id), entry_in(0, 3, parent_id=run.id, status=502)]
+
+    store(run, *calls)
+    roll_up()
+
+    sums = UsageRollup.objects.aggregate(*map(Sum, ("requests", "errors", "input_tokens", "cost")))
+    assert (sums["requests__sum"], sums["errors__sum"], sums["input_tokens__sum"]) == (1, 0, 2000)
+    assert sums["cost__sum"] == from_nano(10_000_000)
+    assert LatencyRollup.objects.get().requests == 1
+    assert KeyUse.objects.get(key_id=ALICE).requests == 1
+    assert KeyUse.objects.get(key_id=ALICE).cost == from_nano(10_000_000)
     assert differences(THIS_HOUR - HOUR, THIS_HOUR + HOUR) == []
 
 

@@ -208,7 +208,8 @@ def _count(cursor: CursorWrapper, lines: Sequence[Line]) -> None:
     for (day, model, key_id), group in _groups(lines).items():
         last = _EPOCH + timedelta(milliseconds=max(line.id.int for line in group) >> 80)
         sums = [
-            len(group),
+            # The calls of a run are no requests; `rollups` counts alike.
+            sum(line.parent_id is None for line in group),
             sum(line.tokens.input for line in group),
             sum(line.tokens.output for line in group),
             sum(line.cost_nano or 0 for line in group),

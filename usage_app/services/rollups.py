@@ -61,11 +61,13 @@ SUMS = (
     "reasoning_tokens",
     "cost",
 )
-IS_ERROR = Q(status__gte=400) & ~Q(status=499)
+# The calls of a run count with their tokens and costs; the request is the run's.
+IS_REQUEST = Q(parent_id=None)
+IS_ERROR = IS_REQUEST & Q(status__gte=400) & ~Q(status=499)
 IS_UNPRICED = Q(cost=None) & (Q(state="unpriced") | Q(input_tokens__gt=0) | Q(output_tokens__gt=0))
 # What holds the sums, by the width of its windows.
 ROLLUPS = {WINDOW: (UsageRollup, LatencyRollup), HOUR: (HourlyUsageRollup, HourlyLatencyRollup)}
-_IS_ANSWERED = Q(status__lt=400)
+_IS_ANSWERED = IS_REQUEST & Q(status__lt=400)
 _LN_GROWTH = math.log(BUCKET_GROWTH)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCK_CLASS = 7_361_003
@@ -221,7 +223,7 @@ def _buckets(records: QuerySet[UsageRecord]) -> QuerySet[UsageRecord, tuple[int,
 def _record_sums() -> dict[str, Any]:
     """The columns of a rollup as aggregates over records, each named `sum_<column>`."""
     counts = {
-        "sum_requests": Count("pk"),
+        "sum_requests": Count("pk", filter=IS_REQUEST),
         "sum_errors": Count("pk", filter=IS_ERROR),
         "sum_unpriced": Count("pk", filter=IS_UNPRICED),
     }

@@ -188,7 +188,18 @@ def settle_run(
 
 
 def call_fields(entry: UsageEntry) -> dict[str, object]:
-    """What a log line says about a call, besides what it says about the request."""
+    """What a log line says about a call, besides what it says about the request.
+
+    A run went to no upstream and used no tokens itself: its calls have lines of their own.
+    """
+    if entry.kind == "agent":
+        return {
+            "kind": entry.kind,
+            "operation": entry.operation,
+            "state": entry.state,
+            "llm_calls": entry.attempts,
+            "first_token_ms": entry.first_token_ms,
+        }
     return {
         "upstream": entry.upstream,
         "upstream_model": entry.upstream_model,
@@ -203,9 +214,10 @@ def call_fields(entry: UsageEntry) -> dict[str, object]:
 
 
 def _log_late(entry: UsageEntry) -> None:
-    """The request's line is written already: the client left, and the usage came after that."""
+    """The request has a line of its own: it is a run's, or the client left and the usage came after that."""
     fields = {
         "request_id": "req_" + entry.id.hex,
+        "parent_id": "req_" + entry.parent_id.hex if entry.parent_id else None,
         "key_id": "key_" + entry.key_id.hex if entry.key_id else None,
         "model": entry.model,
         "status": entry.status,
