@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import uuid4
 
+from openai.types.responses import ResponseOutputMessage
 from pydantic import BaseModel
 
 from agents import (
     Agent,
-    AgentOutputSchemaBase,
     AgentsException,
     InputGuardrailTripwireTriggered,
+    ItemHelpers,
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelRefusalError,
-    ModelSettings,
     OutputGuardrailTripwireTriggered,
+    ReasoningItem,
     RunConfig,
+    RunItem,
     Runner,
+    RunResult,
+    RunResultStreaming,
+    ToolApprovalItem,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailTripwireTriggered,
 )
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
-from agents_app.sdk.convert import Item, items_of, settings_of
+from agents_app.sdk.activity import Activity, Step, line_of, thoughts_of
+from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
+from agents_app.sdk.convert import Item, items_of
+from agents_app.sdk.parameters import Parameters
 from agents_app.sdk.provider import GatewayProvider, RunDoor
-from gateway_project.core.errors import GatewayError, InvalidRequest, PermissionDenied, UpstreamFailed
+from agents_app.sdk.streaming import CallStream, Piece
+from gateway_project.core.errors import GatewayError, PermissionDenied, UpstreamFailed
+
+__all__ = ["Outcome", "Piece", "Run"]
 
 _MAX_PARALLEL_TOOLS = 8
-_DELTAS = {
-    "response.output_text.delta": "content",
-    "response.refusal.delta": "refusal",
-    "response.reasoning_summary_text.delta": "reasoning_content",
-    "response.reasoning_text.delta": "reasoning_content",
-}
+_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+_PARAGRAPH = "\n\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Something for the client: a text, and the member of a delta that it belongs into."""
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to, besides its text; complete when the run has ended."""
 
-    member: str
-    text: str
+    finish_reason: str = "stop"
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    refusal: str | None = None
+    reasoning: str = ""
+    steps: list[Step] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -53,6 +66,10 @@ class Run:
     agent: Agent[Any]
     items: list[Item]
     config: RunConfig
+    door: RunDoor
+    tools: ClientTools
+    is_json: bool
+    outcome: Outcome = field(default_factory=Outcome)
 
     @classmethod
     def of(cls, entry: AgentEntry, fields: dict[str, Any], door: RunDoor) -> Run:
@@ -65,7 +82,10 @@ class Run:
             tool_not_found_behavior="return_error_to_model",
             tool_execution={"max_function_tool_concurrency": _MAX_PARALLEL_TOOLS},
         )
-        return cls(entry, _adjusted(entry.agent, fields), items_of(fields.get("messages")), config)
+        parameters, tools = Parameters.of(fields), ClientTools.of(fields)
+        agent = _adjusted(entry.agent, parameters, tools)
+        is_json = parameters.wants_json or agent.output_type not in (None, str)
+        return cls(entry, agent, items_of(fields.get("messages")), config, door, tools, is_json)
 
     async def answer(self) -> str:
         """The final answer; raises GatewayError."""
@@ -74,82 +94,162 @@ class Run:
                 self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
             )
         except (AgentsException, GatewayError) as error:
-            _raise(error, self.entry)
-        return _text(result.final_output)
+            return self._answer_despite(error)
+        self._note_items(result.new_items)
+        self._note_end(result)
+        return _final_text(result)
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; raises GatewayError. Closing the iterator early ends the run at once."""
         result = Runner.run_streamed(
             self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
         )
-        has_content = False
+        stream = _PieceStream(self)
         try:
             async for event in result.stream_events():
-                if event.type == "raw_response_event":
-                    member = _DELTAS.get(event.data.type)
-                    if member is not None and (text := getattr(event.data, "delta", "")):
-                        has_content = has_content or member == "content"
-                        yield Piece(member, text)
+                for piece in stream.pieces_of(event):
+                    yield piece
             if result.run_loop_exception is not None:
                 raise result.run_loop_exception
-            if not has_content and (text := _text(result.final_output)):
-                yield Piece("content", text)
+            self._note_end(result)
+            for piece in stream.rest(result):
+                yield piece
         except (AgentsException, GatewayError) as error:
-            _raise(error, self.entry)
+            self._answer_despite(error)
+            if self.outcome.refusal and not stream.has_refusal:
+                yield Piece({"refusal": self.outcome.refusal})
         finally:
             # Before the events' iterator is closed, which would wait for the whole run.
             result.cancel()
 
+    @property
+    def shows_steps(self) -> bool:
+        """Whether clients see what the run does."""
+        return self.entry.visibility in ("reasoning", "gateway")
 
-class _ClientSchema(AgentOutputSchemaBase):
-    """What the client wants the answer to look like; the text is the client's to parse."""
+    def step_piece(self, step: Step) -> Piece | None:
+        """A step as this agent's clients see it."""
+        if self.entry.visibility == "gateway":
+            return Piece({}, step)
+        line = line_of(step) if self.entry.visibility == "reasoning" else ""
+        return Piece({"reasoning_content": line}) if line else None
 
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self._schema = schema
+    def _note_items(self, items: list[RunItem]) -> None:
+        if not self.shows_steps:
+            return
+        activity, outcome = Activity(self.tools.names), self.outcome
+        for item in items:
+            if isinstance(item, ReasoningItem):
+                outcome.reasoning += thoughts_of(item)
+            elif (step := activity.step_of(item)) is not None and (piece := self.step_piece(step)):
+                outcome.reasoning += piece.delta.get("reasoning_content", "")
+                if piece.step is not None:
+                    outcome.steps.append(piece.step)
 
-    def is_plain_text(self) -> bool:
-        return False
+    def _note_end(self, result: RunResult | RunResultStreaming) -> None:
+        """How the run ended: with an answer, or with calls that are the client's to make."""
+        pending = [one for one in result.interruptions if one.tool_name in self.tools.names]
+        if result.interruptions and not pending:
+            raise AgentFailed("A tool of the agent wants an approval, which nobody can give here.")
+        self.outcome.tool_calls = [_tool_call(one) for one in pending]
+        if pending:
+            self.outcome.finish_reason = "tool_calls"
+        elif self.door.finish_reason in ("length", "content_filter"):
+            self.outcome.finish_reason = self.door.finish_reason
 
-    def name(self) -> str:
-        return str(self._schema.get("name") or "answer")
+    def _answer_despite(self, error: Exception) -> str:
+        """Errors of the SDK that are answers for OpenAI's clients: the text, or the error is raised."""
+        reason = self.door.finish_reason
+        if isinstance(error, ModelRefusalError):
+            self.outcome.refusal = error.refusal
+            self.outcome.finish_reason = "content_filter" if reason == "content_filter" else "stop"
+            return ""
+        if isinstance(error, ModelBehaviorError) and reason == "length":
+            # The tokens were used up before the first word, or in the midst of what had to be complete.
+            self.outcome.finish_reason = reason
+            return ""
+        public = _public(error, self.entry)
+        if public is error:
+            raise public
+        raise public from error
 
-    def json_schema(self) -> dict[str, Any]:
-        schema: dict[str, Any] = self._schema.get("schema") or {}
-        return schema
 
-    def is_strict_json_schema(self) -> bool:
-        return bool(self._schema.get("strict"))
+class _PieceStream:
+    """Turns the events of a run into pieces."""
 
-    def validate_json(self, json_str: str) -> Any:
-        return json_str
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._activity = Activity(run.tools.names)
+        self._calls = CallStream(run.tools.names)
+        self._is_new_turn = False
+        self.has_content = False
+        self.has_refusal = False
+
+    def pieces_of(self, event: Any) -> Iterator[Piece]:
+        """What an event is to the client."""
+        if event.type == "raw_response_event":
+            yield from self._pieces_of_raw(event.data)
+        elif event.type == "run_item_stream_event" and self._run.shows_steps:
+            step = self._activity.step_of(event.item)
+            if step is not None and (piece := self._run.step_piece(step)):
+                yield piece
+
+    def rest(self, result: RunResultStreaming) -> Iterator[Piece]:
+        """What the answer holds that no event told: an output that no model wrote, unusual tool calls."""
+        yield from self._calls.rest(self._run.outcome.tool_calls)
+        if not self.has_content and (text := _final_text(result)):
+            yield Piece({"content": text})
+
+    def _pieces_of_raw(self, data: Any) -> Iterator[Piece]:
+        kind = data.type
+        if kind == "response.output_text.delta" and data.delta:
+            if self._is_new_turn and self.has_content and not self._run.is_json:
+                yield Piece({"content": _PARAGRAPH})
+            self._is_new_turn, self.has_content = False, True
+            yield Piece({"content": data.delta})
+        elif kind == "response.refusal.delta" and data.delta:
+            self.has_refusal = True
+            yield Piece({"refusal": data.delta})
+        elif kind in _REASONING and data.delta and self._run.shows_steps:
+            yield Piece({"reasoning_content": data.delta})
+        elif kind == "response.created":
+            self._is_new_turn = True
+            self._calls.begin_turn()
+        else:
+            yield from self._calls.pieces_of(data)
 
 
-def _adjusted(agent: Agent[Any], fields: dict[str, Any]) -> Agent[Any]:
-    """The agent as this client wants it; a copy only if there is something to change."""
-    for name in ("tools", "functions"):
-        if fields.get(name):
-            raise InvalidRequest(f"'{name}' can't be given to an agent yet.", param=name)
-    if fields.get("n") not in (None, 1):
-        raise InvalidRequest("Agents give one answer: 'n' must be 1.", param="n")
-    if fields.get("audio") is not None or "audio" in (fields.get("modalities") or ()):
-        raise InvalidRequest("Agents answer with text.", param="modalities")
-    changes: dict[str, Any] = {}
-    settings = settings_of(fields)
-    wanted = fields.get("response_format") or {}
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind not in (None, "text") and agent.output_type is not None:
-        raise InvalidRequest("The agent has an answer format of its own.", param="response_format")
-    if kind == "json_schema":
-        changes["output_type"] = _ClientSchema(wanted.get("json_schema") or {})
-    elif kind == "json_object":
-        settings.extra_args = {**(settings.extra_args or {}), "response_format": {"type": "json_object"}}
-    if settings != ModelSettings():
-        changes["model_settings"] = agent.model_settings.resolve(settings)
-    if not changes:
+def _adjusted(agent: Agent[Any], parameters: Parameters, tools: ClientTools) -> Agent[Any]:
+    """The agent as this client wants it, with copies of those it hands over to; itself if nothing changes."""
+    settings = parameters.entry_settings(agent, tools.choice)
+    if not tools.tools and not parameters.wants_json and settings == agent.model_settings:
         return agent
-    # A copy shares lists that it isn't given.
-    lists = {name: list(getattr(agent, name)) for name in ("tools", "handoffs", "mcp_servers")}
-    return agent.clone(**lists, **changes)
+    if parameters.wants_json:
+        parameters.check_format(agent)
+    if tools.tools:
+        tools.check_names(graph_of(agent))
+
+    def change(original: Agent[Any]) -> dict[str, Any]:
+        own = settings if original is agent else original.model_settings
+        changes = {"model_settings": own, "tools": [*original.tools, *tools.tools]}
+        return changes | parameters.format_changes(original, own)
+
+    return copy_graph(agent, change)
+
+
+def _tool_call(pending: ToolApprovalItem) -> dict[str, Any]:
+    function = {"name": pending.tool_name, "arguments": pending.arguments or "{}"}
+    call_id = pending.call_id or f"call_{uuid4().hex}"
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _final_text(result: RunResult | RunResultStreaming) -> str:
+    """The answer; with pending calls, what the model said when it made them."""
+    output = result.final_output
+    if output is None and result.interruptions and result.raw_responses:
+        said = [one for one in result.raw_responses[-1].output if isinstance(one, ResponseOutputMessage)]
+        return "".join(ItemHelpers.extract_text(one) or "" for one in said)
+    return _text(output)
 
 
 def _text(output: Any) -> str:
@@ -163,19 +263,22 @@ def _text(output: Any) -> str:
         return str(output)
 
 
-def _raise(error: Exception, entry: AgentEntry) -> NoReturn:
-    """Raise what the client is told of an error; texts of the agent's code and of its tools stay here."""
+def _public(error: Exception, entry: AgentEntry) -> GatewayError:
+    """What the client is told of an error; texts of the agent's code and of its tools stay here."""
     if isinstance(error, GatewayError):
-        raise error
+        return error
     if isinstance(error, MaxTurnsExceeded):
-        raise RunLimitExceeded(f"The run did not end within {entry.max_turns} turns.") from error
-    if isinstance(error, InputGuardrailTripwireTriggered | OutputGuardrailTripwireTriggered):
-        side = "input" if isinstance(error, InputGuardrailTripwireTriggered) else "answer"
-        raise PermissionDenied(
-            f"A guardrail of the agent refused the {side}.", code="guardrail_blocked"
-        ) from error
-    if isinstance(error, ModelRefusalError):
-        raise PermissionDenied("The model refused to answer.", code="content_filter") from error
+        return RunLimitExceeded(f"The run did not end within {entry.max_turns} turns.")
+    if isinstance(error, InputGuardrailTripwireTriggered):
+        return _blocked("input")
+    if isinstance(error, OutputGuardrailTripwireTriggered):
+        return _blocked("answer")
+    if isinstance(error, ToolInputGuardrailTripwireTriggered | ToolOutputGuardrailTripwireTriggered):
+        return _blocked("use of a tool")
     if isinstance(error, ModelBehaviorError):
-        raise UpstreamFailed("The model's answer can't be used by the agent.") from error
-    raise AgentFailed("The agent failed; the log has the details.") from error
+        return UpstreamFailed("The model's answer can't be used by the agent.")
+    return AgentFailed("The agent failed; the log has the details.")
+
+
+def _blocked(what: str) -> PermissionDenied:
+    return PermissionDenied(f"A guardrail of the agent refused the {what}.", code="guardrail_blocked")

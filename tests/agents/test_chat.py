@@ -2,25 +2,308 @@
 
 from __future__ import annotations
 
-from openai import OpenAI
-from openai.types.chat import ChatCompletionMessageParam
+from typing import Any
 
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from pydantic import BaseModel
+
+from tests.agents.answers import Called, calls, says
+from tests.doors.gateway import Gateway
+from tests.fakes.bodies import USAGE
 from tests.fakes.vendor import FakeVendor
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 TEXT = "Hello from the fake 🌍"
+PLAIN, DESK, TYPED, TUNED = "default/plain", "default/desk", "default/typed", "default/tuned"
 AGENTS = {
     "Plain": """
         from agents import Agent
         agent = Agent(name="Plain", instructions="Be plain.")
     """,
+    "Tuned": """
+        from agents import Agent, ModelSettings
+        settings = ModelSettings(temperature=0.1, extra_args={"seed": 1, "max_tokens": 9})
+        agent = Agent(name="Tuned", model_settings=settings)
+    """,
+    "Typed": """
+        from agents import Agent
+        from pydantic import BaseModel
+        class Place(BaseModel):
+            city: str
+        agent = Agent(name="Typed", output_type=Place)
+    """,
+    "Desk": """
+        from agents import Agent, function_tool
+        @function_tool
+        def look_up(word: str) -> str:
+            return f"all about {word}"
+        clerk = Agent(name="Clerk", instructions="You are the clerk.")
+        agent = Agent(name="Desk", tools=[look_up], handoffs=[clerk])
+    """,
 }
 
 
+class City(BaseModel):
+    name: str
+    people: int
+
+
+def streamed(ai: OpenAI, model: str, **more: Any) -> list[ChatCompletionChunk]:
+    more.setdefault("messages", HELLO)
+    return list(ai.chat.completions.create(model=model, stream=True, **more))
+
+
+def text_of(chunks: list[ChatCompletionChunk]) -> str:
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+
+def finish_of(chunks: list[ChatCompletionChunk]) -> list[str]:
+    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
+    return [reason for reason in reasons if reason is not None]
+
+
 def test_an_agent_answers_under_its_own_name(vendor: FakeVendor, ai: OpenAI) -> None:
-    answer = ai.chat.completions.create(model="default/plain", messages=HELLO)
+    answer = ai.chat.completions.create(model=PLAIN, messages=HELLO)
 
     assert answer.choices[0].message.content == TEXT
     assert answer.choices[0].finish_reason == "stop"
-    assert answer.model == "default/plain"
+    assert answer.model == PLAIN
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == USAGE["prompt_tokens"]
     assert vendor.requests[0].json["messages"][0] == {"role": "system", "content": "Be plain."}
+
+
+def test_a_stream_has_one_id_one_role_and_one_end(vendor: FakeVendor, ai: OpenAI) -> None:
+    chunks = streamed(ai, PLAIN)
+
+    assert text_of(chunks) == TEXT
+    assert {chunk.model for chunk in chunks} == {PLAIN}
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert [choice.delta.role for chunk in chunks for choice in chunk.choices if choice.delta.role] == [
+        "assistant"
+    ]
+    assert finish_of(chunks) == ["stop"]
+    assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+
+
+def test_a_stream_with_usage_ends_with_it(vendor: FakeVendor, ai: OpenAI) -> None:
+    chunks = streamed(ai, PLAIN, stream_options={"include_usage": True})
+
+    assert finish_of(chunks[-2:-1]) == ["stop"]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == USAGE["total_tokens"]
+
+
+def test_the_sdk_stream_helper_reads_a_stream_to_its_end(vendor: FakeVendor, ai: OpenAI) -> None:
+    with ai.chat.completions.stream(model=PLAIN, messages=HELLO) as stream:
+        answer = stream.get_final_completion()
+
+    assert answer.choices[0].message.content == TEXT
+
+
+def test_parameters_reach_the_upstream(vendor: FakeVendor, ai: OpenAI) -> None:
+    wanted: dict[str, Any] = {
+        "temperature": 0.5,
+        "top_p": 1,
+        "frequency_penalty": 0.25,
+        "presence_penalty": 0.75,
+        "max_tokens": 12,
+        "seed": 3,
+        "stop": ["END"],
+        "logit_bias": {"5": 1},
+        "user": "bob",
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "service_tier": "auto",
+    }
+    for options in (wanted, {**wanted, "stream": True}):
+        answer: Any = ai.chat.completions.create(model=PLAIN, messages=HELLO, **options)
+        if options.get("stream"):
+            list(answer)
+
+    for request in vendor.requests:
+        assert {name: request.json.get(name) for name in wanted} == wanted
+
+
+def test_explicit_nulls_count_as_absent(vendor: FakeVendor, ai: OpenAI) -> None:
+    names = ("temperature", "n", "tools", "tool_choice", "response_format", "stop", "logprobs", "audio")
+    nulls: dict[str, Any] = dict.fromkeys((*names, "stream_options", "max_tokens", "functions", "modalities"))
+
+    ai.chat.completions.create(model=PLAIN, messages=HELLO, extra_body=nulls)
+
+    assert not set(nulls) & set(vendor.requests[0].json)
+
+
+def test_the_newer_name_of_max_tokens_is_known(vendor: FakeVendor, ai: OpenAI) -> None:
+    ai.chat.completions.create(model=PLAIN, messages=HELLO, max_completion_tokens=7)
+
+    assert vendor.requests[0].json["max_tokens"] == 7
+
+
+def test_what_the_client_wants_wins_over_the_agents_settings(vendor: FakeVendor, ai: OpenAI) -> None:
+    ai.chat.completions.create(model=TUNED, messages=HELLO, temperature=0.9, max_tokens=5)
+    ai.chat.completions.create(model=TUNED, messages=HELLO)
+
+    first, second = (request.json for request in vendor.requests)
+    assert (first["temperature"], first["seed"], first["max_tokens"]) == (0.9, 1, 5)
+    assert (second["temperature"], second["seed"], second["max_tokens"]) == (0.1, 1, 9)
+
+
+def test_parameters_are_for_the_entry_agent_only(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(Called("a", "transfer_to_clerk")), says("I am the clerk."))
+
+    answer = ai.chat.completions.create(model=DESK, messages=HELLO, temperature=0.5)
+
+    assert answer.choices[0].message.content == "I am the clerk."
+    assert vendor.requests[0].json["temperature"] == 0.5
+    assert "temperature" not in vendor.requests[1].json
+    assert vendor.requests[1].json["messages"][0]["content"] == "You are the clerk."
+
+
+def test_a_pydantic_model_is_an_answer_format(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(says('{"name": "Ulm", "people": 126000}'))
+
+    answer = ai.chat.completions.parse(model=PLAIN, messages=HELLO, response_format=City)
+
+    assert answer.choices[0].message.parsed == City(name="Ulm", people=126000)
+    schema = vendor.requests[0].json["response_format"]["json_schema"]
+    assert schema["schema"]["required"] == ["name", "people"]
+    assert schema["strict"] is True
+
+
+def test_a_format_is_for_whoever_answers(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(Called("a", "transfer_to_clerk")), says('{"name": "Ulm", "people": 1}'))
+
+    with ai.chat.completions.stream(model=DESK, messages=HELLO, response_format=City) as stream:
+        answer = stream.get_final_completion()
+
+    assert answer.choices[0].message.parsed == City(name="Ulm", people=1)
+    assert vendor.requests[1].json["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_any_json_is_an_answer_format(vendor: FakeVendor, ai: OpenAI, is_stream: bool) -> None:
+    vendor.script(says('{"a": 1}'))
+
+    if is_stream:
+        text: str | None = text_of(streamed(ai, PLAIN, response_format={"type": "json_object"}))
+    else:
+        answer = ai.chat.completions.create(
+            model=PLAIN, messages=HELLO, response_format={"type": "json_object"}
+        )
+        text = answer.choices[0].message.content
+
+    assert text == '{"a": 1}'
+    assert vendor.requests[0].json["response_format"] == {"type": "json_object"}
+
+
+def test_an_agent_with_a_format_of_its_own_answers_in_it(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(says('{"city": "Ulm"}'), says('{"city": "Ulm"}'))
+
+    plain = ai.chat.completions.create(model=TYPED, messages=HELLO).choices[0].message.content
+
+    assert plain == '{"city":"Ulm"}'
+    assert text_of(streamed(ai, TYPED)) == '{"city": "Ulm"}'
+
+
+def test_a_format_beside_the_agents_own_is_refused(vendor: FakeVendor, ai: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        ai.chat.completions.parse(model=TYPED, messages=HELLO, response_format=City)
+
+    assert refused.value.param == "response_format"
+    assert not vendor.requests
+
+
+def test_turns_with_text_are_paragraphs_of_a_stream(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(says("I look it up.", Called("a", "look_up", '{"word": "x"}')), says("It is x."))
+
+    chunks = streamed(ai, DESK)
+
+    assert text_of(chunks) == "I look it up.\n\nIt is x."
+    assert not any(choice.delta.tool_calls for chunk in chunks for choice in chunk.choices)
+
+
+def test_usage_is_of_all_turns(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(Called("a", "look_up", '{"word": "x"}')), says("It is x."))
+
+    answer = ai.chat.completions.create(model=DESK, messages=HELLO)
+
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 2 * USAGE["prompt_tokens"]
+    assert answer.usage.completion_tokens == 2 * USAGE["completion_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "param"),
+    [
+        ("temperature", "x", "temperature"),
+        ("temperature", True, "temperature"),
+        ("top_p", [], "top_p"),
+        ("max_tokens", 0, "max_tokens"),
+        ("max_tokens", 1.5, "max_tokens"),
+        ("max_completion_tokens", "7", "max_completion_tokens"),
+        ("n", 2, "n"),
+        ("n", {}, "n"),
+        ("stop", 3, "stop"),
+        ("stop", [3], "stop"),
+        ("seed", "x", "seed"),
+        ("user", 7, "user"),
+        ("logit_bias", [], "logit_bias"),
+        ("logprobs", True, "logprobs"),
+        ("logprobs", "x", "logprobs"),
+        ("reasoning_effort", 3, "reasoning_effort"),
+        ("verbosity", "loud", "verbosity"),
+        ("verbosity", {}, "verbosity"),
+        ("parallel_tool_calls", "yes", "parallel_tool_calls"),
+        ("modalities", ["audio"], "modalities"),
+        ("modalities", [{}], "modalities"),
+        ("modalities", "text", "modalities"),
+        ("audio", {"voice": "x"}, "audio"),
+        ("stream_options", [], "stream_options"),
+        ("stream_options", {"include_usage": "yes"}, "stream_options.include_usage"),
+        ("response_format", [], "response_format"),
+        ("response_format", {"type": "xml"}, "response_format.type"),
+        ("response_format", {"type": {}}, "response_format.type"),
+        ("response_format", {"type": "json_schema"}, "response_format.json_schema"),
+        (
+            "response_format",
+            {"type": "json_schema", "json_schema": {"schema": []}},
+            "response_format.json_schema.schema",
+        ),
+        ("tools", 3, "tools"),
+        ("tools", [3], "tools[0]"),
+        ("functions", [{"name": "f"}], "functions"),
+        ("messages", [{"role": "user", "content": {}}], "messages[0].content"),
+        ("messages", [{"role": "tool", "tool_call_id": "a", "content": ""}], "messages[0].tool_call_id"),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_an_agent_cannot_take_is_named(
+    vendor: FakeVendor, agent_gateway: Gateway, member: str, value: Any, param: str, is_stream: bool
+) -> None:
+    body = {"model": PLAIN, "messages": HELLO, "stream": is_stream, member: value}
+
+    with agent_gateway.client() as client:
+        answer = client.post("/v1/chat/completions", json=body)
+
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == param
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert not vendor.requests
+
+
+def test_members_that_nobody_knows_are_ignored(vendor: FakeVendor, agent_gateway: Gateway) -> None:
+    more = {"top_k": 3, "chat_template_kwargs": {}, "store": False, "metadata": {"a": "b"}, "options": []}
+
+    with agent_gateway.client() as client:
+        answer: httpx.Response = client.post(
+            "/v1/chat/completions", json={"model": PLAIN, "messages": HELLO, **more}
+        )
+
+    assert answer.status_code == 200
+    assert not set(more) & set(vendor.requests[0].json)

@@ -1,0 +1,53 @@
+"""What a run did besides its answer, for clients that may see it: names, no contents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents import HandoffOutputItem, ReasoningItem, RunItem, ToolCallItem, ToolCallOutputItem
+
+# One thing that happened; `type` is tool_call, tool_output or handoff.
+Step = dict[str, str]
+
+
+class Activity:
+    """Turns a run's items into steps. `hidden_tools` are the client's own: it learns of them anyway."""
+
+    def __init__(self, hidden_tools: frozenset[str]) -> None:
+        self._hidden_tools = hidden_tools
+        self._tools: dict[str, str] = {}
+
+    def step_of(self, item: RunItem) -> Step | None:
+        """What an item says that the run did; None if nothing."""
+        if isinstance(item, ToolCallItem):
+            name = str(_member(item.raw_item, "name") or _member(item.raw_item, "type") or "tool")
+            self._tools[str(_member(item.raw_item, "call_id") or "")] = name
+            if name in self._hidden_tools:
+                return None
+            return {"type": "tool_call", "agent": item.agent.name, "tool": name}
+        if isinstance(item, ToolCallOutputItem):
+            name = self._tools.get(str(_member(item.raw_item, "call_id") or ""), "tool")
+            return {"type": "tool_output", "agent": item.agent.name, "tool": name}
+        if isinstance(item, HandoffOutputItem):
+            return {"type": "handoff", "agent": item.source_agent.name, "to": item.target_agent.name}
+        return None
+
+
+def line_of(step: Step) -> str:
+    """A step as a line of reasoning; "" for those that say nothing new to a person."""
+    if step["type"] == "tool_call":
+        return f"[{step['agent']}] calls {step['tool']}\n"
+    if step["type"] == "handoff":
+        return f"[{step['agent']}] hands over to {step['to']}\n"
+    return ""
+
+
+def thoughts_of(item: ReasoningItem) -> str:
+    """The model's own reasoning in an item."""
+    parts = [*(item.raw_item.summary or ()), *(item.raw_item.content or ())]
+    return "".join(part.text for part in parts)
+
+
+def _member(raw: Any, name: str) -> Any:
+    """Raw items are objects or dicts."""
+    return raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None)
