@@ -8,3 +8,7 @@ class AgentsConfig(AppConfig):
 
     name = "agents_app"
     verbose_name = "Agents"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from agents_app import checks  # noqa: F401  (importing registers)

@@ -1,4 +1,4 @@
-"""The management API: keys, models, upstreams, spend. Sync operations on Django's stock handler.
+"""The management API: keys, models, upstreams, agents, spend. Sync operations on Django's stock handler.
 
 Here it is put together and mounted; what the routes do is in the apps. Cookies mean nothing to it, so it
 needs no CSRF token: every operation asks for a key in a header.
@@ -21,6 +21,7 @@ from django.urls.resolvers import RegexPattern
 from django.utils.cache import patch_vary_headers
 from ninja import NinjaAPI
 
+from agents_app.api import router as agents_router
 from gateway_project.api.cors import origin_headers, preflight_headers
 from gateway_project.api.management_body import BodyParser, ExactRenderer
 from gateway_project.api.management_errors import ErrorResponse, install
@@ -56,6 +57,7 @@ install(management_api)
 management_api.add_router("", keys_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
+management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
 
 

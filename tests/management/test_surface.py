@@ -16,7 +16,7 @@ from security_app.services.configuration import store
 from security_app.services.keys import create_key
 from tests.management.caller import Caller
 
-PARAMETERS = {"{reference}": "lab", "{model_id}": "dep_00"}
+PARAMETERS = {"{path:reference}": "default/lab", "{reference}": "lab", "{model_id}": "dep_00"}
 
 
 def operations() -> Iterator[tuple[str, str, object]]:
@@ -43,7 +43,7 @@ def test_every_operation_asks_for_a_key_and_all_but_one_for_the_admin_scope() ->
             keyholders.append((method, path))
 
     assert keyholders == [("GET", "/key/info")]
-    assert len(ALL) >= 22
+    assert len(ALL) >= 26
 
 
 @pytest.mark.parametrize(("method", "path"), ALL)

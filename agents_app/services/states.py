@@ -1,0 +1,68 @@
+"""Where agents stand: what is decided about them (rows), and what this process has loaded (the snapshot)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agents_app.models import Agent
+from agents_app.registry import SECTION, AgentsConfig
+from security_app.services.configuration import store
+
+LOADED = "loaded"
+DISABLED = "disabled"
+NOT_LOADED = "not loaded"
+GONE = "folder gone"
+_PREFIX = "agent "
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """One agent: its row, and what its code says; the latter is empty unless it is loaded."""
+
+    row: Agent
+    state: str
+    name: str = ""
+    description: str = ""
+    digest: str = ""
+    created: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a folder, or one agent of it, is not served."""
+
+    folder: str
+    message: str
+
+
+def agent_states(rows: Iterable[Agent]) -> list[AgentState]:
+    """The state of each of these rows, in this process."""
+    config = _config()
+    present = {loaded.folder.name for loaded in config.folders.values()}
+    return [_state(row, config, present) for row in rows]
+
+
+def agent_problems() -> list[Problem]:
+    """What of the folders on disk could not be loaded or served, as this process saw it."""
+    if not store.is_loaded:
+        return []
+    return [
+        Problem(item.object.removeprefix(_PREFIX), item.message)
+        for item in store.current.sections[SECTION].diagnostics
+    ]
+
+
+def _config() -> AgentsConfig:
+    if not store.is_loaded:
+        return AgentsConfig({}, {}, {})
+    config: AgentsConfig = store.current.sections[SECTION].value
+    return config
+
+
+def _state(row: Agent, config: AgentsConfig, present: set[str]) -> AgentState:
+    entry = config.loaded.get(row.slug)
+    if entry is None:
+        return AgentState(row, NOT_LOADED if row.folder in present else GONE)
+    state = LOADED if row.is_enabled else DISABLED
+    return AgentState(row, state, entry.name, entry.description, entry.digest, entry.created)
