@@ -1,0 +1,409 @@
+"""The LLM calls of a run go through the gateway's own door, and end when the run does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+from pytest_django import Settings
+
+from agents import Agent, RunContextWrapper, function_tool
+from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
+from agents_app.sdk.runner import Piece
+from agents_app.services.runs import AgentRun, default_model
+from gateway_project.core.deadline import DISCONNECTED
+from gateway_project.core.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from tests.agents.answers import Called, calls, says
+from tests.agents.inprocess import FIELDS, Setup, in_process, model, records, snapshot
+from tests.fakes import bodies
+from tests.fakes.behaviours import Behaviour, error, error_event, hang_before_headers, json_answer, stream
+from tests.fakes.exchange import Gate
+from tests.fakes.vendor import FakeVendor
+
+pytestmark = pytest.mark.django_db
+EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
+CHUNKS = bodies.chat_chunks(["Hel", "lo"], model="fake-chat", usage=bodies.USAGE)
+FIRST = bodies.sse_events(CHUNKS[:2], has_done=False)
+HELPER = Agent(name="Helper")
+
+
+async def outcome(run: AgentRun, *, is_stream: bool) -> str:
+    """What the client gets."""
+    prepared = run.prepare(FIELDS)
+    if not is_stream:
+        return await run.answer(prepared)
+    texts: list[str] = []
+
+    async def send(piece: Piece) -> None:
+        texts.append(str(piece.delta.get("content") or ""))
+
+    await run.stream(prepared, send)
+    return "".join(texts)
+
+
+@EITHER
+def test_a_run_has_a_line_and_each_of_its_calls_has_one(vendor: FakeVendor, is_stream: bool) -> None:
+    @function_tool
+    def weather() -> str:
+        return "sunny"
+
+    agent = Agent(name="Helper", tools=[weather])
+    vendor.script(calls(Called("c1", "weather")), says("It is sunny."))
+    found: dict[str, Any] = {}
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(agent, is_stream=is_stream)
+        run.end_user = "erin"
+        assert await outcome(run, is_stream=is_stream) == "It is sunny."
+        found.update(id=setup.context.request_id, tokens=run.door.tokens, cost=run.door.cost_nano)
+
+    in_process(vendor, work)
+
+    line, made = records(found["id"])
+    assert (line.kind, line.status, line.cost, line.input_tokens, line.attempts) == ("agent", 200, 0, 0, 2)
+    assert (line.upstream, line.error_code, line.end_user) == ("", "", "erin")
+    assert [one.status for one in made] == [200, 200]
+    assert {(one.kind, one.model, one.upstream, one.end_user) for one in made} == {
+        ("llm", "fake/fake-chat", "fake", "erin")
+    }
+    assert found["tokens"].input == sum(one.input_tokens for one in made) == 22
+    assert found["cost"] is None
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("behaviour", "limit"),
+    [
+        (hang_before_headers(), "first_token_timeout_s"),
+        (stream([], ending="hang"), "first_token_timeout_s"),
+        (stream(FIRST, ending="hang"), "idle_timeout_s"),
+    ],
+    ids=["before-headers", "after-headers", "after-a-piece"],
+)
+def test_a_time_limit_of_the_upstream_ends_the_run(
+    vendor: FakeVendor, behaviour: Behaviour, limit: str, is_stream: bool
+) -> None:
+    vendor.always(behaviour)
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=is_stream)
+        ids.append(setup.context.request_id)
+        with pytest.raises(UpstreamTimeout) as raised:
+            await outcome(run, is_stream=is_stream)
+        assert raised.value.headers["x-should-retry"] == "false"
+
+    both = {"first_token_timeout_s": 0.3, "idle_timeout_s": 0.3} if not is_stream else {limit: 0.3}
+    in_process(vendor, work, **both)
+
+    line, (made,) = records(ids[0])
+    assert (line.status, line.error_code) == (504, "upstream_timeout")
+    assert (made.status, made.error_code, made.state) == (504, "upstream_timeout", "aborted")
+
+
+@EITHER
+@pytest.mark.parametrize(
+    "behaviour", [error(500), error_event(), json_answer({"choices": 5})], ids=["status", "event", "shape"]
+)
+def test_an_upstream_that_fails_at_the_second_turn_fails_the_run(
+    vendor: FakeVendor, behaviour: Behaviour, is_stream: bool
+) -> None:
+    @function_tool
+    def act() -> str:
+        return "done"
+
+    vendor.script(calls(Called("c1", "act")), behaviour)
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(Agent(name="Helper", tools=[act]), is_stream=is_stream)
+        ids.append(setup.context.request_id)
+        with pytest.raises(UpstreamFailed) as raised:
+            await outcome(run, is_stream=is_stream)
+        assert raised.value.headers["x-should-retry"] == "false"
+
+    in_process(vendor, work)
+
+    line, made = records(ids[0])
+    assert (line.status, line.attempts, len(made)) == (502, 2, 2)
+
+
+@EITHER
+@pytest.mark.parametrize("steps", [[], FIRST], ids=["before-the-first-byte", "after-it"])
+def test_a_client_that_leaves_ends_the_upstreams_work_at_once(
+    vendor: FakeVendor, steps: list[bytes], is_stream: bool
+) -> None:
+    vendor.always(stream(steps, ending="hang"))
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=is_stream)
+        scope = setup.context.scope
+        ids.append(setup.context.request_id)
+        asyncio.get_running_loop().call_later(0.5, scope.cancel, DISCONNECTED)
+        with pytest.raises(asyncio.CancelledError):
+            await outcome(run, is_stream=is_stream)
+        scope.absorb()
+        await asyncio.to_thread(vendor.requests[0].wait_aborted)
+
+    in_process(vendor, work)
+
+    line, (made,) = records(ids[0])
+    assert (line.status, line.error_code) == (499, "client_disconnected")
+    assert (made.status, made.error_code) == (499, "client_disconnected")
+
+
+@EITHER
+def test_the_wall_clock_ends_a_run_and_its_calls(vendor: FakeVendor, is_stream: bool) -> None:
+    vendor.always(stream(FIRST, ending="hang"))
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=is_stream, wall_clock_s=1)
+        ids.append(setup.context.request_id)
+        with pytest.raises(RunLimitExceeded, match="within 1 s"):
+            await outcome(run, is_stream=is_stream)
+        await asyncio.to_thread(vendor.requests[0].wait_aborted)
+
+    in_process(vendor, work)
+
+    line, (made,) = records(ids[0])
+    assert (line.status, line.error_code) == (422, "run_limit_exceeded")
+    # No fault of the upstream.
+    assert (made.status, made.error_code) == (499, "run_ended")
+
+
+@EITHER
+def test_calls_of_nested_agents_count_towards_the_limit(vendor: FakeVendor, is_stream: bool) -> None:
+    inner = Agent(name="Inner")
+    tool = inner.as_tool("inner", "Asks the inner agent.")
+    agent = Agent(name="Outer", tools=[tool], tool_use_behavior="stop_on_first_tool")
+    vendor.always(calls(Called("c1", "inner", '{"input":"x"}')))
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(agent, is_stream=is_stream, max_llm_calls=1)
+        ids.append(setup.context.request_id)
+        with pytest.raises(RunLimitExceeded, match="more than 1 LLM calls"):
+            await outcome(run, is_stream=is_stream)
+
+    in_process(vendor, work)
+
+    line, made = records(ids[0])
+    assert (line.status, line.error_code, len(made)) == (422, "run_limit_exceeded", 1)
+
+
+@EITHER
+def test_what_a_finished_run_left_behind_ends(vendor: FakeVendor, is_stream: bool) -> None:
+    left: list[asyncio.Task[Any]] = []
+
+    @function_tool
+    async def forget(context: RunContextWrapper[Any]) -> str:
+        from agents import Runner
+
+        left.append(asyncio.create_task(Runner.run(Agent(name="Other", model=other), "x")))
+        await asyncio.sleep(0.5)
+        return "begun"
+
+    agent = Agent(name="Helper", tools=[forget], tool_use_behavior="stop_on_first_tool")
+    vendor.script(calls(Called("c1", "forget")))
+    ids = []
+    other: Any = None
+
+    async def work(setup: Setup) -> None:
+        nonlocal other
+        run = setup.run(agent, is_stream=is_stream)
+        prepared = run.prepare(FIELDS)
+        other = prepared.config.model_provider.get_model(None)
+        ids.append(setup.context.request_id)
+        vendor.always(hang_before_headers())
+        assert await outcome(run, is_stream=is_stream) == "begun"
+        with pytest.raises(asyncio.CancelledError):
+            await left[0]
+
+    in_process(vendor, work)
+
+    line, made = records(ids[0])
+    assert line.status == 200
+    assert [(one.status, one.error_code) for one in made] == [(200, ""), (499, "run_ended")]
+
+
+def test_an_upstream_waits_for_a_client_that_takes_nothing(vendor: FakeVendor) -> None:
+    words = ["x" * 262_144] * 200
+    vendor.always(stream(bodies.sse_events(bodies.chat_chunks(words, model="fake-chat"))))
+    taken = []
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=True)
+        scope = setup.context.scope
+        ids.append(setup.context.request_id)
+
+        async def send(piece: Piece) -> None:
+            taken.append(piece)
+            await asyncio.sleep(3600)
+
+        asyncio.get_running_loop().call_later(2, scope.cancel, DISCONNECTED)
+        with pytest.raises(asyncio.CancelledError):
+            await run.stream(run.prepare(FIELDS), send)
+        scope.absorb()
+
+    in_process(vendor, work)
+
+    _, (made,) = records(ids[0])
+    assert len(taken) == 1
+    # Estimated from the text that was read: of 200 words not even a few.
+    assert 0 < made.output_tokens * 3 < 8 * len(words[0])
+
+
+def test_the_sdk_connects_to_nobody_but_the_upstream(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-vendor-key-of-the-operator")
+    called: list[tuple[Any, ...]] = []
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    resolve = socket.getaddrinfo
+
+    def note(real: Any) -> Any:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            called.append(tuple(one for one in arguments if not isinstance(one, socket.socket)))
+            return real(*arguments, **options)
+
+        return noted
+
+    monkeypatch.setattr(socket.socket, "connect", note(connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", note(connect_ex))
+    monkeypatch.setattr(socket, "getaddrinfo", note(resolve))
+
+    async def work(setup: Setup) -> None:
+        for is_stream in (False, True):
+            await outcome(setup.run(HELPER, is_stream=is_stream), is_stream=is_stream)
+        from agents.tracing import get_trace_provider
+
+        get_trace_provider().shutdown()
+
+    in_process(vendor, work)
+
+    named = [str(arguments) for arguments in called]
+    assert [name for name in named if "127.0.0.1" not in name and "localhost" not in name] == []
+    assert all(request.header("authorization") is None for request in vendor.requests)
+
+
+@EITHER
+def test_what_an_agents_code_says_is_for_the_log_alone(
+    vendor: FakeVendor, is_stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def instructions(context: Any, agent: Any) -> str:
+        raise ValueError("the password is hunter2")
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(Agent(name="Helper", instructions=instructions), is_stream=is_stream)
+        with pytest.raises(AgentFailed) as raised:
+            await outcome(run, is_stream=is_stream)
+        assert "hunter2" not in str(raised.value.body())
+        # No tool can have acted.
+        assert "x-should-retry" not in raised.value.headers
+
+    with caplog.at_level(logging.ERROR):
+        in_process(vendor, work)
+
+    (told,) = [record for record in caplog.records if record.getMessage() == "agent.failed"]
+    assert "hunter2" in (told.exc_text or "") or "hunter2" in str(told.exc_info)
+
+
+def test_a_model_of_the_agents_own_needs_no_upstream(vendor: FakeVendor) -> None:
+    script = ScriptedModel(
+        [[function_call("hello", {}, call_id="c1")], [assistant_message("Hello yourself.")]]
+    )
+
+    @function_tool
+    async def hello() -> str:
+        return "hello"
+
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(Agent(name="Own", model=script, tools=[hello]))
+        ids.append(setup.context.request_id)
+        assert await outcome(run, is_stream=False) == "Hello yourself."
+
+    in_process(vendor, work)
+
+    line, made = records(ids[0])
+    assert (line.status, line.attempts, made) == (200, 0, [])
+    assert vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("fake-chat", "fake/fake-chat"),
+        ("alias", "alias"),
+        ("twice", "several upstreams have"),
+        ("nothing", "which no upstream has"),
+    ],
+)
+def test_an_agent_may_name_a_model_by_the_upstreams_name(
+    vendor: FakeVendor, name: str, expected: str
+) -> None:
+    async def work(setup: Setup) -> None:
+        url = vendor.url
+        others = [model(url, "a/twice"), model(url, "b/twice"), model(url, "alias", is_route=True)]
+        setup.config = snapshot(model(url), *others)
+        door = setup.run(HELPER).door
+        try:
+            assert door.entry(name).id == expected
+        except ModelMissing as error:
+            assert expected in error.message
+
+    in_process(vendor, work)
+
+
+def test_agents_without_a_model_get_the_oldest_real_chat_model(settings: Settings) -> None:
+    settings.DEFAULT_MODEL = ""
+    url = "http://127.0.0.1:1"
+    demo = model(url, "demo/demo", kind="demo", created=1)
+    embedding = model(url, "fake/embedding", mode="embedding", created=2)
+    resting = model(url, "rest/chat", created=3, is_resting=True)
+    young, old = model(url, "fake/young", created=9), model(url, "fake/old", created=4)
+
+    assert default_model(snapshot(demo, embedding, resting, young, old)) == "fake/old"
+    assert default_model(snapshot(demo, embedding, resting)) == "demo/demo"
+    assert default_model(snapshot(embedding, resting)) == "rest/chat"
+    assert default_model(snapshot(embedding)) == ""
+    settings.DEFAULT_MODEL = "fake/young"
+    assert default_model(snapshot(old, young)) == "fake/young"
+
+
+@pytest.mark.parametrize("name", ["fake/unknown", ""])
+def test_a_default_model_that_is_not_there_is_told(vendor: FakeVendor, settings: Settings, name: str) -> None:
+    settings.DEFAULT_MODEL = name
+
+    async def work(setup: Setup) -> None:
+        setup.config = snapshot(model(vendor.url, mode="embedding"))
+        with pytest.raises(GatewayError) as raised:
+            await outcome(setup.run(HELPER), is_stream=False)
+        assert raised.value.code == "agent_model_not_found"
+        assert (f"'{name}'" if name else "there is none") in raised.value.message
+
+    in_process(vendor, work)
+
+
+def test_a_gate_is_passed_in_order(vendor: FakeVendor) -> None:
+    """Two streamed runs in one process do not wait for each other."""
+    gate = Gate()
+    vendor.script(stream([*FIRST, gate, *bodies.sse_events(CHUNKS[2:])]))
+
+    async def work(setup: Setup) -> None:
+        first = asyncio.create_task(outcome(setup.run(HELPER, is_stream=True), is_stream=True))
+        await asyncio.to_thread(gate.wait_reached)
+        assert await outcome(setup.run(HELPER, is_stream=True), is_stream=True) == "Hello from the fake 🌍"
+        assert not first.done()
+        gate.open()
+        assert await first == "Hello"
+
+    in_process(vendor, work)
