@@ -132,7 +132,15 @@ class Run:
         if self.entry.visibility == "gateway":
             return Piece({}, step)
         line = line_of(step) if self.entry.visibility == "reasoning" else ""
-        return Piece({"reasoning_content": line}) if line else None
+        return self.thought_piece(line, is_line=True) if line else None
+
+    def thought_piece(self, text: str, *, is_line: bool = False) -> Piece:
+        """More reasoning; a line begins where the text so far ends, or in a line of its own."""
+        thought = self.outcome.reasoning
+        if is_line and thought and not thought.endswith("\n"):
+            text = f"\n{text}"
+        self.outcome.reasoning += text
+        return Piece({"reasoning_content": text})
 
     def _note_items(self, items: list[RunItem]) -> None:
         if not self.shows_steps:
@@ -140,10 +148,10 @@ class Run:
         activity, outcome = Activity(self.tools.names), self.outcome
         for item in items:
             if isinstance(item, ReasoningItem):
-                outcome.reasoning += thoughts_of(item)
-            elif (step := activity.step_of(item)) is not None and (piece := self.step_piece(step)):
-                outcome.reasoning += piece.delta.get("reasoning_content", "")
-                if piece.step is not None:
+                self.thought_piece(thoughts_of(item))
+            elif (step := activity.step_of(item)) is not None:
+                piece = self.step_piece(step)
+                if piece is not None and piece.step is not None:
                     outcome.steps.append(piece.step)
 
     def _note_end(self, result: RunResult | RunResultStreaming) -> None:
@@ -211,7 +219,7 @@ class _PieceStream:
             self.has_refusal = True
             yield Piece({"refusal": data.delta})
         elif kind in _REASONING and data.delta and self._run.shows_steps:
-            yield Piece({"reasoning_content": data.delta})
+            yield self._run.thought_piece(data.delta)
         elif kind == "response.created":
             self._is_new_turn = True
             self._calls.begin_turn()

@@ -5,7 +5,8 @@
     def test_it_answers(vendor: FakeVendor, ai: OpenAI) -> None:
         ai.chat.completions.create(model="default/helper", messages=HELLO)
 
-A module may also have SETTINGS, environment variables of its gateway.
+A module may also have SETTINGS, environment variables of its gateway, and ROWS, what an operator decided
+about agents: columns of their rows by model id.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from openai import OpenAI
 
 from tests.agents.dropins import write_agent
 from tests.doors.conftest import shared_vendor, template, vendor
-from tests.doors.gateway import Gateway, Template
+from tests.doors.gateway import Database, Gateway, Template
 from tests.doors.rows import KEY, MODEL
 
 __all__ = ["shared_vendor", "template", "vendor", "write_agent"]
@@ -37,8 +38,26 @@ def agents_root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 def agent_gateway(request: pytest.FixtureRequest, template: Template, agents_root: Path) -> Iterator[Gateway]:
     """A gateway that serves them; calls without a model of their own go to the fake vendor."""
     variables = {"GATEWAY_AGENT_DISCOVERY_PATH": str(agents_root), "GATEWAY_DEFAULT_MODEL": MODEL}
-    with Gateway(template.copy(), **variables, **getattr(request.module, "SETTINGS", {})) as running:
+    database = template.copy()
+    for slug, columns in getattr(request.module, "ROWS", {}).items():
+        _insert(database, slug, columns)
+    with Gateway(database, **variables, **getattr(request.module, "SETTINGS", {})) as running:
         yield running
+
+
+def _insert(database: Database, slug: str, columns: dict[str, object]) -> None:
+    # Models need settings, which are not there yet when this file is read.
+    from django.db import connections
+
+    from agents_app.models import Agent
+
+    connection, row = connections["default"], Agent(slug=slug, **columns)
+    values = {
+        field.column: field.get_db_prep_save(field.pre_save(row, add=True), connection)
+        for field in Agent._meta.concrete_fields
+    }
+    names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
+    database.execute(f"INSERT INTO {Agent._meta.db_table} ({names}) VALUES ({marks})", *values.values())  # noqa: S608
 
 
 @pytest.fixture

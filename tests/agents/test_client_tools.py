@@ -81,14 +81,16 @@ def test_a_call_of_a_client_tool_is_for_the_client(vendor: FakeVendor, ai: OpenA
 def test_a_streamed_call_begins_with_its_id_and_name(vendor: FakeVendor, ai: OpenAI) -> None:
     vendor.script(calls(ULM, Called("call_2", "weather", '{"city": "Bonn"}')))
 
-    chunks = list(ai.chat.completions.create(model=PLAIN, messages=HELLO, tools=[WEATHER], stream=True))  # type: ignore[call-overload]
+    options: Any = {"tools": [WEATHER]}
+    chunks = list(ai.chat.completions.create(model=PLAIN, messages=HELLO, stream=True, **options))
 
     deltas = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or ()]
     for index, call_id in enumerate(("call_1", "call_2")):
         first, *rest = [call for call in deltas if call.index == index]
+        assert first.function is not None
         assert (first.id, first.type, first.function.name) == (call_id, "function", "weather")
         assert len(rest) > 1
-        assert all(call.id is None and call.function.name is None for call in rest)
+        assert all(call.id is None and call.function and call.function.name is None for call in rest)
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
