@@ -39,7 +39,8 @@ install-dev: $(LOCKED_DEV) ## Install what tests and tools need too
 
 run: $(LOCKED) ## Install, prepare and start the gateway
 	@$(PY) manage.py bootstrap
-	@exec $(PY) manage.py serve
+	@grep -qs '^GATEWAY_AGENT_AUTO_RELOAD=' .env || export GATEWAY_AGENT_AUTO_RELOAD="$${GATEWAY_AGENT_AUTO_RELOAD-true}"; \
+		exec $(PY) manage.py serve
 
 test: test-sqlite test-postgres ## Run the suite on SQLite, then on PostgreSQL and Valkey
 
