@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import uuid4
 
-from openai.types.responses import ResponseOutputMessage
-from pydantic import BaseModel
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage
+from pydantic_core import to_json
 
 from agents import (
     Agent,
@@ -189,8 +188,9 @@ class _PieceStream:
         self._run = run
         self._activity = Activity(run.tools.names)
         self._calls = CallStream(run.tools.names)
-        self._is_new_turn = False
-        self.has_content = False
+        # Of this turn, and of any.
+        self._has_text = False
+        self._had_text = False
         self.has_refusal = False
 
     def pieces_of(self, event: Any) -> Iterator[Piece]:
@@ -205,26 +205,31 @@ class _PieceStream:
     def rest(self, result: RunResultStreaming) -> Iterator[Piece]:
         """What the answer holds that no event told: an output that no model wrote, unusual tool calls."""
         yield from self._calls.rest(self._run.outcome.tool_calls)
-        if not self.has_content and (text := _final_text(result)):
-            yield Piece({"content": text})
+        is_told = self._has_text and not _is_by_tool(result)
+        if not is_told and (text := _final_text(result)):
+            yield from self._text_pieces(text)
 
     def _pieces_of_raw(self, data: Any) -> Iterator[Piece]:
         kind = data.type
         if kind == "response.output_text.delta" and data.delta:
-            if self._is_new_turn and self.has_content and not self._run.is_json:
-                yield Piece({"content": _PARAGRAPH})
-            self._is_new_turn, self.has_content = False, True
-            yield Piece({"content": data.delta})
+            yield from self._text_pieces(data.delta)
         elif kind == "response.refusal.delta" and data.delta:
             self.has_refusal = True
             yield Piece({"refusal": data.delta})
         elif kind in _REASONING and data.delta and self._run.shows_steps:
             yield self._run.thought_piece(data.delta)
         elif kind == "response.created":
-            self._is_new_turn = True
+            self._has_text = False
             self._calls.begin_turn()
         else:
             yield from self._calls.pieces_of(data)
+
+    def _text_pieces(self, text: str) -> Iterator[Piece]:
+        """More of the answer; what each turn says is a paragraph."""
+        if not self._has_text and self._had_text and not self._run.is_json:
+            yield Piece({"content": _PARAGRAPH})
+        self._has_text = self._had_text = True
+        yield Piece({"content": text})
 
 
 def _adjusted(agent: Agent[Any], parameters: Parameters, tools: ClientTools) -> Agent[Any]:
@@ -260,15 +265,16 @@ def _final_text(result: RunResult | RunResultStreaming) -> str:
     return _text(output)
 
 
+def _is_by_tool(result: RunResultStreaming) -> bool:
+    """Whether the answer is what a tool returned, as agents may want it: no model said it."""
+    last = result.raw_responses[-1].output if result.raw_responses else []
+    return not result.interruptions and any(isinstance(one, ResponseFunctionToolCall) for one in last)
+
+
 def _text(output: Any) -> str:
     if output is None or isinstance(output, str):
         return output or ""
-    if isinstance(output, BaseModel):
-        return output.model_dump_json()
-    try:
-        return json.dumps(output)
-    except TypeError:
-        return str(output)
+    return to_json(output, fallback=str).decode()
 
 
 def _public(error: Exception, entry: AgentEntry) -> GatewayError:

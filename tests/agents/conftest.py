@@ -53,7 +53,7 @@ def _insert(database: Database, slug: str, columns: dict[str, object]) -> None:
 
     connection, row = connections["default"], Agent(slug=slug, **columns)
     values = {
-        field.column: field.get_db_prep_save(field.pre_save(row, add=True), connection)
+        str(field.column): field.get_db_prep_save(field.pre_save(row, add=True), connection)
         for field in Agent._meta.concrete_fields
     }
     names, marks = ", ".join(values), ", ".join(["%s"] * len(values))

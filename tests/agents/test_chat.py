@@ -36,6 +36,13 @@ AGENTS = {
             city: str
         agent = Agent(name="Typed", output_type=Place)
     """,
+    "Direct": """
+        from agents import Agent, function_tool
+        @function_tool
+        def measure(word: str) -> str:
+            return f"{len(word)} letters"
+        agent = Agent(name="Direct", tools=[measure], tool_use_behavior="stop_on_first_tool")
+    """,
     "Desk": """
         from agents import Agent, function_tool
         @function_tool
@@ -226,6 +233,21 @@ def test_turns_with_text_are_paragraphs_of_a_stream(vendor: FakeVendor, ai: Open
 
     assert text_of(chunks) == "I look it up.\n\nIt is x."
     assert not any(choice.delta.tool_calls for chunk in chunks for choice in chunk.choices)
+
+
+@pytest.mark.parametrize("said", ["", "I measure it."])
+def test_an_answer_may_be_what_a_tool_returned(vendor: FakeVendor, ai: OpenAI, said: str) -> None:
+    turn = says(said, Called("a", "measure", '{"word": "four"}'))
+    vendor.script(turn, turn)
+
+    answer = ai.chat.completions.create(model="default/direct", messages=HELLO)
+    chunks = streamed(ai, "default/direct")
+
+    assert answer.choices[0].message.content == "4 letters"
+    assert answer.choices[0].finish_reason == "stop"
+    assert text_of(chunks) == (f"{said}\n\n" if said else "") + "4 letters"
+    assert finish_of(chunks) == ["stop"]
+    assert len(vendor.requests) == 2
 
 
 def test_usage_is_of_all_turns(vendor: FakeVendor, ai: OpenAI) -> None:

@@ -9,7 +9,10 @@ import openai
 import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel
 
+from agents import Agent, FunctionTool, Handoff, RunContextWrapper, handoff
+from agents_app.sdk.client_tools import copy_graph, graph_of
 from tests.agents.answers import Called, calls, says
 from tests.doors.gateway import Gateway
 from tests.fakes.vendor import FakeVendor
@@ -38,6 +41,10 @@ AGENTS = {
         agent = first
     """,
 }
+
+
+class Weather(BaseModel):
+    city: str
 
 
 def tool(name: str, **more: Any) -> dict[str, Any]:
@@ -110,6 +117,16 @@ def test_the_usual_loop_of_tools_comes_to_an_answer(vendor: FakeVendor, ai: Open
     seen = vendor.requests[2].json["messages"]
     assert [one["role"] for one in seen] == ["user", "assistant", "tool", "assistant", "tool"]
     assert [one["content"] for one in seen if one["role"] == "tool"] == ["Ulm: sun", "Bonn: sun"]
+
+
+def test_arguments_are_parsed_by_the_clients_model(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(ULM))
+    tools = [openai.pydantic_function_tool(Weather, name="weather")]
+
+    answer = ai.chat.completions.parse(model=PLAIN, messages=HELLO, tools=tools)
+
+    assert answer.choices[0].message.tool_calls is not None
+    assert answer.choices[0].message.tool_calls[0].function.parsed_arguments == Weather(city="Ulm")
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
@@ -274,3 +291,44 @@ def test_tools_that_are_none_are_named(
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
     assert not vendor.requests
+
+
+async def test_a_copied_graph_leaves_the_agents_as_they_are() -> None:
+    clerk = Agent[Any](name="Clerk")
+    desk = Agent[Any](name="Desk", handoffs=[handoff(clerk)])
+    clerk.handoffs = [desk]
+    more = FunctionTool("more", "", {"type": "object", "properties": {}}, _unused)
+
+    copy = copy_graph(desk, lambda agent: {"tools": [*agent.tools, more]})
+
+    assert graph_of(desk) == [desk, clerk]
+    assert desk.tools == clerk.tools == []
+    to_clerk = copy.handoffs[0]
+    assert isinstance(to_clerk, Handoff)
+    copied_clerk = await to_clerk.on_invoke_handoff(RunContextWrapper(None), "")
+    assert copied_clerk is not clerk
+    assert copied_clerk.tools == [more]
+    assert copied_clerk.handoffs[0] is copy
+
+
+async def test_an_agent_that_only_code_knows_is_copied_when_it_is_chosen() -> None:
+    chosen = Agent[Any](name="Chosen")
+
+    async def choose(context: RunContextWrapper[Any], arguments: str) -> Agent[Any]:
+        return chosen
+
+    desk = Agent[Any](name="Desk", handoffs=[Handoff("go", "", {}, choose, "Chosen")])
+    more = FunctionTool("more", "", {"type": "object", "properties": {}}, _unused)
+
+    copy = copy_graph(desk, lambda agent: {"tools": [*agent.tools, more]})
+
+    to_chosen = copy.handoffs[0]
+    assert isinstance(to_chosen, Handoff)
+    first = await to_chosen.on_invoke_handoff(RunContextWrapper(None), "")
+    assert first.tools == [more]
+    assert first is await to_chosen.on_invoke_handoff(RunContextWrapper(None), "")
+    assert chosen.tools == []
+
+
+async def _unused(context: object, arguments: str) -> str:
+    return ""
