@@ -207,6 +207,7 @@ class _PieceStream:
         yield from self._calls.rest(self._run.outcome.tool_calls)
         is_told = self._has_text and not _is_by_tool(result)
         if not is_told and (text := _final_text(result)):
+            self._has_text = False
             yield from self._text_pieces(text)
 
     def _pieces_of_raw(self, data: Any) -> Iterator[Piece]:
