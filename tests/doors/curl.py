@@ -23,11 +23,11 @@ def run_curl(command: str, **variables: str) -> httpx.Response:
         timeout=10,
     )
     options = _parser().parse_args(done.stdout.split("\0")[:-1])
-    headers = dict(_FORM) if options.body else {}
+    headers = dict(_FORM) if options.body is not None else {}
     headers |= {
         name.lower(): value.strip() for name, _, value in (one.partition(":") for one in options.header)
     }
-    method = "POST" if options.body else "GET"
+    method = "POST" if options.body is not None else "GET"
     return httpx.request(
         method, options.url, headers=headers, content=options.body, timeout=10, trust_env=False
     )
