@@ -32,6 +32,7 @@ from agents import (
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.sdk.activity import Activity, Step, line_of, thoughts_of
+from agents_app.sdk.call_ids import UniqueCallIds
 from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
 from agents_app.sdk.convert import Item, items_of
 from agents_app.sdk.parameters import Parameters
@@ -73,8 +74,9 @@ class Run:
     @classmethod
     def of(cls, entry: AgentEntry, fields: dict[str, Any], door: RunDoor) -> Run:
         """A run of an agent on a chat request's fields."""
+        items = items_of(fields.get("messages"))
         config = RunConfig(
-            model_provider=GatewayProvider(door),
+            model_provider=UniqueCallIds(GatewayProvider(door), items),
             tracing_disabled=True,
             trace_include_sensitive_data=False,
             # A model that makes up a tool, or names one that is hidden from it, is told so.
@@ -84,7 +86,7 @@ class Run:
         parameters, tools = Parameters.of(fields), ClientTools.of(fields)
         agent = _adjusted(entry.agent, parameters, tools)
         is_json = parameters.wants_json or agent.output_type not in (None, str)
-        return cls(entry, agent, items_of(fields.get("messages")), config, door, tools, is_json)
+        return cls(entry, agent, items, config, door, tools, is_json)
 
     async def answer(self) -> str:
         """The final answer; raises GatewayError."""

@@ -201,6 +201,48 @@ def test_a_call_without_arguments_has_none(vendor: FakeVendor, ai: OpenAI, is_st
     assert choice.message.tool_calls[0].function.arguments in ("", "{}")
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("call_id", ["call_0", ""])
+def test_a_server_may_number_its_calls_anew_each_turn(
+    vendor: FakeVendor, ai: OpenAI, call_id: str, is_stream: bool
+) -> None:
+    first, second = (Called(call_id, "look_up", json.dumps({"word": word})) for word in "xy")
+    vendor.script(calls(first), calls(second), calls(Called(call_id, "weather", '{"city": "Ulm"}')))
+
+    choice = ask(ai, DESK, is_stream=is_stream)
+
+    results = [one for one in vendor.requests[2].json["messages"] if one["role"] == "tool"]
+    assert [one["content"] for one in results] == ["all about x", "all about y"]
+    assert choice.message.tool_calls[0].id not in {"", *(one["tool_call_id"] for one in results)}
+    assert json.loads(choice.message.tool_calls[0].function.arguments) == {"city": "Ulm"}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_two_calls_of_an_answer_may_have_one_id(vendor: FakeVendor, ai: OpenAI, is_stream: bool) -> None:
+    vendor.script(calls(*(Called("c", "weather", json.dumps({"city": city})) for city in ("Ulm", "Bonn"))))
+
+    choice = ask(ai, PLAIN, is_stream=is_stream)
+
+    assert len({call.id for call in choice.message.tool_calls}) == 2
+    cities = [json.loads(call.function.arguments)["city"] for call in choice.message.tool_calls]
+    assert cities == ["Ulm", "Bonn"]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_new_call_does_not_displace_one_of_the_history(
+    vendor: FakeVendor, ai: OpenAI, is_stream: bool
+) -> None:
+    vendor.script(calls(ULM), calls(Called("call_1", "look_up", '{"word": "x"}')), says("Fine."))
+    messages: list[Any] = list(HELLO)
+    messages.append(ask(ai, DESK, is_stream=is_stream).message.model_dump(exclude_none=True))
+    messages.append({"role": "tool", "tool_call_id": "call_1", "content": "sun"})
+
+    ask(ai, DESK, is_stream=is_stream, messages=messages)
+
+    results = [one for one in vendor.requests[2].json["messages"] if one["role"] == "tool"]
+    assert [one["content"] for one in results] == ["sun", "all about x"]
+
+
 @pytest.mark.parametrize(
     ("choice", "offered", "wanted"),
     [
