@@ -1,6 +1,7 @@
-"""The agents section of the snapshot: every agent by its id, loaded and ready to run.
+"""The agents in the snapshot: what is in the discovery roots, and every agent by its id, ready to run.
 
-What is found on disk is imported here, and gets the row that operators edit.
+They are two sections: the folders are looked at when somebody asks for that, the agents are put together
+whenever a row or an upstream changes, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agents_app.sdk.loader import Loaded
 
 logger = logging.getLogger(__name__)
+FOLDERS = "agent_folders"
 SECTION = "agents"
 DISCOVERED = "discovered"
 
@@ -39,30 +41,36 @@ class LoadedFolder:
 
 @dataclass(frozen=True, slots=True)
 class AgentsConfig:
-    """The agents that clients can call and all that are loaded, by id, and the folders by path."""
+    """The agents that clients can call, and all that are loaded, by id."""
 
     agents: dict[str, AgentEntry]
-    folders: dict[str, LoadedFolder]
     loaded: dict[str, AgentEntry]
+
+
+def build_folders(
+    previous: Section[dict[str, LoadedFolder]] | None, version: int, sections: Mapping[str, Section[Any]]
+) -> Section[dict[str, LoadedFolder]]:
+    """The folders by path: load what is new on disk, keep what is not, and forget what is gone.
+
+    A folder that can't be loaded has no agents, also if a former version of it had: what is served is what
+    is on disk, never something that nobody can read any more.
+    """
+    before = previous.value if previous is not None else {}
+    folders = {path: _loaded(folder, before.get(path)) for path, folder in folders_on_disk().items()}
+    return Section(folders, version)
 
 
 def build(
     previous: Section[AgentsConfig] | None, version: int, sections: Mapping[str, Section[Any]]
 ) -> Section[AgentsConfig]:
-    """Load what is new on disk, keep what is not, and forget what is gone.
-
-    A folder that can't be loaded has no agents, also if a former version of it had: what is served is what
-    is on disk, never something that nobody can read any more.
-    """
-    before = previous.value.folders if previous is not None else {}
-    folders = {path: _loaded(folder, before.get(path)) for path, folder in folders_on_disk().items()}
-    found, left_out = _by_id(folders, sections["upstreams"].value)
+    """What is loaded, as operators decided about it; what can't be served is left out with the reason."""
+    found, left_out = _by_id(sections[FOLDERS].value, sections["upstreams"].value)
     rows = _rows({agent_id: folder.name for agent_id, (folder, _) in found.items()})
     entries = {
         agent_id: _entry(agent_id, folder, one, rows[agent_id]) for agent_id, (folder, one) in found.items()
     }
     enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
-    return Section(AgentsConfig(enabled, folders, entries), version, tuple(left_out))
+    return Section(AgentsConfig(enabled, entries), version, tuple(left_out))
 
 
 def folders_on_disk() -> dict[str, Folder]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents_app.models import Agent
-from agents_app.registry import SECTION, AgentsConfig
+from agents_app.registry import FOLDERS, SECTION, AgentsConfig, LoadedFolder
 from security_app.services.configuration import store
 
 LOADED = "loaded"
@@ -38,8 +38,12 @@ class Problem:
 
 def agent_states(rows: Iterable[Agent]) -> list[AgentState]:
     """The state of each of these rows, in this process."""
-    config = _config()
-    present = {loaded.folder.name for loaded in config.folders.values()}
+    if not store.is_loaded:
+        return [AgentState(row, NOT_LOADED) for row in rows]
+    sections = store.current.sections
+    config: AgentsConfig = sections[SECTION].value
+    folders: dict[str, LoadedFolder] = sections[FOLDERS].value
+    present = {loaded.folder.name for loaded in folders.values()}
     return [_state(row, config, present) for row in rows]
 
 
@@ -51,13 +55,6 @@ def agent_problems() -> list[Problem]:
         Problem(item.object.removeprefix(_PREFIX), item.message)
         for item in store.current.sections[SECTION].diagnostics
     ]
-
-
-def _config() -> AgentsConfig:
-    if not store.is_loaded:
-        return AgentsConfig({}, {}, {})
-    config: AgentsConfig = store.current.sections[SECTION].value
-    return config
 
 
 def _state(row: Agent, config: AgentsConfig, present: set[str]) -> AgentState:

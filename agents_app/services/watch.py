@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from agents_app.folders import Folder
-from agents_app.registry import SECTION, AgentsConfig, folders_on_disk
+from agents_app.registry import FOLDERS, LoadedFolder, folders_on_disk
 from security_app.models import ConfigVersion
 from security_app.services.configuration import store
 
@@ -20,17 +20,17 @@ class FolderWatch:
         """Load what changed on disk once it is the same at two looks: copying a folder takes a moment."""
         if not store.is_loaded:
             return
-        config: AgentsConfig = store.current.sections[SECTION].value
+        loaded: dict[str, LoadedFolder] = store.current.sections[FOLDERS].value
         found = folders_on_disk()
         is_settled, self._seen = found == self._seen, found
-        if is_settled and found != {path: loaded.folder for path, loaded in config.folders.items()}:
+        if is_settled and found != {path: one.folder for path, one in loaded.items()}:
             reload_agents()
 
 
 def reload_agents() -> None:
     """Have every process look at the folders again; this one has when it returns."""
     with transaction.atomic():
-        ConfigVersion.bump(SECTION)
+        ConfigVersion.bump(FOLDERS)
     store.refresh()
 
 

@@ -63,14 +63,19 @@ class SnapshotStore:
     def __init__(self, read_versions: Callable[[], Mapping[str, int]]) -> None:
         self._read_versions = read_versions
         self._builders: dict[str, Builder] = {}
+        self._follows: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self.failure: str | None = None
         self.checked_at = 0.0
 
-    def register(self, section: str, builder: Builder) -> None:
-        """Add a section; sections are built in the order of registration."""
+    def register(self, section: str, builder: Builder, *, follows: tuple[str, ...] = ()) -> None:
+        """Add a section; sections are built in the order of registration.
+
+        `follows` names earlier sections that it is made from: when one of them was rebuilt, so is this.
+        """
         self._builders[section] = builder
+        self._follows[section] = follows
 
     @property
     def current(self) -> Snapshot:
@@ -108,7 +113,8 @@ class SnapshotStore:
         for name, builder in self._builders.items():
             previous = old.get(name)
             version = versions.get(name, 0)
-            if previous is not None and previous.version == version and not everything:
+            is_behind = any(new[other] is not old.get(other) for other in self._follows[name])
+            if previous is not None and previous.version == version and not is_behind and not everything:
                 new[name] = previous
                 continue
             new[name] = builder(None if everything else previous, version, new)

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from agents_app.registry import AgentsConfig
+from agents_app.models import Agent
+from agents_app.registry import AgentsConfig, LoadedFolder
 from agents_app.sdk.loader import ROOT_PACKAGE
 from agents_app.services.watch import FolderWatch, reload_agents
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.services.configuration import store
+from tests.admin import rows
 from tests.agents.dropins import write_agent
 
 NAMED = "from agents import Agent\nagent = Agent(name='{}')"
@@ -32,18 +34,23 @@ def config() -> AgentsConfig:
     return found
 
 
+def folders() -> dict[str, LoadedFolder]:
+    found: dict[str, LoadedFolder] = store.current.sections["agent_folders"].value
+    return found
+
+
 def test_a_folder_is_loaded_once_it_is_the_same_at_two_looks(root: Path) -> None:
     watch = FolderWatch()
     watch.look()
     folder = write_agent(root, "Copied", "from agents import Agent\nfrom .late import NAME")
     watch.look()
-    assert not config().folders
+    assert not folders()
 
     # The rest of the copy arrives between two looks, so what is there is not what was seen.
     (folder / "late.py").write_text("NAME = 'whole'")
     write_agent(root, "Copied", "from agents import Agent\nfrom .late import NAME\nagent = Agent(name=NAME)")
     watch.look()
-    assert not config().folders
+    assert not folders()
 
     watch.look()
     assert config().agents["default/copied"].name == "whole"
@@ -62,7 +69,7 @@ def test_a_folder_that_stays_as_it_is_is_loaded_once(root: Path) -> None:
         watch.look()
 
     assert store.current is loaded
-    assert len(config().folders) == 2
+    assert len(folders()) == 2
 
 
 def test_a_change_is_loaded_and_others_stay_as_they_are(root: Path) -> None:
@@ -140,6 +147,38 @@ def test_a_full_reload_forgets_what_was_before(root: Path) -> None:
     gc.collect()
     assert before() is None
     assert config().agents["default/same"].name == "same"
+
+
+def test_other_changes_load_nothing_from_disk(root: Path) -> None:
+    write_agent(root, "Here", NAMED.format("here"))
+    reload_agents()
+    write_agent(root, "Half", "from agents import Agent")
+
+    row = Agent.objects.get()
+    row.max_turns = 3
+    row.save()
+    rows.upstream("vendor")
+    store.refresh()
+
+    assert config().agents["default/here"].max_turns == 3
+    assert len(folders()) == 1
+    assert not store.current.diagnostics()
+
+
+def test_an_upstream_that_takes_a_namespace_takes_it_at_once(root: Path) -> None:
+    write_agent(root / "vendor", "Bot", NAMED.format("bot"))
+    reload_agents()
+    assert "vendor/bot" in config().agents
+
+    row = rows.upstream("vendor")
+    store.refresh()
+    assert not config().agents
+    (problem,) = store.current.diagnostics()
+    assert problem.message == "the namespace 'vendor' is the name of an upstream"
+
+    row.delete()
+    store.refresh()
+    assert "vendor/bot" in config().agents
 
 
 def test_a_missing_root_serves_nothing(root: Path, settings: Any) -> None:

@@ -140,3 +140,16 @@ def test_refreshes_at_the_same_time_build_once(configuration: Configuration) -> 
         thread.join()
 
     assert configuration.built == [("low", 2)]
+
+
+def test_a_section_that_follows_another_is_rebuilt_with_it(configuration: Configuration) -> None:
+    configuration.store.register("high", configuration.builder("high"), follows=("low",))
+    configuration.store.refresh()
+    configuration.built.clear()
+    configuration.versions["low"] = 2
+
+    assert configuration.store.refresh()
+
+    assert configuration.built == [("low", 2), ("high", 1)]
+    assert values(configuration) == ["low2", "high1low2"]
+    assert not configuration.store.refresh()
