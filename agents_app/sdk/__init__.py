@@ -16,6 +16,9 @@ from agents.models import _openai_shared, openai_agent_registration  # noqa: E40
 
 import agents  # noqa: E402
 from agents import run  # noqa: E402
+from agents_app.sdk.nested import GatewayRunner  # noqa: E402
+
+run.set_default_agent_runner(GatewayRunner())
 
 # What the SDK's `set_default_…` functions write to, for the whole process, as it was before any drop-in.
 _DEFAULTS = [

@@ -72,6 +72,7 @@ class RunDoor:
     client_follows: asyncio.Event = field(default_factory=asyncio.Event)
     _open_calls: set[_OpenCall] = field(default_factory=set)
     _is_over: bool = False
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:
         self.client_follows.set()
@@ -97,6 +98,8 @@ class RunDoor:
         """Count one more LLM call; RunLimitExceeded if it is one too many."""
         if self._is_over:
             raise AgentFailed("The run is over.")
+        if asyncio.get_running_loop() is not self._loop:
+            raise AgentFailed("Connections belong to the server's event loop, and can't be used in another.")
         if self.llm_calls >= self.max_llm_calls:
             self.limit_error = RunLimitExceeded(f"The run wants more than {self.max_llm_calls} LLM calls.")
             raise self.limit_error

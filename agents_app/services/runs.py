@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -79,7 +79,7 @@ class AgentRun:
 
     async def answer(self, run: Run) -> str:
         """The final answer. Raises GatewayError."""
-        with self._settling():
+        with self._settling(), _models_of(run):
             async with self._wall_clock:
                 text = await run.answer()
             self._raise_if_cut()
@@ -90,7 +90,7 @@ class AgentRun:
 
         `send` returns when the client has taken its piece; until then no upstream is read from.
         """
-        with self._settling():
+        with self._settling(), _models_of(run):
             async with self._wall_clock, aclosing(run.pieces()) as pieces:
                 async for piece in pieces:
                     if self._first_token_ms is None:
@@ -185,6 +185,13 @@ class AgentRun:
                 self._discourage(error)
                 raise
             logger.exception("ledger.line_lost", extra={"request_id": f"req_{self._context.request_id.hex}"})
+
+
+def _models_of(run: Run) -> AbstractContextManager[None]:
+    """Makes the run's models those of runs that its agents' code starts."""
+    from agents_app.sdk.nested import models_from
+
+    return models_from(run.config.model_provider)
 
 
 def default_model(snapshot: Snapshot) -> str:

@@ -11,7 +11,7 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from agents import Agent, RunContextWrapper, function_tool
+from agents import Agent, RunConfig, RunContextWrapper, Runner, UserError, function_tool
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
 from agents_app.sdk.runner import Piece
 from agents_app.services.runs import AgentRun, default_model
@@ -203,22 +203,16 @@ def test_what_a_finished_run_left_behind_ends(vendor: FakeVendor, is_stream: boo
 
     @function_tool
     async def forget(context: RunContextWrapper[Any]) -> str:
-        from agents import Runner
-
-        left.append(asyncio.create_task(Runner.run(Agent(name="Other", model=other), "x")))
+        left.append(asyncio.create_task(Runner.run(Agent(name="Other"), "x")))
         await asyncio.sleep(0.5)
         return "begun"
 
     agent = Agent(name="Helper", tools=[forget], tool_use_behavior="stop_on_first_tool")
     vendor.script(calls(Called("c1", "forget")))
     ids = []
-    other: Any = None
 
     async def work(setup: Setup) -> None:
-        nonlocal other
         run = setup.run(agent, is_stream=is_stream)
-        prepared = run.prepare(FIELDS)
-        other = prepared.config.model_provider.get_model(None)
         ids.append(setup.context.request_id)
         vendor.always(hang_before_headers())
         assert await outcome(run, is_stream=is_stream) == "begun"
@@ -230,6 +224,52 @@ def test_what_a_finished_run_left_behind_ends(vendor: FakeVendor, is_stream: boo
     line, made = records(ids[0])
     assert line.status == 200
     assert [(one.status, one.error_code) for one in made] == [(200, ""), (499, "run_ended")]
+
+
+@EITHER
+def test_a_run_inside_of_a_tool_is_part_of_the_run(
+    vendor: FakeVendor, is_stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-operator")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+
+    @function_tool
+    async def ask() -> str:
+        result = await Runner.run(Agent(name="Other", model="fake/fake-chat"), "x")
+        again = Runner.run_streamed(Agent(name="Third"), "x", run_config=RunConfig(workflow_name="mine"))
+        async for _ in again.stream_events():
+            pass
+        return f"{result.final_output} {again.final_output}"
+
+    @function_tool
+    def block() -> str:
+        with pytest.raises(UserError, match="run_sync"):
+            Runner.run_sync(Agent(name="Other"), "x")
+        with pytest.raises(AgentFailed, match="event loop"):
+            asyncio.run(Runner.run(Agent(name="Other"), "x"))
+        return "blocked"
+
+    agent = Agent(name="Helper", tools=[ask, block])
+    both = calls(Called("c1", "ask"), Called("c2", "block"))
+    vendor.script(both, says("one"), says("two"), says("Done."))
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(agent, is_stream=is_stream)
+        ids.append(setup.context.request_id)
+        assert await outcome(run, is_stream=is_stream) == "Done."
+
+    in_process(vendor, work)
+
+    line, made = records(ids[0])
+    assert (line.attempts, [one.status for one in made]) == (4, [200] * 4)
+    outputs = {item["content"] for item in vendor.requests[-1].json["messages"] if item["role"] == "tool"}
+    assert outputs == {"one two", "blocked"}
+
+
+def test_no_agent_runs_outside_of_a_run() -> None:
+    with pytest.raises(UserError, match="answers a request"):
+        asyncio.run(Runner.run(HELPER, "x"))
 
 
 def test_an_upstream_waits_for_a_client_that_takes_nothing(vendor: FakeVendor) -> None:
