@@ -9,6 +9,7 @@ RUN python3 -m venv /opt/venv
 COPY requirements.lock /build/requirements.lock
 RUN /opt/venv/bin/python -m pip install --quiet --require-hashes --requirement /build/requirements.lock
 COPY manage.py LICENSE /app/
+COPY agents_app /app/agents_app
 COPY gateway_project /app/gateway_project
 COPY security_app /app/security_app
 COPY upstreams_app /app/upstreams_app

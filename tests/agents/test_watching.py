@@ -15,7 +15,7 @@ from agents_app.registry import AgentsConfig, LoadedFolder
 from agents_app.sdk.loader import ROOT_PACKAGE
 from agents_app.services.watch import FolderWatch, reload_agents
 from gateway_project.core.snapshot import SnapshotStore
-from security_app.services.configuration import store
+from security_app.services.configuration import read_versions, store
 from tests.admin import rows
 from tests.agents.dropins import write_agent
 
@@ -179,6 +179,60 @@ def test_an_upstream_that_takes_a_namespace_takes_it_at_once(root: Path) -> None
     row.delete()
     store.refresh()
     assert "vendor/bot" in config().agents
+
+
+def another_process() -> SnapshotStore:
+    """The snapshot of a second server process over the same database."""
+    from agents_app import registry as agents
+    from upstreams_app import registry as upstreams
+
+    other = SnapshotStore(read_versions)
+    other.register(upstreams.SECTION, upstreams.build)
+    other.register(agents.FOLDERS, agents.build_folders)
+    other.register(agents.SECTION, agents.build, follows=(upstreams.SECTION, agents.FOLDERS))
+    other.refresh()
+    return other
+
+
+def test_all_processes_load_what_changed(root: Path) -> None:
+    other = another_process()
+    write_agent(root, "New", NAMED.format("new"))
+
+    reload_agents()
+    assert other.refresh()
+
+    theirs = other.current.sections["agents"].value.agents["default/new"]
+    ours = config().agents["default/new"]
+    assert (theirs.created, theirs.digest) == (ours.created, ours.digest)
+    assert Agent.objects.count() == 1
+    assert not other.refresh()
+    assert not store.refresh()
+
+
+def test_of_processes_that_find_an_agent_at_once_one_writes_its_row(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_agent(root, "New", NAMED.format("new"))
+    # The other process looks for rows, finds none, and is overtaken.
+    real = Agent.objects.all
+
+    def overtaken() -> Any:
+        monkeypatch.undo()
+        found = list(real())
+        reload_agents()
+        return found
+
+    monkeypatch.setattr(Agent.objects, "all", overtaken)
+
+    other = another_process()
+
+    theirs = other.current.sections["agents"].value.agents["default/new"]
+    assert Agent.objects.count() == 1
+    assert (
+        theirs.created
+        == config().agents["default/new"].created
+        == int(Agent.objects.get().created_at.timestamp())
+    )
 
 
 def test_a_missing_root_serves_nothing(root: Path, settings: Any) -> None:
