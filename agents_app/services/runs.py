@@ -14,7 +14,7 @@ from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
-from gateway_project.core.errors import GatewayError
+from gateway_project.core.errors import GatewayError, InternalError
 from gateway_project.core.limits import limits
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket
@@ -52,6 +52,7 @@ class AgentRun:
         self._is_stream = is_stream
         self._first_token_ms: float | None = None
         self._is_settled = False
+        self._is_sending = False
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
         self.door: RunDoor = RunDoor(
             context,
@@ -102,8 +103,10 @@ class AgentRun:
         scope, client_follows = self._context.scope, self.door.client_follows
         scope.enter_phase("client", limits.client_stall_s)
         client_follows.clear()
+        self._is_sending = True
         try:
             await send(piece)
+            self._is_sending = False
         finally:
             client_follows.set()
             scope.leave_phase()
@@ -134,6 +137,10 @@ class AgentRun:
             self._failed(error)
             raise
         except Exception as error:
+            if self._is_sending:
+                # No code of the agent's: a fault of ours.
+                self._settle(InternalError.status, InternalError.code or "")
+                raise
             raise self._failed(self._blamed_on_agent()) from error
         else:
             self._settle(200, "")

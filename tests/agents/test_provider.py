@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from agents_app.sdk.runner import Piece
 from agents_app.services.runs import AgentRun, default_model
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from gateway_project.core.limits import limits
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import FIELDS, Setup, in_process, model, records, snapshot
 from tests.fakes import bodies
@@ -175,6 +177,84 @@ def test_the_wall_clock_ends_a_run_and_its_calls(vendor: FakeVendor, is_stream: 
     assert (line.status, line.error_code) == (422, "run_limit_exceeded")
     # No fault of the upstream.
     assert (made.status, made.error_code) == (499, "run_ended")
+
+
+@EITHER
+@pytest.mark.parametrize("is_sync", [False, True], ids=["async", "sync"])
+def test_the_wall_clock_waits_for_no_tool(vendor: FakeVendor, is_stream: bool, is_sync: bool) -> None:
+    ended = []
+
+    @function_tool
+    async def hang() -> str:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append(True)
+        return ""
+
+    @function_tool(name_override="hang")
+    def block() -> str:
+        time.sleep(5)
+        ended.append(True)
+        return ""
+
+    vendor.script(calls(Called("c1", "hang")))
+    agent = Agent(name="Helper", tools=[block if is_sync else hang])
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(agent, is_stream=is_stream, wall_clock_s=1)
+        with pytest.raises(RunLimitExceeded):
+            await outcome(run, is_stream=is_stream)
+        await asyncio.sleep(0.2)
+        # Nothing ends a thread; nobody waits for it either.
+        assert bool(ended) is not is_sync
+
+    in_process(vendor, work)
+
+
+def test_a_client_that_stalls_ends_the_run(vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "client_stall_s", 0.5)
+    vendor.always(stream(FIRST, ending="hang"))
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=True)
+        scope = setup.context.scope
+        ids.append(setup.context.request_id)
+
+        async def send(piece: Piece) -> None:
+            await asyncio.sleep(3600)
+
+        with pytest.raises(asyncio.CancelledError):
+            await run.stream(run.prepare(FIELDS), send)
+        assert scope.expired_phase == "client"
+        scope.absorb()
+
+    in_process(vendor, work)
+
+    line, (made,) = records(ids[0])
+    assert (line.status, line.error_code) == (499, "client_stalled")
+    assert (made.status, made.error_code) == (499, "run_ended")
+
+
+def test_a_fault_in_sending_is_not_the_agents(vendor: FakeVendor) -> None:
+    ids = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=True)
+        ids.append(setup.context.request_id)
+
+        async def send(piece: Piece) -> None:
+            raise OSError("no socket")
+
+        with pytest.raises(OSError, match="no socket"):
+            await run.stream(run.prepare(FIELDS), send)
+
+    in_process(vendor, work)
+
+    line, (made,) = records(ids[0])
+    assert (line.status, line.error_code) == (500, "internal_error")
+    assert made.error_code in ("run_ended", "")
 
 
 @EITHER
