@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.run import CallModelData, ModelInputData
+
 from gateway_project.core.errors import InvalidRequest
 
 # As the wire has it; the SDK checks the shape itself.
@@ -24,6 +26,24 @@ def items_of(messages: Any) -> list[Item]:
         conversation.add(message, f"messages[{number}]")
     conversation.close_calls()
     return conversation.items
+
+
+def with_one_system_message(call: CallModelData[Any]) -> ModelInputData:
+    """The input of an LLM call, with what the client says as the system at its start in the instructions.
+
+    The templates of many local models know a system message only at the start, and only one.
+    """
+    given = call.model_data
+    rest: list[Any] = list(given.input)
+    texts = [given.instructions] if given.instructions else []
+    while len(rest) > 1 and _is_system_text(rest[0]):
+        texts.append(rest.pop(0)["content"])
+    return ModelInputData(input=rest, instructions="\n\n".join(texts) or None)
+
+
+def _is_system_text(item: Any) -> bool:
+    """An agent's code may have put in items of other shapes."""
+    return item.get("role") in ("system", "developer") and isinstance(item.get("content"), str)
 
 
 class _Conversation:

@@ -34,7 +34,7 @@ from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.sdk.activity import Activity, Step, line_of, thoughts_of
 from agents_app.sdk.call_ids import UniqueCallIds
 from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
-from agents_app.sdk.convert import Item, items_of
+from agents_app.sdk.convert import Item, items_of, with_one_system_message
 from agents_app.sdk.parameters import Parameters
 from agents_app.sdk.provider import GatewayProvider, RunDoor
 from agents_app.sdk.streaming import CallStream, Piece
@@ -82,6 +82,7 @@ class Run:
             # A model that makes up a tool, or names one that is hidden from it, is told so.
             tool_not_found_behavior="return_error_to_model",
             tool_execution={"max_function_tool_concurrency": _MAX_PARALLEL_TOOLS},
+            call_model_input_filter=with_one_system_message,
         )
         parameters, tools = Parameters.of(fields), ClientTools.of(fields)
         agent = _adjusted(entry.agent, parameters, tools)

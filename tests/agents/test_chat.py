@@ -137,6 +137,36 @@ def test_parameters_reach_the_upstream(vendor: FakeVendor, ai: OpenAI) -> None:
         assert {name: request.json.get(name) for name in wanted} == wanted
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_the_clients_system_messages_follow_the_instructions(
+    vendor: FakeVendor, ai: OpenAI, is_stream: bool
+) -> None:
+    messages: list[Any] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
+        {"role": "user", "content": "Hello"},
+        {"role": "system", "content": "Now be long."},
+    ]
+
+    for model in (PLAIN, TUNED):
+        answer: Any = ai.chat.completions.create(model=model, messages=messages, stream=is_stream)
+        if is_stream:
+            list(answer)
+
+    with_instructions, without = (request.json["messages"] for request in vendor.requests)
+    assert with_instructions[0] == {"role": "system", "content": "Be plain.\n\nBe brief.\n\nBe kind."}
+    assert without[0] == {"role": "system", "content": "Be brief.\n\nBe kind."}
+    assert with_instructions[1:] == without[1:] == messages[2:]
+
+
+def test_a_system_message_alone_is_a_conversation(vendor: FakeVendor, ai: OpenAI) -> None:
+    messages: list[Any] = [{"role": "system", "content": "Greet."}]
+
+    ai.chat.completions.create(model=PLAIN, messages=messages)
+
+    assert vendor.requests[0].json["messages"][1:] == messages
+
+
 def test_explicit_nulls_count_as_absent(vendor: FakeVendor, ai: OpenAI) -> None:
     names = ("temperature", "n", "tools", "tool_choice", "response_format", "stop", "logprobs", "audio")
     nulls: dict[str, Any] = dict.fromkeys((*names, "stream_options", "max_tokens", "functions", "modalities"))
