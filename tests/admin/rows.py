@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Permission, User
 
+from agents_app.models import Agent
 from gateway_project.core.clock import utc_now
 from security_app.models import ApiKey
 from security_app.services.keys import create_key
@@ -52,6 +53,7 @@ def one_of_each(number: int = 0) -> None:
     probe(vendor, at=now)
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
+    Agent.objects.create(slug=f"default/agent-{number}")
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(

@@ -20,6 +20,7 @@ LISTS = [
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
+    "/admin/agents_app/agent/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",

@@ -9,10 +9,11 @@ from decimal import Decimal
 
 import pytest
 
+from agents_app.registry import AgentsConfig
 from gateway_project.api.models import list_body
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import CallScope
-from gateway_project.core.snapshot import Snapshot
+from gateway_project.core.snapshot import Section, Snapshot
 from security_app.registry import KeyPolicy, Principal
 from tests.usage.entries import make_price
 from upstreams_app.models import Upstream, UpstreamModel
@@ -25,7 +26,11 @@ CHANGE = datetime(2026, 6, 1, tzinfo=UTC)
 
 def context() -> RequestContext:
     """A request of a key that may use every model, under the configuration in the database."""
-    sections = {"upstreams": build_upstreams(None, 1, {}), "usage": build_usage(None, 1, {})}
+    sections = {
+        "upstreams": build_upstreams(None, 1, {}),
+        "usage": build_usage(None, 1, {}),
+        "agents": Section(AgentsConfig({}, {}), 1),
+    }
     principal = Principal(None, "alice", "", KeyPolicy(frozenset({"inference"}), ()), 0.0, False)
 
     async def with_scope() -> RequestContext:
