@@ -163,7 +163,9 @@ def _said(message: Item, where: str) -> str:
     content, refusal = message.get("content"), message.get("refusal")
     if refusal is not None and not isinstance(refusal, str):
         raise _invalid(f"{where}.refusal", "must be a text")
-    return _text(content, where, kinds=("text", "refusal")) if content is not None else refusal or ""
+    if content is None or content == []:
+        return refusal or ""
+    return _text(content, where, kinds=("text", "refusal"))
 
 
 def _text(content: Any, where: str, kinds: tuple[str, ...] = ("text",)) -> str:

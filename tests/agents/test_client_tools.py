@@ -7,14 +7,25 @@ from typing import Any
 
 import openai
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from agents import Agent, FunctionTool, Handoff, RunContextWrapper, handoff
+from agents import (
+    Agent,
+    FunctionTool,
+    Handoff,
+    OpenAIProvider,
+    RunConfig,
+    RunContextWrapper,
+    Runner,
+    function_tool,
+    handoff,
+)
 from agents_app.sdk.client_tools import copy_graph, graph_of
 from tests.agents.answers import Called, calls, says
 from tests.doors.gateway import Gateway
+from tests.doors.rows import KEY
 from tests.fakes.vendor import FakeVendor
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How is Ulm?"}]
@@ -333,6 +344,32 @@ def test_tools_that_are_none_are_named(
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
     assert not vendor.requests
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_an_agent_elsewhere_has_an_agent_as_its_model(
+    vendor: FakeVendor, agent_gateway: Gateway, is_stream: bool
+) -> None:
+    vendor.script(calls(Called("own", "look_up", '{"word": "x"}')), calls(ULM), says("Sun in Ulm."))
+
+    @function_tool
+    def weather(city: str) -> str:
+        return f"{city}: sun"
+
+    outer = Agent[Any](name="Outer", model=DESK, tools=[weather])
+    async with AsyncOpenAI(base_url=f"{agent_gateway.url}/v1", api_key=KEY) as client:
+        config = RunConfig(
+            model_provider=OpenAIProvider(openai_client=client, use_responses=False), tracing_disabled=True
+        )
+        if is_stream:
+            streamed = Runner.run_streamed(outer, "How is Ulm?", run_config=config)
+            _ = [event async for event in streamed.stream_events()]
+            output = streamed.final_output
+        else:
+            output = (await Runner.run(outer, "How is Ulm?", run_config=config)).final_output
+
+    assert output == "Sun in Ulm."
+    assert vendor.requests[2].json["messages"][-1]["content"] == "Ulm: sun"
 
 
 async def test_a_copied_graph_leaves_the_agents_as_they_are() -> None:

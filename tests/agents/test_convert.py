@@ -52,8 +52,9 @@ def test_calls_and_results_arrive_as_they_were_sent() -> None:
     assert sent(messages) == messages
 
 
-def test_null_content_beside_calls_is_no_text() -> None:
-    assistant = {"role": "assistant", "content": None, "tool_calls": [call("a")]}
+@pytest.mark.parametrize("content", [None, "", []])
+def test_no_content_beside_calls_is_no_text(content: Any) -> None:
+    assistant = {"role": "assistant", "content": content, "tool_calls": [call("a")]}
 
     assert sent([USER, assistant, result("a")])[1]["content"] is None
 
@@ -166,3 +167,10 @@ def test_a_message_that_is_none_is_named(messages: Any, param: str) -> None:
 
     assert refused.value.param == param
     assert refused.value.status == 400
+
+
+def test_members_of_an_answer_that_are_null_are_none() -> None:
+    nulls = dict.fromkeys(("refusal", "audio", "function_call", "tool_calls", "annotations", "parsed"))
+    messages = [USER, {"role": "assistant", "content": "Hi.", **nulls}, USER]
+
+    assert sent(messages) == [USER, {"role": "assistant", "content": "Hi."}, USER]
