@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +88,8 @@ def gateway(
     )
 
 
-def configure(port: int, vendor_port: int) -> Target:
-    """Add the vendor's model with a price, and a key that may use it."""
+def configure(port: int, vendor_port: int, *, models: Sequence[str] = ("bench",)) -> Target:
+    """Add the vendor's model `bench` with a price, and a key that may use these models."""
     _post(
         port,
         "/model/new",
@@ -105,7 +106,7 @@ def configure(port: int, vendor_port: int) -> Target:
             },
         },
     )
-    key = _post(port, "/key/generate", {"models": ["bench"]}).get("key")
+    key = _post(port, "/key/generate", {"models": list(models)}).get("key")
     if not isinstance(key, str):
         raise StartError("/key/generate answered without a key")
     return Target("gateway", port, key=key)
