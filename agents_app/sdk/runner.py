@@ -70,6 +70,8 @@ class Run:
     tools: ClientTools
     is_json: bool
     outcome: Outcome = field(default_factory=Outcome)
+    # Whether the reasoning so far ends within a line.
+    _is_in_line: bool = False
 
     @classmethod
     def of(cls, entry: AgentEntry, fields: dict[str, Any], door: RunDoor) -> Run:
@@ -96,7 +98,10 @@ class Run:
                 self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
             )
         except (AgentsException, GatewayError) as error:
-            return self._answer_despite(error)
+            text = self._answer_despite(error)
+            if isinstance(error, AgentsException) and error.run_data is not None:
+                self._note_items(error.run_data.new_items)
+            return text
         self._note_items(result.new_items)
         self._note_end(result)
         return _final_text(result)
@@ -138,10 +143,10 @@ class Run:
 
     def thought_piece(self, text: str, *, is_line: bool = False) -> Piece:
         """More reasoning; a line begins where the text so far ends, or in a line of its own."""
-        thought = self.outcome.reasoning
-        if is_line and thought and not thought.endswith("\n"):
+        if is_line and self._is_in_line:
             text = f"\n{text}"
-        self.outcome.reasoning += text
+        if text:
+            self._is_in_line = not text.endswith("\n")
         return Piece({"reasoning_content": text})
 
     def _note_items(self, items: list[RunItem]) -> None:
@@ -150,11 +155,13 @@ class Run:
         activity, outcome = Activity(self.tools.names), self.outcome
         for item in items:
             if isinstance(item, ReasoningItem):
-                self.thought_piece(thoughts_of(item))
-            elif (step := activity.step_of(item)) is not None:
-                piece = self.step_piece(step)
-                if piece is not None and piece.step is not None:
-                    outcome.steps.append(piece.step)
+                piece: Piece | None = self.thought_piece(thoughts_of(item))
+            else:
+                step = activity.step_of(item)
+                piece = self.step_piece(step) if step is not None else None
+            if piece is not None:
+                outcome.reasoning += piece.delta.get("reasoning_content", "")
+                outcome.steps += [piece.step] if piece.step is not None else []
 
     def _note_end(self, result: RunResult | RunResultStreaming) -> None:
         """How the run ended: with an answer, or with calls that are the client's to make."""

@@ -359,3 +359,15 @@ def test_members_that_nobody_knows_are_ignored(vendor: FakeVendor, agent_gateway
 
     assert answer.status_code == 200
     assert not set(more) & set(vendor.requests[0].json)
+
+
+@pytest.mark.parametrize(("path", "body"), [("completions", {"prompt": "x"}), ("embeddings", {"input": "x"})])
+def test_an_agent_is_asked_at_the_chats_door(
+    vendor: FakeVendor, agent_gateway: Gateway, path: str, body: dict[str, str]
+) -> None:
+    with agent_gateway.client() as client:
+        answer = client.post(f"/v1/{path}", json={"model": PLAIN, **body})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "model"
+    assert not vendor.requests

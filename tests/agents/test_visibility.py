@@ -93,3 +93,14 @@ def test_calls_of_the_clients_tools_are_no_news(vendor: FakeVendor, ai: OpenAI, 
     vendor.script(calls(Called("a", "weather")))
 
     assert streamed(ai, model, tools=[TOOL]) == ("", "", [])
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_clients_see_what_came_before_a_refusal(vendor: FakeVendor, ai: OpenAI, is_stream: bool) -> None:
+    vendor.script(calls(Called("a", "look_up", '{"word": "x"}')), says("", refusal="No."))
+    ask = streamed if is_stream else plain
+
+    content, reasoning, _ = ask(ai, "default/thinking")
+
+    assert not content
+    assert reasoning == "[Desk] calls look_up\n"
