@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 1024 * 1024
 # Code, and what code tends to read when it is imported. Other files may change without a reload.
 WATCHED_SUFFIXES = frozenset({".py", ".txt", ".md", ".json", ".toml", ".yaml", ".yml"})
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]")
-_SLUG = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,100}")
+_SLUG = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,20 @@ def is_slug(text: str) -> bool:
     return _SLUG.fullmatch(text) is not None
 
 
+def writable(text: str) -> str:
+    """The text as it can be stored and sent: what is no Unicode (odd file names, lone surrogates) is `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def find_folders(roots: tuple[Path, ...]) -> list[Folder]:
     """All drop-ins: `<root>/<Name>/agent.py` and `<root>/<namespace>/<Name>/agent.py`, in a fixed order."""
     found = []
     for root in roots:
         for folder in _folders_in(root):
-            if (folder / ENTRY_FILE).is_file():
+            if _is_agent(folder):
                 found.append(_folder(root, folder, DEFAULT_NAMESPACE))
                 continue
-            inner = [one for one in _folders_in(folder) if (one / ENTRY_FILE).is_file()]
+            inner = [one for one in _folders_in(folder) if _is_agent(one)]
             found += [_folder(root, one, slug_of(folder.name)) for one in inner]
     return found
 
@@ -64,19 +69,32 @@ def _folders_in(path: Path) -> list[Path]:
         return []
 
 
+def _is_agent(folder: Path) -> bool:
+    """Whether it has an entry file; a folder that can't be read counts, so that somebody is told of it."""
+    try:
+        next(folder.iterdir(), None)
+        return (folder / ENTRY_FILE).is_file()
+    except OSError:
+        return True
+
+
 def _folder(root: Path, path: Path, namespace: str) -> Folder:
-    name, slug = path.relative_to(root).as_posix(), slug_of(path.name)
+    name, slug = writable(path.relative_to(root).as_posix()), slug_of(path.name)
     for part in (namespace, slug):
         if not is_slug(part):
-            problem = f"'{part}' can't be part of an id: it needs a letter from a to z or a digit"
+            problem = (
+                f"'{part}' can't be part of an id: it needs a letter or digit, and at most 99 characters"
+            )
             return Folder(path, name, namespace, slug, "", problem)
     try:
         if not path.resolve().is_relative_to(root.resolve()):
             problem = "the folder is a link that leads out of its root"
             return Folder(path, name, namespace, slug, "", problem)
+        # Files that can't be listed would count as none.
+        next(path.iterdir(), None)
         return Folder(path, name, namespace, slug, _digest(path))
-    except (OSError, ValueError) as error:
-        return Folder(path, name, namespace, slug, "", str(error))
+    except (OSError, RuntimeError, ValueError) as error:
+        return Folder(path, name, namespace, slug, "", writable(str(error)))
 
 
 def _digest(folder: Path) -> str:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from agents_app.entry import AgentEntry
-from agents_app.folders import Folder, find_folders, is_slug
+from agents_app.folders import Folder, find_folders, is_slug, writable
 from agents_app.models import Agent
 from gateway_project.core.codec import dumps
 from gateway_project.core.snapshot import Diagnostic, Section
@@ -160,8 +160,8 @@ def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEn
         id=agent_id,
         id_json=dumps(agent_id),
         agent=loaded.agent,
-        name=overrides.get("display_name", "") or loaded.agent.name,
-        description=overrides.get("description", "") or loaded.agent.handoff_description or "",
+        name=writable(overrides.get("display_name", "") or str(loaded.agent.name)),
+        description=writable(overrides.get("description", "") or str(loaded.agent.handoff_description or "")),
         created=int(row.created_at.timestamp()) if row.created_at else 0,
         model=row.model or suggested,
         visibility=row.visibility,

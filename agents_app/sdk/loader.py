@@ -23,7 +23,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from agents import Agent
-from agents_app.folders import ENTRY_FILE, REQUIREMENTS_FILE, Folder, is_slug, slug_of
+from agents_app.folders import ENTRY_FILE, REQUIREMENTS_FILE, Folder, is_slug, slug_of, writable
 from agents_app.requirements import unmet_requirements
 from agents_app.sdk import assert_ours
 
@@ -63,7 +63,7 @@ class Loaded:
 def load(folder: Folder) -> list[Loaded]:
     """Import the folder and return its agents, `agent` first; DropInError if that fails in any way."""
     if unmet := unmet_requirements(folder.path / REQUIREMENTS_FILE):
-        raise DropInError(f"{REQUIREMENTS_FILE}: {'; '.join(unmet)}"[:_MAX_REASON])
+        raise DropInError(writable(f"{REQUIREMENTS_FILE}: {'; '.join(unmet)}"[:_MAX_REASON]))
     with _lock:
         generation = Generation(folder)
         try:
@@ -190,7 +190,7 @@ def _overrides(value: Any) -> dict[str, str]:
     if unknown := sorted(map(str, set(value) - _OVERRIDES)):
         raise DropInError(f"__gateway__ has no member {', '.join(unknown)}")
     if "namespace" in value and not is_slug(value["namespace"]):
-        raise DropInError("__gateway__: 'namespace' may have a-z, 0-9, _ and -, at most 100 of them")
+        raise DropInError("__gateway__: 'namespace' may have a-z, 0-9, _ and -, at most 99 of them")
     if value.get("upstream") and not value.get("model"):
         raise DropInError("__gateway__: 'upstream' needs a 'model'")
     return dict(value)
@@ -199,7 +199,7 @@ def _overrides(value: Any) -> dict[str, str]:
 def _describe(error: BaseException, folder: Path) -> str:
     """What went wrong, and in which line of the folder's files."""
     try:
-        text = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        text = writable(f"{type(error).__name__}: {error}"[:_MAX_REASON])
     except Exception:  # noqa: BLE001  (the author's exception may fail to say what it is)
         text = type(error).__name__
     if isinstance(error, SyntaxError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def test_a_folders_name_is_the_second_half_of_an_id(tmp_path: Path, name: str, s
 def test_a_name_without_a_letter_is_a_problem(tmp_path: Path) -> None:
     write_agent(tmp_path, "天気", "")
 
-    assert "can't be part of an id" in only(tmp_path).problem
+    assert "can't be in an id" in only(tmp_path).problem
 
 
 def test_namespaces_are_folders_around_agents(tmp_path: Path) -> None:
@@ -105,6 +107,38 @@ def test_folders_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(folders, "MAX_FILE_BYTES", 10)
     (folder / "m0.py").write_text("#" * 11)
     assert only(tmp_path).problem == "m0.py is larger than 10 bytes"
+
+
+def test_a_folder_that_cant_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_agent(tmp_path, "Good", "")
+    closed = write_agent(tmp_path, "Closed", "")
+    real = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        # As for a server that runs as somebody else; tests may run as root, whom nothing is refused.
+        if path == closed:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    found = {one.name: one.problem for one in find_folders((tmp_path,))}
+
+    assert found == {"Closed": "[Errno 13] Permission denied", "Good": ""}
+
+
+def test_a_name_that_is_no_unicode_can_be_told(tmp_path: Path) -> None:
+    write_agent(tmp_path, os.fsdecode(b"caf\xe9"), "")
+
+    assert (only(tmp_path).name, only(tmp_path).slug) == ("caf?", "caf-")
+
+
+def test_an_id_fits_into_its_column(tmp_path: Path) -> None:
+    write_agent(tmp_path / ("n" * 99), "a" * 99, "")
+    assert not only(tmp_path).problem
+    (tmp_path / ("n" * 99)).rename(tmp_path / ("n" * 100))
+
+    assert "at most 99 characters" in only(tmp_path).problem
 
 
 def test_a_folder_that_is_a_link_out_of_its_root_is_a_problem(tmp_path: Path) -> None:

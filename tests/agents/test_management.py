@@ -238,9 +238,11 @@ def test_a_gone_folder_leaves_its_row(root: Path, admin: Caller) -> None:
 
 
 def test_texts_of_agents_are_json(root: Path, admin: Caller) -> None:
-    write_agent(root, "Odd", "from agents import Agent\nagent = Agent(name='\"ä\\n')")
+    write_agent(root, "Odd", "from agents import Agent\nagent = Agent(name='\"ä\\n\\ud800')")
+    write_agent(root, "Worse", "raise ValueError('\\ud800')")
 
     admin.ok("POST", "/agents/refresh")
 
     assert json.loads(config().agents["default/odd"].id_json) == "default/odd"
-    assert listed(admin)["default/odd"]["name"] == '"ä\n'
+    assert listed(admin)["default/odd"]["name"] == '"ä\n?'
+    assert admin.ok("GET", "/agents/errors")["data"][0]["message"] == "ValueError: ? (agent.py, line 1)"
