@@ -82,9 +82,7 @@ def _folder(root: Path, path: Path, namespace: str) -> Folder:
     name, slug = writable(path.relative_to(root).as_posix()), slug_of(path.name)
     for part in (namespace, slug):
         if not is_slug(part):
-            problem = (
-                f"'{part}' can't be part of an id: it needs a letter or digit, and at most 99 characters"
-            )
+            problem = f"'{part}' can't be in an id: it needs a letter or digit, and at most 99 characters"
             return Folder(path, name, namespace, slug, "", problem)
     try:
         if not path.resolve().is_relative_to(root.resolve()):
