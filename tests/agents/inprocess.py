@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from agents import Agent
 from agents_app.entry import AgentEntry
+from agents_app.sdk.streaming import Piece
 from agents_app.services.runs import AgentRun
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
@@ -32,6 +34,7 @@ from usage_app.models import UsageRecord
 from usage_app.registry import UsageConfig
 from usage_app.services.ledger import ledger
 
+HELPER = Agent(name="Helper")
 FIELDS: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
 _END_S = 5.0
 
@@ -75,6 +78,20 @@ def snapshot(*models: ModelEntry) -> Snapshot:
     """A configuration with these models, and no prices."""
     upstreams = UpstreamsConfig({entry.id: entry for entry in models}, {})
     return Snapshot({"usage": Section(UsageConfig(), 1), "upstreams": Section(upstreams, 1)})
+
+
+async def outcome(run: AgentRun, *, is_stream: bool) -> str:
+    """What the client gets."""
+    prepared = run.prepare(FIELDS)
+    if not is_stream:
+        return await run.answer(prepared)
+    texts: list[str] = []
+
+    async def send(piece: Piece) -> None:
+        texts.append(str(piece.delta.get("content") or ""))
+
+    await run.stream(prepared, send)
+    return "".join(texts)
 
 
 class Setup:
