@@ -22,8 +22,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def make(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment |= variables
     return subprocess.run(
         ["make", *arguments],
         cwd=checkout,
@@ -66,3 +67,16 @@ def test_every_target_is_explained(checkout: Path) -> None:
         "run test test-browser test-clients lint fmt coverage smoke bench soak docker-build sbom audit clean"
     )
     assert [target for target in promised.split() if f"make {target} " not in explained] == []
+
+
+def test_run_takes_agents_up_unless_it_is_told_otherwise(checkout: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$2" != serve ] || echo "reload=${GATEWAY_AGENT_AUTO_RELOAD-unset}"\n')
+    python.chmod(0o755)
+
+    assert "reload=true\n" in make(checkout, "run").stdout
+    assert "reload=false\n" in make(checkout, "run", GATEWAY_AGENT_AUTO_RELOAD="false").stdout
+    # The server reads the file itself, and the environment would beat it.
+    (checkout / ".env").write_text("GATEWAY_AGENT_AUTO_RELOAD=false\n")
+    assert "reload=unset\n" in make(checkout, "run").stdout
