@@ -10,6 +10,7 @@ from agents_app.services.runs import AgentRun
 from gateway_project.api.exchange import Exchange, header_value
 from gateway_project.core import sse
 from gateway_project.core.codec import dumps, loads
+from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.money import usd_text
 from gateway_project.lifecycle import lifecycle
 from security_app.services.reservation import reserve
@@ -24,7 +25,7 @@ async def answer_by_agent(exchange: Exchange, body: bytes, entry: AgentEntry, *,
     """Run the agent on a chat request and answer with what it says."""
     context = exchange.caller()
     ticket = reserve(context.principal, entry.id)
-    fields: dict[str, Any] = loads(body)
+    fields = _fields(body)
     run = AgentRun(
         context, ticket, entry, clients=lifecycle.clients, ticker=lifecycle.ticker, is_stream=is_stream
     )
@@ -50,6 +51,15 @@ async def answer_by_agent(exchange: Exchange, body: bytes, entry: AgentEntry, *,
     if outcome.steps:
         answer["gateway"] = {"steps": outcome.steps}
     await exchange.send_body(200, dumps(answer))
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    """The request's members; that it is an object is known, but not that its numbers fit."""
+    try:
+        fields: dict[str, Any] = loads(body)
+    except ValueError as error:
+        raise InvalidRequest("The body holds a number that is out of range.") from error
+    return fields
 
 
 def _message(text: str, outcome: Outcome) -> dict[str, Any]:

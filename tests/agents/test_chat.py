@@ -349,6 +349,21 @@ def test_what_an_agent_cannot_take_is_named(
     assert not vendor.requests
 
 
+@pytest.mark.parametrize("number", [b"1e400", b"1" + b"0" * 400])
+def test_a_number_that_nobody_can_hold_is_refused(
+    vendor: FakeVendor, agent_gateway: Gateway, number: bytes
+) -> None:
+    body = b'{"model": "default/plain", "messages": [{"role": "user", "content": "x"}], "seed": %s}' % number
+
+    with agent_gateway.client() as client:
+        answer = client.post(
+            "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+        )
+
+    assert answer.status_code == 400
+    assert not vendor.requests
+
+
 def test_members_that_nobody_knows_are_ignored(vendor: FakeVendor, agent_gateway: Gateway) -> None:
     more = {"top_k": 3, "chat_template_kwargs": {}, "store": False, "metadata": {"a": "b"}, "options": []}
 
