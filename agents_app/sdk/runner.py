@@ -283,8 +283,11 @@ def _is_by_tool(result: RunResultStreaming) -> bool:
 
 
 def _text(output: Any) -> str:
-    if output is None or isinstance(output, str):
-        return output or ""
+    if output is None:
+        return ""
+    if isinstance(output, str):
+        # Half of a surrogate pair, as texts that were cut in two have it, is no text for JSON.
+        return output.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return to_json(output, fallback=str).decode()
 
 

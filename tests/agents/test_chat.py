@@ -43,6 +43,13 @@ AGENTS = {
             return f"{len(word)} letters"
         agent = Agent(name="Direct", tools=[measure], tool_use_behavior="stop_on_first_tool")
     """,
+    "Cutting": """
+        from agents import Agent, function_tool
+        @function_tool
+        def cut() -> str:
+            return "a half " + chr(0xD83D)
+        agent = Agent(name="Cutting", tools=[cut], tool_use_behavior="stop_on_first_tool")
+    """,
     "Desk": """
         from agents import Agent, function_tool
         @function_tool
@@ -278,6 +285,15 @@ def test_an_answer_may_be_what_a_tool_returned(vendor: FakeVendor, ai: OpenAI, s
     assert text_of(chunks) == (f"{said}\n\n" if said else "") + "4 letters"
     assert finish_of(chunks) == ["stop"]
     assert len(vendor.requests) == 2
+
+
+def test_half_a_character_is_replaced(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(Called("a", "cut")), calls(Called("a", "cut")))
+
+    answer = ai.chat.completions.create(model="default/cutting", messages=HELLO)
+
+    assert answer.choices[0].message.content == "a half \N{REPLACEMENT CHARACTER}"
+    assert text_of(streamed(ai, "default/cutting")) == answer.choices[0].message.content
 
 
 def test_usage_is_of_all_turns(vendor: FakeVendor, ai: OpenAI) -> None:
