@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from tests.fakes import bodies
 from tests.fakes.behaviours import Behaviour, stream
 from tests.fakes.exchange import Exchange
 from tests.fakes.vendor import FakeVendor
+from tests.services import wait_until
 
 RUNS = 200
+LEAVING = 50
 # Of a run under way something may stay cached; of hundreds that ended nothing may.
 MAX_GROWTH_KIB = 16 * 1024
 AGENTS = {
@@ -144,6 +148,38 @@ async def test_thousands_of_runs_leave_no_memory_behind(vendor: FakeVendor, agen
     await drive(agent_gateway, "default/keeper", 500, 20)
 
     assert await _grows_by_kib(agent_gateway, 2000) < MAX_GROWTH_KIB
+
+
+async def test_clients_that_leave_together_leave_nothing_running(
+    vendor: FakeVendor, agent_gateway: Gateway
+) -> None:
+    words = bodies.chat_chunks(["Hel", "lo"], model="fake-chat")[:2]
+    vendor.always(stream(bodies.sse_events(words, has_done=False), ending="hang"))
+    user = uuid.uuid4().hex
+
+    async def leave() -> None:
+        answer = await client.chat.completions.create(
+            model="default/helper", messages=[{"role": "user", "content": "Hi"}], stream=True, user=user
+        )
+        async for _ in answer:
+            break
+        await answer.close()
+
+    async with client_of(agent_gateway) as client:
+        await asyncio.gather(*[leave() for _ in range(LEAVING)])
+
+    for request in await asyncio.to_thread(vendor.wait_for_requests, LEAVING):
+        await asyncio.to_thread(request.wait_aborted)
+    query = "SELECT kind, status FROM usage_app_usagerecord WHERE end_user = %s"
+    await asyncio.to_thread(
+        wait_until,
+        lambda: len(agent_gateway.database.fetch(query, user)) == 2 * LEAVING,
+        10,
+        "all records",
+    )
+    found = Counter((row["kind"], row["status"]) for row in agent_gateway.database.fetch(query, user))
+    assert found == {("agent", 499): LEAVING, ("llm", 499): LEAVING}
+    assert "never retrieved" not in agent_gateway.log
 
 
 async def test_sync_tools_that_block_hold_up_nobody(vendor: FakeVendor, agent_gateway: Gateway) -> None:
