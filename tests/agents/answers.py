@@ -1,8 +1,10 @@
-"""Answers of the fake vendor for runs of agents: texts, tool calls and endings, plain or as a stream."""
+"""Answers of the fake vendor for runs of agents, plain or as a stream, and what clients make of streams."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+from openai.types.chat import ChatCompletionChunk
 
 from tests.fakes import bodies
 from tests.fakes.behaviours import Behaviour, stream
@@ -69,3 +71,14 @@ def _chunks(
     chunks = [bodies.chat_chunk(delta, model=model) for delta in deltas]
     chunks.append(bodies.chat_chunk({}, model=model, finish=finish))
     return [*chunks, bodies.chat_chunk(None, model=model, usage=bodies.USAGE)]
+
+
+def text_of(chunks: list[ChatCompletionChunk]) -> str:
+    """The text of a stream."""
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+
+def finish_of(chunks: list[ChatCompletionChunk]) -> list[str]:
+    """The finish reasons of a stream: one, if all is well."""
+    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
+    return [reason for reason in reasons if reason is not None]

@@ -11,7 +11,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from tests.agents.answers import Called, calls, says
+from tests.agents.answers import Called, calls, finish_of, says, text_of
 from tests.doors.gateway import Gateway
 from tests.fakes.bodies import USAGE
 from tests.fakes.vendor import FakeVendor
@@ -69,15 +69,6 @@ class City(BaseModel):
 def streamed(ai: OpenAI, model: str, **more: Any) -> list[ChatCompletionChunk]:
     more.setdefault("messages", HELLO)
     return list(ai.chat.completions.create(model=model, stream=True, **more))
-
-
-def text_of(chunks: list[ChatCompletionChunk]) -> str:
-    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-
-
-def finish_of(chunks: list[ChatCompletionChunk]) -> list[str]:
-    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
-    return [reason for reason in reasons if reason is not None]
 
 
 def test_an_agent_answers_under_its_own_name(vendor: FakeVendor, ai: OpenAI) -> None:
