@@ -86,7 +86,7 @@ def test_a_database_that_cannot_store_delays_records_and_loses_none(ledger: Ledg
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
 
-    wait_until(lambda: UsageRecord.objects.count() == 1, TIMEOUT_S, "the record")
+    wait_until(lambda: records() == 1, TIMEOUT_S, "the record")
     wait_until(lambda: ledger.health()["database_error"] is None, TIMEOUT_S, "the failure to go")
 
 
