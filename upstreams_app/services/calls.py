@@ -15,9 +15,10 @@ from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError, Overloaded
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
+from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
-from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer, UpstreamUnreachable
+from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
 from usage_app.services.settlement import Settlement
 
