@@ -119,8 +119,14 @@ class GuardedResolver:
             running = asyncio.create_task(self._resolve(host, port))
             self._running[host, port] = running
             running.add_done_callback(lambda _: self._running.pop((host, port), None))
-        # One that is cancelled leaves the others their answer.
-        return await asyncio.shield(running)
+        try:
+            # One that is cancelled leaves the others their answer.
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if running.cancelled() and task is not None and not task.cancelling():
+                raise OSError("the resolver was closed") from None
+            raise
 
     async def _resolve(self, host: str, port: int) -> list[Address]:
         found = _literal(host, port) or await self._look_up(host, port)
@@ -133,7 +139,7 @@ class GuardedResolver:
         return found
 
     def close(self) -> None:
-        """End look-ups that are under way."""
+        """End look-ups that are under way; who waits for one gets an OSError."""
         for running in list(self._running.values()):
             running.cancel()
 

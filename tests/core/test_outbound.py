@@ -184,6 +184,20 @@ async def test_who_leaves_takes_no_answer_from_the_others() -> None:
     assert dns.asked == 1
 
 
+async def test_closing_is_no_cancellation_of_those_who_wait() -> None:
+    resolver = GuardedResolver(allow_private=False, look_up=Dns("8.8.8.8", hold=asyncio.Event()))
+    waiting, leaving = (asyncio.create_task(resolver.resolve("example.org", 443)) for _ in range(2))
+    await asyncio.sleep(0)
+
+    resolver.close()
+    leaving.cancel()
+
+    with pytest.raises(OSError, match="closed"):
+        await waiting
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
 async def test_names_are_not_remembered_without_end() -> None:
     resolver = GuardedResolver(allow_private=False, look_up=Dns("8.8.8.8"))
 
