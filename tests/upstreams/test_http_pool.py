@@ -128,6 +128,30 @@ async def test_an_idle_connection_that_says_something_is_not_used(server: Server
     pool.close()
 
 
+async def test_a_connection_on_its_way_out_is_not_taken(server: Server) -> None:
+    pool = pool_of(server.url)
+    good, bad = await ask(pool), await ask(pool)
+    pool.give_back(good)
+    pool.give_back(bad)
+
+    bad.abort()
+
+    assert pool.take() is good
+    assert pool.take() is None
+    pool.close()
+
+
+async def test_a_connection_that_comes_after_the_closing_is_closed(server: Server) -> None:
+    pool = pool_of(server.url)
+    connecting = asyncio.create_task(pool.connect())
+    await asyncio.sleep(0)
+    pool.close()
+
+    with pytest.raises(UpstreamUnreachable, match="closed"):
+        await connecting
+    await until(lambda: all(peer.gone.is_set() for peer in server.peers))
+
+
 async def test_closing_breaks_off_what_is_under_way() -> None:
     asked = asyncio.Event()
 
@@ -312,6 +336,30 @@ async def test_tls_that_can_not_be_trusted_is_told(tmp_path: Path, fault: str) -
 
         with pytest.raises(UpstreamUnreachable, match=r"^TLS failed$"):
             await pool.connect()
+
+
+@pytest.mark.parametrize("name", [".models.example", "x" * 300, "a..b"])
+async def test_a_name_that_no_certificate_can_have_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        pool_of("https://127.0.0.1", tls=ssl.create_default_context(), server_name=name)
+
+
+async def test_of_two_addresses_that_answer_one_connection_is_left(server: Server) -> None:
+    two = [Address(socket.AF_INET, ("127.0.0.1", server.port))] * 2
+    before = open_files()
+
+    for _ in range(20):
+        attempts = [asyncio.create_task(http_pool.connected_socket(two)) for _ in range(2)]
+        for turn in range(3):
+            await asyncio.sleep(0)
+            attempts[1].cancel() if turn == 1 else None
+        (await attempts[0]).close()
+        await asyncio.wait(attempts)
+        if not attempts[1].cancelled():
+            attempts[1].result().close()
+
+    await until(lambda: all(peer.gone.is_set() for peer in server.peers))
+    await until(lambda: open_files() <= before)
 
 
 async def test_tls_may_verify_another_name_and_show_a_certificate(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
     try:
         client = clients.get(upstream)
     except (OSError, ValueError) as error:
-        raise failures.unreachable(target, "its TLS files or its URL can't be used") from error
+        raise failures.unreachable(target, "its TLS settings or its URL can't be used") from error
     if upstream.max_concurrency is not None and client.in_flight >= upstream.max_concurrency:
         raise Overloaded(
             f"Upstream '{upstream.name}' is at its concurrency limit.", headers={"retry-after": "1"}

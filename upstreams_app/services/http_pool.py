@@ -26,7 +26,10 @@ _HEAD_START_S = 0.25
 
 
 class ConnectionPool:
-    """The connections to one endpoint. The last one used is the next one used, so that spare ones expire."""
+    """The connections to one endpoint. The last one used is the next one used, so that spare ones expire.
+
+    ValueError if TLS can't ask for the endpoint's name.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,9 @@ class ConnectionPool:
         self._resolver = resolver
         self._tls = tls
         self._server_name = (server_name or endpoint.host.rstrip(".")) if tls is not None else None
+        if tls is not None:
+            # ValueError for a name that no certificate can have; uvloop would not end a handshake with it.
+            tls.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=self._server_name)
         self._loop = asyncio.get_running_loop()
         self._open: set[Connection] = set()
         # The longest idle first.
@@ -67,9 +73,6 @@ class ConnectionPool:
             raise UpstreamUnreachable("TLS failed") from error
         except OSError as error:
             raise UpstreamUnreachable("the connection was refused or failed") from error
-        except ValueError as error:
-            # A name that no certificate can have.
-            raise UpstreamUnreachable("TLS failed") from error
         if self._is_closed:
             connection.abort()
             raise UpstreamUnreachable("the connection was closed")
