@@ -4,59 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from gateway_project.core.outbound import Address, GuardedResolver, LookUp, look_up
-from tests.fakes.certificates import certificate
-from tests.fakes.certificates import serving as serving_tls
+from gateway_project.core.outbound import Address, GuardedResolver
 from tests.upstreams.loopback import HI, Peer, Server, serving
+from tests.upstreams.pools import ASK, NAME, ask, leading_to, pool_of, until
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.services import http_pool
-from upstreams_app.services.http1 import Connection
-from upstreams_app.services.http_pool import ConnectionPool
-from upstreams_app.services.request_head import endpoint
 
-ASK = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 REFUSED = "the connection was refused or failed"
-NAME = "models.example"
-
-
-def pool_of(
-    url: str,
-    *,
-    look_up: LookUp = look_up,
-    tls: ssl.SSLContext | None = None,
-    server_name: str | None = None,
-    allow_private: bool = True,
-) -> ConnectionPool:
-    resolver = GuardedResolver(allow_private=allow_private, look_up=look_up)
-    return ConnectionPool(endpoint(url), resolver=resolver, tls=tls, server_name=server_name)
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     async with serving() as running:
         yield running
-
-
-async def ask(pool: ConnectionPool, connection: Connection | None = None) -> Connection:
-    """One whole exchange, its connection not yet given back."""
-    connection = connection or pool.take() or await pool.connect()
-    await connection.ask(ASK, b"")
-    assert await connection.read_any() == b"hi"
-    return connection
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def test_the_last_one_used_is_the_next_one_used(server: Server) -> None:
@@ -207,20 +174,6 @@ async def test_a_forbidden_address_is_never_connected_to(server: Server, host: s
     assert not server.peers
 
 
-def leading_to(*addresses: str) -> LookUp:
-    """Answers each name with these addresses."""
-
-    async def answer(host: str, port: int) -> list[Address]:
-        return [
-            Address(socket.AF_INET6, (address, port, 0, 0))
-            if ":" in address
-            else Address(socket.AF_INET, (address, port))
-            for address in addresses
-        ]
-
-    return answer
-
-
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.9", "127.0.0.1"], ["::1", "127.0.0.9", "127.0.0.1", "127.0.0.8"]]
 )
@@ -296,54 +249,6 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def trusting(pem: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(pem))
-
-
-async def test_tls_asks_for_the_name_and_verifies_it(tmp_path: Path) -> None:
-    pem = certificate(tmp_path, NAME)
-    tls = serving_tls(pem)
-    asked: list[str | None] = []
-    tls.sni_callback = lambda _socket, name, _context: asked.append(name)
-
-    async with serving(tls=tls) as server:
-        url = f"https://{NAME}.:{server.port}"
-        pool = pool_of(url, look_up=leading_to("127.0.0.1"), tls=trusting(pem))
-        pool.give_back(await ask(pool))
-        pool.give_back(await ask(pool))
-        pool.close()
-
-        assert len(server.peers) == 1
-        assert asked == [NAME]
-
-
-@pytest.mark.parametrize("fault", ["name", "issuer", "no-tls"])
-async def test_tls_that_can_not_be_trusted_is_told(tmp_path: Path, fault: str) -> None:
-    pem, other = certificate(tmp_path, NAME), certificate(tmp_path, "other.example")
-    host = "other.example" if fault == "name" else NAME
-
-    async def plain(peer: Peer) -> None:
-        await peer.reader.read(100)
-        peer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await peer.wait_gone()
-
-    async with serving(plain, tls=None if fault == "no-tls" else serving_tls(pem)) as server:
-        pool = pool_of(
-            f"https://{host}:{server.port}",
-            look_up=leading_to("127.0.0.1"),
-            tls=trusting(other if fault == "issuer" else pem),
-        )
-
-        with pytest.raises(UpstreamUnreachable, match=r"^TLS failed$"):
-            await pool.connect()
-
-
-@pytest.mark.parametrize("name", [".models.example", "x" * 300, "a..b"])
-async def test_a_name_that_no_certificate_can_have_is_refused_at_once(name: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        pool_of("https://127.0.0.1", tls=ssl.create_default_context(), server_name=name)
-
-
 async def test_of_two_addresses_that_answer_one_connection_is_left(server: Server) -> None:
     two = [Address(socket.AF_INET, ("127.0.0.1", server.port))] * 2
     before = open_files()
@@ -360,58 +265,6 @@ async def test_of_two_addresses_that_answer_one_connection_is_left(server: Serve
 
     await until(lambda: all(peer.gone.is_set() for peer in server.peers))
     await until(lambda: open_files() <= before)
-
-
-async def test_tls_may_verify_another_name_and_show_a_certificate(tmp_path: Path) -> None:
-    pem, own = certificate(tmp_path, NAME), certificate(tmp_path, "gateway.example")
-    context = trusting(pem)
-    context.load_cert_chain(own)
-
-    async with serving(tls=serving_tls(pem, clients=own)) as server:
-        pool = pool_of(f"https://127.0.0.1:{server.port}", tls=context, server_name=NAME)
-        await ask(pool)
-        pool.close()
-
-
-async def test_large_bodies_pass_tls_both_ways(tmp_path: Path) -> None:
-    pem = certificate(tmp_path, NAME)
-    size = 3_000_000
-
-    async def echo(peer: Peer) -> None:
-        _, body = await peer.request()
-        peer.write(b"HTTP/1.1 200 OK\r\n\r\n" + body)
-        await peer.writer.drain()
-        peer.writer.close()
-
-    async with serving(echo, tls=serving_tls(pem)) as server:
-        pool = pool_of(f"https://{NAME}:{server.port}", look_up=leading_to("127.0.0.1"), tls=trusting(pem))
-        connection = await pool.connect()
-        body = bytes(range(256)) * (size // 256)
-        await connection.ask(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body), body)
-        got = bytearray()
-        while piece := await connection.read_any():
-            got += piece
-            await asyncio.sleep(0)
-
-    assert got == body
-    assert not connection.finish()
-
-
-async def test_who_stops_waiting_in_a_handshake_leaves_no_connection() -> None:
-    async def mute(peer: Peer) -> None:
-        await peer.wait_gone()
-
-    async with serving(mute) as server:
-        pool = pool_of(f"https://127.0.0.1:{server.port}", tls=ssl.create_default_context())
-        connecting = asyncio.create_task(pool.connect())
-        await server.wait_for_peers(1)
-        await asyncio.sleep(0.02)
-        connecting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await connecting
-
-        await until(server.peers[0].gone.is_set)
-    assert not pool._open
 
 
 async def test_connections_are_made_for_small_writes(server: Server) -> None:
