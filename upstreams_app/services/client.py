@@ -75,6 +75,10 @@ class UpstreamAnswer(Protocol):
         """The next piece of the body as it came, b"" at its end; UpstreamUnreachable if it breaks off."""
         ...
 
+    def end_call(self) -> None:
+        """Another call may take the place of this one, which only has its tail to read; `release` does it too."""
+        ...
+
     def release(self, *, is_complete: bool) -> None:
         """Give the connection back if the body was read to its end, else close it."""
         ...
@@ -107,12 +111,13 @@ def ssl_context(connection: ConnectionSettings) -> ssl.SSLContext:
 
 
 class _HttpAnswer:
-    __slots__ = ("_client", "_connection", "_pool", "headers", "status")
+    __slots__ = ("_client", "_connection", "_is_under_way", "_pool", "headers", "status")
 
     def __init__(self, connection: Connection, pool: ConnectionPool, client: HttpClient) -> None:
         self._connection: Connection | None = connection
         self._pool = pool
         self._client = client
+        self._is_under_way = True
         self.status = connection.status
         self.headers: Mapping[str, str] = connection.headers
 
@@ -123,13 +128,18 @@ class _HttpAnswer:
     def read_any(self) -> Coroutine[Any, Any, bytes]:
         return self._held().read_any()
 
+    def end_call(self) -> None:
+        if self._is_under_way:
+            self._is_under_way = False
+            self._client.in_flight -= 1
+
     def release(self, *, is_complete: bool) -> None:
         connection, self._connection = self._held(), None
         if is_complete:
             self._pool.give_back(connection)
         else:
             connection.abort()
-        self._client.in_flight -= 1
+        self.end_call()
 
     def _held(self) -> Connection:
         if self._connection is None:
@@ -228,6 +238,9 @@ class _DemoAnswer:
     def is_at_end(self) -> bool:
         # Nothing is held that reading on would free.
         return True
+
+    def end_call(self) -> None:
+        """Calls are not counted."""
 
     def release(self, *, is_complete: bool) -> None:
         """Nothing is held."""

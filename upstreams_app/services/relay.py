@@ -242,9 +242,11 @@ class StreamRelay:
     def _complete(self) -> None:
         self._note_usage()
         self._call.settlement.complete()
-        if self._opened is not None and self._opened.answer.is_at_end:
+        if self._opened is None or self._opened.answer.is_at_end:
             self._release(is_complete=True)
         else:
+            # The client may begin its next call when it has seen the end, before the tail is read.
+            self._opened.answer.end_call()
             spawn(self._read_tail())
 
     async def _read_tail(self) -> None:
