@@ -76,7 +76,7 @@ class UpstreamAnswer(Protocol):
         ...
 
     def end_call(self) -> None:
-        """Another call may take the place of this one, which only has its tail to read; `release` does it too."""
+        """Another call may take the place of this one, whose end is known; `release` does it too."""
         ...
 
     def release(self, *, is_complete: bool) -> None:
