@@ -23,7 +23,7 @@ UNIT := not browser and not clients and not soak
 SQLITE_ONLY := tests/repository tests/fakes tests/commands/test_guides.py tests/doors/test_heads.py \
 	tests/doors/test_websocket.py $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_*)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
-	tests/doors/test_live_workers.py tests/doors/test_metrics.py
+	tests/doors/test_live_workers.py tests/doors/test_metrics.py tests/health/test_database_away.py
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 

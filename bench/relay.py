@@ -1,8 +1,8 @@
-"""The yardstick: a bare ASGI relay with the gateway's server and HTTP client, and nothing else.
+"""The yardstick: a bare ASGI relay with the gateway's server, the usual HTTP client, and nothing else.
 
 uvicorn (uvloop, httptools, no access log, no date and server headers, no proxy headers) and one
 pooled aiohttp session. It reads the body, posts it to the vendor and passes the answer back: no
-keys, no routing, no ledger, no log. What the gateway adds to this is what the gateway costs.
+keys, no routing, no ledger, no log. The gateway has a lighter client than this one, which it needs.
 """
 
 from __future__ import annotations

@@ -25,5 +25,7 @@ class DatabaseLook(Generic[T]):
         """What was read; raises TimeoutError, and leaves the look to itself then."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(in_thread(self._read))
+            # If it fails after all who asked have gone, nobody is left to be told.
+            self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
         async with asyncio.timeout(seconds):
             return await asyncio.shield(self._running)

@@ -17,17 +17,17 @@ from django.utils.functional import cached_property
 NANO_PER_DOLLAR = 1_000_000_000
 NANO = Decimal(NANO_PER_DOLLAR)
 _QUANTUM = Decimal("0.000000001")
-_MAX_NANO = 2**63 - 1
+_MAX_USD = Decimal(2**63 - 1) / NANO
 
 
 def to_nano(amount_usd: Decimal) -> int:
     """Dollars as whole nano-dollars, halves to even; ValueError if not finite or beyond 64 bits."""
     if not amount_usd.is_finite():
         raise ValueError("an amount of money must be finite")
-    nano = int((amount_usd * NANO).to_integral_value(ROUND_HALF_EVEN))
-    if abs(nano) > _MAX_NANO:
+    # Compared before it is multiplied: an exponent may be beyond what can be computed with.
+    if abs(amount_usd) > _MAX_USD:
         raise ValueError("an amount of money must fit 64 bits of nano-dollars")
-    return nano
+    return int((amount_usd * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def from_nano(nano: int) -> Decimal:

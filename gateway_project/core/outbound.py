@@ -7,20 +7,23 @@ connections go to the addresses that were checked: asked again, a name may have 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-data"})
 _METADATA_ADDRESSES = frozenset(
     {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")}
 )
+_ANSWER_SERVES_S = 30.0
+_MAX_KNOWN_NAMES = 256
 
 
 class ForbiddenHost(OSError):
@@ -75,24 +78,80 @@ def _check_answers(host: str, addresses: Iterable[str], *, allow_private: bool) 
             raise ForbiddenHost(f"{host} resolves to an address that must not be called")
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names for the relay's client and refuses answers that must not be called."""
+class Address(NamedTuple):
+    """What a socket connects to."""
 
-    def __init__(self, *, allow_private: bool) -> None:
-        self._resolver = ThreadedResolver()
+    family: socket.AddressFamily
+    place: tuple[str, int] | tuple[str, int, int, int]
+
+
+LookUp = Callable[[str, int], Awaitable[list[Address]]]
+
+
+async def look_up(host: str, port: int) -> list[Address]:
+    """What the system's resolver knows, in its order of preference; OSError if it knows nothing."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
+    return [Address(family, place) for family, _, _, _, place in found]  # type: ignore[arg-type]
+
+
+class GuardedResolver:
+    """Resolves names for the relay's client and refuses answers that must not be called.
+
+    An answer serves for half a minute: connections follow one another closely under load. All who ask for a
+    name meanwhile wait for the same look-up.
+    """
+
+    def __init__(self, *, allow_private: bool, look_up: LookUp = look_up) -> None:
         self._allow_private = allow_private
+        self._look_up = look_up
+        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Addresses of a host; ForbiddenHost if any of them is off limits."""
-        answers = await self._resolver.resolve(host, port, family)
-        _check_answers(host, (answer["host"] for answer in answers), allow_private=self._allow_private)
-        return answers
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """Addresses of a host, at least one; ForbiddenHost if any is off limits, OSError if there is none."""
+        until, known = self._known.get((host, port), (0.0, []))
+        if monotonic() < until:
+            return known
+        running = self._running.get((host, port))
+        if running is None:
+            running = asyncio.create_task(self._resolve(host, port))
+            self._running[host, port] = running
+            running.add_done_callback(lambda _: self._running.pop((host, port), None))
+        try:
+            # One that is cancelled leaves the others their answer.
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if running.cancelled() and task is not None and not task.cancelling():
+                raise OSError("the resolver was closed") from None
+            raise
 
-    async def close(self) -> None:
-        """Nothing to release."""
-        await self._resolver.close()
+    async def _resolve(self, host: str, port: int) -> list[Address]:
+        found = _literal(host, port) or await self._look_up(host, port)
+        if not found:
+            raise OSError("the name has no address")
+        _check_answers(host, (address.place[0] for address in found), allow_private=self._allow_private)
+        if len(self._known) >= _MAX_KNOWN_NAMES:
+            self._known.clear()
+        self._known[host, port] = (monotonic() + _ANSWER_SERVES_S, found)
+        return found
+
+    def close(self) -> None:
+        """End look-ups that are under way; who waits for one gets an OSError."""
+        for running in list(self._running.values()):
+            running.cancel()
+
+
+def _literal(host: str, port: int) -> list[Address]:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return []
+    if isinstance(address, ipaddress.IPv6Address):
+        return [Address(socket.AF_INET6, (host, port, 0, 0))]
+    return [Address(socket.AF_INET, (host, port))]
 
 
 class _GuardedTransport(httpx.HTTPTransport):

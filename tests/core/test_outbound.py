@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from time import monotonic
 from typing import Any
 
 import httpx
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway_project.core.outbound import (
+    Address,
     ForbiddenHost,
     GuardedResolver,
     check_url,
@@ -99,39 +101,110 @@ def test_public_urls_are_fine(url: str) -> None:
     check_url(url, allow_private=False)
 
 
-class Answering(AbstractResolver):
-    """A DNS that answers what a test wants."""
+class Dns:
+    """A DNS that answers what a test wants, once `hold` is set if there is one, and counts."""
 
-    def __init__(self, *addresses: str) -> None:
+    def __init__(self, *addresses: str, hold: asyncio.Event | None = None) -> None:
         self.addresses = addresses
+        self.hold = hold
+        self.asked = 0
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in self.addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
+    async def __call__(self, host: str, port: int) -> list[Address]:
+        self.asked += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        if not self.addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [Address(socket.AF_INET, (address, port)) for address in self.addresses]
 
 
 @pytest.mark.parametrize("addresses", [["169.254.169.254"], ["8.8.8.8", "10.0.0.1"], ["::ffff:127.0.0.1"]])
 async def test_a_name_that_leads_inside_is_not_followed(addresses: list[str]) -> None:
-    resolver = GuardedResolver(allow_private=False)
-    await resolver._resolver.close()
-    resolver._resolver = Answering(*addresses)  # type: ignore[assignment]
+    resolver = GuardedResolver(allow_private=False, look_up=Dns(*addresses))
+
+    for _ in range(2):
+        with pytest.raises(ForbiddenHost):
+            await resolver.resolve("innocent.example.org", 443)
+
+
+@pytest.mark.parametrize("literal", ["127.0.0.1", "::1", "169.254.169.254"])
+async def test_an_address_is_checked_as_a_name_is(literal: str) -> None:
+    dns = Dns("8.8.8.8")
 
     with pytest.raises(ForbiddenHost):
-        await resolver.resolve("innocent.example.org", 443)
+        await GuardedResolver(allow_private=False, look_up=dns).resolve(literal, 80)
+    assert dns.asked == 0
 
 
-async def test_a_name_that_leads_outside_is_followed() -> None:
-    resolver = GuardedResolver(allow_private=False)
-    resolver._resolver = Answering("8.8.8.8")  # type: ignore[assignment]
+async def test_a_name_that_leads_outside_is_followed_and_asked_for_once() -> None:
+    dns = Dns("8.8.8.8")
+    resolver = GuardedResolver(allow_private=False, look_up=dns)
 
-    assert [answer["host"] for answer in await resolver.resolve("example.org", 443)] == ["8.8.8.8"]
+    for _ in range(2):
+        assert await resolver.resolve("example.org", 443) == [(socket.AF_INET, ("8.8.8.8", 443))]
+    assert dns.asked == 1
+
+
+async def test_an_answer_is_forgotten_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    dns = Dns("8.8.8.8")
+    resolver = GuardedResolver(allow_private=False, look_up=dns)
+    await resolver.resolve("example.org", 443)
+
+    later = monotonic() + 31
+    monkeypatch.setattr("gateway_project.core.outbound.monotonic", lambda: later)
+    dns.addresses = ("10.0.0.1",)
+
+    with pytest.raises(ForbiddenHost):
+        await resolver.resolve("example.org", 443)
+
+
+async def test_a_name_without_an_address_is_asked_for_again() -> None:
+    dns = Dns()
+    resolver = GuardedResolver(allow_private=True, look_up=dns)
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="unknown"):
+            await resolver.resolve("example.org", 443)
+    assert dns.asked == 2
+
+
+async def test_who_leaves_takes_no_answer_from_the_others() -> None:
+    hold = asyncio.Event()
+    dns = Dns("8.8.8.8", hold=hold)
+    resolver = GuardedResolver(allow_private=False, look_up=dns)
+    leaving, staying = (asyncio.create_task(resolver.resolve("example.org", 443)) for _ in range(2))
+    await asyncio.sleep(0)
+
+    leaving.cancel()
+    await asyncio.sleep(0)
+    hold.set()
+
+    assert await staying == [(socket.AF_INET, ("8.8.8.8", 443))]
+    assert leaving.cancelled()
+    assert dns.asked == 1
+
+
+async def test_closing_is_no_cancellation_of_those_who_wait() -> None:
+    resolver = GuardedResolver(allow_private=False, look_up=Dns("8.8.8.8", hold=asyncio.Event()))
+    waiting, leaving = (asyncio.create_task(resolver.resolve("example.org", 443)) for _ in range(2))
+    await asyncio.sleep(0)
+
+    resolver.close()
+    leaving.cancel()
+
+    with pytest.raises(OSError, match="closed"):
+        await waiting
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_names_are_not_remembered_without_end() -> None:
+    resolver = GuardedResolver(allow_private=False, look_up=Dns("8.8.8.8"))
+
+    for number in range(1000):
+        await resolver.resolve(f"{number}.example.org", 443)
+
+    assert len(resolver._known) <= 256
 
 
 def test_probes_are_guarded_too_and_follow_no_redirect() -> None:

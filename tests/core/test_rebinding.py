@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,12 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway_project.core.outbound import ForbiddenHost, http_client
+from tests.fakes.certificates import certificate, serving
 from tests.management.model_server import ModelServer
 
 NAME = "models.example"
@@ -95,37 +91,18 @@ def test_one_forbidden_address_is_enough_to_call_none(
     assert server.requests == []
 
 
-def _certificate(folder: Path, name: str) -> Path:
-    """A PEM file with a certificate that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(
-        subject, subject, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
-    )
-    names = x509.SubjectAlternativeName([x509.DNSName(name)])
-    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    path = folder / f"{name}.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
 @pytest.mark.parametrize("certified", [NAME, "another.example"])
 def test_tls_asks_for_the_name_and_verifies_it(
     certified: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pem = _certificate(tmp_path, certified)
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(pem)
+    pem = certificate(tmp_path, certified)
+    tls = serving(pem)
     asked: list[str | None] = []
-    serving.sni_callback = lambda _socket, name, _context: asked.append(name)
+    tls.sni_callback = lambda _socket, name, _context: asked.append(name)
     trusting = ssl.create_default_context(cafile=str(pem))
     monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.1"], ["127.0.0.9"]))
 
-    with ModelServer(ANSWERS, tls=serving) as server:
+    with ModelServer(ANSWERS, tls=tls) as server:
         url = server.url.replace("127.0.0.1", NAME) + "/v1/models"
         if certified == NAME:
             assert get(url, verify=trusting).status_code == 200

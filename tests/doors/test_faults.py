@@ -304,6 +304,19 @@ def test_the_concurrency_of_an_upstream_is_kept_also_after_faults(
     assert served.status_code == 200
 
 
+def test_who_has_seen_the_end_of_a_stream_may_ask_again(vendor: FakeVendor, gateway: Gateway) -> None:
+    narrow = {**ASK, "model": "narrow/fake-chat"}
+    gate = Gate()
+    vendor.script(stream([*BEGINNING, *bodies.sse_events(CHUNKS[3:]), gate]))
+    with gateway.client() as client:
+        ended = client.post(CHAT, json={**narrow, "stream": True})
+        served = client.post(CHAT, json=narrow)
+        gate.open()
+
+    assert ended.text.endswith("data: [DONE]\n\n")
+    assert served.status_code == 200
+
+
 def test_a_host_that_never_connects_is_a_504_of_its_phase(vendor: FakeVendor, client: httpx.Client) -> None:
     late = client.post(CHAT, json={**ASK, "model": "mute/fake-chat"})
 

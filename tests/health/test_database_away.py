@@ -60,7 +60,9 @@ def test_a_hanging_database_hides_nothing_else(pair: Gateway, postgres: Postgres
         shown = client.get("/health/upstreams").json()
         parts = {part["name"]: part["state"] for part in client.get("/readyz").json()["components"]}
     assert (parts["database"], parts["worker and beat"], parts["upstreams"]) == ("failed",) * 3
-    assert (parts["configuration"], parts["valkey"]) == ("ok", "ok")
+    assert parts["valkey"] == "ok"
+    # Serving on, and a while later with a warning that it may be old.
+    assert parts["configuration"] in ("ok", "warning")
     assert "journal" in parts
     assert shown["upstreams"] is None
     assert shown["ledger"]["is_running"]

@@ -315,6 +315,10 @@ def test_a_wrong_body_names_its_field(admin: Caller, change: dict[str, Any], sta
     ("change", "message"),
     [
         ({"headers": {"Host": "x"}}, "Header Host can't be set here; use the credential."),
+        (
+            {"headers": {"Transfer-Encoding": "chunked"}},
+            "Header Transfer-Encoding can't be set here; use the credential.",
+        ),
         ({"headers": {"X Y": "x"}}, "Header 'X Y' has characters that HTTP does not allow."),
         ({"extra_endpoints": ["gopher://x"]}, "Each endpoint must be an http:// or https:// URL."),
         ({"extra_endpoints": ["http://x"] * 17}, "Give a list of at most 16 URLs."),

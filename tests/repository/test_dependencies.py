@@ -22,7 +22,6 @@ COMES_WITH = {
     "uvloop": "uvicorn",
     "websockets": "uvicorn",
     "yaml": "uvicorn",
-    "yarl": "aiohttp",
 }
 ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
 

@@ -7,14 +7,13 @@ from decimal import Decimal
 
 import pytest
 
+from gateway_project.core.clock import utc_now
 from security_app.models import ConfigVersion
 from usage_app.models import Price
 from usage_app.services.catalogue import (
     PricedModel,
     TokenPrices,
-    ensure_price,
     refresh_catalogue,
-    remove_prices,
     set_override,
 )
 
@@ -26,8 +25,15 @@ def version() -> int:
     return ConfigVersion.objects.get_or_create(section="usage")[0].version
 
 
+def imported(model_id: str, provider: str, vendor_model: str) -> Price | None:
+    """The newest price of the catalogue for a model, after an import."""
+    refresh_catalogue([PricedModel(model_id, provider, vendor_model)])
+    rows = Price.objects.filter(model=model_id, source=Price.Source.CATALOGUE, valid_from__lte=utc_now())
+    return rows.order_by("valid_from").last()
+
+
 def test_a_known_model_gets_its_rates() -> None:
-    price = ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    price = imported("openai/gpt-4o", "openai", "gpt-4o")
 
     assert price is not None
     assert price.source == Price.Source.CATALOGUE
@@ -37,20 +43,20 @@ def test_a_known_model_gets_its_rates() -> None:
 
 
 def test_an_unknown_model_or_provider_has_no_price() -> None:
-    assert ensure_price("openai/none", "openai", "no-such-model-at-all") is None
-    assert ensure_price("x/y", "no-such-provider", "gpt-4o") is None
+    assert imported("openai/none", "openai", "no-such-model-at-all") is None
+    assert imported("x/y", "no-such-provider", "gpt-4o") is None
     assert not Price.objects.exists()
 
 
 def test_a_provider_may_be_named_by_its_url() -> None:
-    price = ensure_price("groq/llama", "https://api.groq.com/openai", "llama-3.3-70b-versatile")
+    price = imported("groq/llama", "https://api.groq.com/openai", "llama-3.3-70b-versatile")
 
     assert price is not None
     assert price.input > 0
 
 
 def test_context_tiers_are_imported() -> None:
-    price = ensure_price("google/pro", "google", "gemini-2.5-pro")
+    price = imported("google/pro", "google", "gemini-2.5-pro")
 
     assert price is not None
     assert price.tiers[0]["above_input_tokens"] == 200_000
@@ -59,7 +65,7 @@ def test_context_tiers_are_imported() -> None:
 
 
 def test_importing_again_writes_nothing() -> None:
-    ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    imported("openai/gpt-4o", "openai", "gpt-4o")
     before = version()
 
     assert refresh_catalogue([GPT_4O]) == 0
@@ -68,14 +74,14 @@ def test_importing_again_writes_nothing() -> None:
 
 
 def test_a_changed_catalogue_adds_a_row_and_keeps_the_old_one() -> None:
-    ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    imported("openai/gpt-4o", "openai", "gpt-4o")
     Price.objects.update(input=Decimal(999))
     old = Price.objects.order_by("valid_from").last()
 
     added = refresh_catalogue([GPT_4O])
 
     assert added == 1
-    current = ensure_price("openai/gpt-4o", "openai", "gpt-4o")
+    current = imported("openai/gpt-4o", "openai", "gpt-4o")
     assert current is not None
     assert old is not None
     assert current.input < Decimal(999)
@@ -105,7 +111,7 @@ def test_the_catalogue_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
-    assert ensure_price("openai/gpt-4o", "openai", "gpt-4o") is not None
+    assert imported("openai/gpt-4o", "openai", "gpt-4o") is not None
 
 
 def test_an_override_is_per_token_and_holds_from_now_on() -> None:
@@ -131,15 +137,4 @@ def test_an_impossible_override_is_refused_by_name(amount: Decimal) -> None:
     with pytest.raises(ValueError, match="output"):
         set_override("acme/small", TokenPrices(Decimal(0), amount))
 
-    assert not Price.objects.exists()
-
-
-def test_prices_can_be_removed() -> None:
-    ensure_price("openai/gpt-4o", "openai", "gpt-4o")
-    set_override("openai/gpt-4o", TokenPrices(Decimal(0), Decimal(0)))
-
-    remove_prices("openai/gpt-4o", overrides_only=True)
-    assert set(Price.objects.values_list("source", flat=True)) == {"catalogue"}
-
-    remove_prices("openai/gpt-4o")
     assert not Price.objects.exists()

@@ -25,9 +25,9 @@ from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from security_app.services.configuration import store
-from usage_app.models import RollupWindow, UsageRecord, UsageRollup
+from usage_app.models import HourlyUsageRollup, RollupWindow, UsageRecord, UsageRollup
 from usage_app.services import partitions
-from usage_app.services.rollups import WINDOW, differences, note_range, roll_up, window_of
+from usage_app.services.rollups import HOUR, ROLLUPS, differences, floor, note_range, roll_up
 
 ROWS = int(os.environ.get("GATEWAY_TEST_LEDGER_ROWS", "5000000"))
 DAYS = 30
@@ -99,7 +99,7 @@ def fill() -> None:
         cursor.execute(f"VACUUM ANALYZE {RECORDS}")
     say(f"\n{ROWS:,} records in {perf_counter() - started:.0f} s")
 
-    start, end = window_of(now - timedelta(days=DAYS)), window_of(now) + WINDOW
+    start, end = floor(now - timedelta(days=DAYS), HOUR), floor(now, HOUR) + HOUR
     started = perf_counter()
     windows = note_range(start, end)
     while roll_up():
@@ -107,11 +107,11 @@ def fill() -> None:
     took = perf_counter() - started
     assert not RollupWindow.objects.exists()
     with connection.cursor() as cursor:
-        cursor.execute(f"VACUUM ANALYZE {UsageRollup._meta.db_table}")
-        cursor.execute("VACUUM ANALYZE usage_app_latencyrollup")
+        for model in (model for models in ROLLUPS.values() for model in models):
+            cursor.execute(f"VACUUM ANALYZE {model._meta.db_table}")
     say(
         f"{windows:,} quarter-hours rolled up in {took:.0f} s, {took / windows * 1000:.1f} ms each: "
-        f"{UsageRollup.objects.count():,} rows"
+        f"{UsageRollup.objects.count():,} rows, {HourlyUsageRollup.objects.count():,} by hour"
     )
     assert differences(start, end) == []
 

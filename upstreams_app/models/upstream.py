@@ -36,6 +36,9 @@ _FORBIDDEN_HEADERS = {
     "host",
     "content-length",
     "connection",
+    "transfer-encoding",
+    "expect",
+    "upgrade",
 }
 
 

@@ -15,9 +15,10 @@ from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError, Overloaded
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
+from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
-from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer, UpstreamUnreachable
+from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
 from usage_app.services.settlement import Settlement
 
@@ -129,7 +130,7 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
     try:
         client = clients.get(upstream)
     except (OSError, ValueError) as error:
-        raise failures.unreachable(target, "its TLS files can't be used") from error
+        raise failures.unreachable(target, "its TLS settings or its URL can't be used") from error
     if upstream.max_concurrency is not None and client.in_flight >= upstream.max_concurrency:
         raise Overloaded(
             f"Upstream '{upstream.name}' is at its concurrency limit.", headers={"retry-after": "1"}

@@ -1,4 +1,4 @@
-"""Calls to an upstream: one pooled aiohttp client per upstream and event loop, and the built-in demo.
+"""Calls to an upstream: one pooled HTTP client per upstream and event loop, and the built-in demo.
 
 What comes back is the same small object for both, so that nothing above knows which one it was.
 """
@@ -8,42 +8,42 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
-from urllib.parse import quote
 from uuid import UUID
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from django.conf import settings
-from yarl import URL
 
 from gateway_project.core.deadline import CallScope
 from gateway_project.core.outbound import GuardedResolver
 from upstreams_app import demo
+from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
+from upstreams_app.services.http1 import Connection
+from upstreams_app.services.http_pool import ConnectionPool
+from upstreams_app.services.request_head import (
+    deployment_target,
+    endpoint,
+    header_lines,
+    request_line,
+    target,
+)
 
-_KEEPALIVE_S = 55.0
 _DRAIN_OLD_CLIENT_S = 600
-
-
-class UpstreamUnreachable(Exception):
-    """No answer came: the connection failed, broke, or spoke no HTTP. The text names no secret."""
 
 
 class Phases:
     """The time limits of one call's phases, ticking in the request's scope."""
 
-    __slots__ = ("connect_s", "first_token_s", "idle_s", "scope", "was_reused")
+    __slots__ = ("connect_s", "first_token_s", "idle_s", "scope")
 
     def __init__(self, scope: CallScope, config: UpstreamConfig) -> None:
         self.scope = scope
         self.connect_s = config.connect_timeout_s
         self.first_token_s = config.first_token_timeout_s
         self.idle_s = config.idle_timeout_s
-        self.was_reused = False
 
 
 def request_headers(config: UpstreamConfig) -> dict[str, str]:
@@ -73,6 +73,10 @@ class UpstreamAnswer(Protocol):
 
     async def read_any(self) -> bytes:
         """The next piece of the body as it came, b"" at its end; UpstreamUnreachable if it breaks off."""
+        ...
+
+    def end_call(self) -> None:
+        """Another call may take the place of this one, whose end is known; `release` does it too."""
         ...
 
     def release(self, *, is_complete: bool) -> None:
@@ -107,178 +111,116 @@ def ssl_context(connection: ConnectionSettings) -> ssl.SSLContext:
 
 
 class _HttpAnswer:
-    __slots__ = ("_on_release", "_response", "headers", "status")
+    __slots__ = ("_client", "_connection", "_is_under_way", "_pool", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, on_release: Callable[[], None]) -> None:
-        self._response = response
-        self._on_release = on_release
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(self, connection: Connection, pool: ConnectionPool, client: HttpClient) -> None:
+        self._connection: Connection | None = connection
+        self._pool = pool
+        self._client = client
+        self._is_under_way = True
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
 
     @property
     def is_at_end(self) -> bool:
-        return self._response.content.at_eof()
+        return self._held().is_at_end
 
-    async def read_any(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamUnreachable(f"the connection broke off ({type(error).__name__})") from error
+    def read_any(self) -> Coroutine[Any, Any, bytes]:
+        return self._held().read_any()
+
+    def end_call(self) -> None:
+        if self._is_under_way:
+            self._is_under_way = False
+            self._client.in_flight -= 1
 
     def release(self, *, is_complete: bool) -> None:
-        if not is_complete:
-            self._response.close()
+        connection, self._connection = self._held(), None
+        if is_complete:
+            self._pool.give_back(connection)
         else:
-            self._response.release()
-        self._on_release()
+            connection.abort()
+        self.end_call()
+
+    def _held(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError("the answer was released: its connection may be another call's now")
+        return self._connection
 
 
 class HttpClient:
-    """aiohttp with everything off that could mix up two callers: cookies, redirects, own time limits."""
+    """HTTP/1.1 with nothing that could mix up two callers: no cookies, redirects, proxies or retries.
+
+    The one exception: a kept connection that had died before any byte of an answer is replaced, once.
+    """
 
     def __init__(self, config: UpstreamConfig) -> None:
-        self._urls = [URL(endpoint) for endpoint in config.endpoints]
-        self._url_cache: dict[tuple[int, str], URL] = {}
+        self._endpoints = [endpoint(url) for url in config.endpoints]
+        tls = ssl_context(config.connection) if any(at.is_tls for at in self._endpoints) else None
+        self._resolver = GuardedResolver(allow_private=settings.ALLOW_PRIVATE_HOSTS)
+        self._pools = [
+            ConnectionPool(
+                at,
+                resolver=self._resolver,
+                tls=tls if at.is_tls else None,
+                server_name=config.connection.verify_hostname or None,
+            )
+            for at in self._endpoints
+        ]
         self._turn = itertools.count()
-        self._ssl = ssl_context(config.connection) if config.endpoints[0].startswith("https") else None
-        self._server_name = config.connection.verify_hostname or None
         self._kind = config.kind
         self._api_version = config.api_version
         self._headers = request_headers(config)
-        self._session = self._new_session()
-        self._fresh_session: aiohttp.ClientSession | None = None
+        self._heads: dict[tuple[int, str], bytes] = {}
         self.in_flight = 0
-
-    def _new_session(self, *, force_close: bool = False) -> aiohttp.ClientSession:
-        reuse = {"force_close": True} if force_close else {"keepalive_timeout": _KEEPALIVE_S}
-        connector = _Connector(
-            limit=0,
-            ttl_dns_cache=30,
-            resolver=GuardedResolver(allow_private=settings.ALLOW_PRIVATE_HOSTS),
-            **reuse,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
-            headers=self._headers,
-            # Twice this is buffered before a fast upstream is made to wait. Larger pieces are slower: memory
-            # for them comes from the system each time.
-            read_bufsize=64 * 1024,
-        )
-
-    def _url(self, path: str) -> URL:
-        index = next(self._turn) % len(self._urls)
-        url = self._url_cache.get((index, path))
-        if url is None:
-            base = self._urls[index]
-            url = self._url_cache[index, path] = base.with_path(base.path.rstrip("/") + path)
-        return url
-
-    def _deployment_url(self, path: str, model: str) -> URL:
-        """Azure's older form, which names the deployment and a version; `model` is from our tables."""
-        base = self._urls[next(self._turn) % len(self._urls)]
-        where = f"{base.raw_path.rstrip('/')}/deployments/{quote(model, safe='')}{path}"
-        return base.join(URL(f"{where}?api-version={self._api_version}", encoded=True))
 
     async def post(
         self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
-        url = self._deployment_url(path, model) if self._api_version else self._url(path)
-        headers = credential_headers(self._kind, credential) if credential else None
+        index = next(self._turn) % len(self._pools)
+        head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
         self.in_flight += 1
         try:
-            try:
-                response = await self._send(self._session, url, body, headers, phases)
-            except _StaleConnection:
-                # The server closed an idle connection while we picked it; nothing was answered. Once more.
-                if self._fresh_session is None:
-                    self._fresh_session = self._new_session(force_close=True)
-                response = await self._send(self._fresh_session, url, body, headers, phases)
-        except BaseException as error:
+            connection = await self._ask(self._pools[index], head, body, phases)
+        except BaseException:
             self.in_flight -= 1
-            if isinstance(error, _StaleConnection):
-                raise UpstreamUnreachable("the connection was closed before an answer") from error
             raise
-        return _HttpAnswer(response, self._released)
+        return _HttpAnswer(connection, self._pools[index], self)
 
-    def _released(self) -> None:
-        self.in_flight -= 1
-
-    async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        url: URL,
-        body: bytes,
-        headers: Mapping[str, str] | None,
-        phases: Phases,
-    ) -> aiohttp.ClientResponse:
-        phases.was_reused = True
+    async def _ask(self, pool: ConnectionPool, head: bytes, body: bytes, phases: Phases) -> Connection:
+        """The connection with the head of an answer."""
+        connection = pool.take()
+        if connection is not None:
+            phases.scope.enter_phase("first token", phases.first_token_s)
+            # The server closed it while we picked it, if it raises this; nothing was answered. Once more.
+            with suppress(StaleConnection):
+                await connection.ask(head, body)
+                return connection
+        phases.scope.enter_phase("connect", phases.connect_s)
+        connection = await pool.connect()
         phases.scope.enter_phase("first token", phases.first_token_s)
-        _phases.set(phases)
-        try:
-            return await session.post(
-                url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self._ssl if self._ssl is not None else True,
-                server_hostname=self._server_name,
-            )
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
-            if phases.was_reused and not _began_answer(error):
-                raise _StaleConnection from error
-            raise UpstreamUnreachable(_describe(error)) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise UpstreamUnreachable(_describe(error)) from error
+        await connection.ask(head, body)
+        return connection
+
+    def _head(self, index: int, path: str, credential: str, model: str) -> bytes:
+        """All of a request's head but its length."""
+        at = self._endpoints[index]
+        if not self._api_version and not credential:
+            head = self._heads.get((index, path))
+            if head is None:
+                head = request_line(at, target(at, path)) + header_lines(self._headers)
+                self._heads[index, path] = head
+            return head
+        if self._api_version:
+            where = deployment_target(at, path, model=model, api_version=self._api_version)
+        else:
+            where = target(at, path)
+        own = credential_headers(self._kind, credential) if credential else {}
+        return request_line(at, where) + header_lines(self._headers, own)
 
     async def close(self) -> None:
-        await self._session.close()
-        if self._fresh_session is not None:
-            await self._fresh_session.close()
-
-
-class _StaleConnection(Exception):
-    """A kept-alive connection died before any byte of an answer."""
-
-
-def _began_answer(error: Exception) -> bool:
-    """Whether bytes of an answer came before the end; aiohttp keeps what it had parsed of them."""
-    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
-
-
-_phases: ContextVar[Phases] = ContextVar("phases")
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Tells the phases of a call apart; aiohttp's tracing would cost 20 µs a request for the same."""
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Any],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (aiohttp's)
-    ) -> ResponseHandler:
-        phases = _phases.get()
-        phases.was_reused = False
-        phases.scope.enter_phase("connect", phases.connect_s)
-        protocol = await super()._create_connection(req, traces, timeout)
-        phases.scope.enter_phase("first token", phases.first_token_s)
-        return protocol
-
-
-def _describe(error: Exception) -> str:
-    """What happened in a few words; never the text of an exception, which may hold headers."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return "TLS failed"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name has no usable address"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "the connection was refused or failed"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError):
-        return "the connection was closed before an answer"
-    return f"the answer was not usable HTTP ({type(error).__name__})"
+        self._resolver.close()
+        for pool in self._pools:
+            pool.close()
 
 
 class _DemoAnswer:
@@ -296,6 +238,9 @@ class _DemoAnswer:
     def is_at_end(self) -> bool:
         # Nothing is held that reading on would free.
         return True
+
+    def end_call(self) -> None:
+        """Calls are not counted."""
 
     def release(self, *, is_complete: bool) -> None:
         """Nothing is held."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
-from upstreams_app.services.client import UpstreamAnswer, UpstreamUnreachable
+from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.services.client import UpstreamAnswer
 
 _MAX_PIECE = 1024 * 1024
 

@@ -14,10 +14,11 @@ from gateway_project.core.codec import NotAnObject, dumps, join_object, split_ob
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN
 from gateway_project.core.errors import GatewayError, InternalError, UpstreamFailed
 from gateway_project.core.limits import limits
+from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.services import failures
 from upstreams_app.services.background import spawn
 from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired, try_targets
-from upstreams_app.services.client import ClientPool, UpstreamUnreachable
+from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.plain_stream import events_from_answer
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
@@ -269,9 +270,11 @@ class StreamRelay:
     def _complete(self) -> None:
         self._note_usage()
         self._call.settlement.complete()
-        if self._opened is not None and self._opened.answer.is_at_end:
+        if self._opened is None or self._opened.answer.is_at_end:
             self._release(is_complete=True)
         else:
+            # The client may begin its next call when it has seen the end, before the tail is read.
+            self._opened.answer.end_call()
             spawn(self._read_tail())
 
     async def _read_tail(self) -> None:

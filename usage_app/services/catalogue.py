@@ -62,13 +62,6 @@ class TokenPrices:
     per_request: Decimal | None = None
 
 
-def ensure_price(model_id: str, provider: str, vendor_model: str) -> Price | None:
-    """The catalogue price of a model that holds now, imported if need be; None if it is not known."""
-    if not Price.objects.filter(model=model_id, source=Price.Source.CATALOGUE).exists():
-        refresh_catalogue([PricedModel(model_id, provider, vendor_model)])
-    return _price_now(model_id, Price.Source.CATALOGUE)
-
-
 def refresh_catalogue(models: Iterable[PricedModel]) -> int:
     """Bring the catalogue prices of these models up to date; how many rows were added."""
     now = utc_now()
@@ -97,14 +90,6 @@ def set_override(model_id: str, prices: TokenPrices, *, managed_by: str = "admin
             managed_by=managed_by,
             **wanted,
         )
-
-
-def remove_prices(model_id: str, *, overrides_only: bool = False) -> int:
-    """Forget what a model costs; how many rows went."""
-    rows = Price.objects.filter(model=model_id)
-    if overrides_only:
-        rows = rows.filter(source=Price.Source.OVERRIDE)
-    return int(rows.delete()[0])
 
 
 def _news(model: PricedModel, now: datetime) -> Iterator[Price]:
