@@ -12,6 +12,7 @@ import gc
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from django.conf import settings
@@ -31,6 +32,8 @@ from usage_app.services.live import feed
 
 logger = logging.getLogger(__name__)
 _POLL_S = 1.0
+# Blocking tools of agents run in the loop's own pool, which Python makes as small as the machine.
+_TOOL_THREADS = 64
 _CHECK_INTERVAL_S = 0.1
 _LATE_WORK_S = 5.0
 _FLUSH_S = 5.0
@@ -66,6 +69,7 @@ class Lifecycle:
 
     async def start(self) -> None:
         """Load the configuration and start the pollers; raises if the database can't be read."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_TOOL_THREADS, "tools"))
         await in_thread(store.refresh)
         feed.attach()
         ledger.start()

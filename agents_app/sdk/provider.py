@@ -21,7 +21,7 @@ from agents import Model, ModelProvider
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
 from agents_app.sdk import DEFAULT_MODEL
 from gateway_project.core import sse
-from gateway_project.core.codec import RawFields, dumps, loads
+from gateway_project.core.codec import RawFields, dumps_loosely, loads_loosely
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
 from gateway_project.core.errors import UpstreamFailed
@@ -177,7 +177,7 @@ class _Plain:
         door = self._door
         door.enter(self, self._scope)
         try:
-            body = loads(await complete(self._call, door.clients))
+            body = loads_loosely(await complete(self._call, door.clients))
         finally:
             door.leave(self, self._scope, self._call.settlement)
         _note_finish(door, body)
@@ -223,7 +223,7 @@ class _Stream:
         try:
             while not self._events:
                 await self._read()
-            chunk = loads(self._events.pop())
+            chunk = loads_loosely(self._events.pop())
             _note_finish(self._door, chunk)
             return ChatCompletionChunk.construct(**chunk)
         except BaseException:
@@ -320,7 +320,7 @@ def _fields(arguments: dict[str, Any], entry: ModelEntry) -> RawFields:
     body.pop("stream_options", None)
     if body.get("stream") and upstream.asks_stream_usage:
         body["stream_options"] = {"include_usage": True}
-    return {name: msgspec.Raw(dumps(value)) for name, value in body.items()}
+    return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}
 
 
 def _note_finish(door: RunDoor, answer: dict[str, Any]) -> None:

@@ -62,6 +62,25 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
+def loads_loosely(data: bytes) -> Any:
+    """As `loads`, for answers of servers: halves of surrogate pairs become question marks."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        if not _LOOSE.search(data):
+            raise
+        return orjson.loads(dumps_loosely(json.loads(data)))
+
+
+def dumps_loosely(value: Any) -> bytes:
+    """As `dumps`, for texts that may hold halves of surrogate pairs, which become question marks."""
+    try:
+        return dumps(value)
+    except TypeError:
+        # What plain JSON can't hold fails here too.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def loads(data: bytes | bytearray | memoryview | str) -> Any:
     """Parse JSON; ValueError if it is not."""
     return orjson.loads(data)

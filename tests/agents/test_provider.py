@@ -14,11 +14,12 @@ from pytest_django import Settings
 from agents import Agent, RunConfig, Runner, UserError, function_tool
 from agents_app.errors import AgentFailed, ModelMissing
 from agents_app.services.runs import default_model
+from gateway_project.core import sse
 from gateway_project.core.errors import GatewayError
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import HELPER, Setup, in_process, model, outcome, records, snapshot
 from tests.fakes import bodies
-from tests.fakes.behaviours import stream
+from tests.fakes.behaviours import answer, stream
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
 
@@ -96,6 +97,31 @@ def test_a_run_inside_of_a_tool_is_part_of_the_run(
     assert (line.attempts, [one.status for one in made]) == (4, [200] * 4)
     outputs = {item["content"] for item in vendor.requests[-1].json["messages"] if item["role"] == "tool"}
     assert outputs == {"one two", "blocked"}
+
+
+@EITHER
+def test_half_a_character_is_no_reason_to_fail(vendor: FakeVendor, is_stream: bool) -> None:
+    @function_tool
+    def odd() -> str:
+        return "odd \ud83d"
+
+    # As a model's tokens and a tool's cut may leave an emoji.
+    half = [
+        bodies.encode(chunk).replace(b"half", rb"\ud83d")
+        for chunk in bodies.chat_chunks(["Hi half"], model="x")
+    ]
+    whole = bodies.encode(bodies.chat_completion("Hi half", model="x")).replace(b"half", rb"\ud83d")
+    said = stream([sse.event(one) for one in half] + [sse.DONE]) if is_stream else answer(200, whole)
+    vendor.script(calls(Called("c1", "odd")), said)
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(Agent(name="Helper", tools=[odd]), is_stream=is_stream)
+        assert await outcome(run, is_stream=is_stream) == "Hi ?"
+
+    in_process(vendor, work)
+
+    (told,) = [one["content"] for one in vendor.requests[-1].json["messages"] if one["role"] == "tool"]
+    assert told == "odd ?"
 
 
 def test_no_agent_runs_outside_of_a_run() -> None:

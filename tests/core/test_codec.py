@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_project.core.codec import NotAnObject, join_object, split_object
+from gateway_project.core.codec import (
+    NotAnObject,
+    dumps_loosely,
+    join_object,
+    loads_loosely,
+    split_object,
+)
 
 names = st.text(max_size=10).filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text))
 numbers = st.sampled_from(["1e-7", "1.0", "-0.0", "1E+2", "12345678901234567890123", "0.10", "true", "null"])
@@ -80,3 +86,16 @@ def test_the_last_of_two_members_wins() -> None:
     fields: dict[str, Any] = split_object(b'{"a":1,"b":2,"a":3}')
 
     assert {name: bytes(value) for name, value in fields.items()} == {"a": b"3", "b": b"2"}
+
+
+def test_halves_of_characters_become_question_marks() -> None:
+    assert loads_loosely(rb'{"a":"x\ud83d","b":["\ud83d\ude00"]}') == {"a": "x?", "b": ["😀"]}
+    assert dumps_loosely({"a": "x\ud83d", "b": "😀"}) == '{"a":"x?","b":"😀"}'.encode()
+
+
+def test_what_is_no_json_is_refused_loosely_too() -> None:
+    for text in (b"{", b'{"a":NaN', rb'"\ud83d'):
+        with pytest.raises(ValueError):
+            loads_loosely(text)
+    with pytest.raises(TypeError):
+        dumps_loosely({"a": object()})
