@@ -92,6 +92,8 @@ def test_counts_are_exact_over_two_processes_and_a_death(vendor: FakeVendor, pai
     ask(pair_gateway, 10, stream=True)
     # A call is counted when it is settled, the request some time after.
     wait_until(lambda: (calls(), streams()) == (50, 10), 10, "the new process's calls to be counted")
+    # Either process may answer the scrapes below, and knows of the other what that one has written.
+    wait_until_written(pair_gateway)
 
     call = {
         "gen_ai_operation_name": "chat",
@@ -113,6 +115,7 @@ def test_failed_attempts_are_counted_by_upstream(vendor: FakeVendor, pair_gatewa
     headers = {"authorization": f"Bearer {KEY}"}
     body = ASK | {"model": "gone/fake-chat"}
     url = f"{pair_gateway.url}/v1/chat/completions"
+    wait_until_written(pair_gateway)
     before = failures()
     assert httpx.post(url, headers=headers, json=body, timeout=10, trust_env=False).status_code == 502
 
