@@ -85,6 +85,7 @@ def _loaded(folder: Folder, before: LoadedFolder | None) -> LoadedFolder:
     if folder.problem:
         return LoadedFolder(folder, (), folder.problem)
     # Only where there is an agent: importing the SDK is expensive.
+    from agents_app.sdk import nested, runner  # noqa: F401  (else the first run would import them)
     from agents_app.sdk.loader import DropInError, load
 
     try:

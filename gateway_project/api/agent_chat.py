@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents_app.entry import AgentEntry
 from agents_app.services.runs import AgentRun
 from gateway_project.api.exchange import Exchange, header_value
 from gateway_project.core import sse
-from gateway_project.core.codec import dumps, loads
+from gateway_project.core.codec import RawFields, dumps, loads
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.money import usd_text
 from gateway_project.lifecycle import lifecycle
@@ -17,26 +17,41 @@ from security_app.services.reservation import reserve
 from usage_app.entry import TokenUsage
 
 if TYPE_CHECKING:
-    from agents_app.sdk.runner import Outcome
+    from agents_app.sdk.runner import Outcome, Run
     from agents_app.sdk.streaming import Piece
 
 
-async def answer_by_agent(exchange: Exchange, body: bytes, entry: AgentEntry, *, is_stream: bool) -> None:
+class AgentRequest(NamedTuple):
+    """A chat request for an agent. `wants_usage` is of streams; plain answers always tell it."""
+
+    entry: AgentEntry
+    fields: RawFields
+    end_user: str
+    is_stream: bool
+    wants_usage: bool
+
+
+async def answer_by_agent(exchange: Exchange, request: AgentRequest) -> None:
     """Run the agent on a chat request and answer with what it says."""
-    context = exchange.caller()
+    context, entry = exchange.caller(), request.entry
     ticket = reserve(context.principal, entry.id)
-    fields = _fields(body)
+    fields = _decoded(request.fields)
     run = AgentRun(
-        context, ticket, entry, clients=lifecycle.clients, ticker=lifecycle.ticker, is_stream=is_stream
+        context,
+        ticket,
+        entry,
+        clients=lifecycle.clients,
+        ticker=lifecycle.ticker,
+        is_stream=request.is_stream,
     )
-    user = fields.get("user")
-    run.end_user = user[:256] if isinstance(user, str) else ""
+    run.end_user = request.end_user
     exchange.add_header(b"x-gateway-model", header_value(entry.id))
     head = {"id": f"chatcmpl-{context.request_id.hex}", "created": int(time()), "model": entry.id}
-    if is_stream:
-        await _stream(exchange, run, fields, {**head, "object": "chat.completion.chunk"})
-        return
     prepared = run.prepare(fields)
+    if request.is_stream:
+        head["object"] = "chat.completion.chunk"
+        await _stream(exchange, run, prepared, head, wants_usage=request.wants_usage)
+        return
     text = await run.answer(prepared)
     if run.door.cost_nano is not None:
         exchange.add_header(b"x-gateway-cost", usd_text(run.door.cost_nano).encode())
@@ -53,13 +68,16 @@ async def answer_by_agent(exchange: Exchange, body: bytes, entry: AgentEntry, *,
     await exchange.send_body(200, dumps(answer))
 
 
-def _fields(body: bytes) -> dict[str, Any]:
-    """The request's members; that it is an object is known, but not that its numbers fit."""
-    try:
-        fields: dict[str, Any] = loads(body)
-    except ValueError as error:
-        raise InvalidRequest("The body holds a number that is out of range.") from error
-    return fields
+def _decoded(fields: RawFields) -> dict[str, Any]:
+    """The request's members; that they are JSON is known, but not that their numbers and texts fit."""
+    decoded: dict[str, Any] = {}
+    for name, raw in fields.items():
+        try:
+            decoded[name] = loads(memoryview(raw))
+        except ValueError as error:
+            message = f"'{name}' holds a number that is out of range, or half of a character."
+            raise InvalidRequest(message, param=name) from error
+    return decoded
 
 
 def _message(text: str, outcome: Outcome) -> dict[str, Any]:
@@ -76,12 +94,13 @@ def _message(text: str, outcome: Outcome) -> dict[str, Any]:
     return message
 
 
-async def _stream(exchange: Exchange, run: AgentRun, fields: dict[str, Any], head: dict[str, Any]) -> None:
+async def _stream(
+    exchange: Exchange, run: AgentRun, prepared: Run, head: dict[str, Any], *, wants_usage: bool
+) -> None:
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return sse.event(dumps({**head, "choices": [choice]}))
 
-    prepared = run.prepare(fields)
     exchange.expect_stream()
     is_first = True
 
@@ -103,14 +122,9 @@ async def _stream(exchange: Exchange, run: AgentRun, fields: dict[str, Any], hea
     if is_first:
         await exchange.send_piece(chunk({"role": "assistant", "content": ""}))
     last = chunk({}, prepared.outcome.finish_reason)
-    if _wants_usage(fields):
+    if wants_usage:
         last += sse.event(dumps({**head, "choices": [], "usage": _usage(run.door.tokens)}))
     await exchange.end_stream(last + sse.DONE)
-
-
-def _wants_usage(fields: dict[str, Any]) -> bool:
-    """Whether the stream ends with a chunk of usage; the run's parameters were checked before."""
-    return bool((fields.get("stream_options") or {}).get("include_usage"))
 
 
 def _usage(tokens: TokenUsage) -> dict[str, Any]:

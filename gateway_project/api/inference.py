@@ -15,7 +15,7 @@ from ninja import Router
 
 from agents_app.entry import AgentEntry
 from gateway_project.api.admission import admit
-from gateway_project.api.agent_chat import answer_by_agent
+from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
 from gateway_project.api.models import find_model
@@ -95,7 +95,8 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     if isinstance(entry, AgentEntry):
         if operation != "chat":
             raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")
-        await answer_by_agent(exchange, body, entry, is_stream=is_stream)
+        run = AgentRequest(entry, fields, _end_user(fields), is_stream, is_stream and _wants_usage(fields))
+        await answer_by_agent(exchange, run)
         return
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
     settlement.measure_sent = partial(_text_bytes, body)
@@ -214,9 +215,10 @@ def _wants_usage(fields: RawFields) -> bool:
     try:
         options = _options_decoder.decode(raw)
     except msgspec.DecodeError as error:
-        raise InvalidRequest(
-            "'stream_options' must be an object; include_usage is true or false.", param="stream_options"
-        ) from error
+        if "$.include_usage" in str(error):
+            name = "stream_options.include_usage"
+            raise InvalidRequest(f"'{name}' must be true or false.", param=name) from error
+        raise InvalidRequest("'stream_options' must be an object.", param="stream_options") from error
     return options is not None and bool(options.include_usage)
 
 

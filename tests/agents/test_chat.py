@@ -367,7 +367,7 @@ def test_a_number_that_nobody_can_hold_is_refused(
             "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
         )
 
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "seed")
     assert not vendor.requests
 
 

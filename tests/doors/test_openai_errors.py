@@ -114,7 +114,7 @@ def test_an_unknown_model_is_not_found(vendor: FakeVendor, ask: Ask) -> None:
         ({"messages": {"role": "user"}}, "messages"),
         ({"messages": None}, "messages"),
         ({"stream": True, "stream_options": "usage"}, "stream_options"),
-        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
         ({"model": 7}, "model"),
         ({"model": ""}, "model"),
         ({"model": "m" * 300}, "model"),
