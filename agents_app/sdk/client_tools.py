@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents import Agent, FunctionTool, Handoff, RunContextWrapper, UserError
 from agents.tool_context import ToolContext
+
+from agents import Agent, FunctionTool, Handoff, RunContextWrapper, ToolApprovalItem, UserError
 from gateway_project.core.errors import InvalidRequest
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -58,6 +59,11 @@ class ClientTools:
     def names(self) -> frozenset[str]:
         """The tools' names."""
         return frozenset(tool.name for tool in self.tools)
+
+    def owns(self, pending: ToolApprovalItem) -> bool:
+        """Whether a call is of one of these, and of no tool of a nested agent that has the same name."""
+        own = pending.agent.tools if isinstance(pending.agent, Agent) else []
+        return any(tool is mine for tool in own for mine in self.tools if mine.name == pending.tool_name)
 
     def check_names(self, agents: list[Agent[Any]]) -> None:
         """InvalidRequest if an agent has a tool or a hand-off of the same name."""

@@ -98,15 +98,15 @@ class Run:
         return cls(entry, agent, items, config, models, door, tools, is_json)
 
     async def go_on_from(self, state: str) -> bool:
-        """Go on from a state that this agent's run had saved, if the conversation ends with what it waits for.
+        """Go on from a state that a run of this agent had, if the conversation ends with what it waits for.
 
         If not, the conversation is all that the run knows.
         """
         if self.tools.choice is not None:
             # The state knows that tools were used, and would not hold the model to a choice again.
             return False
-        outputs, max_turns = last_outputs(self.items), self.entry.max_turns
-        self._saved = await restored(self.agent, state, self.tools, outputs, max_turns=max_turns)
+        outputs = last_outputs(self.items)
+        self._saved = await restored(state, self.agent, self.tools, outputs, entry=self.entry)
         if self._saved is not None:
             self.models.also_taken(self._saved.call_ids)
         return self._saved is not None
@@ -190,13 +190,13 @@ class Run:
 
     def _note_end(self, result: RunResult | RunResultStreaming) -> None:
         """How the run ended: with an answer, or with calls that are the client's to make."""
-        pending = [one for one in result.interruptions if one.tool_name in self.tools.names]
+        pending = [one for one in result.interruptions if self.tools.owns(one)]
         if result.interruptions and not pending:
             raise AgentFailed("A tool of the agent wants an approval, which nobody can give here.")
         self.outcome.tool_calls = [_tool_call(one) for one in pending]
         if pending:
             self.outcome.finish_reason = "tool_calls"
-            self.outcome.state = state_of(result, self.tools)
+            self.outcome.state = state_of(result, self.tools, agent_id=self.entry.id)
         elif self.door.finish_reason in ("length", "content_filter"):
             self.outcome.finish_reason = self.door.finish_reason
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents import Agent, RunResult, RunResultStreaming, RunState
+from agents_app.entry import AgentEntry
 from agents_app.sdk.client_tools import ClientTools
 from agents_app.sdk.convert import Item
 from gateway_project.core.codec import dumps_loosely, loads_loosely
@@ -28,37 +29,35 @@ class SavedRun:
     call_ids: frozenset[str]
 
 
-def state_of(result: RunResult | RunResultStreaming, tools: ClientTools) -> str | None:
+def state_of(result: RunResult | RunResultStreaming, tools: ClientTools, *, agent_id: str) -> str | None:
     """The state of a run that ended in calls of the client's tools; None if it can't go on from there."""
-    if not result.interruptions or any(one.tool_name not in tools.names for one in result.interruptions):
+    if not all(map(tools.owns, result.interruptions)):
         return None
     try:
         return dumps_loosely(result.to_state().to_json()).decode()
     except Exception as error:  # noqa: BLE001  (what the agent's own code puts into a run may be anything)
-        _log("agent.state_not_saved", error)
+        logger.warning("agent.state_not_kept", extra=_why(agent_id, error))
         return None
 
 
 async def restored(
-    agent: Agent[Any], text: str, tools: ClientTools, outputs: dict[str, str], *, max_turns: int
+    text: str, agent: Agent[Any], tools: ClientTools, outputs: dict[str, str], *, entry: AgentEntry
 ) -> SavedRun | None:
     """The run of a state with the client's results for all that it waits for; None if they don't belong.
 
-    `agent` has the client's tools. The run may take `max_turns` from here on.
+    `agent` is the entry's with the client's tools. The run has all of the entry's turns from here on.
     """
     try:
         saved = loads_loosely(text.encode())
         call_ids = frozenset(_call_ids(saved))
-        saved["max_turns"] = saved["current_turn"] + max_turns
+        saved["max_turns"] = saved["current_turn"] + entry.max_turns
         known_items = len(saved["session_items"])
         state = await RunState.from_json(agent, saved)
     except Exception as error:  # noqa: BLE001  (the SDK may be another, and tools' `is_enabled` is any code)
-        _log("agent.state_unusable", error)
+        logger.warning("agent.state_not_read", extra=_why(entry.id, error))
         return None
     pending = state.get_interruptions()
-    if {one.call_id for one in pending} != set(outputs) or any(
-        one.tool_name not in tools.names for one in pending
-    ):
+    if {one.call_id for one in pending} != set(outputs) or not all(map(tools.owns, pending)):
         return None
     for one in pending:
         state.approve(one)
@@ -89,6 +88,6 @@ def _call_ids(value: Any) -> Iterator[str]:
             waiting.extend(one)
 
 
-def _log(event: str, error: Exception) -> None:
+def _why(agent_id: str, error: Exception) -> dict[str, str]:
     """Errors of the SDK may quote what is in a state, so the log names their type alone."""
-    logger.warning(event, extra={"reason": type(error).__name__})
+    return {"agent": agent_id, "reason": type(error).__name__}

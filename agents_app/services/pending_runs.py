@@ -129,7 +129,9 @@ def _write(asker: Asker, row_id: str, state: str, previous_id: str) -> None:
     )
     of_key = PendingRun.objects.filter(key_id=row.key_id).order_by("-created_at")
     with transaction.atomic():
-        PendingRun.objects.bulk_create([row], update_conflicts=True, unique_fields=["id"], update_fields=_COLUMNS)
+        PendingRun.objects.bulk_create(
+            [row], update_conflicts=True, unique_fields=["id"], update_fields=_COLUMNS
+        )
         if previous_id:
             # The client has seen what came of the state before the last: it won't ask for that again.
             older = PendingRun.objects.filter(pk=previous_id).values_list("previous_id", flat=True)
