@@ -63,6 +63,8 @@ class AgentRun:
             ticker,
             default_model=entry.model or default_model(context.snapshot),
             max_llm_calls=entry.max_llm_calls,
+            max_tokens=entry.max_tokens,
+            max_cost_nano=entry.max_cost_nano,
         )
 
     @property
