@@ -13,5 +13,5 @@ __all__ = ["store"]
 store.register(security.SECTION, security.build)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)
-store.register(agents.FOLDERS, agents.build_folders)
+store.register(agents.FOLDERS, agents.build_folders, compares=True)
 store.register(agents.SECTION, agents.build, follows=(upstreams.SECTION, agents.FOLDERS))

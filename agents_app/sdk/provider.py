@@ -18,6 +18,7 @@ from agents import Model, ModelProvider
 from agents_app.entry import UNNAMED_MODEL
 from gateway_project.core.errors import UpstreamFailed
 
+_NO_ANSWER = "The upstream's answer is not what was asked for."
 _NOT_FOR_THE_WIRE = ("extra_body", "extra_headers", "extra_query", "timeout")
 
 
@@ -68,6 +69,8 @@ class _Completions:
         if request.get("stream") is True:
             return _Stream(self._door, await self._door.stream(request))
         answer = await self._door.complete(request)
+        if not _has_message(answer):
+            raise UpstreamFailed(_NO_ANSWER)
         _note_finish(self._door, answer)
         return ChatCompletion.construct(**answer)
 
@@ -107,6 +110,16 @@ def _request(arguments: dict[str, Any]) -> dict[str, Any]:
     return body | (arguments.get("extra_body") or {})
 
 
+def _has_message(answer: dict[str, Any]) -> bool:
+    """Whether a whole answer says anything; one without a message is an empty text for the SDK's adapter."""
+    choices = answer.get("choices")
+    return (
+        isinstance(choices, list)
+        and bool(choices)
+        and all(isinstance(choice, dict) and isinstance(choice.get("message"), dict) for choice in choices)
+    )
+
+
 def _note_finish(door: Door, answer: dict[str, Any]) -> None:
     """The SDK's adapter drops why an answer ended; UpstreamFailed if this is no answer."""
     try:
@@ -114,4 +127,4 @@ def _note_finish(door: Door, answer: dict[str, Any]) -> None:
             if reason := choice.get("finish_reason"):
                 door.finish_reason = str(reason)
     except (AttributeError, TypeError) as error:
-        raise UpstreamFailed("The upstream's answer is not what was asked for.") from error
+        raise UpstreamFailed(_NO_ANSWER) from error

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -22,7 +23,7 @@ from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, Cal
 from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket, reserve_child
-from upstreams_app.registry import ModelEntry, UpstreamsConfig
+from upstreams_app.registry import ModelEntry, Target, UpstreamConfig, UpstreamsConfig
 from upstreams_app.services.calls import Call
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.relay import StreamRelay, complete
@@ -33,6 +34,9 @@ from usage_app.services.settlement import Settlement
 _PATH = "/chat/completions"
 # Servers that know the member; others refuse a tool that has it.
 _KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
+# Servers that know `max_completion_tokens`, Azure's dated API from this version on; others may ignore it.
+_KINDS_WITH_NEWER_LIMIT = ("openai", "azure-openai")
+_NEWER_LIMIT_SINCE = "2024-09-01"
 _BY_NAME = "agents.models_by_name"
 
 
@@ -99,13 +103,13 @@ class RunDoor:
         """One LLM call: a chat completion. Raises GatewayError."""
         entry = self.entry(str(request["model"]))
         self._begin_call(entry)
-        return await _PlainCall(self, entry, _fields(request, entry)).answer()
+        return await _PlainCall(self, entry, request).answer()
 
     async def stream(self, request: dict[str, Any]) -> ChunkStream:
         """One LLM call as a stream, which has begun when this returns. Raises GatewayError."""
         entry = self.entry(str(request["model"]))
         self._begin_call(entry)
-        stream = ChunkStream(self, entry, _fields(request, entry))
+        stream = ChunkStream(self, entry, request)
         await stream.open()
         return stream
 
@@ -166,10 +170,10 @@ class RunDoor:
 class _PlainCall:
     """One call with a whole answer."""
 
-    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+    def __init__(self, door: RunDoor, entry: ModelEntry, request: dict[str, Any]) -> None:
         self._door = door
         self._scope = _scope(door)
-        self._call = _call(door, entry, fields, self._scope, is_stream=False)
+        self._call = _call(door, entry, request, self._scope, is_stream=False)
 
     async def answer(self) -> dict[str, Any]:
         """The answer; settled when this returns or raises."""
@@ -192,10 +196,10 @@ class ChunkStream:
     The SDK may read, and close, in other tasks than the one that opened it.
     """
 
-    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+    def __init__(self, door: RunDoor, entry: ModelEntry, request: dict[str, Any]) -> None:
         self._door = door
         self._scope = _scope(door)
-        self._call = _call(door, entry, fields, self._scope, is_stream=True)
+        self._call = _call(door, entry, request, self._scope, is_stream=True)
         self._relay = StreamRelay(self._call, door.clients)
         self._events: list[bytes] = []
         self._is_reading = False
@@ -293,7 +297,9 @@ def _scope(door: RunDoor) -> CallScope:
     return CallScope(_current_task(), parent=door.context.scope)
 
 
-def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope, *, is_stream: bool) -> Call:
+def _call(
+    door: RunDoor, entry: ModelEntry, request: dict[str, Any], scope: CallScope, *, is_stream: bool
+) -> Call:
     parent = door.context
     context = RequestContext(parent.snapshot, scope, principal=parent.principal)
     context.parent_id = parent.request_id
@@ -303,18 +309,40 @@ def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope,
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
     settlement.end_user = door.end_user
     settlement.route = entry.id if entry.is_route else ""
-    sent = len(fields.get("messages", b""))
-    settlement.measure_sent = lambda: sent
-    return Call(context, entry, _PATH, fields, settlement, is_stream=is_stream, wants_usage=True)
+    settlement.measure_sent = lambda: len(dumps_loosely(request.get("messages", ())))
+    return Call(
+        context,
+        entry,
+        _PATH,
+        {},
+        settlement,
+        is_stream=is_stream,
+        wants_usage=True,
+        client_secret=parent.client_api_key,
+        fields_for=partial(_fields, request),
+    )
 
 
-def _fields(request: dict[str, Any], entry: ModelEntry) -> RawFields:
-    """A request as this upstream takes it, as the members of its body."""
-    body, upstream = dict(request), entry.lead.upstream
-    if upstream.kind not in _KINDS_WITH_STRICT_TOOLS:
-        for tool in body.get("tools", ()):
-            tool.get("function", {}).pop("strict", None)
+def _fields(request: dict[str, Any], target: Target) -> RawFields:
+    """A request as this target's upstream takes it, as the members of its body."""
+    body, upstream = dict(request), target.upstream
+    if upstream.kind not in _KINDS_WITH_STRICT_TOOLS and "tools" in body:
+        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
+    if _wants_newer_limit(upstream) and "max_tokens" in body:
+        # The older name is refused by models that reason.
+        limit = body.pop("max_tokens")
+        body.setdefault("max_completion_tokens", limit)
     body.pop("stream_options", None)
     if body.get("stream") and upstream.asks_stream_usage:
         body["stream_options"] = {"include_usage": True}
     return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}
+
+
+def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
+    function = {name: value for name, value in tool.get("function", {}).items() if name != "strict"}
+    return {**tool, "function": function} if "function" in tool else tool
+
+
+def _wants_newer_limit(upstream: UpstreamConfig) -> bool:
+    is_dated_before = bool(upstream.api_version) and upstream.api_version < _NEWER_LIMIT_SINCE
+    return upstream.kind in _KINDS_WITH_NEWER_LIMIT and not is_dated_before
