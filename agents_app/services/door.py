@@ -9,16 +9,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
 
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
+from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
 from gateway_project.core.codec import RawFields, dumps_loosely, loads_loosely
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
+from gateway_project.core.ids import public_id
 from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket, reserve_child
@@ -26,7 +29,7 @@ from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.calls import Call
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.relay import StreamRelay, complete
-from usage_app.entry import TokenUsage
+from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.registry import UsageConfig
 from usage_app.services.settlement import Settlement
 
@@ -60,6 +63,7 @@ class RunDoor:
     max_llm_calls: int
     max_tokens: int | None = None
     max_cost_nano: int | None = None
+    trace: Recorder = field(default_factory=Recorder)
     llm_calls: int = 0
     tokens: TokenUsage = field(default_factory=TokenUsage)
     # None once a call had no price.
@@ -305,7 +309,17 @@ def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope,
     settlement.route = entry.id if entry.is_route else ""
     sent = len(fields.get("messages", b""))
     settlement.measure_sent = lambda: sent
+    step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
+    settlement.on_settled = partial(_note_call, door.trace, step)
     return Call(context, entry, _PATH, fields, settlement, is_stream=is_stream, wants_usage=True)
+
+
+def _note_call(trace: Recorder, step: Step, entry: UsageEntry) -> None:
+    """What the ledger says about a call is what its step says."""
+    step.upstream, step.upstream_model = entry.upstream, entry.upstream_model
+    step.input_tokens, step.output_tokens = entry.tokens.input, entry.tokens.output
+    step.cost_nano = entry.cost_nano
+    trace.end_call(step, entry.status, entry.error_code)
 
 
 def _fields(request: dict[str, Any], entry: ModelEntry) -> RawFields:
