@@ -85,8 +85,7 @@ class Run:
         models = UniqueCallIds(GatewayProvider(door), items)
         config = RunConfig(
             model_provider=models,
-            tracing_disabled=True,
-            trace_include_sensitive_data=False,
+            trace_include_sensitive_data=entry.records_content,
             # A model that makes up a tool, or names one that is hidden from it, is told so.
             tool_not_found_behavior="return_error_to_model",
             tool_execution={"max_function_tool_concurrency": _MAX_PARALLEL_TOOLS},

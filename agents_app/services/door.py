@@ -12,31 +12,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
 
-import msgspec
-
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
+from agents_app.services.call_body import body_fields
+from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
-from gateway_project.core.codec import RawFields, dumps_loosely, loads_loosely
+from gateway_project.core.codec import dumps_loosely, loads_loosely
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
+from gateway_project.core.ids import public_id
 from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket, reserve_child
-from upstreams_app.registry import ModelEntry, Target, UpstreamConfig, UpstreamsConfig
+from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.calls import Call
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.relay import StreamRelay, complete
-from usage_app.entry import TokenUsage
+from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.registry import UsageConfig
 from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
-# Servers that know the member; others refuse a tool that has it.
-_KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
-# Servers that know `max_completion_tokens`, Azure's dated API from this version on; others may ignore it.
-_KINDS_WITH_NEWER_LIMIT = ("openai", "azure-openai")
-_NEWER_LIMIT_SINCE = "2024-09-01"
 _BY_NAME = "agents.models_by_name"
 
 
@@ -64,6 +60,7 @@ class RunDoor:
     max_llm_calls: int
     max_tokens: int | None = None
     max_cost_nano: int | None = None
+    trace: Recorder = field(default_factory=Recorder)
     llm_calls: int = 0
     tokens: TokenUsage = field(default_factory=TokenUsage)
     # None once a call had no price.
@@ -310,6 +307,8 @@ def _call(
     settlement.end_user = door.end_user
     settlement.route = entry.id if entry.is_route else ""
     settlement.measure_sent = lambda: len(dumps_loosely(request.get("messages", ())))
+    step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
+    settlement.on_settled = partial(_note_call, door.trace, step)
     return Call(
         context,
         entry,
@@ -319,30 +318,13 @@ def _call(
         is_stream=is_stream,
         wants_usage=True,
         client_secret=parent.client_api_key,
-        fields_for=partial(_fields, request),
+        fields_for=partial(body_fields, request),
     )
 
 
-def _fields(request: dict[str, Any], target: Target) -> RawFields:
-    """A request as this target's upstream takes it, as the members of its body."""
-    body, upstream = dict(request), target.upstream
-    if upstream.kind not in _KINDS_WITH_STRICT_TOOLS and "tools" in body:
-        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
-    if _wants_newer_limit(upstream) and "max_tokens" in body:
-        # The older name is refused by models that reason.
-        limit = body.pop("max_tokens")
-        body.setdefault("max_completion_tokens", limit)
-    body.pop("stream_options", None)
-    if body.get("stream") and upstream.asks_stream_usage:
-        body["stream_options"] = {"include_usage": True}
-    return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}
-
-
-def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
-    function = {name: value for name, value in tool.get("function", {}).items() if name != "strict"}
-    return {**tool, "function": function} if "function" in tool else tool
-
-
-def _wants_newer_limit(upstream: UpstreamConfig) -> bool:
-    is_dated_before = bool(upstream.api_version) and upstream.api_version < _NEWER_LIMIT_SINCE
-    return upstream.kind in _KINDS_WITH_NEWER_LIMIT and not is_dated_before
+def _note_call(trace: Recorder, step: Step, entry: UsageEntry) -> None:
+    """What the ledger says about a call is what its step says."""
+    step.upstream, step.upstream_model = entry.upstream, entry.upstream_model
+    step.input_tokens, step.output_tokens = entry.tokens.input, entry.tokens.output
+    step.cost_nano = entry.cost_nano
+    trace.end_call(step, entry.status, entry.error_code)

@@ -41,6 +41,7 @@ class Settlement:
         "is_settled",
         "is_stream",
         "measure_sent",
+        "on_settled",
         "operation",
         "price_model",
         "queue_ms",
@@ -73,6 +74,8 @@ class Settlement:
         self.received_bytes = 0
         self.cost_nano: int | None = None
         self.is_settled = False
+        # Told what the ledger is about to be; it must not raise.
+        self.on_settled: Callable[[UsageEntry], None] | None = None
 
     @property
     def cost_text(self) -> str | None:
@@ -145,6 +148,8 @@ class Settlement:
             attempts=self.attempts,
             correlation_id=context.correlation_id,
         )
+        if self.on_settled is not None:
+            self.on_settled(entry)
         ledger.append(entry)
         metrics.observe_call(entry)
         if context.is_answered:
@@ -163,8 +168,11 @@ def settle_run(
     end_user: str,
     first_token_ms: float | None,
     llm_calls: int,
+    attached: bytes = b"",
 ) -> None:
     """The line of an agent's run; tokens and costs are in the lines of its calls, whose parent it is.
+
+    `attached` are lines of other kinds that go with it.
 
     Raises JournalFull if the disk refuses the line.
     """
@@ -187,7 +195,7 @@ def settle_run(
         attempts=llm_calls,
         correlation_id=context.correlation_id,
     )
-    ledger.append(entry)
+    ledger.append(entry, attached)
     context.settled_call = entry
 
 
