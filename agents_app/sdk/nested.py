@@ -38,6 +38,11 @@ def models_from(provider: ModelProvider) -> Iterator[None]:
         _provider.reset(token)
 
 
+def current_provider() -> ModelProvider:
+    """The models of the run around the caller; outside of runs, one whose calls are errors."""
+    return _provider.get(_NOBODY)
+
+
 class GatewayRunner(AgentRunner):
     """The SDK's runner, but that models come from the run around it."""
 
@@ -61,5 +66,5 @@ def _inside(options: dict[str, Any]) -> dict[str, Any]:
     if config is None:
         config = RunConfig()
     if isinstance(config.model_provider, MultiProvider):
-        config = replace(config, model_provider=_provider.get(_NOBODY), tracing_disabled=True)
+        config = replace(config, model_provider=current_provider(), tracing_disabled=True)
     return {**options, "run_config": config}
