@@ -10,5 +10,9 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and the kind of tools that are agents."""
         from agents_app import checks  # noqa: F401  (importing registers)
+        from agents_app.services.agent_tool import AgentKind
+        from tools_app.kinds import register_kind
+
+        register_kind(AgentKind())

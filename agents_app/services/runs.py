@@ -12,6 +12,7 @@ from django.conf import settings
 
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.services.tool_door import tools_of_run
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
 from gateway_project.core.errors import GatewayError, InternalError
@@ -54,6 +55,8 @@ class AgentRun:
         self._is_settled = False
         self._is_sending = False
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
+        # How many runs are above this one, each calling the next as a tool.
+        self.depth = 0
         self.door: RunDoor = RunDoor(
             context,
             ticket,
@@ -62,6 +65,11 @@ class AgentRun:
             default_model=entry.model or default_model(context.snapshot),
             max_llm_calls=entry.max_llm_calls,
         )
+
+    @property
+    def agent_id(self) -> str:
+        """Whose run it is."""
+        return self._entry.id
 
     @property
     def end_user(self) -> str:
@@ -80,7 +88,7 @@ class AgentRun:
 
     async def answer(self, run: Run) -> str:
         """The final answer. Raises GatewayError."""
-        with self._settling(), _models_of(run):
+        with self._settling(), _models_of(run), tools_of_run(self):
             async with self._wall_clock:
                 text = await run.answer()
             self._raise_if_cut()
@@ -91,7 +99,7 @@ class AgentRun:
 
         `send` returns when the client has taken its piece; until then no upstream is read from.
         """
-        with self._settling(), _models_of(run):
+        with self._settling(), _models_of(run), tools_of_run(self):
             async with self._wall_clock, aclosing(run.pieces()) as pieces:
                 async for piece in pieces:
                     if self._first_token_ms is None:
