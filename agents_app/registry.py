@@ -7,8 +7,9 @@ whenever a row or an upstream changes, too.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from agents_app.entry import AgentEntry
 from agents_app.folders import Folder, find_folders, is_slug, writable
 from agents_app.models import Agent
 from gateway_project.core.codec import dumps
+from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
 from tools_app.registry import tools_of
 from upstreams_app.registry import UpstreamsConfig
@@ -43,10 +45,27 @@ class LoadedFolder:
 
 @dataclass(frozen=True, slots=True)
 class AgentsConfig:
-    """The agents that clients can call, and all that are loaded, by id."""
+    """The agents that clients can call, and all that are loaded, by id.
+
+    `by_name` has those that no other shares the part after the slash with, by that part.
+    """
 
     agents: dict[str, AgentEntry]
     loaded: dict[str, AgentEntry]
+    by_name: dict[str, AgentEntry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = Counter(map(_name_of, self.agents))
+        alone = {_name_of(one): entry for one, entry in self.agents.items() if names[_name_of(one)] == 1}
+        object.__setattr__(self, "by_name", alone)
+
+    def find(self, model_id: str) -> AgentEntry | None:
+        """The agent of an id, which may lack its namespace if no other agent has that name."""
+        return self.agents.get(model_id) or self.by_name.get(model_id)
+
+
+def _name_of(agent_id: str) -> str:
+    return agent_id.partition("/")[2]
 
 
 def build_folders(
@@ -185,6 +204,10 @@ def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEn
         max_turns=row.max_turns,
         max_llm_calls=row.max_llm_calls,
         wall_clock_s=row.wall_clock_s,
+        max_tokens=row.max_tokens,
+        max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
+        members=dict(row.members),
+        isolation=row.isolation,
         folder=folder.name,
         digest=folder.digest,
         generation=loaded.generation,

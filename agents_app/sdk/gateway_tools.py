@@ -105,10 +105,11 @@ def use_gateway_tool(
     return GatewayTool(name, description, needs_approval=needs_approval)
 
 
-def gateway_tools_of(agent: Agent[Any]) -> set[str]:
+def gateway_tools_of(agent: object) -> set[str]:
     """The tools of the registry that an agent names, with those of agents that it hands over to or calls."""
     found: set[str] = set()
-    waiting, seen = [agent], set()
+    waiting = [agent] if isinstance(agent, Agent) else []
+    seen: set[int] = set()
     while waiting:
         for one in graph_of(waiting.pop()):
             if id(one) in seen:

@@ -95,7 +95,7 @@ async def _run_below(call: ToolCall, entry: AgentEntry) -> AsyncIterator[AgentRu
         door = caller.door
         ticket = reserve_child(door.ticket, entry.id)
         run = AgentRun(context, ticket, entry, clients=door.clients, ticker=door.ticker, is_stream=False)
-        run.depth, run.end_user = caller.depth + 1, caller.end_user
+        run.depth, run.end_user, run.door.outer = caller.depth + 1, caller.end_user, door
         yield run
         return
     clients, ticker = ClientPool(), Ticker()

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.services.door import RunDoor
 from agents_app.services.tool_door import tools_of_run
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
@@ -25,7 +26,6 @@ from usage_app.errors import JournalFull
 from usage_app.services.settlement import CLIENT_LEFT, settle_run
 
 if TYPE_CHECKING:
-    from agents_app.sdk.provider import RunDoor
     from agents_app.sdk.runner import Piece, Run
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ class AgentRun:
         ticker: Ticker,
         is_stream: bool,
     ) -> None:
-        from agents_app.sdk.provider import RunDoor
 
         self._context = context
         self._ticket = ticket
@@ -57,7 +56,7 @@ class AgentRun:
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
         # How many runs are above this one, each calling the next as a tool.
         self.depth = 0
-        self.door: RunDoor = RunDoor(
+        self.door = RunDoor(
             context,
             ticket,
             clients,
