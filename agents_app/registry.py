@@ -197,6 +197,7 @@ def _entry(
         member_names=loaded.members,
         members={name: model for name, model in row.members.items() if is_chat_model(model, upstreams)},
         isolation=row.isolation,
+        records_content=row.records_content,
         folder=folder.name,
         digest=folder.digest,
         generation=loaded.generation,
