@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from tests.agents.answers import finish_of, says, text_of
+from tests.doors.curl import run_curl
 from tests.doors.gateway import ROOT, Gateway, Template
 from tests.doors.rows import KEY, MASTER_KEY
 from tests.fakes.behaviours import error
@@ -23,6 +25,9 @@ SPARK, SYNAPSE, CORTEX = "default/spark", "default/synapse", "default/cortex"
 EACH = pytest.mark.parametrize("model", [SPARK, SYNAPSE, CORTEX])
 EITHER = pytest.mark.parametrize("is_stream", [False, True])
 RUNS = 20
+GUIDE = ROOT / "docs" / "guides" / "mixtures.md"
+ADDRESS = "http://127.0.0.1:8000"
+CALLS = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 SUNNY = "It is sunny."
 
 
@@ -268,6 +273,21 @@ async def test_runs_at_the_same_time_are_their_own(gateway: Gateway) -> None:
         texts = await asyncio.gather(*[one(client, number) for number in range(RUNS)])
 
     assert texts == [f"word{number}" for number in range(RUNS)]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_each_call_of_the_guide_is_answered(gateway: Gateway, operator: Operator, call: str) -> None:
+    operator.set(SYNAPSE, members={"scholar": "", "verifier": ""})
+
+    answer = run_curl(call.replace(ADDRESS, gateway.url), GATEWAY_KEY=KEY, GATEWAY_MASTER_KEY=MASTER_KEY)
+
+    assert answer.status_code == 200, answer.text
+    assert '"id":"default/synapse"' in answer.text or "Is tea healthier than coffee?" in answer.text
+
+
+def test_links_of_the_guide_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", GUIDE.read_text()):
+        assert (GUIDE.parent / target).exists(), target
 
 
 def test_what_the_agents_say_of_themselves_is_listed(gateway: Gateway) -> None:
