@@ -49,7 +49,9 @@ class AgentKind:
             raise ConfigProblem(_MEMBER, "Give the id of an agent, such as default/weatheragent.")
         properties, required = parameters.get("properties", {}), parameters.get("required", [])
         if INPUT not in properties or INPUT not in required:
-            raise ConfigProblem("parameters", f"The schema must require an argument '{INPUT}': the agent's task.")
+            raise ConfigProblem(
+                "parameters", f"The schema must require an argument '{INPUT}': the agent's task."
+            )
         return agent_id
 
     def check(self, prepared: str) -> None:

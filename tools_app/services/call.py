@@ -96,7 +96,9 @@ async def _invoked(call: ToolCall) -> str:
         raise _failed(call) from error
     except TimeoutError as error:
         if limit.expired():
-            raise ToolError(f"the tool did not answer within {entry.timeout_s:g} s", status=TIMEOUT) from error
+            raise ToolError(
+                f"the tool did not answer within {entry.timeout_s:g} s", status=TIMEOUT
+            ) from error
         raise _failed(call) from error
     except Exception as error:
         raise _failed(call) from error
