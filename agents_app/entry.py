@@ -7,6 +7,8 @@ from typing import Any
 
 # What the SDK calls the model of an agent that names none.
 UNNAMED_MODEL = "gateway-default"
+# Before the name of a member, in place of a model: the one that an operator gave it, else the agent's own.
+MEMBER_PREFIX = "gateway-member:"
 IN_PROCESS, PROCESS = "in_process", "process"
 
 
@@ -16,7 +18,8 @@ class AgentEntry:
 
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
     are the models that an operator gave its members by their names. `max_tokens` (input and output of all
-    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit.
+    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit. With
+    `records_content` texts are kept with the steps of runs.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -35,6 +38,7 @@ class AgentEntry:
     max_cost_nano: int | None = None
     members: dict[str, str] = field(default_factory=dict)
     isolation: str = IN_PROCESS
+    records_content: bool = False
     folder: str = ""
     digest: str = ""
     generation: Any = field(default=None, repr=False)

@@ -208,6 +208,7 @@ def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEn
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
         members=dict(row.members),
         isolation=row.isolation,
+        records_content=row.records_content,
         folder=folder.name,
         digest=folder.digest,
         generation=loaded.generation,
