@@ -102,7 +102,11 @@ def test_a_tool_is_made_shown_changed_and_deleted(admin: Caller) -> None:
         ({"parameters": {"type": "array"}}, "parameters", "'object'"),
         ({"parameters": {"type": "object", "properties": []}}, "parameters", "properties: "),
         ({"parameters": schema(a="number") | {"required": "a"}}, "parameters", "required: 'a'"),
-        ({"parameters": {"type": "object", "patternProperties": {"(": {}}}}, "parameters", "patternProperties: "),
+        (
+            {"parameters": {"type": "object", "patternProperties": {"(": {}}}},
+            "parameters",
+            "patternProperties: ",
+        ),
         (
             {"parameters": {"type": "object", "properties": {"a": {"$ref": "http://x.example/s"}}}},
             "parameters",

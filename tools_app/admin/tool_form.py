@@ -19,6 +19,15 @@ MEMBERS = {
     "http": {"method": "http_method", "url": "http_url", "headers": "http_headers"},
     "agent": {"agent": "agent_id"},
 }
+COLUMNS = (
+    "name",
+    "kind",
+    "description",
+    "is_enabled",
+    "parameters",
+    "timeout_s",
+    "max_result_bytes",
+)
 _LABELS = dict(Tool.Kind.choices)
 # Say nothing of their own: the form has them from the start.
 _PRESET = {"http_method"}
@@ -70,15 +79,7 @@ class ToolForm(ModelForm[Tool]):
 
     class Meta:
         model = Tool
-        fields = (
-            "name",
-            "kind",
-            "description",
-            "is_enabled",
-            "parameters",
-            "timeout_s",
-            "max_result_bytes",
-        )
+        fields = COLUMNS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -131,9 +132,8 @@ class ToolForm(ModelForm[Tool]):
 
     def values(self) -> dict[str, Any]:
         """What the service takes."""
-        return {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.cleaned_data} | {
-            "config": self.config()
-        }
+        columns = {name: self.cleaned_data[name] for name in COLUMNS if name in self.cleaned_data}
+        return columns | {"config": self.config()}
 
 
 class TrialForm(forms.Form):
