@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+# What the SDK calls the model of an agent that names none.
+UNNAMED_MODEL = "gateway-default"
+IN_PROCESS, PROCESS = "in_process", "process"
+
 
 @dataclass(frozen=True, slots=True)
 class AgentEntry:
     """One agent that a client may put into `model`. `agent` is an SDK `Agent`, which nobody may change.
 
-    `model` is what its calls without a model of their own go to; "" is the gateway's default model.
+    `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
+    are the models that an operator gave its members by their names. `max_tokens` (input and output of all
+    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -25,6 +31,10 @@ class AgentEntry:
     max_turns: int
     max_llm_calls: int
     wall_clock_s: int
+    max_tokens: int | None = None
+    max_cost_nano: int | None = None
+    members: dict[str, str] = field(default_factory=dict)
+    isolation: str = IN_PROCESS
     folder: str = ""
     digest: str = ""
     generation: Any = field(default=None, repr=False)

@@ -18,6 +18,7 @@ from agents_app.entry import AgentEntry
 from agents_app.folders import Folder, find_folders, is_slug, writable
 from agents_app.models import Agent
 from gateway_project.core.codec import dumps
+from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
 from upstreams_app.registry import UpstreamsConfig
 
@@ -169,6 +170,10 @@ def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEn
         max_turns=row.max_turns,
         max_llm_calls=row.max_llm_calls,
         wall_clock_s=row.wall_clock_s,
+        max_tokens=row.max_tokens,
+        max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
+        members=dict(row.members),
+        isolation=row.isolation,
         folder=folder.name,
         digest=folder.digest,
         generation=loaded.generation,

@@ -5,12 +5,26 @@ Of both this row holds what an operator decides.
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from agents_app.entry import IN_PROCESS, PROCESS
 from gateway_project.core.ids import public_id, uuid7
+from gateway_project.core.money import MoneyField
 from security_app.models import ConfigModel
+from security_app.models.key import UNUSABLE
+
+
+def validate_members(value: Any) -> None:
+    """A JSON object of at most 100 names with a model id each."""
+    is_valid = isinstance(value, dict) and all(isinstance(model, str) and model for model in value.values())
+    if not is_valid or len(value) > 100 or any(len(f"{name}{model}") > 400 for name, model in value.items()):
+        raise ValidationError("Give a JSON object of member names with a model id each.", code=UNUSABLE)
 
 
 class Agent(ConfigModel):
@@ -25,6 +39,12 @@ class Agent(ConfigModel):
         HIDDEN = "hidden", "Hidden: the answer only"
         REASONING = "reasoning", "As reasoning (reasoning_content)"
         FIELD = "gateway", "In a field of its own (gateway)"
+
+    class Isolation(models.TextChoices):
+        """Where the agent's code runs."""
+
+        IN_PROCESS = IN_PROCESS, "In the server's process"
+        PROCESS = PROCESS, "In a process of its own, without secrets and network"
 
     config_section = "agents"
 
@@ -68,6 +88,32 @@ class Agent(ConfigModel):
         default=600,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
         help_text="A run ends with an error after so many seconds.",
+    )
+    max_tokens = models.PositiveIntegerField(
+        "tokens",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="A run ends with an error once its calls used so many, input and output; empty: any.",
+    )
+    max_cost = MoneyField(
+        "cost",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.000000001"))],
+        help_text="US dollars: a run ends with an error once its calls cost so much; empty: any.",
+    )
+    members = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_members],
+        help_text="The models of the agent's members by their names; others get the agent's model.",
+    )
+    isolation = models.CharField(
+        max_length=10,
+        choices=Isolation.choices,
+        default=Isolation.IN_PROCESS,
+        help_text="Where its code runs.",
     )
 
     version = models.PositiveIntegerField(

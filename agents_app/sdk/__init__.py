@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 
+from agents_app.entry import UNNAMED_MODEL
+
 # Read when an agent is made. Without it an agent that names no model gets the settings of OpenAI's newest
 # (`reasoning_effort`, `verbosity`), which other upstreams refuse.
-DEFAULT_MODEL = "gateway-default"
-os.environ["OPENAI_DEFAULT_MODEL"] = DEFAULT_MODEL
+os.environ["OPENAI_DEFAULT_MODEL"] = UNNAMED_MODEL
 
-from agents.models import _openai_shared, openai_agent_registration  # noqa: E402
+from agents.models import _openai_shared, openai_agent_registration
 
-import agents  # noqa: E402
-from agents import run  # noqa: E402
-from agents_app.sdk.nested import GatewayRunner  # noqa: E402
+import agents
+from agents import run
+from agents_app.sdk.nested import GatewayRunner
 
 run.set_default_agent_runner(GatewayRunner())
 
@@ -43,7 +44,7 @@ _DEFAULTS = [
 
 def assert_ours() -> None:
     """Put back what code of an agent may have changed for the whole process when it was imported."""
-    os.environ["OPENAI_DEFAULT_MODEL"] = DEFAULT_MODEL
+    os.environ["OPENAI_DEFAULT_MODEL"] = UNNAMED_MODEL
     for module, name, value in _DEFAULTS:
         setattr(module, name, value)
     # The SDK's own processor posts prompts to OpenAI as soon as it finds a key.

@@ -36,7 +36,7 @@ from agents_app.sdk.call_ids import UniqueCallIds
 from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
 from agents_app.sdk.convert import Item, items_of, with_one_system_message
 from agents_app.sdk.parameters import Parameters
-from agents_app.sdk.provider import GatewayProvider, RunDoor
+from agents_app.sdk.provider import Door, GatewayProvider
 from agents_app.sdk.streaming import CallStream, Piece
 from gateway_project.core.errors import GatewayError, PermissionDenied, UpstreamFailed
 
@@ -66,7 +66,7 @@ class Run:
     agent: Agent[Any]
     items: list[Item]
     config: RunConfig
-    door: RunDoor
+    door: Door
     tools: ClientTools
     is_json: bool
     outcome: Outcome = field(default_factory=Outcome)
@@ -74,7 +74,7 @@ class Run:
     _is_in_line: bool = False
 
     @classmethod
-    def of(cls, entry: AgentEntry, fields: dict[str, Any], door: RunDoor) -> Run:
+    def of(cls, entry: AgentEntry, fields: dict[str, Any], door: Door) -> Run:
         """A run of an agent on a chat request's fields."""
         items = items_of(fields.get("messages"))
         config = RunConfig(

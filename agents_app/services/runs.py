@@ -12,6 +12,7 @@ from django.conf import settings
 
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.services.door import RunDoor
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
 from gateway_project.core.errors import GatewayError, InternalError
@@ -24,7 +25,6 @@ from usage_app.errors import JournalFull
 from usage_app.services.settlement import CLIENT_LEFT, settle_run
 
 if TYPE_CHECKING:
-    from agents_app.sdk.provider import RunDoor
     from agents_app.sdk.runner import Piece, Run
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ class AgentRun:
         ticker: Ticker,
         is_stream: bool,
     ) -> None:
-        from agents_app.sdk.provider import RunDoor
 
         self._context = context
         self._ticket = ticket
@@ -54,7 +53,7 @@ class AgentRun:
         self._is_settled = False
         self._is_sending = False
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
-        self.door: RunDoor = RunDoor(
+        self.door = RunDoor(
             context,
             ticket,
             clients,

@@ -1,0 +1,287 @@
+"""The door of a run: each of its LLM calls is one like any other, with a ticket, attempts and a ledger line.
+
+It knows requests and answers as JSON objects; what the SDK makes of them is `provider`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from agents_app.entry import UNNAMED_MODEL
+from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
+from gateway_project.core import sse
+from gateway_project.core.codec import RawFields, dumps_loosely, loads_loosely
+from gateway_project.core.context import RequestContext
+from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
+from gateway_project.core.snapshot import Snapshot
+from security_app.services.reservation import Ticket, reserve_child
+from upstreams_app.registry import ModelEntry, UpstreamsConfig
+from upstreams_app.services.calls import Call
+from upstreams_app.services.client import ClientPool
+from upstreams_app.services.relay import StreamRelay, complete
+from usage_app.entry import TokenUsage
+from usage_app.services.settlement import Settlement
+
+_PATH = "/chat/completions"
+# Servers that know the member; others refuse a tool that has it.
+_KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
+_BY_NAME = "agents.models_by_name"
+
+
+class _OpenCall(Protocol):
+    """A call of the run that is under way."""
+
+    def end(self, reason: str) -> None:
+        """Nobody wants it any more; settles it, now or in a moment."""
+
+
+@dataclass(slots=True)
+class RunDoor:
+    """What the LLM calls of one run share, and what they added up to. `default_model` is a model id.
+
+    `client_follows` is cleared while the client takes no more: streams of upstreams wait then.
+    """
+
+    context: RequestContext
+    ticket: Ticket
+    clients: ClientPool
+    ticker: Ticker
+    default_model: str
+    max_llm_calls: int
+    llm_calls: int = 0
+    tokens: TokenUsage = field(default_factory=TokenUsage)
+    # None once a call had no price.
+    cost_nano: int | None = 0
+    finish_reason: str = "stop"
+    end_user: str = ""
+    # The SDK tells an agent that called another one of its error and goes on; a run at its limit must not.
+    limit_error: RunLimitExceeded | None = None
+    client_follows: asyncio.Event = field(default_factory=asyncio.Event)
+    _open_calls: set[_OpenCall] = field(default_factory=set)
+    _is_over: bool = False
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    def __post_init__(self) -> None:
+        self.client_follows.set()
+
+    def entry(self, name: str) -> ModelEntry:
+        """The model that a call goes to: by its id, or the only one of that name at any upstream."""
+        snapshot = self.context.snapshot
+        if name == UNNAMED_MODEL:
+            name = self.default_model
+        entry = _upstreams(snapshot).models.get(name)
+        if entry is not None:
+            return entry
+        if not name:
+            raise ModelMissing("The agent names no model, and there is none to give it.")
+        named = _by_name(snapshot).get(name, [])
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise ModelMissing(f"The agent asks for the model '{name}', which several upstreams have.")
+        raise ModelMissing(f"The agent asks for the model '{name}', which no upstream has.")
+
+    async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One LLM call: a chat completion. Raises GatewayError."""
+        entry = self.entry(str(request["model"]))
+        self._begin_call()
+        return await _PlainCall(self, entry, _fields(request, entry)).answer()
+
+    async def stream(self, request: dict[str, Any]) -> ChunkStream:
+        """One LLM call as a stream, which has begun when this returns. Raises GatewayError."""
+        entry = self.entry(str(request["model"]))
+        self._begin_call()
+        stream = ChunkStream(self, entry, _fields(request, entry))
+        await stream.open()
+        return stream
+
+    def _begin_call(self) -> None:
+        """Count one more LLM call; RunLimitExceeded if it is one too many."""
+        if self._is_over:
+            raise AgentFailed("The run is over.")
+        if asyncio.get_running_loop() is not self._loop:
+            raise AgentFailed("Connections belong to the server's event loop, and can't be used in another.")
+        if self.llm_calls >= self.max_llm_calls:
+            self.limit_error = RunLimitExceeded(f"The run wants more than {self.max_llm_calls} LLM calls.")
+            raise self.limit_error
+        self.llm_calls += 1
+
+    def enter(self, call: _OpenCall, scope: CallScope) -> None:
+        """A call is under way: its time limits count, and the run's end will be its own."""
+        self._open_calls.add(call)
+        self.ticker.add(scope)
+
+    def leave(self, call: _OpenCall, scope: CallScope, settlement: Settlement) -> None:
+        """The call is over; add what it used."""
+        self._open_calls.discard(call)
+        self.ticker.remove(scope)
+        scope.close()
+        if (used := settlement.tokens) is not None:
+            sums = {name: getattr(self.tokens, name) + getattr(used, name) for name in used.__struct_fields__}
+            self.tokens = TokenUsage(**sums)
+        if settlement.cost_nano is None or self.cost_nano is None:
+            self.cost_nano = None
+        else:
+            self.cost_nano += settlement.cost_nano
+
+    def end(self) -> None:
+        """The run is over: what its agents and tools left behind ends too, and nothing more begins."""
+        cause = self.context.scope.cause
+        self._is_over = True
+        for call in list(self._open_calls):
+            call.end(cause if cause in (DISCONNECTED, SHUTDOWN) else RUN_ENDED)
+
+
+class _PlainCall:
+    """One call with a whole answer."""
+
+    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+        self._door = door
+        self._scope = _scope(door)
+        self._call = _call(door, entry, fields, self._scope, is_stream=False)
+
+    async def answer(self) -> dict[str, Any]:
+        """The answer; settled when this returns or raises."""
+        door = self._door
+        door.enter(self, self._scope)
+        try:
+            body: dict[str, Any] = loads_loosely(await complete(self._call, door.clients))
+        finally:
+            door.leave(self, self._scope, self._call.settlement)
+        return body
+
+    def end(self, reason: str) -> None:
+        """Cancel who waits for the answer."""
+        self._scope.cancel(reason)
+
+
+class ChunkStream:
+    """The chunks of one streamed call: each block is fetched when the SDK has taken the one before.
+
+    The SDK may read, and close, in other tasks than the one that opened it.
+    """
+
+    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+        self._door = door
+        self._scope = _scope(door)
+        self._call = _call(door, entry, fields, self._scope, is_stream=True)
+        self._relay = StreamRelay(self._call, door.clients)
+        self._events: list[bytes] = []
+        self._is_reading = False
+        self._is_closed = False
+
+    async def open(self) -> None:
+        """Wait until the upstream began to answer; raises what kept it from doing so."""
+        self._door.enter(self, self._scope)
+        self._is_reading = True
+        try:
+            await self._relay.open()
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            self._is_reading = False
+
+    def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        try:
+            while not self._events:
+                await self._read()
+            chunk: dict[str, Any] = loads_loosely(self._events.pop())
+        except BaseException:
+            self._close()
+            raise
+        return chunk
+
+    async def _read(self) -> None:
+        """Fetch events, the first of them last in the list."""
+        if self._is_closed:
+            raise StopAsyncIteration
+        self._scope.move_to(_current_task())
+        self._is_reading = True
+        try:
+            await self._door.client_follows.wait()
+            block = await self._relay.next_block()
+        finally:
+            self._is_reading = False
+        if not block:
+            raise StopAsyncIteration
+        events = [data for _, data in sse.iter_events(block) if data is not None and data != b"[DONE]"]
+        self._events = events[::-1]
+
+    async def aclose(self) -> None:
+        """End the call, if it runs still."""
+        self._close()
+
+    def end(self, reason: str) -> None:
+        """Cancel who reads; if nobody does there is nobody who would close it."""
+        if self._is_reading:
+            self._scope.cancel(reason)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._relay.close()
+        self._door.leave(self, self._scope, self._call.settlement)
+
+
+def _upstreams(snapshot: Snapshot) -> UpstreamsConfig:
+    return cast(UpstreamsConfig, snapshot.sections["upstreams"].value)
+
+
+def _by_name(snapshot: Snapshot) -> dict[str, list[ModelEntry]]:
+    """The models of upstreams by the upstreams' names for them; computed once for each configuration."""
+    found: dict[str, list[ModelEntry]] | None = snapshot.cache.get(_BY_NAME)
+    if found is None:
+        found = {}
+        for model_id, entry in _upstreams(snapshot).models.items():
+            if not entry.is_route:
+                found.setdefault(model_id.partition("/")[2], []).append(entry)
+        snapshot.cache[_BY_NAME] = found
+    return found
+
+
+def _current_task() -> asyncio.Task[object]:
+    return cast("asyncio.Task[object]", asyncio.current_task())
+
+
+def _scope(door: RunDoor) -> CallScope:
+    """Time limits for one call, in the task that makes it; the request's end is the call's too."""
+    return CallScope(_current_task(), parent=door.context.scope)
+
+
+def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope, *, is_stream: bool) -> Call:
+    parent = door.context
+    context = RequestContext(parent.snapshot, scope, principal=parent.principal)
+    context.parent_id = parent.request_id
+    context.correlation_id = parent.correlation_id
+    # The run has the request's line in the log; its calls have lines of their own.
+    context.is_answered = True
+    settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
+    settlement.end_user = door.end_user
+    settlement.route = entry.id if entry.is_route else ""
+    sent = len(fields.get("messages", b""))
+    settlement.measure_sent = lambda: sent
+    return Call(context, entry, _PATH, fields, settlement, is_stream=is_stream, wants_usage=True)
+
+
+def _fields(request: dict[str, Any], entry: ModelEntry) -> RawFields:
+    """A request as this upstream takes it, as the members of its body."""
+    body, upstream = dict(request), entry.lead.upstream
+    if upstream.kind not in _KINDS_WITH_STRICT_TOOLS:
+        for tool in body.get("tools", ()):
+            tool.get("function", {}).pop("strict", None)
+    body.pop("stream_options", None)
+    if body.get("stream") and upstream.asks_stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}
