@@ -63,10 +63,9 @@ class Definition:
     output_strict: bool = False
     links: tuple[Link, ...] = ()
 
-    def image(self) -> dict[str, Any]:
+    def text(self) -> str:
         """As JSON, which `of_image` reads."""
-        image: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return image
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def of_image(cls, image: Mapping[str, Any]) -> Definition:
@@ -211,4 +210,5 @@ def _check_settings(definition: Definition) -> None:
             raise InvalidRequest(f"'{where}' needs tools or links.", param=where)
     choice = settings.get("tool_choice", "auto")
     if choice not in ("auto", "none", "required", *names):
-        raise InvalidRequest(f"'settings.tool_choice' must be {SETTINGS['tool_choice'][0]}.", param="settings")
+        where = "settings.tool_choice"
+        raise InvalidRequest(f"'{where}' must be {SETTINGS['tool_choice'][0]}.", param=where)

@@ -17,7 +17,8 @@ class AgentEntry:
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
     are the models that an operator gave its members by their names. `max_tokens` (input and output of all
     calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit.
-    Whoever holds an entry holds the modules that its agent came from (`generation`).
+    `version` is of a declared agent's definition. Whoever holds an entry holds the modules that its agent
+    came from (`generation`).
     """
 
     id: str
@@ -37,4 +38,5 @@ class AgentEntry:
     isolation: str = IN_PROCESS
     folder: str = ""
     digest: str = ""
+    version: int | None = None
     generation: Any = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""JSON Schemas of answers: what can be sent to upstreams as `response_format`, and what strict ones must be."""
+"""JSON Schemas of answers: what upstreams take as `response_format`, and what strict ones must be."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def check_output_schema(schema: dict[str, Any], *, is_strict: bool) -> None:
 
 def _check_form(schema: dict[str, Any]) -> None:
     # Only who declares agents with a schema needs the library.
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
 
     try:
         Draft202012Validator.check_schema(schema)
     except (SchemaError, RecursionError) as error:
         reason = str(getattr(error, "message", "it is nested too deeply"))
         path = "/".join(str(part) for part in getattr(error, "path", ()))
-        raise _invalid(f"is no JSON Schema: {reason[:_MAX_REASON]}" + (f" (at {path})" if path else "")) from error
+        raise _invalid(
+            f"is no JSON Schema: {reason[:_MAX_REASON]}" + (f" (at {path})" if path else "")
+        ) from error
 
 
 def _parts(schema: Any, place: str, depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -66,7 +68,7 @@ def _check_strict(part: dict[str, Any], place: str) -> None:
         return
     where = f" (at {place[1:]})" if place else ""
     if part.get("additionalProperties") is not False:
-        raise _invalid(f"is not strict: an object needs \"additionalProperties\": false{where}")
+        raise _invalid(f'is not strict: an object needs "additionalProperties": false{where}')
     if missing := sorted(set(part.get("properties") or {}) - set(part.get("required") or ())):
         raise _invalid(f"is not strict: '{missing[0]}' must be in 'required'{where}")
 

@@ -115,7 +115,6 @@ class Agent(ConfigModel):
         default=Isolation.IN_PROCESS,
         help_text="Where its code runs.",
     )
-
     version = models.PositiveIntegerField(
         null=True, editable=False, help_text="Of a declared agent: the number of its definition in force."
     )
@@ -124,7 +123,7 @@ class Agent(ConfigModel):
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(version__isnull=True) | Q(managed_by="admin", folder=""),
+                condition=Q(version__isnull=True) | Q(managed_by="admin", folder="", isolation=IN_PROCESS),
                 name="agent_with_version_is_declared",
             )
         ]

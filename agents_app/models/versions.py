@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 from django.db import models
 from django.db.models import F, Q
 
-from agents_app.definition import AS_TOOL, HANDOFF, LINK_KINDS, MAX_DESCRIPTION
+from agents_app.definition import AS_TOOL, HANDOFF, LINK_KINDS, MAX_DESCRIPTION, Definition
 from agents_app.models.agent import Agent
 
 
 class AgentVersion(models.Model):
-    """One state of an agent's definition, as an image that `Definition.of_image` reads; never changed."""
+    """One state of an agent's definition; never changed.
+
+    `definition` is its image as JSON text: as a JSON column PostgreSQL would sort the members of an output
+    schema, and models answer in the order that a schema has.
+    """
 
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
-    definition = models.JSONField()
+    definition = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField("by", max_length=200)
     note = models.CharField(max_length=200, blank=True)
@@ -28,6 +34,10 @@ class AgentVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+    def read(self) -> Definition:
+        """The definition; ValueError, TypeError or KeyError if this is none that can be read."""
+        return Definition.of_image(json.loads(self.definition))
 
 
 class AgentLink(models.Model):

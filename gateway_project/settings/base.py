@@ -102,6 +102,10 @@ AGENT_ROOTS = tuple(
     if text.strip()
 )
 AGENT_AUTO_RELOAD = env.bool("GATEWAY_AGENT_AUTO_RELOAD", default=False)
+# Versions of each declared agent's definition that are kept.
+AGENT_VERSIONS_KEPT = parsers.parse_positive(
+    env("GATEWAY_AGENT_VERSIONS_KEPT", default="200"), name="GATEWAY_AGENT_VERSIONS_KEPT"
+)
 # For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
 DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
 
