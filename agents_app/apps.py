@@ -10,5 +10,10 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and how lines of runs get from the journal into the database."""
         from agents_app import checks  # noqa: F401  (importing registers)
+        from agents_app.services.run_lines import KIND
+        from agents_app.services.run_store import RunLines
+        from usage_app.services.line_kinds import register_line_kind
+
+        register_line_kind(KIND, RunLines())

@@ -241,6 +241,7 @@ def _entry(row: Agent, one: Declared, generations: tuple[Any, ...]) -> AgentEntr
         wall_clock_s=row.wall_clock_s,
         max_tokens=row.max_tokens,
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
+        records_content=row.records_content,
         version=one.key[1],
         generation=generations,
     )

@@ -16,9 +16,9 @@ class AgentEntry:
 
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
     are the models that an operator gave its members by their names. `max_tokens` (input and output of all
-    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit.
-    `version` is of a declared agent's definition. Whoever holds an entry holds the modules that its agent
-    came from (`generation`).
+    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit. With
+    `records_content` texts are kept with the steps of runs. `version` is of a declared agent's definition.
+    Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
     id: str
@@ -36,6 +36,7 @@ class AgentEntry:
     max_cost_nano: int | None = None
     members: dict[str, str] = field(default_factory=dict)
     isolation: str = IN_PROCESS
+    records_content: bool = False
     folder: str = ""
     digest: str = ""
     version: int | None = None

@@ -76,6 +76,7 @@ class OperatorFields(BaseModel):
         default=None, description="Models of a drop-in's members by their names."
     )
     isolation: Isolation | None = Field(default=None, description="Where a drop-in's code runs.")
+    records_content: bool | None = Field(default=None, description="Whether texts are kept with runs.")
 
 
 class DefinitionFields(OperatorFields):
@@ -136,6 +137,7 @@ class ShownAgent(BaseModel):
     max_cost: Decimal | None
     members: dict[str, str]
     isolation: Isolation
+    records_content: bool
     folder: str = Field(description="Below a discovery root.")
     digest: str = Field(description="SHA-256 of the folder's files.")
     state: State

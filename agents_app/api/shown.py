@@ -69,6 +69,7 @@ def shown_agent(found: AgentState) -> ShownAgent:
         max_cost=None if row.max_cost is None else row.max_cost.normalize(),
         members=row.members,
         isolation=row.isolation,  # type: ignore[arg-type]
+        records_content=row.records_content,
         folder=row.folder,
         digest=found.digest,
         state=found.state,  # type: ignore[arg-type]

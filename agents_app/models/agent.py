@@ -115,6 +115,12 @@ class Agent(ConfigModel):
         default=Isolation.IN_PROCESS,
         help_text="Where its code runs.",
     )
+    records_content = models.BooleanField(
+        "record texts",
+        default=False,
+        help_text="Whether what models and tools are told and answer is kept with runs, shortened. Otherwise "
+        "runs have names and numbers only.",
+    )
     version = models.PositiveIntegerField(
         null=True, editable=False, help_text="Of a declared agent: the number of its definition in force."
     )

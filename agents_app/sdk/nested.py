@@ -14,6 +14,7 @@ from typing import Any
 from agents.run import AgentRunner
 
 from agents import Model, ModelProvider, MultiProvider, RunConfig, UserError
+from agents_app.sdk.tracing import keeps_content
 
 _provider: ContextVar[ModelProvider] = ContextVar("agents_app_provider")
 
@@ -61,5 +62,10 @@ def _inside(options: dict[str, Any]) -> dict[str, Any]:
     if config is None:
         config = RunConfig()
     if isinstance(config.model_provider, MultiProvider):
-        config = replace(config, model_provider=_provider.get(_NOBODY), tracing_disabled=True)
+        config = replace(
+            config,
+            model_provider=_provider.get(_NOBODY),
+            tracing_disabled=False,
+            trace_include_sensitive_data=keeps_content(),
+        )
     return {**options, "run_config": config}

@@ -23,6 +23,7 @@ OPERATOR_FIELDS = (
     "max_cost",
     "members",
     "isolation",
+    "records_content",
 )
 
 

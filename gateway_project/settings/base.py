@@ -106,6 +106,10 @@ AGENT_AUTO_RELOAD = env.bool("GATEWAY_AGENT_AUTO_RELOAD", default=False)
 AGENT_VERSIONS_KEPT = parsers.parse_positive(
     env("GATEWAY_AGENT_VERSIONS_KEPT", default="200"), name="GATEWAY_AGENT_VERSIONS_KEPT"
 )
+# How long a run that waits for its client's tools can go on from where it was; 0: nothing is kept.
+AGENT_STATE_TTL_S = parsers.parse_seconds(
+    env("GATEWAY_AGENT_STATE_TTL_S", default="3600"), name="GATEWAY_AGENT_STATE_TTL_S"
+)
 # For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
 DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
 
