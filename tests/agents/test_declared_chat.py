@@ -11,6 +11,7 @@ import openai
 import pytest
 from openai import OpenAI
 from openai.lib._pydantic import to_strict_json_schema
+from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
 from tests.agents.answers import Called, calls, finish_of, says, text_of
@@ -64,7 +65,8 @@ def systems(vendor: FakeVendor) -> list[str]:
 
 def ask(ai: OpenAI, agent_id: str, **fields: Any) -> str | None:
     """The agent's answer."""
-    return ai.chat.completions.create(model=agent_id, messages=HELLO, **fields).choices[0].message.content
+    answer: ChatCompletion = ai.chat.completions.create(model=agent_id, messages=HELLO, **fields)
+    return answer.choices[0].message.content
 
 
 def test_an_agent_is_listed_and_answers_as_soon_as_it_is_made(
@@ -128,7 +130,7 @@ def test_an_agent_calls_another_as_a_tool(vendor: FakeVendor, admin: httpx.Clien
 def test_an_output_schema_goes_to_the_upstream_and_its_answer_to_the_client(
     vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
 ) -> None:
-    schema = {"type": "object", "properties": {"zone": {"type": "string"}, "amount": {"type": "integer"}}}
+    schema: dict[str, Any] = {"type": "object", "properties": {"zone": {"type": "string"}, "amount": {"type": "integer"}}}
     schema |= {"required": ["zone", "amount"], "additionalProperties": False}
     agent = declare(admin, "desk/invoices", output_schema=schema, output_strict=True)
     vendor.script(says('{"zone": "EU", "amount": 3}'))
