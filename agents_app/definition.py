@@ -27,7 +27,6 @@ MAX_TOOLS = 64
 MAX_GUARDRAILS = 16
 MAX_SETTINGS_CHARS = 10_000
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_REGISTRY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:/-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _check_names(name: str, given: tuple[str, ...], limit: int) -> None:
     if len(given) > limit:
         raise InvalidRequest(f"'{name}' may have at most {limit} names.", param=name)
     for number, one in enumerate(given):
-        if not _REGISTRY_NAME.fullmatch(one):
+        if not TOOL_NAME.fullmatch(one):
             raise InvalidRequest(f"'{one[:200]}' is no name.", param=f"{name}[{number}]")
     if twice := [one for one, count in Counter(given).items() if count > 1]:
         raise InvalidRequest(f"'{twice[0]}' is there twice.", param=name)

@@ -25,6 +25,7 @@ from agents import (
 from agents_app.definition import AS_TOOL, Definition, Link
 from agents_app.guards import GuardKind, find_guard_kind
 from agents_app.sdk.client_tools import graph_of
+from agents_app.sdk.gateway_tools import use_gateway_tool
 from agents_app.sdk.parameters import ClientSchema
 
 # Arguments of the call that the SDK has no setting for.
@@ -81,7 +82,7 @@ class Graphs:
             raise BuildError(agent_id, "it is not served")
         agent = self._built[agent_id] = _unlinked(agent_id, definition)
         # After it is known, as agents may hand over to each other.
-        tools = [_tool(agent_id, name) for name in definition.tools]
+        tools: list[Tool] = [use_gateway_tool(name) for name in definition.tools]
         for link in definition.links:
             target = self._agent(link.target)
             if link.kind == AS_TOOL:
@@ -103,10 +104,6 @@ class Graphs:
             tool_description=link.description or target.handoff_description or "",
             max_turns=self._turns.get(link.target),
         )
-
-
-def _tool(agent_id: str, name: str) -> Tool:
-    raise BuildError(agent_id, f"there is no tool '{name}'")
 
 
 def _check_names(agent_id: str, agent: Agent[Any]) -> None:

@@ -26,6 +26,7 @@ from agents_app.services.versions import current_definition, find_version, read_
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit, store
+from tools_app.models import Tool
 from upstreams_app.models import Route, Upstream
 
 logger = logging.getLogger(__name__)
@@ -142,18 +143,27 @@ def check_id_is_free(agent_id: str) -> None:
 def check_definition(row: Agent, definition: Definition, *, before: Definition | None) -> list[AgentLink]:
     """All that must hold of a definition, and the rows of its links; InvalidRequest names the field.
 
-    A model that went away since does not stop other changes.
+    A model or a tool that went away since does not stop other changes.
     """
     check(definition)
     is_new_model = before is None or definition.model != before.model
     if is_new_model and (problem := model_problem(definition.model)):
         raise InvalidRequest(problem, param="model")
+    _check_tools(definition.tools, known=before.tools if before is not None else ())
     for number, name in enumerate(definition.guardrails):
         if find_guard_kind(name) is None:
             known = ", ".join(guard_kind_names()) or "none yet"
             message = f"There is no kind of guardrail '{name}'; there are: {known}."
             raise InvalidRequest(message, param=f"guardrails[{number}]")
     return resolve_links(row, definition)
+
+
+def _check_tools(names: tuple[str, ...], *, known: tuple[str, ...]) -> None:
+    """Tools are looked up for each run, so one that is off counts as any other."""
+    there = {*known, *Tool.objects.filter(name__in=names).values_list("name", flat=True)}
+    for number, name in enumerate(names):
+        if name not in there:
+            raise InvalidRequest(f"There is no tool '{name}'.", param=f"tools[{number}]")
 
 
 def normal(definition: Definition) -> Definition:

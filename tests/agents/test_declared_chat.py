@@ -130,7 +130,10 @@ def test_an_agent_calls_another_as_a_tool(vendor: FakeVendor, admin: httpx.Clien
 def test_an_output_schema_goes_to_the_upstream_and_its_answer_to_the_client(
     vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
 ) -> None:
-    schema: dict[str, Any] = {"type": "object", "properties": {"zone": {"type": "string"}, "amount": {"type": "integer"}}}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"zone": {"type": "string"}, "amount": {"type": "integer"}},
+    }
     schema |= {"required": ["zone", "amount"], "additionalProperties": False}
     agent = declare(admin, "desk/invoices", output_schema=schema, output_strict=True)
     vendor.script(says('{"zone": "EU", "amount": 3}'))

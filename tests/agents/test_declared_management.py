@@ -119,6 +119,7 @@ def test_an_id_that_can_not_be_is_refused(
         ({"settings": {"tool_choice": "required"}}, "settings.tool_choice", "needs tools"),
         ({"settings": {"parallel_tool_calls": True}}, "settings.parallel_tool_calls", "needs tools"),
         ({"settings": {"tool_choice": "x"}, "tools": ["y"]}, "settings.tool_choice", "name of a tool"),
+        ({"tools": ["y"]}, "tools[0]", "no tool 'y'"),
         ({"settings": []}, "settings", "dictionary"),
         ({"tools": ["a b"]}, "tools[0]", "'a b' is no name"),
         ({"tools": ["a", "a"]}, "tools", "'a' is there twice"),
