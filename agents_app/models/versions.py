@@ -37,7 +37,10 @@ class AgentVersion(models.Model):
 
     def read(self) -> Definition:
         """The definition; ValueError, TypeError or KeyError if this is none that can be read."""
-        return Definition.of_image(json.loads(self.definition))
+        image = json.loads(self.definition)
+        if not isinstance(image, dict):
+            raise TypeError("the image is no object")
+        return Definition.of_image(image)
 
 
 class AgentLink(models.Model):
