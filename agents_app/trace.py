@@ -217,13 +217,13 @@ class Recorder:
             self.dropped += 1
 
 
-def finished(recorder: Recorder, *, is_ok: bool) -> list[Step]:
-    """The steps of a run that ended, parents before children, and closed if they were open."""
+def finished(recorder: Recorder, http_status: int) -> list[Step]:
+    """The steps of a run that ended so, parents before children, and closed if they were open."""
     now = perf_counter()
     steps = sorted(recorder.steps, key=lambda step: (step.started, abs(step.key)))
     for step in steps:
         if step.ended is None:
-            step.ended, step.status = now, OK if is_ok else CANCELLED
+            step.ended, step.status = now, OK if http_status < 400 else CANCELLED
     steps = _with_calls_merged(steps)
     known: dict[int, Step] = {}
     for step in steps:
@@ -234,6 +234,8 @@ def finished(recorder: Recorder, *, is_ok: bool) -> list[Step]:
         parent = known.get(step.parent) if step.parent is not None else None
         if step.kind == AGENT and parent is not None and parent.kind == TOOL:
             parent.kind = AGENT_AS_TOOL
+    if http_status >= 400:
+        _blame_last(steps, CANCELLED if http_status == 499 else ERROR)
     _blame(steps, known)
     return steps
 
@@ -251,6 +253,15 @@ def _with_calls_merged(steps: list[Step]) -> list[Step]:
     for generation in generations.values():
         generation.kind = generation.kind and LLM
     return [step for step in steps if step.kind]
+
+
+def _blame_last(steps: list[Step], status: str) -> None:
+    """A run fails with its last agent, and that one with its last turn: the SDK ends either like any other."""
+    agents = [step for step in steps if step.kind == AGENT and step.parent is None]
+    turns = [step for step in steps if step.kind == TURN and agents and step.parent == agents[-1].key]
+    for step in (*agents[-1:], *turns[-1:]):
+        if step.status == OK:
+            step.status = status
 
 
 def _blame(steps: list[Step], known: dict[int, Step]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.django_db
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
 FIRST = bodies.sse_events(bodies.chat_chunks(["Hel", "lo"], model="fake-chat")[:2], has_done=False)
 CARD = RateCard(1_000_000_000, 2_000_000_000, 0, 0, 0, 0, 0)
+FACTS = ("model", "upstream", "upstream_model", "input_tokens", "output_tokens", "cost", "error_code")
 Node = tuple[int | None, str, str, str]
 
 
@@ -64,10 +66,8 @@ def ran(
         if during is not None:
             await during(setup, run)
             return
-        try:
+        with contextlib.suppress(GatewayError):
             await outcome(run, is_stream=is_stream)
-        except GatewayError:
-            pass
 
     in_process(vendor, work)
     line, made = records(ids[0])
@@ -80,33 +80,8 @@ def ran(
     assert run.input_tokens == sum(call.input_tokens for call in made)
     assert run.output_tokens == sum(call.output_tokens for call in made)
     assert run.cost == sum((call.cost for call in made), Decimal(0))
-    told = (
-        run.steps.filter(request_id__isnull=False)
-        .order_by("request_id")
-        .values_list(
-            "request_id",
-            "model",
-            "upstream",
-            "upstream_model",
-            "input_tokens",
-            "output_tokens",
-            "cost",
-            "error_code",
-        )
-    )
-    assert list(told) == [
-        (
-            call.id,
-            call.model,
-            call.upstream,
-            call.upstream_model,
-            call.input_tokens,
-            call.output_tokens,
-            call.cost,
-            call.error_code,
-        )
-        for call in made
-    ]
+    told = run.steps.filter(request_id__isnull=False).order_by("request_id").values_list("request_id", *FACTS)
+    assert list(told) == [(call.id, *(getattr(call, name) for name in FACTS)) for call in made]
     assert all(0 <= step.start_ms <= run.duration_ms for step in run.steps.all())
     return run
 
@@ -236,12 +211,13 @@ def test_a_client_that_leaves_is_told_with_what_its_calls_came_to(
     vendor: FakeVendor, is_stream: bool, is_late: bool
 ) -> None:
     whole = bodies.sse_events(bodies.chat_chunks(["Hello"], model="fake-chat", usage=bodies.USAGE))
-    # The usage comes after the client went, and counts.
-    vendor.always(stream(whole, delay=0.3) if is_late else stream(FIRST, ending="hang"))
+    # Once the model has finished, usage that comes after the client went counts.
+    late = stream([*whole[:-2], 0.8, *whole[-2:]])
+    vendor.always(late if is_late else stream(FIRST, ending="hang"))
 
     async def leave(setup: Setup, run: AgentRun) -> None:
         scope = setup.context.scope
-        asyncio.get_running_loop().call_later(0.75 if is_late else 0.4, scope.cancel, DISCONNECTED)
+        asyncio.get_running_loop().call_later(0.4, scope.cancel, DISCONNECTED)
         with pytest.raises(asyncio.CancelledError):
             await outcome(run, is_stream=is_stream)
         scope.absorb()
@@ -314,11 +290,8 @@ def test_texts_are_kept_where_the_operator_allows_it(vendor: FakeVendor) -> None
 def test_spans_of_an_agents_code_are_steps_and_go_nowhere_else(vendor: FakeVendor) -> None:
     @function_tool
     async def work() -> str:
-        with (
-            trace("theirs", disabled=True),
-            custom_span("step one", {"secret": "x"}),
-            custom_span("off", disabled=True),
-        ):
+        spans = custom_span("step one", {"secret": "x"}), custom_span("off", disabled=True)
+        with trace("theirs", disabled=True), spans[0], spans[1]:
             return "done"
 
     vendor.script(calls(Called("c1", "work")), says("Well done."))
