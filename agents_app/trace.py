@@ -256,7 +256,7 @@ def _with_calls_merged(steps: list[Step]) -> list[Step]:
 
 
 def _blame_last(steps: list[Step], status: str) -> None:
-    """A run fails with its last agent, and that one with its last turn: the SDK ends either like any other."""
+    """A run fails with its last agent, and that one with its last turn; to the SDK both just end."""
     agents = [step for step in steps if step.kind == AGENT and step.parent is None]
     turns = [step for step in steps if step.kind == TURN and agents and step.parent == agents[-1].key]
     for step in (*agents[-1:], *turns[-1:]):

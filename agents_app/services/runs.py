@@ -23,6 +23,7 @@ from gateway_project.core.errors import GatewayError, InternalError
 from gateway_project.core.ids import public_id
 from gateway_project.core.limits import limits
 from gateway_project.core.snapshot import Snapshot
+from gateway_project.observability import metrics
 from security_app.services.reservation import Ticket
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.client import ClientPool
@@ -191,8 +192,9 @@ class AgentRun:
         if self._is_settled:
             return
         self._is_settled = True
-        trace = self.door.trace
-        line = partial(self._line, status, error_code, duration_ms=round(self._context.elapsed_ms(), 3))
+        trace, duration_ms = self.door.trace, round(self._context.elapsed_ms(), 3)
+        line = partial(self._line, status, error_code, duration_ms=duration_ms)
+        metrics.observe_run(self._entry.id, status, duration_ms, trace.turns)
         try:
             settle_run(
                 self._context,

@@ -22,6 +22,7 @@ FOLDER_VARIABLE = "GATEWAY_METRICS_FOLDER"
 BUCKETS_MS = (25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 60_000)
 # Of the OpenTelemetry semantic conventions for generative AI; durations in seconds there.
 TOKEN_BUCKETS = tuple(4**power for power in range(14))
+TURN_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 100)
 DURATION_BUCKETS_MS = tuple(10.0 * 2**power for power in range(14))
 OTHER = "other"
 MAX_LABEL_VALUES = 200
@@ -89,6 +90,17 @@ class CallNumbers:
         self.attempts = 0
 
 
+class RunNumbers:
+    """What the runs of one agent added up to."""
+
+    __slots__ = ("durations", "statuses", "turns")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.durations = Histogram(BUCKETS_MS)
+        self.turns = Histogram(TURN_BUCKETS)
+
+
 class Gauge(NamedTuple):
     """A value of this moment of one process: the metric, its labels, the value."""
 
@@ -110,6 +122,8 @@ class Numbers:
         self.calls: dict[CallKey, CallNumbers] = {}
         self.failures: dict[tuple[str, int], int] = {}
         self.denials: dict[str, int] = {}
+        self.runs: dict[str, RunNumbers] = {}
+        self._agents: set[str] = set()
         self._upstreams: set[str] = set()
         self._models: set[str] = set()
 
@@ -152,6 +166,14 @@ class Numbers:
         """Count one request that was refused before any call; reasons are words of ours."""
         self.denials[reason] = self.denials.get(reason, 0) + 1
 
+    def observe_run(self, agent: str, status: int, duration_ms: float, turns: int) -> None:
+        """Count one run of an agent that ended."""
+        name = self._bounded(self._agents, agent)
+        numbers = self.runs.get(name) or self.runs.setdefault(name, RunNumbers())
+        numbers.statuses[status] = numbers.statuses.get(status, 0) + 1
+        numbers.durations.observe(duration_ms)
+        numbers.turns.observe(turns)
+
     def dump(self) -> list[Row]:
         """All values as (metric, labels, numbers); a histogram's numbers are its buckets and its sum."""
         rows: list[Row] = [
@@ -167,6 +189,9 @@ class Numbers:
         for (upstream, status), count in self.failures.copy().items():
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
+        for agent, runs in self.runs.copy().items():
+            rows += [("runs", [agent, str(status)], [count]) for status, count in runs.statuses.copy().items()]
+            rows += [("run_duration", [agent], runs.durations.dump()), ("run_turns", [agent], runs.turns.dump())]
         return rows
 
     def _numbers_of(self, entry: Call) -> CallNumbers:
@@ -214,6 +239,7 @@ observe_request = numbers.observe_request
 observe_call = numbers.observe_call
 observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
+observe_run = numbers.observe_run
 
 # What else a process tells of this moment; the shell adds a function at start.
 gauge_sources: list[Callable[[], list[Gauge]]] = []
