@@ -7,8 +7,9 @@ whenever a row or an upstream changes, too.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -42,10 +43,27 @@ class LoadedFolder:
 
 @dataclass(frozen=True, slots=True)
 class AgentsConfig:
-    """The agents that clients can call, and all that are loaded, by id."""
+    """The agents that clients can call, and all that are loaded, by id.
+
+    `by_name` has those that no other shares the part after the slash with, by that part.
+    """
 
     agents: dict[str, AgentEntry]
     loaded: dict[str, AgentEntry]
+    by_name: dict[str, AgentEntry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = Counter(map(_name_of, self.agents))
+        alone = {_name_of(one): entry for one, entry in self.agents.items() if names[_name_of(one)] == 1}
+        object.__setattr__(self, "by_name", alone)
+
+    def find(self, model_id: str) -> AgentEntry | None:
+        """The agent of an id, which may lack its namespace if no other agent has that name."""
+        return self.agents.get(model_id) or self.by_name.get(model_id)
+
+
+def _name_of(agent_id: str) -> str:
+    return agent_id.partition("/")[2]
 
 
 def build_folders(

@@ -1,6 +1,7 @@
 """The rows of agents: what operators decide about them, and what their runs did."""
 
 from agents_app.models.agent import Agent
+from agents_app.models.pending_run import PendingRun
 from agents_app.models.run import Run, RunStep
 
-__all__ = ["Agent", "Run", "RunStep"]
+__all__ = ["Agent", "PendingRun", "Run", "RunStep"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from agents import HandoffOutputItem, ReasoningItem, RunItem, ToolCallItem, ToolCallOutputItem
@@ -11,10 +12,14 @@ Step = dict[str, str]
 
 
 class Activity:
-    """Turns a run's items into steps. `hidden_tools` are the client's own: it learns of them anyway."""
+    """Turns a run's items into steps. `hidden_tools` are the client's own: it learns of them anyway.
 
-    def __init__(self, hidden_tools: frozenset[str]) -> None:
+    `hidden_calls` are the ids of calls that it made before this run.
+    """
+
+    def __init__(self, hidden_tools: frozenset[str], hidden_calls: Container[str] = ()) -> None:
         self._hidden_tools = hidden_tools
+        self._hidden_calls = hidden_calls
         self._tools: dict[str, str] = {}
 
     def step_of(self, item: RunItem) -> Step | None:
@@ -26,7 +31,10 @@ class Activity:
                 return None
             return {"type": "tool_call", "agent": item.agent.name, "tool": name}
         if isinstance(item, ToolCallOutputItem):
-            name = self._tools.get(str(_member(item.raw_item, "call_id") or ""), "tool")
+            call_id = str(_member(item.raw_item, "call_id") or "")
+            if call_id in self._hidden_calls:
+                return None
+            name = self._tools.get(call_id, "tool")
             return {"type": "tool_output", "agent": item.agent.name, "tool": name}
         if isinstance(item, HandoffOutputItem):
             return {"type": "handoff", "agent": item.source_agent.name, "to": item.target_agent.name}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage
@@ -37,6 +37,7 @@ from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
 from agents_app.sdk.convert import Item, items_of, with_one_system_message
 from agents_app.sdk.parameters import Parameters
 from agents_app.sdk.provider import Door, GatewayProvider
+from agents_app.sdk.saved_state import SavedRun, last_outputs, restored, state_of
 from agents_app.sdk.streaming import CallStream, Piece
 from gateway_project.core.errors import GatewayError, PermissionDenied, UpstreamFailed
 
@@ -54,6 +55,8 @@ class Outcome:
     finish_reason: str = "stop"
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     refusal: str | None = None
+    # Of a run that waits for the client's tools, if it can go on from there.
+    state: str | None = None
     reasoning: str = ""
     steps: list[Step] = field(default_factory=list)
 
@@ -66,10 +69,12 @@ class Run:
     agent: Agent[Any]
     items: list[Item]
     config: RunConfig
+    models: UniqueCallIds
     door: Door
     tools: ClientTools
     is_json: bool
     outcome: Outcome = field(default_factory=Outcome)
+    _saved: SavedRun | None = None
     # Whether the reasoning so far ends within a line.
     _is_in_line: bool = False
 
@@ -77,8 +82,9 @@ class Run:
     def of(cls, entry: AgentEntry, fields: dict[str, Any], door: Door) -> Run:
         """A run of an agent on a chat request's fields."""
         items = items_of(fields.get("messages"))
+        models = UniqueCallIds(GatewayProvider(door), items)
         config = RunConfig(
-            model_provider=UniqueCallIds(GatewayProvider(door), items),
+            model_provider=models,
             trace_include_sensitive_data=entry.records_content,
             # A model that makes up a tool, or names one that is hidden from it, is told so.
             tool_not_found_behavior="return_error_to_model",
@@ -88,13 +94,27 @@ class Run:
         parameters, tools = Parameters.of(fields), ClientTools.of(fields)
         agent = _adjusted(entry.agent, parameters, tools)
         is_json = parameters.wants_json or agent.output_type not in (None, str)
-        return cls(entry, agent, items, config, door, tools, is_json)
+        return cls(entry, agent, items, config, models, door, tools, is_json)
+
+    async def go_on_from(self, state: str) -> bool:
+        """Go on from a state that a run of this agent had, if the conversation ends with what it waits for.
+
+        If not, the conversation is all that the run knows.
+        """
+        if self.tools.choice is not None:
+            # The state knows that tools were used, and would not hold the model to a choice again.
+            return False
+        outputs = last_outputs(self.items)
+        self._saved = await restored(state, self.agent, self.tools, outputs, entry=self.entry)
+        if self._saved is not None:
+            self.models.also_taken(self._saved.call_ids)
+        return self._saved is not None
 
     async def answer(self) -> str:
         """The final answer; raises GatewayError."""
         try:
             result = await Runner.run(
-                self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
+                self.agent, self._input, max_turns=self.entry.max_turns, run_config=self.config
             )
         except (AgentsException, GatewayError) as error:
             text = self._answer_despite(error)
@@ -108,7 +128,7 @@ class Run:
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; raises GatewayError. Closing the iterator early ends the run at once."""
         result = Runner.run_streamed(
-            self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
+            self.agent, self._input, max_turns=self.entry.max_turns, run_config=self.config
         )
         stream = _PieceStream(self)
         try:
@@ -127,6 +147,10 @@ class Run:
         finally:
             # Before the events' iterator is closed, which would wait for the whole run.
             result.cancel()
+
+    @property
+    def _input(self) -> Any:
+        return self.items if self._saved is None else self._saved.state
 
     @property
     def shows_steps(self) -> bool:
@@ -151,8 +175,9 @@ class Run:
     def _note_items(self, items: list[RunItem]) -> None:
         if not self.shows_steps:
             return
-        activity, outcome = Activity(self.tools.names), self.outcome
-        for item in items:
+        activity, outcome = Activity(self.tools.names, self.tools.outputs), self.outcome
+        # The answer that a state is of has told of the items in it.
+        for item in items[self._saved.known_items if self._saved is not None else 0 :]:
             if isinstance(item, ReasoningItem):
                 piece: Piece | None = self.thought_piece(thoughts_of(item))
             else:
@@ -164,12 +189,13 @@ class Run:
 
     def _note_end(self, result: RunResult | RunResultStreaming) -> None:
         """How the run ended: with an answer, or with calls that are the client's to make."""
-        pending = [one for one in result.interruptions if one.tool_name in self.tools.names]
+        pending = [one for one in result.interruptions if self.tools.owns(one)]
         if result.interruptions and not pending:
             raise AgentFailed("A tool of the agent wants an approval, which nobody can give here.")
         self.outcome.tool_calls = [_tool_call(one) for one in pending]
         if pending:
             self.outcome.finish_reason = "tool_calls"
+            self.outcome.state = state_of(result, self.tools, agent_id=self.entry.id)
         elif self.door.finish_reason in ("length", "content_filter"):
             self.outcome.finish_reason = self.door.finish_reason
 
@@ -195,7 +221,7 @@ class _PieceStream:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._activity = Activity(run.tools.names)
+        self._activity = Activity(run.tools.names, run.tools.outputs)
         self._calls = CallStream(run.tools.names)
         # Of this turn, and of any.
         self._has_text = False

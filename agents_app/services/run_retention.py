@@ -25,5 +25,5 @@ def purge_runs() -> int:
         Run.objects.filter(id__in=ids).delete()
         deleted += len(ids)
     if deleted:
-        logger.info("runs.purged", extra={"rows": deleted})
+        logger.info("run.purged", extra={"rows": deleted})
     return deleted

@@ -15,6 +15,7 @@ from django.conf import settings
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.services.door import RunDoor
+from agents_app.services.pending_runs import Asker, Found, find_state, keep_state
 from agents_app.services.run_lines import RunFacts, encode_run
 from agents_app.trace import Recorder
 from gateway_project.core.context import RequestContext
@@ -60,6 +61,8 @@ class AgentRun:
         self._is_settled = False
         self._is_sending = False
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
+        self._fields: dict[str, Any] = {}
+        self._state: Found | None = None
         self.door = RunDoor(
             context,
             ticket,
@@ -67,6 +70,8 @@ class AgentRun:
             ticker,
             default_model=entry.model or default_model(context.snapshot),
             max_llm_calls=entry.max_llm_calls,
+            max_tokens=entry.max_tokens,
+            max_cost_nano=entry.max_cost_nano,
             trace=Recorder(context.started, keeps_content=entry.records_content),
         )
 
@@ -83,14 +88,17 @@ class AgentRun:
         """The run of a request's fields; InvalidRequest names the field that an agent can't take."""
         from agents_app.sdk.runner import Run
 
+        self._fields = fields
         return Run.of(self._entry, fields, self.door)
 
     async def answer(self, run: Run) -> str:
         """The final answer. Raises GatewayError."""
         with self._settling(), self._surrounding(run):
+            await self._go_on(run)
             async with self._wall_clock:
                 text = await run.answer()
             self._raise_if_cut()
+            await self._keep(run)
         return text
 
     async def stream(self, run: Run, send: Callable[[Piece], Awaitable[None]]) -> None:
@@ -99,12 +107,30 @@ class AgentRun:
         `send` returns when the client has taken its piece; until then no upstream is read from.
         """
         with self._settling(), self._surrounding(run):
+            await self._go_on(run)
             async with self._wall_clock, aclosing(run.pieces()) as pieces:
                 async for piece in pieces:
                     if self._first_token_ms is None:
                         self._first_token_ms = round(self._context.elapsed_ms(), 3)
                     await self._pass_on(piece, send)
             self._raise_if_cut()
+            await self._keep(run)
+
+    async def _go_on(self, run: Run) -> None:
+        """Where the client's tools ended the run before, if that is known still."""
+        found = await find_state(self._asker, self._fields)
+        if found is not None and await run.go_on_from(found.state):
+            self._state = found
+
+    async def _keep(self, run: Run) -> None:
+        """Before the client learns that the run is over, as its next request may come at once."""
+        outcome = run.outcome
+        if outcome.state is not None:
+            await keep_state(self._asker, self._fields, outcome.tool_calls, outcome.state, self._state)
+
+    @property
+    def _asker(self) -> Asker:
+        return Asker(self._context.principal, self.door.end_user, self._entry)
 
     async def _pass_on(self, piece: Piece, send: Callable[[Piece], Awaitable[None]]) -> None:
         scope, client_follows = self._context.scope, self.door.client_follows
@@ -184,7 +210,7 @@ class AgentRun:
         return error
 
     def _discourage(self, error: GatewayError) -> None:
-        if self.door.llm_calls:
+        if self.door.llm_calls or self._state is not None:
             # Tools may have acted: a client that tries again would make them act again.
             error.headers = {**error.headers, "x-should-retry": "false"}
 

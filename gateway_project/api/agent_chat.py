@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 
 class AgentRequest(NamedTuple):
-    """A chat request for an agent. `wants_usage` is of streams; plain answers always tell it."""
+    """A chat request for an agent: `model` is the id that was asked for, which answers repeat.
+
+    `wants_usage` is of streams; plain answers always tell it.
+    """
 
     entry: AgentEntry
+    model: str
     fields: RawFields
     end_user: str
     is_stream: bool
@@ -46,7 +50,7 @@ async def answer_by_agent(exchange: Exchange, request: AgentRequest) -> None:
     )
     run.end_user = request.end_user
     exchange.add_header(b"x-gateway-model", header_value(entry.id))
-    head = {"id": f"chatcmpl-{context.request_id.hex}", "created": int(time()), "model": entry.id}
+    head = {"id": f"chatcmpl-{context.request_id.hex}", "created": int(time()), "model": request.model}
     prepared = run.prepare(fields)
     if request.is_stream:
         head["object"] = "chat.completion.chunk"

@@ -88,14 +88,16 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     admit()
     body = await exchange.read_body()
     fields = _read_fields(body, exchange.path_params)
-    entry = await _resolve(context, _model_id(fields))
+    model_id = _model_id(fields)
+    entry = await _resolve(context, model_id)
     exchange.model_id = entry.id
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
     if isinstance(entry, AgentEntry):
         if operation != "chat":
             raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")
-        run = AgentRequest(entry, fields, _end_user(fields), is_stream, is_stream and _wants_usage(fields))
+        wants_usage = is_stream and _wants_usage(fields)
+        run = AgentRequest(entry, model_id, fields, _end_user(fields), is_stream, wants_usage)
         await answer_by_agent(exchange, run)
         return
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)

@@ -8,6 +8,7 @@ from typing import Any
 from ninja import Router
 
 from agents_app.entry import AgentEntry
+from agents_app.registry import AgentsConfig
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.reload import reloaded_snapshot
@@ -48,7 +49,7 @@ async def retrieve_model(exchange: Exchange) -> None:
         context.snapshot = await reloaded_snapshot()
         entry = find_model(context.snapshot, model_id)
     # A model that the key may not use does not exist for it here: lists don't tell what others have.
-    if entry is None or not decide_model(context.principal, model_id).is_allowed:
+    if entry is None or not decide_model(context.principal, entry.id).is_allowed:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
     await exchange.send_body(200, dumps(_item(entry, context.snapshot, time())))
 
@@ -56,8 +57,8 @@ async def retrieve_model(exchange: Exchange) -> None:
 def find_model(snapshot: Snapshot, model_id: str) -> ModelEntry | AgentEntry | None:
     """What a model id stands for: a route, a model of an upstream, or an agent."""
     models: dict[str, ModelEntry] = snapshot.sections["upstreams"].value.models
-    agents: dict[str, AgentEntry] = snapshot.sections["agents"].value.agents
-    return models.get(model_id) or agents.get(model_id)
+    agents: AgentsConfig = snapshot.sections["agents"].value
+    return models.get(model_id) or agents.find(model_id)
 
 
 def list_body(context: RequestContext, now: float) -> bytes:

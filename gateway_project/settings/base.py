@@ -105,6 +105,10 @@ AGENT_ROOTS = tuple(
     if text.strip()
 )
 AGENT_AUTO_RELOAD = env.bool("GATEWAY_AGENT_AUTO_RELOAD", default=False)
+# How long a run that waits for its client's tools can go on from where it was; 0: nothing is kept.
+AGENT_STATE_TTL_S = parsers.parse_seconds(
+    env("GATEWAY_AGENT_STATE_TTL_S", default="3600"), name="GATEWAY_AGENT_STATE_TTL_S"
+)
 # For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
 DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
 

@@ -110,6 +110,17 @@ def test_a_refresh_loads_what_changed_and_tells_what_could_not_be(root: Path, ad
     assert admin.ok("GET", "/agents/errors")["data"] == [problem]
 
 
+def test_a_name_that_two_agents_have_stands_for_none(root: Path, admin: Caller) -> None:
+    assert listed(admin).keys() == {ID}
+    alone = config().find("helper")
+    write_agent(root / "team", "Helper", HELPER)
+    admin.ok("POST", "/agents/refresh")
+
+    assert alone is not None and alone.id == ID
+    assert config().find("helper") is None
+    assert config().find("team/helper") is not None
+
+
 def test_an_operators_fields_are_changed_and_act_at_once(root: Path, admin: Caller) -> None:
     rows.model(rows.upstream("vendor"))
     listed(admin)

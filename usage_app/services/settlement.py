@@ -33,6 +33,7 @@ class Settlement:
 
     __slots__ = (
         "attempts",
+        "charged",
         "context",
         "cost_nano",
         "end_user",
@@ -66,6 +67,8 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
+        # What the line in the ledger says: as reported, or estimated.
+        self.charged = TokenUsage()
         # How much text was sent, asked only if an estimate is needed.
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
@@ -108,6 +111,7 @@ class Settlement:
         if self.is_settled:
             return
         self.is_settled = True
+        self.charged = tokens
         context, principal = self.context, self.ticket.principal
         prices: UsageConfig = context.snapshot.sections["usage"].value
         # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
