@@ -31,7 +31,8 @@ def uuid7_time(value: UUID) -> datetime:
 
 def first_uuid7(moment: datetime) -> UUID:
     """What no UUIDv7 of this moment, or of a later one, is less than."""
-    return UUID(int=((moment - _EPOCH) // timedelta(milliseconds=1)) << 80)
+    milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
+    return UUID(int=milliseconds << 80)
 
 
 def public_id(prefix: str, value: UUID) -> str:

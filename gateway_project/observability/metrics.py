@@ -190,8 +190,10 @@ class Numbers:
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
         for agent, runs in self.runs.copy().items():
-            rows += [("runs", [agent, str(status)], [count]) for status, count in runs.statuses.copy().items()]
-            rows += [("run_duration", [agent], runs.durations.dump()), ("run_turns", [agent], runs.turns.dump())]
+            statuses = runs.statuses.copy().items()
+            rows += [("runs", [agent, str(status)], [count]) for status, count in statuses]
+            rows.append(("run_duration", [agent], runs.durations.dump()))
+            rows.append(("run_turns", [agent], runs.turns.dump()))
         return rows
 
     def _numbers_of(self, entry: Call) -> CallNumbers:
