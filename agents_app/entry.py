@@ -7,6 +7,8 @@ from typing import Any
 
 # What the SDK calls the model of an agent that names none.
 UNNAMED_MODEL = "gateway-default"
+# Before the name of a member, in place of a model: the one that an operator gave it, else the agent's own.
+MEMBER_PREFIX = "gateway-member:"
 IN_PROCESS, PROCESS = "in_process", "process"
 
 

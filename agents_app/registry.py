@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from agents_app.models import Agent
 from gateway_project.core.codec import dumps
 from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
+from tools_app.registry import tools_of
 from upstreams_app.registry import UpstreamsConfig
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 FOLDERS = "agent_folders"
 SECTION = "agents"
 DISCOVERED = "discovered"
+_WITHOUT_TOOL = "warning: it is served without the tool '{name}', which is off or does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,22 @@ def build(
     entries = {
         agent_id: _entry(agent_id, folder, one, rows[agent_id]) for agent_id, (folder, one) in found.items()
     }
+    left_out += _missing_tools(entries, tools_of(sections))
     enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
     return Section(AgentsConfig(enabled, entries), version, tuple(left_out))
+
+
+def _missing_tools(entries: Mapping[str, AgentEntry], tools: Collection[str]) -> list[Diagnostic]:
+    """Agents that name tools which nobody can call: they are served without these."""
+    if not entries:
+        return []
+    from agents_app.sdk.gateway_tools import gateway_tools_of
+
+    return [
+        Diagnostic(SECTION, f"agent {entry.folder}", _WITHOUT_TOOL.format(name=name))
+        for entry in entries.values()
+        for name in sorted(gateway_tools_of(entry.agent) - set(tools))
+    ]
 
 
 def folders_on_disk() -> dict[str, Folder]:

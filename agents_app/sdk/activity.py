@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
+from contextvars import ContextVar
 from typing import Any
 
 from agents import HandoffOutputItem, ReasoningItem, RunItem, ToolCallItem, ToolCallOutputItem
 
-# One thing that happened; `type` is tool_call, tool_output or handoff.
+# One thing that happened; `type` is tool_call, tool_output, handoff, drafts or verdict.
 Step = dict[str, str]
+# Takes the steps that no item of the run tells of; unset where nobody wants to know.
+reporter: ContextVar[Callable[[Step], None]] = ContextVar("agents_app_reporter")
+
+
+def report(step: Step) -> None:
+    """Tell what the run around the caller just did."""
+    if (tell := reporter.get(None)) is not None:
+        tell(step)
 
 
 class Activity:
@@ -47,6 +56,10 @@ def line_of(step: Step) -> str:
         return f"[{step['agent']}] calls {step['tool']}\n"
     if step["type"] == "handoff":
         return f"[{step['agent']}] hands over to {step['to']}\n"
+    if step["type"] == "drafts":
+        return f"{step['ready']} of {step['of']} drafts are ready\n"
+    if step["type"] == "verdict":
+        return f"The answer was checked: {step['verdict']}\n"
     return ""
 
 

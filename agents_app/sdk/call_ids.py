@@ -44,6 +44,11 @@ class _UniqueCallsModel(Model):
         self._inner = inner
         self._taken = taken
 
+    @property
+    def model(self) -> str | None:
+        """The other model's id, if it has one."""
+        return getattr(self._inner, "model", None)
+
     async def get_response(self, *arguments: Any, **named: Any) -> ModelResponse:
         response = await self._inner.get_response(*arguments, **named)
         response.output = _AnswerIds(self._taken).renamed(response.output)

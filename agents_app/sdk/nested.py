@@ -39,6 +39,11 @@ def models_from(provider: ModelProvider) -> Iterator[None]:
         _provider.reset(token)
 
 
+def current_provider() -> ModelProvider:
+    """The models of the run around the caller; outside of runs, one whose calls are errors."""
+    return _provider.get(_NOBODY)
+
+
 class GatewayRunner(AgentRunner):
     """The SDK's runner, but that models come from the run around it."""
 
@@ -64,7 +69,7 @@ def _inside(options: dict[str, Any]) -> dict[str, Any]:
     if isinstance(config.model_provider, MultiProvider):
         config = replace(
             config,
-            model_provider=_provider.get(_NOBODY),
+            model_provider=current_provider(),
             tracing_disabled=False,
             trace_include_sensitive_data=keeps_content(),
         )

@@ -6,7 +6,7 @@ one method that the adapter calls, which hands the request to the run's door.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
@@ -15,7 +15,7 @@ from openai import NotGiven, Omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from agents import Model, ModelProvider
-from agents_app.entry import UNNAMED_MODEL
+from agents_app.entry import MEMBER_PREFIX, UNNAMED_MODEL
 from agents_app.sdk.tracing import begin_call
 from agents_app.trace import MAX_REASON, Step
 from gateway_project.core.errors import UpstreamFailed
@@ -45,9 +45,10 @@ class Door(Protocol):
 
 
 class GatewayProvider(ModelProvider):
-    """The models of one run."""
+    """The models of one run. `members` are the models that an operator gave the agent's members."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, members: Mapping[str, str]) -> None:
+        self._members = members
         completions = SimpleNamespace(create=_Completions(door).create)
         self._client = SimpleNamespace(
             base_url="http://gateway.internal/v1/", chat=SimpleNamespace(completions=completions)
@@ -55,7 +56,10 @@ class GatewayProvider(ModelProvider):
 
     def get_model(self, model_name: str | None) -> Model:
         """A model by the name that the agent's code gives it."""
-        return OpenAIChatCompletionsModel(model_name or UNNAMED_MODEL, cast(Any, self._client))
+        name = model_name or UNNAMED_MODEL
+        if name.startswith(MEMBER_PREFIX):
+            name = self._members.get(name.removeprefix(MEMBER_PREFIX), UNNAMED_MODEL)
+        return OpenAIChatCompletionsModel(name, cast(Any, self._client))
 
 
 class _Completions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from agents import (
     OutputGuardrailTripwireTriggered,
     ReasoningItem,
     RunConfig,
+    RunHooks,
     RunItem,
     Runner,
     RunResult,
@@ -31,7 +33,7 @@ from agents import (
 )
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
-from agents_app.sdk.activity import Activity, Step, line_of, thoughts_of
+from agents_app.sdk.activity import Activity, Step, line_of, reporter, thoughts_of
 from agents_app.sdk.call_ids import UniqueCallIds
 from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
 from agents_app.sdk.convert import Item, items_of, with_one_system_message
@@ -75,6 +77,10 @@ class Run:
     is_json: bool
     outcome: Outcome = field(default_factory=Outcome)
     _saved: SavedRun | None = None
+    # Why the agents' last answer ended: later calls of guardrails end for reasons of their own.
+    ended_for: str = "stop"
+    # Steps that no item tells of, and nobody has seen yet.
+    reported: deque[Step] = field(default_factory=deque)
     # Whether the reasoning so far ends within a line.
     _is_in_line: bool = False
 
@@ -82,7 +88,7 @@ class Run:
     def of(cls, entry: AgentEntry, fields: dict[str, Any], door: Door) -> Run:
         """A run of an agent on a chat request's fields."""
         items = items_of(fields.get("messages"))
-        models = UniqueCallIds(GatewayProvider(door), items)
+        models = UniqueCallIds(GatewayProvider(door, entry.members), items)
         config = RunConfig(
             model_provider=models,
             trace_include_sensitive_data=entry.records_content,
@@ -112,10 +118,9 @@ class Run:
 
     async def answer(self) -> str:
         """The final answer; raises GatewayError."""
+        self._take_reports()
         try:
-            result = await Runner.run(
-                self.agent, self._input, max_turns=self.entry.max_turns, run_config=self.config
-            )
+            result = await Runner.run(self.agent, self._input, **self._options())
         except (AgentsException, GatewayError) as error:
             text = self._answer_despite(error)
             if isinstance(error, AgentsException) and error.run_data is not None:
@@ -127,9 +132,8 @@ class Run:
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; raises GatewayError. Closing the iterator early ends the run at once."""
-        result = Runner.run_streamed(
-            self.agent, self._input, max_turns=self.entry.max_turns, run_config=self.config
-        )
+        self._take_reports()
+        result = Runner.run_streamed(self.agent, self._input, **self._options())
         stream = _PieceStream(self)
         try:
             async for event in result.stream_events():
@@ -147,6 +151,14 @@ class Run:
         finally:
             # Before the events' iterator is closed, which would wait for the whole run.
             result.cancel()
+
+    def _options(self) -> dict[str, Any]:
+        return {"max_turns": self.entry.max_turns, "run_config": self.config, "hooks": _Ends(self)}
+
+    def _take_reports(self) -> None:
+        """Have what the run's models and guardrails report, in this task and those that it starts."""
+        if self.shows_steps:
+            reporter.set(self.reported.append)
 
     @property
     def _input(self) -> Any:
@@ -177,11 +189,12 @@ class Run:
             return
         activity, outcome = Activity(self.tools.names, self.tools.outputs), self.outcome
         # The answer that a state is of has told of the items in it.
-        for item in items[self._saved.known_items if self._saved is not None else 0 :]:
+        known = self._saved.known_items if self._saved is not None else 0
+        for item in [*self.reported, *items[known:]]:
             if isinstance(item, ReasoningItem):
                 piece: Piece | None = self.thought_piece(thoughts_of(item))
             else:
-                step = activity.step_of(item)
+                step = item if isinstance(item, dict) else activity.step_of(item)
                 piece = self.step_piece(step) if step is not None else None
             if piece is not None:
                 outcome.reasoning += piece.delta.get("reasoning_content", "")
@@ -196,8 +209,8 @@ class Run:
         if pending:
             self.outcome.finish_reason = "tool_calls"
             self.outcome.state = state_of(result, self.tools, agent_id=self.entry.id)
-        elif self.door.finish_reason in ("length", "content_filter"):
-            self.outcome.finish_reason = self.door.finish_reason
+        elif self.ended_for in ("length", "content_filter"):
+            self.outcome.finish_reason = self.ended_for
 
     def _answer_despite(self, error: Exception) -> str:
         """Errors of the SDK that are answers for OpenAI's clients: the text, or the error is raised."""
@@ -216,6 +229,16 @@ class Run:
         raise public from error
 
 
+class _Ends(RunHooks[Any]):
+    """Notes why each answer of the run's agents ended."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+        self._run.ended_for = self._run.door.finish_reason
+
+
 class _PieceStream:
     """Turns the events of a run into pieces."""
 
@@ -229,7 +252,8 @@ class _PieceStream:
         self.has_refusal = False
 
     def pieces_of(self, event: Any) -> Iterator[Piece]:
-        """What an event is to the client."""
+        """What an event is to the client, after what was reported before it."""
+        yield from self.reports()
         if event.type == "raw_response_event":
             yield from self._pieces_of_raw(event.data)
         elif event.type == "run_item_stream_event" and self._run.shows_steps:
@@ -237,8 +261,15 @@ class _PieceStream:
             if step is not None and (piece := self._run.step_piece(step)):
                 yield piece
 
+    def reports(self) -> Iterator[Piece]:
+        """The steps that no item tells of."""
+        while self._run.reported:
+            if piece := self._run.step_piece(self._run.reported.popleft()):
+                yield piece
+
     def rest(self, result: RunResultStreaming) -> Iterator[Piece]:
         """What the answer holds that no event told: an output that no model wrote, unusual tool calls."""
+        yield from self.reports()
         yield from self._calls.rest(self._run.outcome.tool_calls)
         is_told = self._has_text and not _is_by_tool(result)
         if not is_told and (text := _final_text(result)):

@@ -74,6 +74,8 @@ class RunDoor:
     end_user: str = ""
     # The SDK tells an agent that called another one of its error and goes on; a run at its limit must not.
     limit_error: RunLimitExceeded | None = None
+    # Of the run that this one was called by as a tool: what is used here is used there, too.
+    outer: RunDoor | None = None
     client_follows: asyncio.Event = field(default_factory=asyncio.Event)
     _open_calls: set[_OpenCall] = field(default_factory=set)
     _is_over: bool = False
@@ -122,6 +124,8 @@ class RunDoor:
         if problem := self._exceeded(entry):
             self.limit_error = RunLimitExceeded(problem)
             raise self.limit_error
+        if self.outer is not None:
+            self.outer._begin_call(entry)
         self.llm_calls += 1
 
     def _exceeded(self, entry: ModelEntry) -> str:
@@ -150,14 +154,20 @@ class RunDoor:
         self._open_calls.discard(call)
         self.ticker.remove(scope)
         scope.close()
-        if (used := settlement.tokens) is not None:
+        charged = settlement.charged
+        self._add(settlement.tokens, charged.input + charged.output, settlement.cost_nano)
+
+    def _add(self, used: TokenUsage | None, charged_tokens: int, cost_nano: int | None) -> None:
+        if used is not None:
             sums = {name: getattr(self.tokens, name) + getattr(used, name) for name in used.__struct_fields__}
             self.tokens = TokenUsage(**sums)
-        self.charged_tokens += settlement.charged.input + settlement.charged.output
-        if settlement.cost_nano is None or self.cost_nano is None:
+        self.charged_tokens += charged_tokens
+        if cost_nano is None or self.cost_nano is None:
             self.cost_nano = None
         else:
-            self.cost_nano += settlement.cost_nano
+            self.cost_nano += cost_nano
+        if self.outer is not None:
+            self.outer._add(used, charged_tokens, cost_nano)
 
     def end(self) -> None:
         """The run is over: what its agents and tools left behind ends too, and nothing more begins."""

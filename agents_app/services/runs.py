@@ -17,6 +17,7 @@ from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.services.door import RunDoor
 from agents_app.services.pending_runs import Asker, Found, find_state, keep_state
 from agents_app.services.run_lines import RunFacts, encode_run
+from agents_app.services.tool_door import tools_of_run
 from agents_app.trace import Recorder
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
@@ -63,6 +64,8 @@ class AgentRun:
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
         self._fields: dict[str, Any] = {}
         self._state: Found | None = None
+        # How many runs are above this one, each calling the next as a tool.
+        self.depth = 0
         self.door = RunDoor(
             context,
             ticket,
@@ -74,6 +77,11 @@ class AgentRun:
             max_cost_nano=entry.max_cost_nano,
             trace=Recorder(context.started, keeps_content=entry.records_content),
         )
+
+    @property
+    def agent_id(self) -> str:
+        """Whose run it is."""
+        return self._entry.id
 
     @property
     def end_user(self) -> str:
@@ -146,11 +154,11 @@ class AgentRun:
 
     @contextmanager
     def _surrounding(self, run: Run) -> Iterator[None]:
-        """Runs that the agents' code starts have this one's models, and are steps of it."""
+        """Runs that the agents' code starts have this one's models and tools, and are steps of it."""
         from agents_app.sdk.nested import models_from
         from agents_app.sdk.tracing import recording
 
-        with models_from(run.config.model_provider), recording(self.door.trace):
+        with models_from(run.config.model_provider), recording(self.door.trace), tools_of_run(self):
             yield
 
     def _raise_if_cut(self) -> None:

@@ -112,6 +112,9 @@ AGENT_STATE_TTL_S = parsers.parse_seconds(
 # For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
 DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
 
+# Functions that tools may call, as globs over module:function; empty: none.
+TOOL_MODULES: list[str] = env.list("GATEWAY_TOOL_MODULES", default=[])
+
 # Live pages; a process on its own tells only of its own requests.
 LIVE_MAX_CONNECTIONS = parsers.parse_positive(
     env("GATEWAY_LIVE_MAX_CONNECTIONS", default="20"), name="GATEWAY_LIVE_MAX_CONNECTIONS"
@@ -143,6 +146,7 @@ INSTALLED_APPS = [
     "security_app",
     "usage_app",
     "upstreams_app",
+    "tools_app",
     "agents_app",
 ]
 MIDDLEWARE = [

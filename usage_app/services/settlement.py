@@ -180,6 +180,7 @@ def settle_run(
         id=context.request_id,
         operation="chat",
         kind="agent",
+        parent_id=context.parent_id,
         model=ticket.model_id,
         status=status,
         state=_REPORTED if status < 400 else _ABORTED,
