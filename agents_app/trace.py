@@ -22,8 +22,7 @@ MAX_TEXT = 4_000
 MAX_TEXTS = 60_000
 
 AGENT, TURN, LLM, TOOL, AGENT_AS_TOOL = "agent", "turn", "llm", "tool", "agent_as_tool"
-HANDOFF, GUARDRAIL, CUSTOM = "handoff", "guardrail", "custom"
-KINDS = (AGENT, TURN, LLM, TOOL, AGENT_AS_TOOL, HANDOFF, GUARDRAIL, CUSTOM)
+CLIENT_TOOL, HANDOFF, GUARDRAIL, CUSTOM = "client_tool", "handoff", "guardrail", "custom"
 # The SDK's side of an LLM call; the door's is `LLM`. `finished` makes one step of both.
 GENERATION = "generation"
 OK, ERROR, TRIPPED, CANCELLED = "ok", "error", "tripped", "cancelled"
@@ -90,8 +89,10 @@ class Recorder:
         "_open_calls",
         "_room",
         "_then",
+        "client_tools",
         "cost_nano",
         "dropped",
+        "gateway_tools",
         "handoffs",
         "input_tokens",
         "keeps_content",
@@ -109,6 +110,9 @@ class Recorder:
         self.started = perf_counter() if started is None else started
         self.keeps_content = keeps_content
         self.steps: list[Step] = []
+        # Names of tools that the client has, and of those of the registry that were called.
+        self.client_tools: frozenset[str] = frozenset()
+        self.gateway_tools: set[str] = set()
         self.dropped = 0
         self.turns = self.llm_calls = self.tool_calls = self.handoffs = 0
         self.input_tokens = self.output_tokens = 0
@@ -203,6 +207,8 @@ class Recorder:
     def _note(self, step: Step) -> None:
         if self._is_over:
             return
+        if step.kind == TOOL and step.name in self.client_tools:
+            step.kind = CLIENT_TOOL
         if step.kind == TURN:
             self.turns += 1
         elif step.kind == LLM:

@@ -118,7 +118,7 @@ class RunAdmin(ReadOnlyModelAdmin[Run]):
     ) -> HttpResponse:
         """The run's page in the place of a form."""
         run = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, run):
+        if request.method != "GET" or not self.has_view_permission(request, run):
             raise PermissionDenied
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)

@@ -15,6 +15,7 @@ from django.conf import settings
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.services.door import RunDoor
+from agents_app.services.native_tools import observe_native_tools
 from agents_app.services.pending_runs import Asker, Found, find_state, keep_state
 from agents_app.services.run_lines import RunFacts, encode_run
 from agents_app.services.tool_door import tools_of_run
@@ -158,6 +159,7 @@ class AgentRun:
         from agents_app.sdk.nested import models_from
         from agents_app.sdk.tracing import recording
 
+        self.door.trace.client_tools = run.tools.names
         with models_from(run.config.model_provider), recording(self.door.trace), tools_of_run(self):
             yield
 
@@ -229,6 +231,7 @@ class AgentRun:
         trace, duration_ms = self.door.trace, round(self._context.elapsed_ms(), 3)
         line = partial(self._line, status, error_code, duration_ms=duration_ms)
         metrics.observe_run(self._entry.id, status, duration_ms, trace.turns)
+        observe_native_tools(trace, request_id=self._context.request_id, agent=self._entry.id)
         try:
             settle_run(
                 self._context,

@@ -24,12 +24,13 @@ from agents import (
     trace,
 )
 from agents_app.models import Run
+from agents_app.sdk.streaming import Piece
 from agents_app.services.runs import AgentRun
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
-from tests.agents.inprocess import HELPER, Setup, in_process, outcome, records
+from tests.agents.inprocess import FIELDS, HELPER, Setup, in_process, outcome, records
 from tests.fakes import bodies
 from tests.fakes.behaviours import error, hang_before_headers, stream
 from tests.fakes.vendor import FakeVendor
@@ -253,6 +254,25 @@ def test_what_a_run_left_behind_is_told_with_it(vendor: FakeVendor, is_stream: b
     assert (run.status, run.llm_calls) == (200, 2)
     last = run.steps.get(request_id__isnull=False, status="cancelled")
     assert last.error_code == "run_ended"
+
+
+@EITHER
+def test_a_tool_of_the_client_is_no_call_of_ours(vendor: FakeVendor, is_stream: bool) -> None:
+    vendor.script(calls(Called("c1", "theirs")))
+    tool = {"type": "function", "function": {"name": "theirs", "parameters": {"type": "object"}}}
+
+    async def ask(setup: Setup, run: AgentRun) -> None:
+        prepared = run.prepare({**FIELDS, "tools": [tool]})
+
+        async def send(piece: Piece) -> None:
+            pass
+
+        await (run.stream(prepared, send) if is_stream else run.answer(prepared))
+
+    run = ran(vendor, HELPER, is_stream=is_stream, during=ask)
+
+    assert [(kind, name) for _, kind, name, _ in tree(run)][-1] == ("client_tool", "theirs")
+    assert run.tool_calls == 0
 
 
 def test_a_tool_that_fails_is_told_without_its_words(vendor: FakeVendor) -> None:
