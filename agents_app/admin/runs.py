@@ -121,7 +121,7 @@ class RunAdmin(ReadOnlyModelAdmin[Run]):
         if request.method != "GET" or not self.has_view_permission(request, run):
             raise PermissionDenied
         if run is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return super().change_view(request, object_id, form_url, extra_context)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

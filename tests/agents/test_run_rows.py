@@ -17,6 +17,7 @@ from agents import (
     GuardrailFunctionOutput,
     RunConfig,
     Runner,
+    Tool,
     custom_span,
     function_tool,
     input_guardrail,
@@ -149,7 +150,7 @@ async def ask_inside() -> str:
 def test_what_agents_run_themselves_is_part_of_the_run(
     vendor: FakeVendor, name: str, is_stream: bool
 ) -> None:
-    tools = [Agent(name="Inner").as_tool("ask_inner", "Ask the other."), ask_inside]
+    tools: list[Tool] = [Agent(name="Inner").as_tool("ask_inner", "Ask the other."), ask_inside]
     vendor.script(calls(Called("c1", name, '{"input": "x"}')), says("inner"), says("outer"))
 
     run = ran(vendor, Agent(name="Outer", tools=tools), is_stream=is_stream)
@@ -300,7 +301,7 @@ def test_texts_are_kept_where_the_operator_allows_it(vendor: FakeVendor) -> None
 
     tool = run.steps.get(kind="tool").content
     assert tool == {"input": '{"word": "abc"}', "output": ("abc" * 3000)[:4000]}
-    first, last = (step.content for step in run.steps.filter(kind="llm"))
+    first, last = (step.content or {} for step in run.steps.filter(kind="llm"))
     assert "Be brief." in first["input"]
     assert "say" in first["output"]
     assert "Well done." in last["output"]
