@@ -163,6 +163,21 @@ def test_a_database_that_is_away_costs_no_answer(
     assert "hunter2" not in caplog.text
 
 
+def test_a_database_that_hangs_is_waited_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pending_runs, "in_thread", hang)
+    monkeypatch.setattr(pending_runs, "_WAIT_S", 0.01)
+
+    keep()
+
+    assert find() is None
+    assert [record.__dict__["reason"] for record in caplog.records] == ["TimeoutError", "TimeoutError"]
+
+
 @pytest.mark.parametrize(
     "messages",
     [
