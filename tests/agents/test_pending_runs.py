@@ -70,6 +70,16 @@ def test_what_was_kept_is_found() -> None:
     assert "Ulm" not in row.state
 
 
+def test_the_master_key_has_states_too() -> None:
+    by_master = replace(BY_ALICE, principal=PRINCIPAL._replace(key_id=None))
+
+    keep(by_master)
+    keep(by_master)
+
+    assert find(by_master) is not None
+    assert find() is None
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -183,6 +183,19 @@ def test_only_new_calls_are_counted_and_shown(
         assert not hasattr(second, "gateway")
 
 
+def test_a_stream_shows_what_is_new(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(ULM, TO_CLERK), says("Sun."))
+    messages = with_results(HELLO, ask(ai, HELLO, streams=False))
+    options: Any = {"messages": messages, "tools": [WEATHER], "stream": True}
+
+    chunks = list(ai.chat.completions.create(model=DESK, **options))
+
+    steps = [
+        step for chunk in chunks for step in (chunk.model_extra or {}).get("gateway", {}).get("steps", ())
+    ]
+    assert steps == [{"type": "handoff", "agent": "Desk", "to": "Clerk"}]
+
+
 def test_a_retry_goes_on_again(vendor: FakeVendor, ai: OpenAI) -> None:
     vendor.script(calls(TO_CLERK), calls(ULM), says("Sun."), says("Sun again."))
     messages = with_results(HELLO, ask(ai, HELLO, streams=False))
