@@ -13,6 +13,8 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +28,8 @@ _METADATA_ADDRESSES = frozenset(
 _ANSWER_SERVES_S = 30.0
 _MAX_KNOWN_NAMES = 256
 _CONNECT_TIMEOUT_S = 10.0
+# Threads of their own: a resolver may be slow, and those of the loop are for blocking tools of agents.
+_look_ups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="look-up")
 
 
 class ForbiddenHost(OSError):
@@ -92,9 +96,8 @@ LookUp = Callable[[str, int], Awaitable[list[Address]]]
 
 async def look_up(host: str, port: int) -> list[Address]:
     """What the system's resolver knows, in its order of preference; OSError if it knows nothing."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-    )
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    found = await asyncio.get_running_loop().run_in_executor(_look_ups, ask)
     return [Address(family, place) for family, _, _, _, place in found]  # type: ignore[arg-type]
 
 
