@@ -47,7 +47,7 @@ class AgentAdmin(SwitchableModelAdmin[Agent]):
     search_fields = ("slug", "folder", "model")
     ordering = ("slug",)
     list_before_template = "admin/agents_app/agent/list_tools.html"
-    readonly_fields = ("slug", "state", "shown_name", "description", "folder", "digest")
+    readonly_fields = ("slug", "state", "shown_name", "description", "folder", "digest", "bound_members")
     _limits: Any = (("max_turns", "max_llm_calls"), "wall_clock_s")
     fieldsets = (
         (None, {"fields": ("slug", "state", "is_enabled", "model", "visibility")}),
@@ -66,6 +66,8 @@ class AgentAdmin(SwitchableModelAdmin[Agent]):
         """The members before the limits, if there are any."""
         first, *others = super().get_fieldsets(request, obj)
         names = tuple(member_fields(obj))
+        if names and not self.has_change_permission(request, obj):
+            names = ("bound_members",)
         return [first, *([("Members", {"fields": names})] if names else []), *others]
 
     def get_urls(self) -> list[URLPattern]:
@@ -120,6 +122,11 @@ class AgentAdmin(SwitchableModelAdmin[Agent]):
     def description(self, row: Agent) -> str | None:
         """As the code has it."""
         return _state_of(row).description or None
+
+    @display(description="Models", empty_value="–")
+    def bound_members(self, row: Agent) -> str | None:
+        """For who may only look."""
+        return ", ".join(f"{name}: {model}" for name, model in row.members.items()) or None
 
     @display(description="Digest", empty_value="–")
     def digest(self, row: Agent) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from agents import Agent as SdkAgent
@@ -197,6 +198,16 @@ def test_a_binding_that_went_away_does_not_stop_other_changes(duo: Agent, admin_
 
     row = Agent.objects.get()
     assert (row.max_turns, row.members) == (4, {"one": "vendor/none"})
+
+
+def test_whoever_may_only_look_sees_the_bindings(duo: Agent, charlie: User, charlies_client: Client) -> None:
+    Agent.objects.update(members={"two": "vendor/chat"})
+    charlie.user_permissions.add(Permission.objects.get(codename="view_agent"))
+
+    text = charlies_client.get(f"/admin/agents_app/agent/{duo.pk}/change/").content.decode()
+
+    assert "two: vendor/chat" in text
+    assert 'name="member_' not in text
 
 
 def test_the_form_of_an_agent_without_members_has_no_such_part(
