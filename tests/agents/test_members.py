@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +15,15 @@ from agents_app.entry import MEMBER_PREFIX, UNNAMED_MODEL, AgentEntry
 from agents_app.models import Agent
 from agents_app.sdk.mixture import Layer, MixtureModel, Proposer, advisory_judge, member
 from agents_app.sdk.provider import GatewayProvider
+from agents_app.services.runs import AgentRun
+from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.services.configuration import store
 from tests.admin import rows
 from tests.agents.dropins import write_agent
+from tests.agents.inprocess import Setup, outcome
 from tests.agents.test_run_rows import ran, tree
+from tests.fakes.behaviours import hang_before_headers
 from tests.fakes.vendor import FakeVendor
 from tests.management.caller import Caller
 from upstreams_app.models import UpstreamModel
@@ -155,6 +160,33 @@ def test_each_members_call_is_a_step_of_its_own(vendor: FakeVendor) -> None:
     named = {step[2]: within[number] for number, step in enumerate(steps, start=1) if step[1] != "llm"}
     assert [step[1:] for name in ("one", "two", "judge") for step in named[name]] == [llm[1:]] * 3
     assert [step[2] for step in named["Turn 1"]] == ["one", "two", "fake/fake-chat"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_client_that_leaves_while_members_draft_ends_their_calls(
+    vendor: FakeVendor, is_stream: bool
+) -> None:
+    vendor.always(hang_before_headers())
+    layer = Layer([Proposer("one", model=member("one")), Proposer("two", model=member("two"))])
+
+    async def leave(setup: Setup, run: AgentRun) -> None:
+        scope = setup.context.scope
+
+        async def when_both_are_asked() -> None:
+            while len(vendor.requests) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            scope.cancel(DISCONNECTED)
+
+        leaving = asyncio.create_task(when_both_are_asked())
+        with pytest.raises(asyncio.CancelledError):
+            await outcome(run, is_stream=is_stream)
+        scope.absorb()
+        await leaving
+
+    run = ran(vendor, SdkAgent(name="Duo", model=MixtureModel([layer])), is_stream=is_stream, during=leave)
+
+    assert (run.status, run.error_code, run.llm_calls) == (499, "client_disconnected", 2)
 
 
 def test_the_provider_gives_a_member_its_model() -> None:
