@@ -68,7 +68,7 @@ class OperatorFields(BaseModel):
     max_turns: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_llm_calls: Annotated[int, Field(ge=1, le=10_000)] | None = None
     wall_clock_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
-    members: Annotated[dict[str, Model | None], Field(max_length=100)] | None = Field(
+    members: Annotated[dict[str, ModelId | None], Field(max_length=100)] | None = Field(
         default=None,
         description="Models by the names of members; null or empty: the agent's own. Others stay.",
     )
