@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agents import Agent
 
+from agents import Agent
 from agents_app.entry import AgentEntry
 from agents_app.errors import RunLimitExceeded
 from agents_app.registry import AgentsConfig
