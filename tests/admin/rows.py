@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.contrib.auth.models import Permission, User
 
@@ -63,9 +64,9 @@ def one_of_each(number: int = 0) -> None:
     )
 
 
-def run(agent: str = "default/helper", **columns: object) -> Run:
+def run(agent: str = "default/helper", *, id: UUID | None = None, **columns: object) -> Run:
     """A run with a step of each kind, of two calls, the second of which failed, and their records."""
-    run_id = uuid7()
+    run_id = id or uuid7()
     facts = {"operation": "chat", "model": agent, "state": "reported"}
     at = uuid7_time(run_id)
     row = Run.objects.create(
