@@ -10,6 +10,7 @@ from agents_app.models import Agent
 from gateway_project.core.clock import utc_now
 from security_app.models import ApiKey
 from security_app.services.keys import create_key
+from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
 from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
 
@@ -54,6 +55,11 @@ def one_of_each(number: int = 0) -> None:
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
     Agent.objects.create(slug=f"default/agent-{number}")
+    config = {"method": "GET", "url": "http://127.0.0.1:9/orders"}
+    parameters = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    Tool.objects.create(
+        name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
+    )
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(

@@ -12,6 +12,7 @@ from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
+from tools_app.models import Tool
 from upstreams_app.models import Route, Upstream
 
 pytestmark = pytest.mark.browser
@@ -21,6 +22,7 @@ LISTS = (
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
+    "/admin/tools_app/tool/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
@@ -55,6 +57,8 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
         f"/admin/agents_app/agent/{Agent.objects.get().pk}/change/",
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
         f"/admin/security_app/apikey/{key.pk}/change/",
         f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
         f"/admin/upstreams_app/route/{route.pk}/change/",
