@@ -19,7 +19,8 @@ class AgentEntry:
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
     are the models that an operator gave its members (`member_names`), as far as there are such models.
     `max_tokens` (input and output of all calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run
-    has no such limit. With `records_content` texts are kept with the steps of runs.
+    has no such limit. With `records_content` texts are kept with the steps of runs. `version` is
+    of a declared agent's definition.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -42,4 +43,5 @@ class AgentEntry:
     records_content: bool = False
     folder: str = ""
     digest: str = ""
+    version: int | None = None
     generation: Any = field(default=None, repr=False)

@@ -27,7 +27,15 @@ class AgentForm(MembersForm):
 
     class Meta:
         model = Agent
-        fields = ("is_enabled", "model", "visibility", "max_turns", "max_llm_calls", "wall_clock_s")
+        fields = (
+            "is_enabled",
+            "model",
+            "visibility",
+            "records_content",
+            "max_turns",
+            "max_llm_calls",
+            "wall_clock_s",
+        )
 
     def clean_model(self) -> str:
         """A model that exists; one that was given before may have gone since."""
@@ -47,10 +55,11 @@ class AgentAdmin(SwitchableModelAdmin[Agent]):
     search_fields = ("slug", "folder", "model")
     ordering = ("slug",)
     list_before_template = "admin/agents_app/agent/list_tools.html"
+    change_form_outer_before_template = "admin/agents_app/agent/runs.html"
     readonly_fields = ("slug", "state", "shown_name", "description", "folder", "digest")
     _limits: Any = (("max_turns", "max_llm_calls"), "wall_clock_s")
     fieldsets = (
-        (None, {"fields": ("slug", "state", "is_enabled", "model", "visibility")}),
+        (None, {"fields": ("slug", "state", "is_enabled", "model", "visibility", "records_content")}),
         ("Limits of a run", {"fields": _limits}),
         ("From the code", {"fields": ("shown_name", "description", "folder", "digest")}),
     )

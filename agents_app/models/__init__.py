@@ -3,5 +3,6 @@
 from agents_app.models.agent import Agent
 from agents_app.models.pending_run import PendingRun
 from agents_app.models.run import Run, RunStep
+from agents_app.models.versions import AgentLink, AgentVersion
 
-__all__ = ["Agent", "PendingRun", "Run", "RunStep"]
+__all__ = ["Agent", "AgentLink", "AgentVersion", "PendingRun", "Run", "RunStep"]

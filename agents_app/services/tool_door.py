@@ -39,6 +39,7 @@ class RunTools:
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         """Call one; what went wrong is a short text for the model."""
         run = self._run
+        run.door.trace.gateway_tools.add(name)
         token = calling_run.set(run)
         try:
             return await call_tool(

@@ -8,13 +8,17 @@ from typing import Any, cast
 import pytest
 from django.test import Client
 
+from agents import Agent as SdkAgent
 from agents_app.entry import MEMBER_PREFIX, UNNAMED_MODEL, AgentEntry
 from agents_app.models import Agent
+from agents_app.sdk.mixture import Layer, MixtureModel, Proposer, advisory_judge, member
 from agents_app.sdk.provider import GatewayProvider
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.services.configuration import store
 from tests.admin import rows
 from tests.agents.dropins import write_agent
+from tests.agents.test_run_rows import ran, tree
+from tests.fakes.vendor import FakeVendor
 from tests.management.caller import Caller
 from upstreams_app.models import UpstreamModel
 
@@ -135,6 +139,21 @@ def test_a_member_whose_model_is_gone_runs_on_the_agents_own(
         ("Duo", "its member 'two' runs on the agent's own model: there is no chat model 'vendor/vectors'"),
     ]
     assert "agent.member_unbound" in caplog.text
+
+
+@pytest.mark.django_db
+def test_each_members_call_is_a_step_of_its_own(vendor: FakeVendor) -> None:
+    layer = Layer([Proposer("one", model=member("one")), Proposer("two", model=member("two"))])
+    judge = advisory_judge(member("judge"))
+
+    run = ran(vendor, SdkAgent(name="Duo", model=MixtureModel([layer]), output_guardrails=[judge]))
+
+    steps = tree(run)
+    llm = (None, "llm", "fake/fake-chat", "ok")
+    within = {number: [step for step in steps if step[0] == number] for number in range(1, len(steps) + 1)}
+    named = {step[2]: within[number] for number, step in enumerate(steps, start=1) if step[1] != "llm"}
+    assert [step[1:] for name in ("one", "two", "judge") for step in named[name]] == [llm[1:]] * 3
+    assert [step[2] for step in named["Turn 1"]] == ["one", "two", "fake/fake-chat"]
 
 
 def test_the_provider_gives_a_member_its_model() -> None:

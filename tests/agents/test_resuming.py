@@ -46,6 +46,19 @@ AGENTS = {
             handoffs=[to_clerk],
         )
     """,
+    "Stopper": """
+        from agents import Agent, ToolsToFinalOutputResult, function_tool
+
+        @function_tool
+        def look_up() -> str:
+            return "looked up"
+
+        async def first(context, results):
+            return ToolsToFinalOutputResult(is_final_output=True, final_output=results[0].output)
+
+        agent = Agent(name="Stopper", tools=[look_up], tool_use_behavior="stop_on_first_tool")
+        decider = agent.clone(tool_use_behavior=first)
+    """,
     "Keeper": """
         from agents import Agent, function_tool
 
@@ -170,6 +183,19 @@ def test_only_new_calls_are_counted_and_shown(
         assert not hasattr(second, "gateway")
 
 
+def test_a_stream_shows_what_is_new(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(ULM, TO_CLERK), says("Sun."))
+    messages = with_results(HELLO, ask(ai, HELLO, streams=False))
+    options: Any = {"messages": messages, "tools": [WEATHER], "stream": True}
+
+    chunks = list(ai.chat.completions.create(model=DESK, **options))
+
+    steps = [
+        step for chunk in chunks for step in (chunk.model_extra or {}).get("gateway", {}).get("steps", ())
+    ]
+    assert steps == [{"type": "handoff", "agent": "Desk", "to": "Clerk"}]
+
+
 def test_a_retry_goes_on_again(vendor: FakeVendor, ai: OpenAI) -> None:
     vendor.script(calls(TO_CLERK), calls(ULM), says("Sun."), says("Sun again."))
     messages = with_results(HELLO, ask(ai, HELLO, streams=False))
@@ -273,6 +299,20 @@ def test_a_client_allows_no_tool_of_the_agent_by_its_name(
     query = "SELECT * FROM agents_app_pendingrun WHERE agent = %s"
     assert not agent_gateway.database.fetch(query, "default/keeper")
     assert [role for role, _ in seen_by_model(vendor)] == ["user", "assistant", "tool"]
+
+
+@pytest.mark.parametrize("model", ["default/stopper", "default/stopper-decider"])
+def test_a_result_of_the_clients_is_no_answer(vendor: FakeVendor, ai: OpenAI, model: str) -> None:
+    vendor.script(calls(ULM), says("Sun."), calls(ULM, Called("own", "look_up")))
+
+    first = ask(ai, HELLO, streams=False, model=model)
+    second = ask(ai, with_results(HELLO, first), streams=False, model=model)
+    mixed = ask(ai, HELLO, streams=False, model=model)
+    last = ask(ai, with_results(HELLO, mixed), streams=False, model=model)
+
+    assert second.choices[0].message.content == "Sun."
+    assert last.choices[0].message.content == "looked up"
+    assert len(vendor.requests) == 3
 
 
 def test_what_is_kept_can_be_read_by_nobody(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:

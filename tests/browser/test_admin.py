@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
-from agents_app.models import Agent
+from agents_app.models import Agent, Run
 from security_app.models import ApiKey
 from tests.admin import rows
 from tests.browser.accessibility import assert_good
@@ -23,6 +23,7 @@ LISTS = (
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
     "/admin/tools_app/tool/",
+    "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
@@ -52,13 +53,15 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     forms = [
         f"{path}add/"
         for path in LISTS
-        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/", "agent/"))
+        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/", "agent/", "run/"))
     ]
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
         f"/admin/agents_app/agent/{Agent.objects.get().pk}/change/",
         f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",
         f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
+        f"/admin/agents_app/run/{Run.objects.get().pk}/change/",
+        f"/admin/usage_app/usagerecord/{Run.objects.get().pk}/change/",
         f"/admin/security_app/apikey/{key.pk}/change/",
         f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
         f"/admin/upstreams_app/route/{route.pk}/change/",

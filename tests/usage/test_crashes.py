@@ -73,6 +73,8 @@ def assert_each_once(story: Story, *, unacknowledged: int) -> None:
     assert held["counters"] == {"key": [count, count * 1000], "model": [count, count * 1000]}
     assert held["key_use"] == count
     assert held["files"] == []
+    assert sorted(held["runs"]) == sorted(held["ids"])
+    assert held["steps"] == count * 2
 
 
 class Template:
