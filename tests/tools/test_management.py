@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,17 @@ from django.db import IntegrityError, connection, transaction
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.models import ConfigVersion
 from security_app.services.configuration import store
+from tests.admin import rows
+from tests.agents.answers import says
+from tests.agents.dropins import write_agent
+from tests.fakes.vendor import FakeVendor
 from tests.management.caller import Caller
 from tests.tools.functions import SECRET
 from tests.tools.setup import MODULES, schema
 from tools_app.models import Tool
 from tools_app.registry import tools_of
+from usage_app.models import UsageRecord
+from usage_app.services.ledger import ledger
 
 ADD: dict[str, Any] = {
     "name": "add",
@@ -331,3 +338,23 @@ def policy_of(key_id: str) -> tuple[str, ...]:
     keys = store.current.sections["security"].value.keys.values()
     (found,) = [one.policy.allowed_tools for one in keys if one.key_id == wanted]
     return tuple(found)
+
+
+def test_an_agent_as_a_tool_is_tried_with_connections_of_its_own(
+    admin: Caller, tmp_path: Path, settings: Any
+) -> None:
+    settings.AGENT_ROOTS = (tmp_path,)
+    write_agent(tmp_path, "Helper", "from agents import Agent\nagent = Agent(name='Helper')")
+    with FakeVendor() as vendor:
+        rows.model(rows.upstream("vendor", vendor.url))
+        vendor.always(says("Not much."))
+        assert [one["id"] for one in admin.ok("POST", "/agents/refresh")["data"]] == ["default/helper"]
+        admin.ok("POST", "/tools", {"name": "ask", "kind": "agent", "config": {"agent": "default/helper"}})
+
+        found = admin.ok("POST", "/tools/ask/test", {"arguments": {"input": "What is up?"}})
+
+        assert (found["status"], found["result"]) == ("ok", "Not much.")
+        assert vendor.requests[-1].json["messages"] == [{"role": "user", "content": "What is up?"}]
+    ledger.flush_now()
+    run, call = UsageRecord.objects.order_by("id")
+    assert (run.kind, run.key_name, call.kind, call.parent_id) == ("agent", "master key", "llm", run.id)
