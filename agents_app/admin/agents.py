@@ -67,7 +67,15 @@ class AgentAdmin(VersionPages):
     ordering = ("slug",)
     list_before_template = "admin/agents_app/agent/list_tools.html"
     change_form_outer_before_template = "admin/agents_app/agent/status.html"
-    readonly_fields = ("slug", "state", "shown_name", "description_of_code", "folder", "digest")
+    readonly_fields = (
+        "slug",
+        "state",
+        "shown_name",
+        "description_of_code",
+        "folder",
+        "digest",
+        "bound_members",
+    )
 
     class Media:
         js = ("admin_gateway/copy.js",)
@@ -91,6 +99,8 @@ class AgentAdmin(VersionPages):
         if not _is_declared(obj):
             first, *others = _OF_DROP_INS
             members = tuple(member_fields(obj))
+            if members and not self.has_change_permission(request, obj):
+                members = ("bound_members",)
             return [first, *([("Members", {"fields": members})] if members else []), *others]
         may_change = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         head = ("agent_id",) if obj is None else ("slug", "state")
@@ -185,6 +195,11 @@ class AgentAdmin(VersionPages):
     def description_of_code(self, row: Agent) -> str | None:
         """As the code has it."""
         return _state_of(row).description or None
+
+    @display(description="Models", empty_value="–")
+    def bound_members(self, row: Agent) -> str | None:
+        """For who may only look."""
+        return ", ".join(f"{name}: {model}" for name, model in row.members.items()) or None
 
     @display(description="Digest", empty_value="–")
     def digest(self, row: Agent) -> str | None:
