@@ -241,6 +241,7 @@ class AgentRun:
                 is_stream=self._is_stream,
                 end_user=self.door.end_user,
                 first_token_ms=self._first_token_ms,
+                total_ms=duration_ms,
                 llm_calls=self.door.llm_calls,
                 attached=line() if trace.is_calm else b"",
             )

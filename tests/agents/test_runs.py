@@ -194,8 +194,10 @@ def test_the_log_and_the_metrics_tell_a_run_from_its_calls(
     request_id = answer.headers["x-request-id"]
     usage = answer.parse().usage
     assert usage is not None and usage.prompt_tokens == 22
-    *made, run = agent_gateway.log_lines(request_id, count=3)
-    assert [line["event"] for line in made] == ["llm.call", "llm.call"]
+    *told, run = agent_gateway.log_lines(request_id, count=4)
+    # Tools of the agent's code are told of when the run is over.
+    assert [line["event"] for line in told] == ["llm.call", "llm.call", "tool.invoke"]
+    made = [line for line in told if line["event"] == "llm.call"]
     assert {line["parent_id"] for line in made} == {request_id}
     assert {line["upstream"] for line in made} == {"fake"}
     assert (run["event"], run["kind"], run["llm_calls"], run["model"]) == (
@@ -216,6 +218,20 @@ def test_the_log_and_the_metrics_tell_a_run_from_its_calls(
     assert {sample["labels"]["upstream"] for sample in asked} == {"fake"}
     assert MODEL in {one["labels"]["model"] for one in metrics["agent_gateway_cost_usd_total"]}
     assert "never retrieved" not in agent_gateway.log
+
+
+def test_a_namespace_may_be_left_out_where_nobody_else_has_the_name(
+    vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI
+) -> None:
+    vendor.always(says("Hi."))
+
+    answer = ai.chat.completions.with_raw_response.create(model="helper", messages=HELLO)
+    chunks = list(ai.chat.completions.create(model="helper", messages=HELLO, stream=True))
+
+    assert answer.parse().model == "helper"
+    assert answer.headers["x-gateway-model"] == "default/helper"
+    assert {chunk.model for chunk in chunks} == {"helper"}
+    assert ai.models.retrieve("helper").id == "default/helper"
 
 
 def test_a_run_is_one_request_of_its_key(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:
