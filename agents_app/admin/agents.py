@@ -163,7 +163,7 @@ class AgentAdmin(VersionPages):
         if store.failure is not None:
             messages.error(request, "The configuration could not be loaded; what was served is served on.")
         elif problems := agent_problems():
-            messages.warning(request, f"The folders were loaded; {len(problems)} can't be served.")
+            messages.warning(request, f"The folders were loaded; problems: {len(problems)}.")
         else:
             messages.success(request, "The folders were loaded.")
         return HttpResponseRedirect(reverse("admin:agents_app_agent_changelist"))
