@@ -93,8 +93,10 @@ def build(
     found, left_out = _by_id(sections[FOLDERS].value, upstreams, taken)
     rows = _with_rows_of({agent_id: folder.name for agent_id, (folder, _) in found.items()}, rows)
     entries = {
-        agent_id: _entry(agent_id, folder, one, rows[agent_id]) for agent_id, (folder, one) in found.items()
+        agent_id: _entry(agent_id, folder, one, rows[agent_id], sections["upstreams"].value)
+        for agent_id, (folder, one) in found.items()
     }
+    left_out += [item for entry in entries.values() for item in _unbound(entry, rows[entry.id])]
     before = previous.value.declared if previous is not None else NOTHING
     declared = build_declared(rows, drop_ins=entries, upstreams=upstreams, before=before)
     left_out += [Diagnostic(SECTION, f"agent {slug}", text) for slug, text in declared.problems.items()]
@@ -196,7 +198,9 @@ def _is_elsewhere(rows: Mapping[str, Agent], agent_id: str, folder: str) -> bool
     return agent_id in rows and rows[agent_id].folder != folder
 
 
-def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEntry:
+def _entry(
+    agent_id: str, folder: Folder, loaded: Loaded, row: Agent, upstreams: UpstreamsConfig
+) -> AgentEntry:
     overrides = loaded.overrides
     upstream, model = overrides.get("upstream", ""), overrides.get("model", "")
     suggested = f"{upstream}/{model}" if upstream else model
@@ -214,10 +218,31 @@ def _entry(agent_id: str, folder: Folder, loaded: Loaded, row: Agent) -> AgentEn
         wall_clock_s=row.wall_clock_s,
         max_tokens=row.max_tokens,
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
-        members=dict(row.members),
+        member_names=loaded.members,
+        members={name: model for name, model in row.members.items() if is_chat_model(model, upstreams)},
         isolation=row.isolation,
         records_content=row.records_content,
         folder=folder.name,
         digest=folder.digest,
         generation=loaded.generation,
     )
+
+
+def is_chat_model(model: str, upstreams: UpstreamsConfig) -> bool:
+    """Whether an agent can be given it: there is such a model or route, and it is for chats."""
+    entry = upstreams.models.get(model)
+    return entry is not None and entry.mode == "chat"
+
+
+def _unbound(entry: AgentEntry, row: Agent) -> list[Diagnostic]:
+    """The members whose model is gone; they run on the agent's own."""
+    found = []
+    for name in entry.member_names:
+        if name in row.members and name not in entry.members:
+            model = row.members[name]
+            logger.warning(
+                "agent.member_unbound", extra={"agent": entry.id, "member": name, "bound_to": model}
+            )
+            message = f"its member '{name}' runs on the agent's own model: there is no chat model '{model}'"
+            found.append(Diagnostic(SECTION, f"agent {entry.folder}", message))
+    return found

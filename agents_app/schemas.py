@@ -68,13 +68,14 @@ class OperatorFields(BaseModel):
     max_turns: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_llm_calls: Annotated[int, Field(ge=1, le=10_000)] | None = None
     wall_clock_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    members: Annotated[dict[str, ModelId | None], Field(max_length=100)] | None = Field(
+        default=None,
+        description="Models by the names of members; null or empty: the agent's own. Others stay.",
+    )
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
         default=None, description="Of all calls of a run; null: any number."
     )
     max_cost: Dollars | None = Field(default=None, description="Of a run, in US dollars; null: any.")
-    members: dict[str, ModelId] | None = Field(
-        default=None, description="Models of a drop-in's members by their names."
-    )
     isolation: Isolation | None = Field(default=None, description="Where a drop-in's code runs.")
     records_content: bool | None = Field(default=None, description="Whether texts are kept with runs.")
 
@@ -133,9 +134,9 @@ class ShownAgent(BaseModel):
     max_turns: int
     max_llm_calls: int
     wall_clock_s: int
+    members: dict[str, str] = Field(description="Models by the names of members; empty: the agent's own.")
     max_tokens: int | None
     max_cost: Decimal | None
-    members: dict[str, str]
     isolation: Isolation
     records_content: bool
     folder: str = Field(description="Below a discovery root.")

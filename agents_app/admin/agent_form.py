@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from agents_app.admin.members import MembersForm, member_fields
 from agents_app.definition import (
     FIELDS,
     MAX_DESCRIPTION,
@@ -23,28 +24,28 @@ from agents_app.models import Agent
 from agents_app.services.definitions import check_definition, check_id, check_id_is_free, normal
 from agents_app.services.management import OPERATOR_FIELDS, chat_models, model_problem
 from agents_app.services.versions import MAX_NOTE, current_definition
-from gateway_project.admin_base import ModelForm, SelectWidget, TextAreaWidget, TextWidget
+from gateway_project.admin_base import SelectWidget, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError, NotFound
 from security_app.admin.form_fields import JsonObjectField, LinesField
 
 _MAX_CHOICES = 300
+# Members have a field each.
+_COLUMNS = tuple(name for name in OPERATOR_FIELDS if name != "members")
 _DEFAULT_MODEL = "The gateway’s default model"
-_OF_DROP_INS = ("members", "isolation")
 _NOT_OF_DROP_INS = tuple(name for name in FIELDS if name not in ("model", "links"))
 
 
-class AgentForm(ModelForm[Agent]):
+class AgentForm(MembersForm):
     """The fields of operators. Models are chosen from a list, unless there are too many for one."""
-
-    members = JsonObjectField(
-        widget=TextAreaWidget(attrs={"rows": 3}),
-        help_text='A JSON object such as {"critic": "openai/gpt-4o"}; members that are not there get the '
-        "agent’s model.",
-    )
 
     class Meta:
         model = Agent
-        fields = OPERATOR_FIELDS
+        fields = _COLUMNS
+
+    @classmethod
+    def with_members(cls, row: Agent | None) -> type[AgentForm]:
+        """The form with a field for each member of this agent."""
+        return type(cls.__name__, (cls,), dict(member_fields(row)))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +68,10 @@ class AgentForm(ModelForm[Agent]):
 
     def operator_values(self, names: Iterable[str]) -> dict[str, Any]:
         """Some of the operators' fields as entered."""
-        return {name: self.cleaned_data[name] for name in names if name in OPERATOR_FIELDS}
+        values = {name: self.cleaned_data[name] for name in names if name in _COLUMNS}
+        if any(name in member_fields(self.instance) for name in names):
+            values["members"] = self.instance.members
+        return values
 
 
 class DeclaredForm(AgentForm):
@@ -122,8 +126,8 @@ class DeclaredForm(AgentForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         row: Agent = self.instance
-        for name in _OF_DROP_INS:
-            self.fields.pop(name, None)
+        # It has no code.
+        self.fields.pop("isolation", None)
         kinds = ", ".join(guard_kind_names()) or "there are none yet"
         self.fields["guardrails"].help_text = f"Names of kinds of guardrails, one a line: {kinds}."
         self.before: Definition | None = None

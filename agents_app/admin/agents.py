@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 
 from agents_app.admin.agent_form import AgentForm, DeclaredForm
 from agents_app.admin.agent_links import AgentLinkInline, LinkFormSet
+from agents_app.admin.members import member_fields
 from agents_app.admin.versions import VersionPages
 from agents_app.models import Agent, AgentVersion
 from agents_app.services.definitions import change_agent, create_agent, delete_agent
@@ -31,7 +32,7 @@ _OPERATION = ("Limits of a run", {"fields": _LIMITS})
 _OF_DROP_INS: Any = (
     (None, {"fields": ("slug", "state", "is_enabled", "model", "visibility", "records_content")}),
     _OPERATION,
-    ("Code", {"fields": ("isolation", "members"), "classes": ("collapse",)}),
+    ("Code", {"fields": ("isolation",), "classes": ("collapse",)}),
     ("From the code", {"fields": ("shown_name", "description_of_code", "folder", "digest")}),
 )
 _DEFINITION: Any = ("display_name", "description", "instructions", "model", "settings", "tools")
@@ -79,13 +80,15 @@ class AgentAdmin(VersionPages):
         self, request: HttpRequest, obj: Agent | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         """A declared agent's form, or that of a drop-in."""
-        form = DeclaredForm if _is_declared(obj) else AgentForm
+        form = DeclaredForm if _is_declared(obj) else AgentForm.with_members(obj)
         return super().get_form(request, obj, change=change, **{**kwargs, "form": form})
 
     def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
         """What is the code's is shown of a drop-in, and asked of a declared agent."""
         if not _is_declared(obj):
-            return _OF_DROP_INS
+            first, *others = _OF_DROP_INS
+            names = tuple(member_fields(obj))
+            return [first, *([("Members", {"fields": names})] if names else []), *others]
         may_change = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         head = ("agent_id",) if obj is None else ("slug", "state")
         run = (None, {"fields": (*head, "is_enabled", "visibility", "records_content")})

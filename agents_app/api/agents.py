@@ -21,6 +21,7 @@ from agents_app.schemas import (
 )
 from agents_app.services import definitions
 from agents_app.services.management import find_agent
+from agents_app.services.members import bound_members
 from agents_app.services.states import agent_problems, agent_states
 from agents_app.services.watch import reload_agents
 from gateway_project.core.errors import InternalError
@@ -106,8 +107,10 @@ def get_agent(request: HttpRequest, reference: str) -> AgentDetails:
 )
 def patch_agent(request: HttpRequest, reference: str, body: AgentPatch) -> AgentDetails:
     """What is left out stays. Another definition of a declared agent is a new version; a drop-in has none."""
-    row = definitions.change_agent(find_agent(reference), actor=actor_name(request), **given_values(body))
-    return shown_details(row)
+    row, values = find_agent(reference), given_values(body)
+    if "members" in values:
+        values["members"] = bound_members(row, values["members"])
+    return shown_details(definitions.change_agent(row, actor=actor_name(request), **values))
 
 
 @router.delete(

@@ -67,7 +67,7 @@ def shown_agent(found: AgentState) -> ShownAgent:
         wall_clock_s=row.wall_clock_s,
         max_tokens=row.max_tokens,
         max_cost=None if row.max_cost is None else row.max_cost.normalize(),
-        members=row.members,
+        members={name: row.members.get(name, "") for name in found.member_names},
         isolation=row.isolation,  # type: ignore[arg-type]
         records_content=row.records_content,
         folder=row.folder,
