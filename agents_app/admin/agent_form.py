@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from agents_app.admin.members import MembersForm, member_fields
+from agents_app.admin.members import MembersForm
 from agents_app.definition import (
     FIELDS,
     MAX_DESCRIPTION,
@@ -29,8 +29,6 @@ from gateway_project.core.errors import GatewayError, NotFound
 from security_app.admin.form_fields import JsonObjectField, LinesField
 
 _MAX_CHOICES = 300
-# Members have a field each.
-_COLUMNS = tuple(name for name in OPERATOR_FIELDS if name != "members")
 _DEFAULT_MODEL = "The gateway’s default model"
 _NOT_OF_DROP_INS = tuple(name for name in FIELDS if name not in ("model", "links"))
 
@@ -40,12 +38,7 @@ class AgentForm(MembersForm):
 
     class Meta:
         model = Agent
-        fields = _COLUMNS
-
-    @classmethod
-    def with_members(cls, row: Agent | None) -> type[AgentForm]:
-        """The form with a field for each member of this agent."""
-        return type(cls.__name__, (cls,), dict(member_fields(row)))
+        fields = tuple(name for name in OPERATOR_FIELDS if name != "members")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,11 +60,10 @@ class AgentForm(MembersForm):
         return model
 
     def operator_values(self, names: Iterable[str]) -> dict[str, Any]:
-        """Some of the operators' fields as entered."""
-        values = {name: self.cleaned_data[name] for name in names if name in _COLUMNS}
-        if any(name in member_fields(self.instance) for name in names):
-            values["members"] = self.instance.members
-        return values
+        """Some of the operators' fields as entered; the members as a whole."""
+        names = list(names)
+        values = {name: self.cleaned_data[name] for name in names if name in OPERATOR_FIELDS}
+        return {**values, "members": self.instance.members} if self.has_members(names) else values
 
 
 class DeclaredForm(AgentForm):

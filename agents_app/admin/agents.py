@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.admin import SimpleListFilter
@@ -66,7 +67,15 @@ class AgentAdmin(VersionPages):
     ordering = ("slug",)
     list_before_template = "admin/agents_app/agent/list_tools.html"
     change_form_outer_before_template = "admin/agents_app/agent/status.html"
-    readonly_fields = ("slug", "state", "shown_name", "description_of_code", "folder", "digest")
+    readonly_fields = (
+        "slug",
+        "state",
+        "shown_name",
+        "description_of_code",
+        "folder",
+        "digest",
+        "bound_members",
+    )
 
     class Media:
         js = ("admin_gateway/copy.js",)
@@ -79,16 +88,20 @@ class AgentAdmin(VersionPages):
     def get_form(
         self, request: HttpRequest, obj: Agent | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """A declared agent's form, or that of a drop-in."""
-        form = DeclaredForm if _is_declared(obj) else AgentForm.with_members(obj)
+        """A declared agent's form, or that of a drop-in, with a field for each of its members."""
+        form: Any = DeclaredForm
+        if not _is_declared(obj):
+            form = type(AgentForm.__name__, (AgentForm,), dict(member_fields(obj)))
         return super().get_form(request, obj, change=change, **{**kwargs, "form": form})
 
     def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
         """What is the code's is shown of a drop-in, and asked of a declared agent."""
         if not _is_declared(obj):
             first, *others = _OF_DROP_INS
-            names = tuple(member_fields(obj))
-            return [first, *([("Members", {"fields": names})] if names else []), *others]
+            members = tuple(member_fields(obj))
+            if members and not self.has_change_permission(request, obj):
+                members = ("bound_members",)
+            return [first, *([("Members", {"fields": members})] if members else []), *others]
         may_change = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         head = ("agent_id",) if obj is None else ("slug", "state")
         run = (None, {"fields": (*head, "is_enabled", "visibility", "records_content")})
@@ -134,6 +147,7 @@ class AgentAdmin(VersionPages):
         if row is not None:
             context = {
                 "agent_state": _state_of(row).state,
+                "agent_in_url": quote(row.slug, safe=""),
                 "agent_reason": reasons_by_object("agent").get(row.folder or row.slug),
                 "base_url": request.build_absolute_uri("/v1"),
             }
@@ -181,6 +195,11 @@ class AgentAdmin(VersionPages):
     def description_of_code(self, row: Agent) -> str | None:
         """As the code has it."""
         return _state_of(row).description or None
+
+    @display(description="Models", empty_value="–")
+    def bound_members(self, row: Agent) -> str | None:
+        """For who may only look."""
+        return ", ".join(f"{name}: {model}" for name, model in row.members.items()) or None
 
     @display(description="Digest", empty_value="–")
     def digest(self, row: Agent) -> str | None:

@@ -7,13 +7,14 @@ from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
 from agents_app.definition import Definition, Link
-from agents_app.models import Agent
+from agents_app.models import Agent, Run
 from agents_app.services.definitions import change_agent, create_agent
 from security_app.models import ApiKey
 from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
+from tools_app.models import Tool
 from upstreams_app.models import Route, Upstream
 
 pytestmark = pytest.mark.browser
@@ -23,6 +24,8 @@ LISTS = (
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
+    "/admin/tools_app/tool/",
+    "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
@@ -68,11 +71,15 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     forms = [
         f"{path}add/"
         for path in LISTS
-        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/"))
+        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/", "run/"))
     ]
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
         *agent_pages(),
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
+        f"/admin/agents_app/run/{Run.objects.get().pk}/change/",
+        f"/admin/usage_app/usagerecord/{Run.objects.get().pk}/change/",
         f"/admin/security_app/apikey/{key.pk}/change/",
         f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
         f"/admin/upstreams_app/route/{route.pk}/change/",
