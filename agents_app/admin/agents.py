@@ -235,7 +235,7 @@ class AgentAdmin(VersionPages):
         if change:
             row = Agent.objects.get(pk=form.instance.pk)
             values = {**form.operator_values(form.changed_data), **definition.fields()}
-            change_agent(row, actor=actor, note=note, **values)
+            change_agent(row, actor=actor, note=note, based_on=form.cleaned_data["base_version"], **values)
         else:
             names = [name for name in form.cleaned_data if name != "model"]
             agent_id, values = form.cleaned_data["agent_id"], form.operator_values(names)

@@ -258,7 +258,7 @@ class AgentRun:
         facts = RunFacts(
             id=context.request_id,
             agent=self._entry.id,
-            version=self._entry.digest if self._entry.version is None else str(self._entry.version),
+            version=self._entry.digest or str(self._entry.version or ""),
             key_id=principal.key_id,
             key_name=principal.name,
             end_user=self.door.end_user,
