@@ -20,7 +20,7 @@ class AgentEntry:
     are the models that an operator gave its members (`member_names`), as far as there are such models.
     `max_tokens` (input and output of all calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run
     has no such limit. With `records_content` texts are kept with the steps of runs. `version` is
-    of a declared agent's definition.
+    of a declared agent's definition; `made_of` is a digest of it and of those that it can reach.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -44,4 +44,5 @@ class AgentEntry:
     folder: str = ""
     digest: str = ""
     version: int | None = None
+    made_of: str = ""
     generation: Any = field(default=None, repr=False)

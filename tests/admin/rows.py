@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.contrib.auth.models import Permission, User
 
@@ -11,6 +12,7 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import uuid7, uuid7_time
 from security_app.models import ApiKey
 from security_app.services.keys import create_key
+from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
 from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
 
@@ -55,6 +57,11 @@ def one_of_each(number: int = 0) -> None:
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
     Agent.objects.create(slug=f"default/agent-{number}")
+    config = {"method": "GET", "url": "http://127.0.0.1:9/orders"}
+    parameters = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    Tool.objects.create(
+        name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
+    )
     run(f"default/agent-{number}")
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
@@ -63,9 +70,9 @@ def one_of_each(number: int = 0) -> None:
     )
 
 
-def run(agent: str = "default/helper", **columns: object) -> Run:
+def run(agent: str = "default/helper", *, id: UUID | None = None, **columns: object) -> Run:
     """A run with a step of each kind, of two calls, the second of which failed, and their records."""
-    run_id = uuid7()
+    run_id = id or uuid7()
     facts = {"operation": "chat", "model": agent, "state": "reported"}
     at = uuid7_time(run_id)
     row = Run.objects.create(

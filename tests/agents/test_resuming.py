@@ -16,7 +16,7 @@ from openai import OpenAI
 from tests.agents.answers import Called, calls, says
 from tests.doors.gateway import Gateway, run_database_url
 from tests.doors.pair import client_of_each
-from tests.doors.rows import KEY, OTHER_KEY
+from tests.doors.rows import KEY, MASTER_KEY, OTHER_KEY
 from tests.fakes.vendor import FakeVendor
 
 # A state is used where another process has kept it; several need Valkey.
@@ -142,6 +142,22 @@ def test_a_mixed_turn_is_not_lost(vendor: FakeVendor, ai: OpenAI, tmp_path: Path
         ("tool", "sun call_1"),
         ("tool", '{"assistant": "Clerk"}'),
     ]
+
+
+def test_a_declared_agent_goes_on_too(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:
+    declared: list[dict[str, Any]] = [
+        {"id": "team/clerk", "instructions": "You are the team's clerk."},
+        {"id": "team/desk", "links": [{"target": "team/clerk", "kind": "handoff"}]},
+    ]
+    with agent_gateway.client(MASTER_KEY) as admin:
+        for one in declared:
+            assert admin.post("/agents", json=one).status_code == 201
+    vendor.script(calls(TO_CLERK), calls(ULM), says("Sun."))
+
+    first = ask(ai, HELLO, streams=False, model="team/desk")
+    ask(ai, with_results(HELLO, first), streams=False, model="team/desk")
+
+    assert seen_by_model(vendor)[0] == ("system", "You are the team's clerk.")
 
 
 @EITHER

@@ -14,6 +14,7 @@ from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
+from tools_app.models import Tool
 from upstreams_app.models import Route, Upstream
 
 pytestmark = pytest.mark.browser
@@ -23,6 +24,7 @@ LISTS = (
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
+    "/admin/tools_app/tool/",
     "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
@@ -74,6 +76,8 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
         *agent_pages(),
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
         f"/admin/agents_app/run/{Run.objects.get().pk}/change/",
         f"/admin/usage_app/usagerecord/{Run.objects.get().pk}/change/",
         f"/admin/security_app/apikey/{key.pk}/change/",

@@ -59,7 +59,9 @@ def list_records(wanted: RecordFilter, *, limit: int, after: UUID | None = None)
         moment = uuid7_time(after)
         # The first condition is implied by the second, but is the one that an index serves.
         records = records.filter(at__lte=moment).filter(Q(at__lt=moment) | Q(id__lt=after))
-    found = list(records.order_by("-at", "-id").values(*COLUMNS)[: limit + 1])
+    # The same order; the calls of a run are few, and their index has no moments.
+    order = ("-at", "-id") if wanted.parent_id is None else ("-id",)
+    found = list(records.order_by(*order).values(*COLUMNS)[: limit + 1])
     page = found[:limit]
     next_cursor = make_cursor(page[-1]["id"]) if len(found) > limit else None
     return RecordPage([_plain(row) for row in page], next_cursor)
