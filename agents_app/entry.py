@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents_app.folders import Folder
+
 # What the SDK calls the model of an agent that names none.
 UNNAMED_MODEL = "gateway-default"
 IN_PROCESS, PROCESS = "in_process", "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the code of an agent is that runs in a process of its own: its folder, and its name in there."""
+
+    folder: Folder
+    slug: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +27,7 @@ class AgentEntry:
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
     are the models that an operator gave its members by their names. `max_tokens` (input and output of all
     calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit.
+    With isolation `process` there is no `agent` but a `place`.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -38,3 +49,4 @@ class AgentEntry:
     folder: str = ""
     digest: str = ""
     generation: Any = field(default=None, repr=False)
+    place: Place | None = field(default=None, repr=False)

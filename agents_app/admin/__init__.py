@@ -1,5 +1,5 @@
 """The admin of the agents app; importing it registers everything."""
 
-from agents_app.admin import agents
+from agents_app.admin import agents, policies
 
-__all__ = ["agents"]
+__all__ = ["agents", "policies"]

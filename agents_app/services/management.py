@@ -15,7 +15,15 @@ from upstreams_app.registry import UpstreamsConfig
 
 logger = logging.getLogger(__name__)
 # What of a row is an operator's; all else is the code's.
-OPERATOR_FIELDS = ("is_enabled", "model", "visibility", "max_turns", "max_llm_calls", "wall_clock_s")
+OPERATOR_FIELDS = (
+    "is_enabled",
+    "model",
+    "visibility",
+    "max_turns",
+    "max_llm_calls",
+    "wall_clock_s",
+    "isolation",
+)
 
 
 def find_agent(reference: str) -> Agent:

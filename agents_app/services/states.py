@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agents_app.discovery import LoadedFolder
 from agents_app.models import Agent
-from agents_app.registry import FOLDERS, SECTION, AgentsConfig, LoadedFolder
+from agents_app.registry import FOLDERS, SECTION, AgentsConfig
 from security_app.services.configuration import store
 
 LOADED = "loaded"
