@@ -11,7 +11,9 @@ RUN /opt/venv/bin/python -m pip install --quiet --require-hashes --requirement /
 COPY manage.py LICENSE /app/
 COPY agents_app /app/agents_app
 COPY gateway_project /app/gateway_project
+COPY sdk_adapter /app/sdk_adapter
 COPY security_app /app/security_app
+COPY tools_app /app/tools_app
 COPY upstreams_app /app/upstreams_app
 COPY usage_app /app/usage_app
 COPY static /app/static

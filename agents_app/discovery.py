@@ -33,6 +33,8 @@ class FoundAgent:
     overrides: dict[str, str]
     name: str
     description: str
+    member_names: tuple[str, ...] = ()
+    gateway_tools: frozenset[str] = frozenset()
     agent: Any = field(default=None, repr=False)
     generation: Any = field(default=None, repr=False)
 
@@ -86,7 +88,17 @@ def _examined(folder: Folder, treatment: Treatment) -> LoadedFolder:
         reports = probe(folder, treatment.policy)
     except ProbeFailed as error:
         return _without(folder, treatment, str(error))
-    agents = [FoundAgent(one.slug, one.overrides, one.name, one.description) for one in reports]
+    agents = [
+        FoundAgent(
+            one.slug,
+            one.overrides,
+            one.name,
+            one.description,
+            tuple(one.members),
+            frozenset(one.gateway_tools),
+        )
+        for one in reports
+    ]
     return LoadedFolder(folder, tuple(agents), treatment=treatment)
 
 
@@ -119,6 +131,7 @@ def _imported(examined: LoadedFolder) -> LoadedFolder:
         return examined
     # Only where there is an agent: importing the SDK is expensive.
     from agents_app.sdk import nested, runner  # noqa: F401  (else the first run would import them)
+    from agents_app.sdk.gateway_tools import gateway_tools_of
     from agents_app.sdk.loader import DropInError, load
 
     try:
@@ -131,6 +144,8 @@ def _imported(examined: LoadedFolder) -> LoadedFolder:
             one.overrides,
             writable(str(one.agent.name)),
             writable(str(one.agent.handoff_description or "")),
+            one.members,
+            frozenset(gateway_tools_of(one.agent)),
             one.agent,
             one.generation,
         )

@@ -9,6 +9,8 @@ from agents_app.folders import Folder
 
 # What the SDK calls the model of an agent that names none.
 UNNAMED_MODEL = "gateway-default"
+# Before the name of a member, in place of a model: the one that an operator gave it, else the agent's own.
+MEMBER_PREFIX = "gateway-member:"
 IN_PROCESS, PROCESS = "in_process", "process"
 
 
@@ -26,8 +28,10 @@ class AgentEntry:
 
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
     are the models that an operator gave its members by their names. `max_tokens` (input and output of all
-    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit.
-    With isolation `process` there is no `agent` but a `place`.
+    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit. With
+    `records_content` texts are kept with the steps of runs. With isolation `process` there is no `agent` but
+    a `place`.
+    `gateway_tools` are the tools of the registry that its code names.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -46,7 +50,9 @@ class AgentEntry:
     max_cost_nano: int | None = None
     members: dict[str, str] = field(default_factory=dict)
     isolation: str = IN_PROCESS
+    records_content: bool = False
     folder: str = ""
     digest: str = ""
     generation: Any = field(default=None, repr=False)
     place: Place | None = field(default=None, repr=False)
+    gateway_tools: frozenset[str] = frozenset()

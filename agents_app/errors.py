@@ -6,7 +6,7 @@ from gateway_project.core.errors import GatewayError
 
 
 class RunLimitExceeded(GatewayError):
-    """A run wanted more turns, calls or time than its agent allows."""
+    """A run wanted more turns, calls, tokens, money or time than its agent allows."""
 
     status = 422
     type = "agent_error"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -25,6 +25,7 @@ from agents_app.policy import EVERYWHERE, Policy
 from gateway_project.core.codec import dumps
 from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
+from tools_app.registry import tools_of
 from upstreams_app.registry import UpstreamsConfig
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ FOLDERS = FOLDERS_SECTION
 SECTION = "agents"
 DISCOVERED = "discovered"
 _TO_BE_ISOLATED = "it is to run in a process of its own, and was loaded before that was known: load it again"
+_WITHOUT_TOOL = "warning: it is served without the tool '{name}', which is off or does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,18 @@ def build(
             left_out.append(Diagnostic(SECTION, f"agent {loaded.folder.name}", _TO_BE_ISOLATED))
         else:
             entries[agent_id] = _entry(agent_id, loaded, one, rows[agent_id])
+    left_out += _missing_tools(entries, tools_of(sections))
     enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
     return Section(AgentsConfig(enabled, entries), version, tuple(left_out))
+
+
+def _missing_tools(entries: Mapping[str, AgentEntry], tools: Collection[str]) -> list[Diagnostic]:
+    """Agents that name tools which nobody can call: they are served without these."""
+    return [
+        Diagnostic(SECTION, f"agent {entry.folder}", _WITHOUT_TOOL.format(name=name))
+        for entry in entries.values()
+        for name in sorted(entry.gateway_tools - set(tools))
+    ]
 
 
 def folders_on_disk() -> dict[str, Folder]:
@@ -190,8 +202,10 @@ def _entry(agent_id: str, loaded: LoadedFolder, found: FoundAgent, row: Agent) -
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
         members=dict(row.members),
         isolation=PROCESS if is_isolated else IN_PROCESS,
+        records_content=row.records_content,
         folder=folder.name,
         digest=folder.digest,
         generation=found.generation,
+        gateway_tools=found.gateway_tools,
         place=Place(folder, found.slug) if is_isolated else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents_app import registry as agents
 from security_app import registry as security
 from security_app.services.configuration import store
+from tools_app import registry as tools
 from upstreams_app import registry as upstreams
 from usage_app import registry as usage
 
@@ -13,5 +14,6 @@ __all__ = ["store"]
 store.register(security.SECTION, security.build)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)
+store.register(tools.SECTION, tools.build)
 store.register(agents.FOLDERS, agents.build_folders)
-store.register(agents.SECTION, agents.build, follows=(upstreams.SECTION, agents.FOLDERS))
+store.register(agents.SECTION, agents.build, follows=(upstreams.SECTION, tools.SECTION, agents.FOLDERS))

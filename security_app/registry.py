@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,19 +26,31 @@ _MAX_SHARED_POLICIES = 10_000
 
 
 class KeyPolicy:
-    """What a key may do; shared by all keys with the same scopes and models."""
+    """What a key may do; shared by all keys with the same scopes, models and tools."""
 
-    __slots__ = ("_matches", "allowed_models", "scopes")
+    __slots__ = ("_matches_model", "_matches_tool", "allowed_models", "allowed_tools", "scopes")
 
-    def __init__(self, scopes: frozenset[str], allowed_models: tuple[str, ...]) -> None:
+    def __init__(
+        self, scopes: frozenset[str], allowed_models: tuple[str, ...], allowed_tools: tuple[str, ...] = ()
+    ) -> None:
         self.scopes = scopes
         self.allowed_models = allowed_models
-        pattern = "|".join(fnmatch.translate(item) for item in allowed_models)
-        self._matches = re.compile(pattern).match if pattern else None
+        self.allowed_tools = allowed_tools
+        self._matches_model = _matcher(allowed_models)
+        self._matches_tool = _matcher(allowed_tools)
 
     def allows_model(self, model_id: str) -> bool:
         """Whether the allowed models name this id; no list allows every model."""
-        return self._matches is None or self._matches(model_id) is not None
+        return self._matches_model is None or self._matches_model(model_id) is not None
+
+    def allows_tool(self, name: str) -> bool:
+        """Whether the allowed tools name this one; no list allows every tool."""
+        return self._matches_tool is None or self._matches_tool(name) is not None
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    pattern = "|".join(fnmatch.translate(item) for item in patterns)
+    return re.compile(pattern).match if pattern else None
 
 
 class Principal(NamedTuple):
@@ -60,7 +72,7 @@ class SecurityConfig:
     def __init__(self, peppers: Ring) -> None:
         self.keys: dict[bytes, Principal] = {}
         self.peppers = peppers
-        self.policies: dict[tuple[str, str], KeyPolicy] = {}
+        self.policies: dict[tuple[str, str, str], KeyPolicy] = {}
         self.unusable: dict[UUID, Diagnostic] = {}
         self._digest_by_id: dict[UUID, bytes] = {}
 
@@ -88,15 +100,15 @@ class SecurityConfig:
         if digest is not None:
             self.keys.pop(digest, None)
 
-    def policy(self, scopes_json: str, models_json: str) -> KeyPolicy:
+    def policy(self, scopes_json: str, models_json: str, tools_json: str) -> KeyPolicy:
         """The shared policy of these column texts; raises if they are unusable."""
-        policy = self.policies.get((scopes_json, models_json))
+        texts = (scopes_json, models_json, tools_json)
+        policy = self.policies.get(texts)
         if policy is None:
-            scopes, models = loads(scopes_json), loads(models_json)
-            if not (_is_list_of_texts(scopes) and _is_list_of_texts(models)):
-                raise TypeError("scopes and allowed models must be lists of texts")
-            policy = KeyPolicy(frozenset(scopes), tuple(models))
-            self.policies[scopes_json, models_json] = policy
+            scopes, models, tools = map(loads, texts)
+            if not all(map(_is_list_of_texts, (scopes, models, tools))):
+                raise TypeError("scopes, allowed models and allowed tools must be lists of texts")
+            policy = self.policies[texts] = KeyPolicy(frozenset(scopes), tuple(models), tuple(tools))
         return policy
 
 
@@ -104,7 +116,10 @@ def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-_COLUMNS = "id, digest, scopes, allowed_models, expires_at, is_blocked, name, user_id, deleted_at IS NOT NULL"
+_COLUMNS = (
+    "id, digest, scopes, allowed_models, allowed_tools, expires_at, is_blocked, name, user_id, "
+    "deleted_at IS NOT NULL"
+)
 
 
 def _timestamp(value: datetime | str | None) -> float:
@@ -136,14 +151,14 @@ def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, S
 
 
 def _load_row(config: SecurityConfig, row: tuple[Any, ...]) -> None:
-    key_id, digest, scopes, models, expires_at, is_blocked, name, user_id, is_deleted = row
+    key_id, digest, scopes, models, tools, expires_at, is_blocked, name, user_id, is_deleted = row
     key_uuid = key_id if isinstance(key_id, UUID) else UUID(key_id)
     config.unusable.pop(key_uuid, None)
     if is_deleted:
         config.remove(key_uuid)
         return
     try:
-        policy = config.policy(scopes, models)
+        policy = config.policy(scopes, models, tools)
         principal = Principal(key_uuid, name, user_id, policy, _timestamp(expires_at), bool(is_blocked))
         config.put(bytes(digest), principal)
     except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)

@@ -54,6 +54,8 @@ class AgentReport(msgspec.Struct, frozen=True):
     tools: list[str]
     models: list[str]
     handoffs: list[str]
+    members: list[str] = []
+    gateway_tools: list[str] = []
 
 
 class _Report(msgspec.Struct, frozen=True):

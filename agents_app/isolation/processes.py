@@ -49,6 +49,9 @@ class Child:
 
     def close(self) -> None:
         """End the child, if it runs still."""
+        # Also for who has another handle of the socket.
+        with contextlib.suppress(OSError):
+            self.channel.shutdown(socket.SHUT_RDWR)
         self.channel.close()
         for fd in (self.output, self.ending):
             with contextlib.suppress(OSError):

@@ -1,6 +1,8 @@
-"""What clients call as a model besides the models of upstreams."""
+"""The rows of agents: what operators decide about them, and what their runs did."""
 
 from agents_app.models.agent import Agent
+from agents_app.models.pending_run import PendingRun
 from agents_app.models.policy import DropInPolicy
+from agents_app.models.run import Run, RunStep
 
-__all__ = ["Agent", "DropInPolicy"]
+__all__ = ["Agent", "DropInPolicy", "PendingRun", "Run", "RunStep"]

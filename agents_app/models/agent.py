@@ -114,6 +114,12 @@ class Agent(ConfigModel):
         default=Isolation.IN_PROCESS,
         help_text="Where its code runs.",
     )
+    records_content = models.BooleanField(
+        "record texts",
+        default=False,
+        help_text="Whether what models and tools are told and answer is kept with runs, shortened. Otherwise "
+        "runs have names and numbers only.",
+    )
 
     class Meta:
         ordering = ["slug"]

@@ -14,12 +14,15 @@ from agents_app.entry import UNNAMED_MODEL
 os.environ["OPENAI_DEFAULT_MODEL"] = UNNAMED_MODEL
 
 from agents.models import _openai_shared, openai_agent_registration
+from agents.tracing import setup as tracing_setup
 
-import agents
 from agents import run
 from agents_app.sdk.nested import GatewayRunner
+from agents_app.sdk.tracing import RunTraces
 
 run.set_default_agent_runner(GatewayRunner())
+# The SDK's own posts prompts to OpenAI as soon as it finds a key.
+tracing_setup.GLOBAL_TRACE_PROVIDER = RunTraces()
 
 # What the SDK's `set_default_…` functions write to, for the whole process, as it was before any drop-in.
 _DEFAULTS = [
@@ -37,6 +40,7 @@ _DEFAULTS = [
         ),
         (openai_agent_registration, ("_default_agent_registration",)),
         (run, ("DEFAULT_AGENT_RUNNER",)),
+        (tracing_setup, ("GLOBAL_TRACE_PROVIDER",)),
     )
     for name in names
 ]
@@ -47,8 +51,6 @@ def assert_ours() -> None:
     os.environ["OPENAI_DEFAULT_MODEL"] = UNNAMED_MODEL
     for module, name, value in _DEFAULTS:
         setattr(module, name, value)
-    # The SDK's own processor posts prompts to OpenAI as soon as it finds a key.
-    agents.set_trace_processors([])
 
 
 assert_ours()

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
+from contextvars import ContextVar
 from typing import Any
 
 from agents import HandoffOutputItem, ReasoningItem, RunItem, ToolCallItem, ToolCallOutputItem
+from agents_app.pieces import ShownStep
 
-# One thing that happened; `type` is tool_call, tool_output or handoff.
-Step = dict[str, str]
+Step = ShownStep
+# Takes the steps that no item of the run tells of; unset where nobody wants to know.
+reporter: ContextVar[Callable[[Step], None]] = ContextVar("agents_app_reporter")
+
+
+def report(step: Step) -> None:
+    """Tell what the run around the caller just did."""
+    if (tell := reporter.get(None)) is not None:
+        tell(step)
 
 
 class Activity:
-    """Turns a run's items into steps. `hidden_tools` are the client's own: it learns of them anyway."""
+    """Turns a run's items into steps. `hidden_tools` are the client's own: it learns of them anyway.
 
-    def __init__(self, hidden_tools: frozenset[str]) -> None:
+    `hidden_calls` are the ids of calls that it made before this run.
+    """
+
+    def __init__(self, hidden_tools: frozenset[str], hidden_calls: Container[str] = ()) -> None:
         self._hidden_tools = hidden_tools
+        self._hidden_calls = hidden_calls
         self._tools: dict[str, str] = {}
 
     def step_of(self, item: RunItem) -> Step | None:
@@ -26,7 +40,10 @@ class Activity:
                 return None
             return {"type": "tool_call", "agent": item.agent.name, "tool": name}
         if isinstance(item, ToolCallOutputItem):
-            name = self._tools.get(str(_member(item.raw_item, "call_id") or ""), "tool")
+            call_id = str(_member(item.raw_item, "call_id") or "")
+            if call_id in self._hidden_calls:
+                return None
+            name = self._tools.get(call_id, "tool")
             return {"type": "tool_output", "agent": item.agent.name, "tool": name}
         if isinstance(item, HandoffOutputItem):
             return {"type": "handoff", "agent": item.source_agent.name, "to": item.target_agent.name}
@@ -39,6 +56,10 @@ def line_of(step: Step) -> str:
         return f"[{step['agent']}] calls {step['tool']}\n"
     if step["type"] == "handoff":
         return f"[{step['agent']}] hands over to {step['to']}\n"
+    if step["type"] == "drafts":
+        return f"{step['ready']} of {step['of']} drafts are ready\n"
+    if step["type"] == "verdict":
+        return f"The answer was checked: {step['verdict']}\n"
     return ""
 
 

@@ -26,6 +26,10 @@ class UniqueCallIds(ModelProvider):
         self._inner = inner
         self._taken = {str(item["call_id"]) for item in history if "call_id" in item}
 
+    def also_taken(self, call_ids: Iterable[str]) -> None:
+        """The run goes on from a state that uses these."""
+        self._taken.update(call_ids)
+
     def get_model(self, model_name: str | None) -> Model:
         """The other provider's model."""
         return _UniqueCallsModel(self._inner.get_model(model_name), self._taken)
@@ -39,6 +43,11 @@ class _UniqueCallsModel(Model):
     def __init__(self, inner: Model, taken: set[str]) -> None:
         self._inner = inner
         self._taken = taken
+
+    @property
+    def model(self) -> str | None:
+        """The other model's id, if it has one."""
+        return getattr(self._inner, "model", None)
 
     async def get_response(self, *arguments: Any, **named: Any) -> ModelResponse:
         response = await self._inner.get_response(*arguments, **named)

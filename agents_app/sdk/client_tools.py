@@ -10,10 +10,12 @@ import dataclasses
 import re
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from agents import Agent, FunctionTool, Handoff, RunContextWrapper, UserError
+from agents.tool_context import ToolContext
+
+from agents import Agent, FunctionTool, Handoff, RunContextWrapper, ToolApprovalItem, UserError
 from gateway_project.core.errors import InvalidRequest
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -23,10 +25,14 @@ Change = Callable[[Agent[Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ClientTools:
-    """The tools of a request. `choice` is what the entry agent must do with them; None: as it likes."""
+    """The tools of a request. `choice` is what the entry agent must do with them; None: as it likes.
+
+    `outputs` are the client's results by call id, for a run that goes on where it waited for them.
+    """
 
     tools: tuple[FunctionTool, ...] = ()
     choice: str | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> ClientTools:
@@ -40,39 +46,24 @@ class ClientTools:
         if not isinstance(given, list) or len(given) > _MAX_TOOLS:
             raise InvalidRequest(f"'tools' must be an array of at most {_MAX_TOOLS} tools.", param="tools")
         tools: dict[str, FunctionTool] = {}
+        outputs: dict[str, str] = {}
         for number, one in enumerate(given):
-            tool = _tool(one, f"tools[{number}]")
+            tool = _tool(one, f"tools[{number}]", outputs)
             if tool.name in tools:
                 raise _invalid(f"tools[{number}].function.name", "is the name of another tool")
             tools[tool.name] = tool
-        return cls._chosen(tools, fields.get("tool_choice"))
-
-    @classmethod
-    def _chosen(cls, tools: dict[str, FunctionTool], choice: Any) -> ClientTools:
-        mode = choice
-        if isinstance(choice, dict):
-            if choice.get("type") == "allowed_tools":
-                tools, mode = _allowed(tools, choice.get("allowed_tools"))
-            elif choice.get("type") == "function":
-                name = _chosen_name(choice, tools, "tool_choice.function.name")
-                return cls(tuple(tools.values()), name)
-            else:
-                raise _invalid("tool_choice.type", "must be function or allowed_tools")
-        if mode == "none":
-            # The agent's own tools are its own affair.
-            return cls()
-        if mode == "required":
-            if not tools:
-                raise _invalid("tool_choice", "needs 'tools'")
-            return cls(tuple(tools.values()), "required")
-        if mode not in (None, "auto"):
-            raise _invalid("tool_choice", "must be none, auto, required or name a tool")
-        return cls(tuple(tools.values()))
+        chosen, choice = _chosen(tools, fields.get("tool_choice"))
+        return cls(chosen, choice, outputs)
 
     @property
     def names(self) -> frozenset[str]:
         """The tools' names."""
         return frozenset(tool.name for tool in self.tools)
+
+    def owns(self, pending: ToolApprovalItem) -> bool:
+        """Whether a call is of one of these, and of no tool of a nested agent that has the same name."""
+        own = pending.agent.tools if isinstance(pending.agent, Agent) else []
+        return any(tool is mine for tool in own for mine in self.tools if mine.name == pending.tool_name)
 
     def check_names(self, agents: list[Agent[Any]]) -> None:
         """InvalidRequest if an agent has a tool or a hand-off of the same name."""
@@ -144,12 +135,30 @@ def _handoff_name(given: Agent[Any] | Handoff[Any, Any]) -> str:
     return Handoff.default_tool_name(given) if isinstance(given, Agent) else given.tool_name
 
 
-async def _never(_: object, __: str) -> str:
-    """A client's tool needs an approval that nobody gives here."""
-    raise RuntimeError("a tool of the client is not the gateway's to call")
+def _chosen(tools: dict[str, FunctionTool], choice: Any) -> tuple[tuple[FunctionTool, ...], str | None]:
+    """The tools that the client's choice leaves, and what the agent must do with them."""
+    mode = choice
+    if isinstance(choice, dict):
+        if choice.get("type") == "allowed_tools":
+            tools, mode = _allowed(tools, choice.get("allowed_tools"))
+        elif choice.get("type") == "function":
+            name = _chosen_name(choice, tools, "tool_choice.function.name")
+            return tuple(tools.values()), name
+        else:
+            raise _invalid("tool_choice.type", "must be function or allowed_tools")
+    if mode == "none":
+        # The agent's own tools are its own affair.
+        return (), None
+    if mode == "required":
+        if not tools:
+            raise _invalid("tool_choice", "needs 'tools'")
+        return tuple(tools.values()), "required"
+    if mode not in (None, "auto"):
+        raise _invalid("tool_choice", "must be none, auto, required or name a tool")
+    return tuple(tools.values()), None
 
 
-def _tool(given: Any, where: str) -> FunctionTool:
+def _tool(given: Any, where: str, outputs: dict[str, str]) -> FunctionTool:
     if not isinstance(given, dict) or given.get("type") != "function":
         raise _invalid(f"{where}.type" if isinstance(given, dict) else where, "must be function")
     function = given.get("function")
@@ -163,12 +172,17 @@ def _tool(given: Any, where: str) -> FunctionTool:
     parameters = function.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise _invalid(f"{where}.function.parameters", "must be an object")
+
+    async def give(context: ToolContext[Any], _: str) -> str:
+        """The client made the call; a run that has no result for it stops before."""
+        return outputs[context.tool_call_id]
+
     try:
         return FunctionTool(
             name=name,
             description=description or "",
             params_json_schema=parameters or {"type": "object", "properties": {}},
-            on_invoke_tool=_never,
+            on_invoke_tool=give,
             strict_json_schema=function.get("strict") is True,
             needs_approval=True,
         )

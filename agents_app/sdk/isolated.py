@@ -9,18 +9,23 @@ import asyncio
 import itertools
 import socket
 import traceback
+from collections.abc import Collection
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.folders import Folder, digest_of
 from agents_app.isolation.frames import Frame, FrameError, encode, read_frame, receive_frame, send_frame
+from agents_app.sdk.gateway_tools import ToolSpec, tools_from
 from agents_app.sdk.loader import DropInError, load
 from agents_app.sdk.nested import models_from
 from agents_app.sdk.runner import Run
+from agents_app.sdk.tracing import recording
+from agents_app.trace import Recorder, caller
 from gateway_project.core.errors import GatewayError, InvalidRequest, PermissionDenied, UpstreamFailed
 
 # Errors that this side may make; all others are those of calls, which the server knows.
@@ -69,9 +74,11 @@ async def _run(channel: socket.socket, entry: AgentEntry, order: Frame) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=channel)
     link = _Link(reader, writer, order["token"])
     listening = asyncio.create_task(link.listen())
+    trace = Recorder(keeps_content=entry.records_content)
     try:
         run = Run.of(entry, order["fields"], _RemoteDoor(link))
-        with models_from(run.config.model_provider):
+        tools = _RemoteTools(link, order["tools"])
+        with models_from(run.config.model_provider), recording(trace), tools_from(tools):
             text = ""
             if order["is_stream"]:
                 async with aclosing(run.pieces()) as pieces:
@@ -82,6 +89,9 @@ async def _run(channel: socket.socket, entry: AgentEntry, order: Frame) -> None:
         end: Frame = {"do": "end", "text": text, "outcome": asdict(run.outcome)}
     except Exception as error:  # noqa: BLE001  (whatever the agent's code raises)
         end = {"do": "end", "error": _told(error)}
+    steps = [step.plain(trace.started) for step in trace.steps]
+    elapsed_ms = (perf_counter() - trace.started) * 1000
+    await link.send({"do": "steps", "steps": steps, "elapsed_ms": elapsed_ms})
     await link.send(end)
     # The server closes its end, and with that ends this process.
     await listening
@@ -144,6 +154,39 @@ def _raise_if_failed(frame: Frame, number: int) -> None:
         raise CallFailed(str(frame["error"]), number)
 
 
+def _call(request: Frame) -> Frame:
+    """The wish for an LLM call of the step around the caller."""
+    return {"do": "call", "request": request, "step": caller.get()}
+
+
+class _RemoteTools:
+    """The gateway's tools: the server has told which there are, and calls them."""
+
+    def __init__(self, link: _Link, tools: dict[str, Frame]) -> None:
+        self._link = link
+        self._tools = {name: ToolSpec(one["description"], one["parameters"]) for name, one in tools.items()}
+
+    def names(self) -> Collection[str]:
+        """The tools that the run's key may use."""
+        return self._tools.keys()
+
+    def spec(self, name: str) -> ToolSpec | None:
+        """What one is."""
+        return self._tools.get(name)
+
+    async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
+        """Have one called; what the model is to read."""
+        wish = {"do": "tool", "name": name, "arguments": arguments_json, "call_id": call_id}
+        number, queue = await self._link.ask(wish)
+        is_over = False
+        try:
+            output = str((await queue.get())["output"])
+            is_over = True
+        finally:
+            self._link.forget(number, is_over=is_over)
+        return output
+
+
 class _RemoteDoor:
     """What a run's LLM calls go through: the server makes them."""
 
@@ -153,7 +196,7 @@ class _RemoteDoor:
 
     async def complete(self, request: Frame) -> Frame:
         """A whole answer; raises GatewayError."""
-        number, queue = await self._link.ask({"do": "call", "request": request})
+        number, queue = await self._link.ask(_call(request))
         is_over = False
         try:
             frame = await queue.get()
@@ -166,7 +209,7 @@ class _RemoteDoor:
 
     async def stream(self, request: Frame) -> _RemoteChunks:
         """A stream that has begun; raises GatewayError."""
-        number, queue = await self._link.ask({"do": "call", "request": request})
+        number, queue = await self._link.ask(_call(request))
         chunks = _RemoteChunks(self._link, number, queue)
         await chunks.open()
         return chunks

@@ -14,6 +14,7 @@ from typing import Any
 from agents.run import AgentRunner
 
 from agents import Model, ModelProvider, MultiProvider, RunConfig, UserError
+from agents_app.sdk.tracing import keeps_content
 
 _provider: ContextVar[ModelProvider] = ContextVar("agents_app_provider")
 
@@ -36,6 +37,11 @@ def models_from(provider: ModelProvider) -> Iterator[None]:
         yield
     finally:
         _provider.reset(token)
+
+
+def current_provider() -> ModelProvider:
+    """The models of the run around the caller; outside of runs, one whose calls are errors."""
+    return _provider.get(_NOBODY)
 
 
 class GatewayRunner(AgentRunner):
@@ -61,5 +67,10 @@ def _inside(options: dict[str, Any]) -> dict[str, Any]:
     if config is None:
         config = RunConfig()
     if isinstance(config.model_provider, MultiProvider):
-        config = replace(config, model_provider=_provider.get(_NOBODY), tracing_disabled=True)
+        config = replace(
+            config,
+            model_provider=current_provider(),
+            tracing_disabled=False,
+            trace_include_sensitive_data=keeps_content(),
+        )
     return {**options, "run_config": config}

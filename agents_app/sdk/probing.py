@@ -10,6 +10,7 @@ from agents import Agent
 from agents_app.folders import Folder, writable
 from agents_app.isolation.frames import Frame, receive_frame, send_frame
 from agents_app.sdk.client_tools import graph_of
+from agents_app.sdk.gateway_tools import gateway_tools_of
 from agents_app.sdk.loader import DropInError, Loaded, load
 
 _MAX_NAMES = 200
@@ -39,6 +40,8 @@ def _report(loaded: Loaded) -> Frame:
         "overrides": loaded.overrides,
         "tools": [_text(tool.name) for tool in agent.tools[:_MAX_NAMES]],
         "models": sorted({_model_of(one) for one in reachable})[:_MAX_NAMES],
+        "members": list(loaded.members)[:_MAX_NAMES],
+        "gateway_tools": sorted(gateway_tools_of(agent))[:_MAX_NAMES],
         "handoffs": [_text(one.name) for one in reachable if one is not agent][:_MAX_NAMES],
     }
 

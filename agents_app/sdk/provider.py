@@ -6,7 +6,7 @@ one method that the adapter calls, which hands the request to the run's door.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
@@ -15,7 +15,9 @@ from openai import NotGiven, Omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from agents import Model, ModelProvider
-from agents_app.entry import UNNAMED_MODEL
+from agents_app.entry import MEMBER_PREFIX, UNNAMED_MODEL
+from agents_app.sdk.tracing import begin_call
+from agents_app.trace import MAX_REASON, Step
 from gateway_project.core.errors import UpstreamFailed
 
 _NOT_FOR_THE_WIRE = ("extra_body", "extra_headers", "extra_query", "timeout")
@@ -43,9 +45,10 @@ class Door(Protocol):
 
 
 class GatewayProvider(ModelProvider):
-    """The models of one run."""
+    """The models of one run. `members` are the models that an operator gave the agent's members."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, members: Mapping[str, str]) -> None:
+        self._members = members
         completions = SimpleNamespace(create=_Completions(door).create)
         self._client = SimpleNamespace(
             base_url="http://gateway.internal/v1/", chat=SimpleNamespace(completions=completions)
@@ -53,7 +56,10 @@ class GatewayProvider(ModelProvider):
 
     def get_model(self, model_name: str | None) -> Model:
         """A model by the name that the agent's code gives it."""
-        return OpenAIChatCompletionsModel(model_name or UNNAMED_MODEL, cast(Any, self._client))
+        name = model_name or UNNAMED_MODEL
+        if name.startswith(MEMBER_PREFIX):
+            name = self._members.get(name.removeprefix(MEMBER_PREFIX), UNNAMED_MODEL)
+        return OpenAIChatCompletionsModel(name, cast(Any, self._client))
 
 
 class _Completions:
@@ -64,20 +70,21 @@ class _Completions:
 
     async def create(self, **arguments: Any) -> Any:
         """One LLM call: a ChatCompletion, or an async iterator of chunks. Raises GatewayError."""
-        request = _request(arguments)
+        request, step = _request(arguments), begin_call()
         if request.get("stream") is True:
-            return _Stream(self._door, await self._door.stream(request))
+            return _Stream(self._door, await self._door.stream(request), step)
         answer = await self._door.complete(request)
-        _note_finish(self._door, answer)
+        _note_finish(self._door, answer, step)
         return ChatCompletion.construct(**answer)
 
 
 class _Stream:
     """The chunks as the SDK's objects."""
 
-    def __init__(self, door: Door, chunks: Chunks) -> None:
+    def __init__(self, door: Door, chunks: Chunks, step: Step | None) -> None:
         self._door = door
         self._chunks = chunks
+        self._step = step
         self.response = SimpleNamespace(headers={})
 
     def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
@@ -86,7 +93,7 @@ class _Stream:
     async def __anext__(self) -> ChatCompletionChunk:
         chunk = await self._chunks.__anext__()
         try:
-            _note_finish(self._door, chunk)
+            _note_finish(self._door, chunk, self._step)
             return ChatCompletionChunk.construct(**chunk)
         except BaseException:
             await self.aclose()
@@ -107,11 +114,13 @@ def _request(arguments: dict[str, Any]) -> dict[str, Any]:
     return body | (arguments.get("extra_body") or {})
 
 
-def _note_finish(door: Door, answer: dict[str, Any]) -> None:
+def _note_finish(door: Door, answer: dict[str, Any], step: Step | None) -> None:
     """The SDK's adapter drops why an answer ended; UpstreamFailed if this is no answer."""
     try:
         for choice in answer.get("choices") or ():
             if reason := choice.get("finish_reason"):
                 door.finish_reason = str(reason)
+                if step is not None:
+                    step.finish_reason = str(reason)[:MAX_REASON]
     except (AttributeError, TypeError) as error:
         raise UpstreamFailed("The upstream's answer is not what was asked for.") from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage
@@ -21,6 +22,7 @@ from agents import (
     OutputGuardrailTripwireTriggered,
     ReasoningItem,
     RunConfig,
+    RunHooks,
     RunItem,
     Runner,
     RunResult,
@@ -31,13 +33,15 @@ from agents import (
 )
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
-from agents_app.sdk.activity import Activity, Step, line_of, thoughts_of
+from agents_app.pieces import Outcome, Piece
+from agents_app.sdk.activity import Activity, Step, line_of, reporter, thoughts_of
 from agents_app.sdk.call_ids import UniqueCallIds
 from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
 from agents_app.sdk.convert import Item, items_of, with_one_system_message
 from agents_app.sdk.parameters import Parameters
 from agents_app.sdk.provider import Door, GatewayProvider
-from agents_app.sdk.streaming import CallStream, Piece
+from agents_app.sdk.saved_state import SavedRun, last_outputs, restored, state_of
+from agents_app.sdk.streaming import CallStream
 from gateway_project.core.errors import GatewayError, PermissionDenied, UpstreamFailed
 
 __all__ = ["Outcome", "Piece", "Run"]
@@ -48,17 +52,6 @@ _PARAGRAPH = "\n\n"
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a run came to, besides its text; complete when the run has ended."""
-
-    finish_reason: str = "stop"
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)
-    refusal: str | None = None
-    reasoning: str = ""
-    steps: list[Step] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Run:
     """A request as the SDK takes it. Making one raises InvalidRequest, which names the field."""
 
@@ -66,10 +59,16 @@ class Run:
     agent: Agent[Any]
     items: list[Item]
     config: RunConfig
+    models: UniqueCallIds
     door: Door
     tools: ClientTools
     is_json: bool
     outcome: Outcome = field(default_factory=Outcome)
+    _saved: SavedRun | None = None
+    # Why the agents' last answer ended: later calls of guardrails end for reasons of their own.
+    ended_for: str = "stop"
+    # Steps that no item tells of, and nobody has seen yet.
+    reported: deque[Step] = field(default_factory=deque)
     # Whether the reasoning so far ends within a line.
     _is_in_line: bool = False
 
@@ -77,10 +76,10 @@ class Run:
     def of(cls, entry: AgentEntry, fields: dict[str, Any], door: Door) -> Run:
         """A run of an agent on a chat request's fields."""
         items = items_of(fields.get("messages"))
+        models = UniqueCallIds(GatewayProvider(door, entry.members), items)
         config = RunConfig(
-            model_provider=UniqueCallIds(GatewayProvider(door), items),
-            tracing_disabled=True,
-            trace_include_sensitive_data=False,
+            model_provider=models,
+            trace_include_sensitive_data=entry.records_content,
             # A model that makes up a tool, or names one that is hidden from it, is told so.
             tool_not_found_behavior="return_error_to_model",
             tool_execution={"max_function_tool_concurrency": _MAX_PARALLEL_TOOLS},
@@ -89,14 +88,27 @@ class Run:
         parameters, tools = Parameters.of(fields), ClientTools.of(fields)
         agent = _adjusted(entry.agent, parameters, tools)
         is_json = parameters.wants_json or agent.output_type not in (None, str)
-        return cls(entry, agent, items, config, door, tools, is_json)
+        return cls(entry, agent, items, config, models, door, tools, is_json)
+
+    async def go_on_from(self, state: str) -> bool:
+        """Go on from a state that a run of this agent had, if the conversation ends with what it waits for.
+
+        If not, the conversation is all that the run knows.
+        """
+        if self.tools.choice is not None:
+            # The state knows that tools were used, and would not hold the model to a choice again.
+            return False
+        outputs = last_outputs(self.items)
+        self._saved = await restored(state, self.agent, self.tools, outputs, entry=self.entry)
+        if self._saved is not None:
+            self.models.also_taken(self._saved.call_ids)
+        return self._saved is not None
 
     async def answer(self) -> str:
         """The final answer; raises GatewayError."""
+        self._take_reports()
         try:
-            result = await Runner.run(
-                self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
-            )
+            result = await Runner.run(self.agent, self._input, **self._options())
         except (AgentsException, GatewayError) as error:
             text = self._answer_despite(error)
             if isinstance(error, AgentsException) and error.run_data is not None:
@@ -108,9 +120,8 @@ class Run:
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; raises GatewayError. Closing the iterator early ends the run at once."""
-        result = Runner.run_streamed(
-            self.agent, cast(Any, self.items), max_turns=self.entry.max_turns, run_config=self.config
-        )
+        self._take_reports()
+        result = Runner.run_streamed(self.agent, self._input, **self._options())
         stream = _PieceStream(self)
         try:
             async for event in result.stream_events():
@@ -128,6 +139,18 @@ class Run:
         finally:
             # Before the events' iterator is closed, which would wait for the whole run.
             result.cancel()
+
+    def _options(self) -> dict[str, Any]:
+        return {"max_turns": self.entry.max_turns, "run_config": self.config, "hooks": _Ends(self)}
+
+    def _take_reports(self) -> None:
+        """Have what the run's models and guardrails report, in this task and those that it starts."""
+        if self.shows_steps:
+            reporter.set(self.reported.append)
+
+    @property
+    def _input(self) -> Any:
+        return self.items if self._saved is None else self._saved.state
 
     @property
     def shows_steps(self) -> bool:
@@ -152,12 +175,14 @@ class Run:
     def _note_items(self, items: list[RunItem]) -> None:
         if not self.shows_steps:
             return
-        activity, outcome = Activity(self.tools.names), self.outcome
-        for item in items:
+        activity, outcome = Activity(self.tools.names, self.tools.outputs), self.outcome
+        # The answer that a state is of has told of the items in it.
+        known = self._saved.known_items if self._saved is not None else 0
+        for item in [*self.reported, *items[known:]]:
             if isinstance(item, ReasoningItem):
                 piece: Piece | None = self.thought_piece(thoughts_of(item))
             else:
-                step = activity.step_of(item)
+                step = item if isinstance(item, dict) else activity.step_of(item)
                 piece = self.step_piece(step) if step is not None else None
             if piece is not None:
                 outcome.reasoning += piece.delta.get("reasoning_content", "")
@@ -165,14 +190,15 @@ class Run:
 
     def _note_end(self, result: RunResult | RunResultStreaming) -> None:
         """How the run ended: with an answer, or with calls that are the client's to make."""
-        pending = [one for one in result.interruptions if one.tool_name in self.tools.names]
+        pending = [one for one in result.interruptions if self.tools.owns(one)]
         if result.interruptions and not pending:
             raise AgentFailed("A tool of the agent wants an approval, which nobody can give here.")
         self.outcome.tool_calls = [_tool_call(one) for one in pending]
         if pending:
             self.outcome.finish_reason = "tool_calls"
-        elif self.door.finish_reason in ("length", "content_filter"):
-            self.outcome.finish_reason = self.door.finish_reason
+            self.outcome.state = state_of(result, self.tools, agent_id=self.entry.id)
+        elif self.ended_for in ("length", "content_filter"):
+            self.outcome.finish_reason = self.ended_for
 
     def _answer_despite(self, error: Exception) -> str:
         """Errors of the SDK that are answers for OpenAI's clients: the text, or the error is raised."""
@@ -191,12 +217,22 @@ class Run:
         raise public from error
 
 
+class _Ends(RunHooks[Any]):
+    """Notes why each answer of the run's agents ended."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+        self._run.ended_for = self._run.door.finish_reason
+
+
 class _PieceStream:
     """Turns the events of a run into pieces."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._activity = Activity(run.tools.names)
+        self._activity = Activity(run.tools.names, run.tools.outputs)
         self._calls = CallStream(run.tools.names)
         # Of this turn, and of any.
         self._has_text = False
@@ -204,7 +240,8 @@ class _PieceStream:
         self.has_refusal = False
 
     def pieces_of(self, event: Any) -> Iterator[Piece]:
-        """What an event is to the client."""
+        """What an event is to the client, after what was reported before it."""
+        yield from self.reports()
         if event.type == "raw_response_event":
             yield from self._pieces_of_raw(event.data)
         elif event.type == "run_item_stream_event" and self._run.shows_steps:
@@ -212,8 +249,15 @@ class _PieceStream:
             if step is not None and (piece := self._run.step_piece(step)):
                 yield piece
 
+    def reports(self) -> Iterator[Piece]:
+        """The steps that no item tells of."""
+        while self._run.reported:
+            if piece := self._run.step_piece(self._run.reported.popleft()):
+                yield piece
+
     def rest(self, result: RunResultStreaming) -> Iterator[Piece]:
         """What the answer holds that no event told: an output that no model wrote, unusual tool calls."""
+        yield from self.reports()
         yield from self._calls.rest(self._run.outcome.tool_calls)
         is_told = self._has_text and not _is_by_tool(result)
         if not is_told and (text := _final_text(result)):

@@ -6,25 +6,31 @@ It knows requests and answers as JSON objects; what the SDK makes of them is `pr
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
 
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
+from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
 from gateway_project.core.codec import RawFields, dumps_loosely, loads_loosely
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
+from gateway_project.core.ids import public_id
+from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket, reserve_child
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.calls import Call
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.relay import StreamRelay, complete
-from usage_app.entry import TokenUsage
+from usage_app.entry import TokenUsage, UsageEntry
+from usage_app.registry import UsageConfig
 from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
@@ -44,6 +50,8 @@ class _OpenCall(Protocol):
 class RunDoor:
     """What the LLM calls of one run share, and what they added up to. `default_model` is a model id.
 
+    `max_tokens` and `max_cost_nano` are as in the agent's entry. Once one is reached no call begins; what
+    calls that are under way come to by then is known when they end.
     `client_follows` is cleared while the client takes no more: streams of upstreams wait then.
     """
 
@@ -53,14 +61,21 @@ class RunDoor:
     ticker: Ticker
     default_model: str
     max_llm_calls: int
+    max_tokens: int | None = None
+    max_cost_nano: int | None = None
+    trace: Recorder = field(default_factory=Recorder)
     llm_calls: int = 0
     tokens: TokenUsage = field(default_factory=TokenUsage)
     # None once a call had no price.
     cost_nano: int | None = 0
+    # As `tokens`, but with estimates for upstreams that report none.
+    charged_tokens: int = 0
     finish_reason: str = "stop"
     end_user: str = ""
     # The SDK tells an agent that called another one of its error and goes on; a run at its limit must not.
     limit_error: RunLimitExceeded | None = None
+    # Of the run that this one was called by as a tool: what is used here is used there, too.
+    outer: RunDoor | None = None
     client_follows: asyncio.Event = field(default_factory=asyncio.Event)
     _open_calls: set[_OpenCall] = field(default_factory=set)
     _is_over: bool = False
@@ -89,27 +104,45 @@ class RunDoor:
     async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """One LLM call: a chat completion. Raises GatewayError."""
         entry = self.entry(str(request["model"]))
-        self._begin_call()
+        self._begin_call(entry)
         return await _PlainCall(self, entry, _fields(request, entry)).answer()
 
     async def stream(self, request: dict[str, Any]) -> ChunkStream:
         """One LLM call as a stream, which has begun when this returns. Raises GatewayError."""
         entry = self.entry(str(request["model"]))
-        self._begin_call()
+        self._begin_call(entry)
         stream = ChunkStream(self, entry, _fields(request, entry))
         await stream.open()
         return stream
 
-    def _begin_call(self) -> None:
-        """Count one more LLM call; RunLimitExceeded if it is one too many."""
+    def _begin_call(self, entry: ModelEntry) -> None:
+        """Count one more LLM call; RunLimitExceeded if the run may not make it."""
         if self._is_over:
             raise AgentFailed("The run is over.")
         if asyncio.get_running_loop() is not self._loop:
             raise AgentFailed("Connections belong to the server's event loop, and can't be used in another.")
-        if self.llm_calls >= self.max_llm_calls:
-            self.limit_error = RunLimitExceeded(f"The run wants more than {self.max_llm_calls} LLM calls.")
+        if problem := self._exceeded(entry):
+            self.limit_error = RunLimitExceeded(problem)
             raise self.limit_error
+        if self.outer is not None:
+            self.outer._begin_call(entry)
         self.llm_calls += 1
+
+    def _exceeded(self, entry: ModelEntry) -> str:
+        """Which limit forbids one more call, "" if none does."""
+        if self.llm_calls >= self.max_llm_calls:
+            return f"The run wants more than {self.max_llm_calls} LLM calls."
+        if self.max_tokens is not None and self.charged_tokens >= self.max_tokens:
+            return f"The run wants more LLM calls, and has used up its {self.max_tokens} tokens."
+        if self.max_cost_nano is None:
+            return ""
+        # A call whose cost nobody knows would be free of the limit, so it isn't made.
+        if self.cost_nano is None or not _has_price(self.context.snapshot, entry):
+            return f"The agent has a limit of costs, and its model '{entry.id}' has no price."
+        if self.cost_nano >= self.max_cost_nano:
+            limit = usd_text(self.max_cost_nano)
+            return f"The run wants more LLM calls, and has used up its {limit} US dollars."
+        return ""
 
     def enter(self, call: _OpenCall, scope: CallScope) -> None:
         """A call is under way: its time limits count, and the run's end will be its own."""
@@ -121,13 +154,20 @@ class RunDoor:
         self._open_calls.discard(call)
         self.ticker.remove(scope)
         scope.close()
-        if (used := settlement.tokens) is not None:
+        charged = settlement.charged
+        self._add(settlement.tokens, charged.input + charged.output, settlement.cost_nano)
+
+    def _add(self, used: TokenUsage | None, charged_tokens: int, cost_nano: int | None) -> None:
+        if used is not None:
             sums = {name: getattr(self.tokens, name) + getattr(used, name) for name in used.__struct_fields__}
             self.tokens = TokenUsage(**sums)
-        if settlement.cost_nano is None or self.cost_nano is None:
+        self.charged_tokens += charged_tokens
+        if cost_nano is None or self.cost_nano is None:
             self.cost_nano = None
         else:
-            self.cost_nano += settlement.cost_nano
+            self.cost_nano += cost_nano
+        if self.outer is not None:
+            self.outer._add(used, charged_tokens, cost_nano)
 
     def end(self) -> None:
         """The run is over: what its agents and tools left behind ends too, and nothing more begins."""
@@ -239,6 +279,13 @@ def _upstreams(snapshot: Snapshot) -> UpstreamsConfig:
     return cast(UpstreamsConfig, snapshot.sections["upstreams"].value)
 
 
+def _has_price(snapshot: Snapshot, entry: ModelEntry) -> bool:
+    """Whether all upstreams that may serve a model have a price for it."""
+    prices: UsageConfig = snapshot.sections["usage"].value
+    now = time.time()
+    return all(prices.price(target.model_id, now) is not None for target in entry.targets)
+
+
 def _by_name(snapshot: Snapshot) -> dict[str, list[ModelEntry]]:
     """The models of upstreams by the upstreams' names for them; computed once for each configuration."""
     found: dict[str, list[ModelEntry]] | None = snapshot.cache.get(_BY_NAME)
@@ -272,7 +319,17 @@ def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope,
     settlement.route = entry.id if entry.is_route else ""
     sent = len(fields.get("messages", b""))
     settlement.measure_sent = lambda: sent
+    step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
+    settlement.on_settled = partial(_note_call, door.trace, step)
     return Call(context, entry, _PATH, fields, settlement, is_stream=is_stream, wants_usage=True)
+
+
+def _note_call(trace: Recorder, step: Step, entry: UsageEntry) -> None:
+    """What the ledger says about a call is what its step says."""
+    step.upstream, step.upstream_model = entry.upstream, entry.upstream_model
+    step.input_tokens, step.output_tokens = entry.tokens.input, entry.tokens.output
+    step.cost_nano = entry.cost_nano
+    trace.end_call(step, entry.status, entry.error_code)
 
 
 def _fields(request: dict[str, Any], entry: ModelEntry) -> RawFields:

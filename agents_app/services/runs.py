@@ -5,27 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager
+from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.conf import settings
 
-from agents_app.entry import AgentEntry
+from agents_app.entry import PROCESS, AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.pieces import Piece
 from agents_app.services.door import RunDoor
+from agents_app.services.isolated_runs import IsolatedRun
+from agents_app.services.pending_runs import Asker, Found, find_state, keep_state
+from agents_app.services.run_lines import RunFacts, encode_run
+from agents_app.services.tool_door import RunTools, tools_of_run
+from agents_app.trace import Recorder
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
 from gateway_project.core.errors import GatewayError, InternalError
+from gateway_project.core.ids import public_id
 from gateway_project.core.limits import limits
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Ticket
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.client import ClientPool
 from usage_app.errors import JournalFull
+from usage_app.services.ledger import ledger
 from usage_app.services.settlement import CLIENT_LEFT, settle_run
 
 if TYPE_CHECKING:
-    from agents_app.sdk.runner import Piece, Run
+    from agents_app.sdk.runner import Run
 
 logger = logging.getLogger(__name__)
 _DEFAULT_MODEL = "agents.default_model"
@@ -53,6 +63,10 @@ class AgentRun:
         self._is_settled = False
         self._is_sending = False
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
+        self._fields: dict[str, Any] = {}
+        self._state: Found | None = None
+        # How many runs are above this one, each calling the next as a tool.
+        self.depth = 0
         self.door = RunDoor(
             context,
             ticket,
@@ -60,7 +74,15 @@ class AgentRun:
             ticker,
             default_model=entry.model or default_model(context.snapshot),
             max_llm_calls=entry.max_llm_calls,
+            max_tokens=entry.max_tokens,
+            max_cost_nano=entry.max_cost_nano,
+            trace=Recorder(context.started, keeps_content=entry.records_content),
         )
+
+    @property
+    def agent_id(self) -> str:
+        """Whose run it is."""
+        return self._entry.id
 
     @property
     def end_user(self) -> str:
@@ -71,32 +93,58 @@ class AgentRun:
     def end_user(self, value: str) -> None:
         self.door.end_user = value
 
-    def prepare(self, fields: dict[str, Any]) -> Run:
-        """The run of a request's fields; InvalidRequest names the field that an agent can't take."""
+    def prepare(self, fields: dict[str, Any]) -> Run | IsolatedRun:
+        """The run of a request's fields; InvalidRequest names the field that an agent can't take.
+
+        Of an agent in a process of its own that is raised later, by `answer` or before the first piece.
+        """
+        self._fields = fields
+        if self._entry.isolation == PROCESS:
+            return IsolatedRun(self._entry, fields, self.door, RunTools(self))
         from agents_app.sdk.runner import Run
 
         return Run.of(self._entry, fields, self.door)
 
-    async def answer(self, run: Run) -> str:
+    async def answer(self, run: Run | IsolatedRun) -> str:
         """The final answer. Raises GatewayError."""
-        with self._settling(), _models_of(run):
+        with self._settling(), self._surrounding(run):
+            await self._go_on(run)
             async with self._wall_clock:
                 text = await run.answer()
             self._raise_if_cut()
+            await self._keep(run)
         return text
 
-    async def stream(self, run: Run, send: Callable[[Piece], Awaitable[None]]) -> None:
+    async def stream(self, run: Run | IsolatedRun, send: Callable[[Piece], Awaitable[None]]) -> None:
         """Send the answer as it comes; raises GatewayError, also after pieces.
 
         `send` returns when the client has taken its piece; until then no upstream is read from.
         """
-        with self._settling(), _models_of(run):
+        with self._settling(), self._surrounding(run):
+            await self._go_on(run)
             async with self._wall_clock, aclosing(run.pieces()) as pieces:
                 async for piece in pieces:
                     if self._first_token_ms is None:
                         self._first_token_ms = round(self._context.elapsed_ms(), 3)
                     await self._pass_on(piece, send)
             self._raise_if_cut()
+            await self._keep(run)
+
+    async def _go_on(self, run: Run | IsolatedRun) -> None:
+        """Where the client's tools ended the run before, if that is known still."""
+        found = await find_state(self._asker, self._fields)
+        if found is not None and await run.go_on_from(found.state):
+            self._state = found
+
+    async def _keep(self, run: Run | IsolatedRun) -> None:
+        """Before the client learns that the run is over, as its next request may come at once."""
+        outcome = run.outcome
+        if outcome.state is not None:
+            await keep_state(self._asker, self._fields, outcome.tool_calls, outcome.state, self._state)
+
+    @property
+    def _asker(self) -> Asker:
+        return Asker(self._context.principal, self.door.end_user, self._entry)
 
     async def _pass_on(self, piece: Piece, send: Callable[[Piece], Awaitable[None]]) -> None:
         scope, client_follows = self._context.scope, self.door.client_follows
@@ -109,6 +157,19 @@ class AgentRun:
         finally:
             client_follows.set()
             scope.leave_phase()
+
+    @contextmanager
+    def _surrounding(self, run: Run | IsolatedRun) -> Iterator[None]:
+        """Runs that the agents' code starts have this one's models and tools, and are steps of it."""
+        if isinstance(run, IsolatedRun):
+            # That is so in the process where the code is.
+            yield
+            return
+        from agents_app.sdk.nested import models_from
+        from agents_app.sdk.tracing import recording
+
+        with models_from(run.config.model_provider), recording(self.door.trace), tools_of_run(self):
+            yield
 
     def _raise_if_cut(self) -> None:
         """An agent that called another one may have made an answer of that one's hitting the limit."""
@@ -167,7 +228,7 @@ class AgentRun:
         return error
 
     def _discourage(self, error: GatewayError) -> None:
-        if self.door.llm_calls:
+        if self.door.llm_calls or self._state is not None:
             # Tools may have acted: a client that tries again would make them act again.
             error.headers = {**error.headers, "x-should-retry": "false"}
 
@@ -175,6 +236,8 @@ class AgentRun:
         if self._is_settled:
             return
         self._is_settled = True
+        trace = self.door.trace
+        line = partial(self._line, status, error_code, duration_ms=round(self._context.elapsed_ms(), 3))
         try:
             settle_run(
                 self._context,
@@ -185,19 +248,41 @@ class AgentRun:
                 end_user=self.door.end_user,
                 first_token_ms=self._first_token_ms,
                 llm_calls=self.door.llm_calls,
+                attached=line() if trace.is_calm else b"",
             )
+            # Calls that still run are settled after the run; it is told with what they came to.
+            trace.close(None if trace.is_calm else partial(_append_late, line, self._context.request_id))
         except JournalFull as error:
             if status < 400:
                 self._discourage(error)
                 raise
             logger.exception("ledger.line_lost", extra={"request_id": f"req_{self._context.request_id.hex}"})
 
+    def _line(self, status: int, error_code: str, *, duration_ms: float) -> bytes:
+        context, principal = self._context, self._ticket.principal
+        facts = RunFacts(
+            id=context.request_id,
+            agent=self._entry.id,
+            version=self._entry.digest,
+            key_id=principal.key_id,
+            key_name=principal.name,
+            end_user=self.door.end_user,
+            parent_id=context.parent_id,
+            status=status,
+            error_code=error_code,
+            is_stream=self._is_stream,
+            duration_ms=duration_ms,
+            first_token_ms=self._first_token_ms,
+        )
+        return encode_run(facts, self.door.trace)
 
-def _models_of(run: Run) -> AbstractContextManager[None]:
-    """Makes the run's models those of runs that its agents' code starts."""
-    from agents_app.sdk.nested import models_from
 
-    return models_from(run.config.model_provider)
+def _append_late(line: Callable[[], bytes], request_id: UUID) -> None:
+    try:
+        ledger.append_line(line())
+    except JournalFull:
+        # Nobody waits for an answer any more; admission is closed by now.
+        logger.exception("ledger.line_lost", extra={"request_id": public_id("req", request_id)})
 
 
 def default_model(snapshot: Snapshot) -> str:

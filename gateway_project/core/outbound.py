@@ -8,6 +8,7 @@ connections go to the addresses that were checked: asked again, a name may have 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import ssl
@@ -193,3 +194,43 @@ def http_client(
     """A client for probes and imports: bounded in time, no redirects, no proxy from the environment."""
     transport = _GuardedTransport(allow_private=allow_private, verify=verify)
     return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+
+class _GuardedAsyncTransport(httpx.AsyncHTTPTransport):
+    """As `_GuardedTransport`, on the event loop."""
+
+    def __init__(self, *, allow_private: bool, verify: ssl.SSLContext) -> None:
+        super().__init__(verify=verify, retries=0, limits=httpx.Limits(max_keepalive_connections=0))
+        self._allow_private = allow_private
+        self._resolver = GuardedResolver(allow_private=allow_private)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        check_url(f"{request.url.scheme}://{request.url.netloc.decode()}", allow_private=self._allow_private)
+        host = request.url.raw_host.decode()
+        failure: httpx.TransportError = httpx.ConnectError("the name has no address")
+        for address in await self._resolver.resolve(host, request.url.port or 0):
+            attempt = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address.place[0].partition("%")[0]),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={"sni_hostname": host, **request.extensions},
+            )
+            try:
+                return await super().handle_async_request(attempt)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the certificates takes longer than most calls."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def async_http_client(*, allow_private: bool, connect_timeout_s: float = 10.0) -> httpx.AsyncClient:
+    """As `http_client`, for the event loop. How long a call takes in all is its caller's to bound."""
+    transport = _GuardedAsyncTransport(allow_private=allow_private, verify=_trusted())
+    timeout = httpx.Timeout(None, connect=connect_timeout_s)
+    return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)

@@ -64,8 +64,19 @@ COUNTERS = {
     "cost": Counter("agent_gateway_cost_usd", "Cost in US dollars by model.", ("model",), 1e-9),
     "unpriced": Counter("agent_gateway_unpriced_calls", "Calls without a price, by model.", ("model",)),
     "denials": Counter("agent_gateway_denials", "Requests refused before any call, by reason.", ("reason",)),
+    "tool_invocations": Counter(
+        "agent_gateway_tool_invocations",
+        "Calls of tools, by how they ended.",
+        ("tool", "provider", "source", "status"),
+    ),
 }
 HISTOGRAMS = {
+    "tool_latency": HistogramFamily(
+        "agent_gateway_tool_latency_ms",
+        "Milliseconds of a call of a tool.",
+        ("tool", "provider", "source"),
+        BUCKETS_MS,
+    ),
     "request_latency": HistogramFamily(
         "agent_gateway_request_latency_ms",
         "Milliseconds from arrival to the end of the answer.",

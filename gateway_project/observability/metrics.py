@@ -110,6 +110,9 @@ class Numbers:
         self.calls: dict[CallKey, CallNumbers] = {}
         self.failures: dict[tuple[str, int], int] = {}
         self.denials: dict[str, int] = {}
+        # By tool, kind and source: durations of all calls, and how many ended in which way.
+        self.tools: dict[tuple[str, str, str], tuple[Histogram, dict[str, int]]] = {}
+        self._tools: set[str] = set()
         self._upstreams: set[str] = set()
         self._models: set[str] = set()
 
@@ -152,6 +155,13 @@ class Numbers:
         """Count one request that was refused before any call; reasons are words of ours."""
         self.denials[reason] = self.denials.get(reason, 0) + 1
 
+    def observe_tool(self, tool: str, kind: str, source: str, status: str, latency_ms: float) -> None:
+        """Count one call of a tool; without a kind there is no such tool. All but names are words of ours."""
+        key = (self._bounded(self._tools, tool) if kind else OTHER, kind, source)
+        latencies, statuses = self.tools.setdefault(key, (Histogram(BUCKETS_MS), {}))
+        latencies.observe(latency_ms)
+        statuses[status] = statuses.get(status, 0) + 1
+
     def dump(self) -> list[Row]:
         """All values as (metric, labels, numbers); a histogram's numbers are its buckets and its sum."""
         rows: list[Row] = [
@@ -167,6 +177,10 @@ class Numbers:
         for (upstream, status), count in self.failures.copy().items():
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
+        for labels, (tool_latencies, statuses) in self.tools.copy().items():
+            rows.append(("tool_latency", [*labels], tool_latencies.dump()))
+            for word, count in statuses.copy().items():
+                rows.append(("tool_invocations", [*labels, word], [count]))
         return rows
 
     def _numbers_of(self, entry: Call) -> CallNumbers:
@@ -214,6 +228,7 @@ observe_request = numbers.observe_request
 observe_call = numbers.observe_call
 observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
+observe_tool = numbers.observe_tool
 
 # What else a process tells of this moment; the shell adds a function at start.
 gauge_sources: list[Callable[[], list[Gauge]]] = []

@@ -102,6 +102,10 @@ AGENT_ROOTS = tuple(
     if text.strip()
 )
 AGENT_AUTO_RELOAD = env.bool("GATEWAY_AGENT_AUTO_RELOAD", default=False)
+# How long a run that waits for its client's tools can go on from where it was; 0: nothing is kept.
+AGENT_STATE_TTL_S = parsers.parse_seconds(
+    env("GATEWAY_AGENT_STATE_TTL_S", default="3600"), name="GATEWAY_AGENT_STATE_TTL_S"
+)
 # For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
 DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
 # Processes of agents: what one may use, and how many a server process has for runs at one time.
@@ -114,6 +118,9 @@ AGENT_PROCESS_CPU_S = parsers.parse_positive(
 AGENT_PROCESS_MAX = parsers.parse_positive(
     env("GATEWAY_AGENT_PROCESS_MAX", default="16"), name="GATEWAY_AGENT_PROCESS_MAX"
 )
+
+# Functions that tools may call, as globs over module:function; empty: none.
+TOOL_MODULES: list[str] = env.list("GATEWAY_TOOL_MODULES", default=[])
 
 # Live pages; a process on its own tells only of its own requests.
 LIVE_MAX_CONNECTIONS = parsers.parse_positive(
@@ -146,6 +153,7 @@ INSTALLED_APPS = [
     "security_app",
     "usage_app",
     "upstreams_app",
+    "tools_app",
     "agents_app",
 ]
 MIDDLEWARE = [

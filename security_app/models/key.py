@@ -38,6 +38,14 @@ def validate_model_patterns(value: Any) -> None:
         raise ValidationError("At most 200 patterns of 200 characters.", code=UNUSABLE)
 
 
+def validate_tool_patterns(value: Any) -> None:
+    """Allowed tools are a list of at most 200 names or globs such as `crm_*`."""
+    if not isinstance(value, list) or any(not isinstance(item, str) or not item.strip() for item in value):
+        raise ValidationError("Give a list of names of tools or patterns such as crm_*.", code=UNUSABLE)
+    if len(value) > 200 or any(len(item) > 200 for item in value):
+        raise ValidationError("At most 200 patterns of 200 characters.", code=UNUSABLE)
+
+
 def validate_metadata(value: Any) -> None:
     """Metadata is one small JSON object."""
     if not isinstance(value, dict):
@@ -89,6 +97,14 @@ class ApiKey(ConfigModel):
         blank=True,
         validators=[validate_model_patterns],
         help_text="Model ids or patterns such as openai/*; empty allows every model.",
+    )
+    allowed_tools = models.JSONField(
+        "allowed tools",
+        default=list,
+        blank=True,
+        validators=[validate_tool_patterns],
+        help_text="Tools that agents may use for this key: names or patterns such as crm_*; empty allows "
+        "every tool.",
     )
     expires_at = models.DateTimeField("expires", null=True, blank=True, help_text="UTC; empty means never.")
     is_blocked = models.BooleanField(

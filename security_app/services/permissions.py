@@ -20,6 +20,9 @@ _HAS_SCOPE = Decision(True, "the key has the scope")
 _EVERY_MODEL = Decision(True, "every model is allowed")
 _MODEL_MATCHES = Decision(True, "the allowed models match")
 _NO_MODEL_MATCHES = Decision(False, "no pattern of the key's allowed models matches")
+_EVERY_TOOL = Decision(True, "every tool is allowed")
+_TOOL_MATCHES = Decision(True, "the allowed tools match")
+_NO_TOOL_MATCHES = Decision(False, "no pattern of the key's allowed tools matches")
 
 
 def decide_scope(principal: Principal, scope: str) -> Decision:
@@ -34,6 +37,13 @@ def decide_model(principal: Principal, model_id: str) -> Decision:
     if principal.policy.allows_model(model_id):
         return _MODEL_MATCHES if principal.policy.allowed_models else _EVERY_MODEL
     return _NO_MODEL_MATCHES
+
+
+def decide_tool(principal: Principal, name: str) -> Decision:
+    """Whether a principal may use this tool, through whichever agent."""
+    if principal.policy.allows_tool(name):
+        return _TOOL_MATCHES if principal.policy.allowed_tools else _EVERY_TOOL
+    return _NO_TOOL_MATCHES
 
 
 def require_scope(principal: Principal, scope: str) -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agents_app", "gateway_project", "security_app", "usage_app", "upstreams_app", "bench", "tests")
+PACKAGES = (
+    "agents_app",
+    "gateway_project",
+    "sdk_adapter",
+    "security_app",
+    "tools_app",
+    "usage_app",
+    "upstreams_app", "bench", "tests")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 # Modules that are part of a direct dependency's own interface, and come with it.
 COMES_WITH = {

@@ -25,7 +25,14 @@ from upstreams_app.demo import (
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-PACKAGES = ("agents_app", "gateway_project", "security_app", "usage_app", "upstreams_app")
+PACKAGES = (
+    "agents_app",
+    "gateway_project",
+    "sdk_adapter",
+    "security_app",
+    "tools_app",
+    "usage_app",
+    "upstreams_app")
 
 
 def sources() -> str:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agents_app", "gateway_project", "security_app", "usage_app", "upstreams_app", "bench", "tests")
+PACKAGES = (
+    "agents_app",
+    "gateway_project",
+    "sdk_adapter",
+    "security_app",
+    "tools_app",
+    "usage_app",
+    "upstreams_app", "bench", "tests")
 LONGEST_MODULE = 400
 FOREIGN = {
     "a folder of one machine": re.compile(r"(?<![\w./])/(?:home/[a-z]|Users/[A-Z]|root/|work/)"),

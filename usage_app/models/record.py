@@ -60,6 +60,10 @@ class UsageRecord(models.Model):
     class Meta:
         ordering = ("-at", "-id")
         indexes = [
+            # The calls of a run; most records are no part of one.
+            models.Index(
+                fields=["parent_id", "id"], name="usage_parent", condition=models.Q(parent_id__isnull=False)
+            ),
             models.Index(fields=["-at", "-id"], name="usage_at_id"),
             models.Index(fields=["key_id", "-at"], name="usage_key_at"),
             models.Index(fields=["model", "-at"], name="usage_model_at"),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from django.db import DataError, IntegrityError
 
 from usage_app.services import record_store
 from usage_app.services.journal import Journal, Segment
+from usage_app.services.line_kinds import LineKind, kind_of
 from usage_app.services.lines import BadLine, LaterVersion, Line, decode
 from usage_app.services.live import feed
 from usage_app.services.rejects import Rejects
@@ -104,7 +107,8 @@ class Flusher:
     def _store_torn_line(self, path: Path, line: bytes) -> int:
         """A last line without its end; what a kill cut belongs to a request that was not answered."""
         try:
-            decode(line)
+            kind = kind_of(line)
+            decode(line) if kind is None else kind.decode(line)
         except BadLine:
             logger.warning("ledger.torn_line", extra={"segment": path.name, "line_bytes": len(line)})
             return 0
@@ -112,26 +116,31 @@ class Flusher:
 
     def _store_lines(self, lines: list[bytes], *, is_live: bool = False) -> int:
         pairs: list[tuple[bytes, Line]] = []
+        others: dict[LineKind, list[tuple[bytes, Any]]] = {}
         for line in lines:
             try:
-                pairs.append((line, decode(line)))
+                kind = kind_of(line)
+                if kind is None:
+                    pairs.append((line, decode(line)))
+                else:
+                    others.setdefault(kind, []).append((line, kind.decode(line)))
             except BadLine as error:
                 self.rejects.add(line, str(error))
-        stored = self._store(pairs)
+        stored = self._store(pairs, record_store.store)
         if is_live:
             feed.publish([line for _, line in pairs])
-        return stored
+        return stored + sum(self._store(found, kind.store) for kind, found in others.items())
 
-    def _store(self, pairs: list[tuple[bytes, Line]]) -> int:
+    def _store(self, pairs: list[tuple[bytes, Any]], store: Callable[[list[Any]], int]) -> int:
         """Store a batch; if the database refuses it, find the lines that are to blame by halving."""
         if not pairs:
             return 0
         try:
-            return record_store.store(line for _, line in pairs)
+            return store([line for _, line in pairs])
         except _REFUSALS as error:
             if len(pairs) == 1:
                 # The server's own text can quote values; the type says enough.
                 self.rejects.add(pairs[0][0], f"{type(error).__name__}: {type(error.__cause__).__name__}")
                 return 0
         middle = len(pairs) // 2
-        return self._store(pairs[:middle]) + self._store(pairs[middle:])
+        return self._store(pairs[:middle], store) + self._store(pairs[middle:], store)

@@ -65,12 +65,16 @@ class Journal:
         self._sealed: list[Segment] = []
         _journals.add(self)
 
-    def append(self, entry: UsageEntry) -> None:
+    def append(self, entry: UsageEntry, attached: bytes = b"") -> None:
         """Write one entry as a whole line; when this returns, killing the process can't lose it.
 
-        Raises JournalFull if the line could not be written; the file then holds nothing of it.
+        `attached` are whole lines of other kinds, written with it or not at all. Raises JournalFull if the
+        line could not be written; the file then holds nothing of it.
         """
-        line = encode(entry)
+        self.append_line(encode(entry) + attached)
+
+    def append_line(self, line: bytes) -> None:
+        """Write whole lines that are encoded already, as `append`."""
         with self._lock:
             segment = self._current
             if segment is None or segment.written >= self._segment_bytes:

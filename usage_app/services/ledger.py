@@ -70,14 +70,24 @@ class Ledger:
         self._flushed_at: float | None = None
         self._pid = 0
 
-    def append(self, entry: UsageEntry) -> None:
+    def append(self, entry: UsageEntry, attached: bytes = b"") -> None:
         """Record one settled request, for good, before its last bytes go out; a few microseconds.
 
-        Raises JournalFull (503) if the disk refuses.
+        `attached` are lines of other kinds (`line_kinds`) that belong to it. Raises JournalFull (503) if the
+        disk refuses.
         """
         journal = (self._parts or self._build())[0]
         try:
-            journal.append(entry)
+            journal.append(entry, attached)
+        except JournalFull:
+            self._admission_error = f"the journal is not writable: {journal.failure}"
+            raise
+
+    def append_line(self, line: bytes) -> None:
+        """Record a whole line of another kind; raises JournalFull (503) if the disk refuses."""
+        journal = (self._parts or self._build())[0]
+        try:
+            journal.append_line(line)
         except JournalFull:
             self._admission_error = f"the journal is not writable: {journal.failure}"
             raise

@@ -17,7 +17,7 @@ from usage_app.models import UsageRecord
 VERSION = 1
 _PREFIX = b'{"v":1,'
 # A UUIDv7 begins with milliseconds; what lies beyond the year 9999 is no date.
-_LAST_ID = (int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000) << 80) - 1
+LAST_ID = (int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000) << 80) - 1
 _ESCAPED_NUL = b"\\u0000"
 _encode_json = msgspec.json.Encoder().encode
 
@@ -102,7 +102,7 @@ def decode(text: bytes) -> Line:
         if _version(text) <= VERSION:
             raise BadLine(f"{type(error).__name__}: {error}"[:300]) from error
     else:
-        if line.v == VERSION and line.id.int <= _LAST_ID:
+        if line.v == VERSION and line.id.int <= LAST_ID:
             return line
     version = _version(text)
     if version > VERSION:

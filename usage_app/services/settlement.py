@@ -33,6 +33,7 @@ class Settlement:
 
     __slots__ = (
         "attempts",
+        "charged",
         "context",
         "cost_nano",
         "end_user",
@@ -40,6 +41,7 @@ class Settlement:
         "is_settled",
         "is_stream",
         "measure_sent",
+        "on_settled",
         "operation",
         "price_model",
         "queue_ms",
@@ -65,11 +67,15 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
+        # What the line in the ledger says: as reported, or estimated.
+        self.charged = TokenUsage()
         # How much text was sent, asked only if an estimate is needed.
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
         self.cost_nano: int | None = None
         self.is_settled = False
+        # Told what the ledger is about to be; it must not raise.
+        self.on_settled: Callable[[UsageEntry], None] | None = None
 
     @property
     def cost_text(self) -> str | None:
@@ -105,6 +111,7 @@ class Settlement:
         if self.is_settled:
             return
         self.is_settled = True
+        self.charged = tokens
         context, principal = self.context, self.ticket.principal
         prices: UsageConfig = context.snapshot.sections["usage"].value
         # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
@@ -141,6 +148,8 @@ class Settlement:
             attempts=self.attempts,
             correlation_id=context.correlation_id,
         )
+        if self.on_settled is not None:
+            self.on_settled(entry)
         ledger.append(entry)
         metrics.observe_call(entry)
         if context.is_answered:
@@ -159,8 +168,11 @@ def settle_run(
     end_user: str,
     first_token_ms: float | None,
     llm_calls: int,
+    attached: bytes = b"",
 ) -> None:
     """The line of an agent's run; tokens and costs are in the lines of its calls, whose parent it is.
+
+    `attached` are lines of other kinds that go with it.
 
     Raises JournalFull if the disk refuses the line.
     """
@@ -168,6 +180,7 @@ def settle_run(
         id=context.request_id,
         operation="chat",
         kind="agent",
+        parent_id=context.parent_id,
         model=ticket.model_id,
         status=status,
         state=_REPORTED if status < 400 else _ABORTED,
@@ -183,7 +196,7 @@ def settle_run(
         attempts=llm_calls,
         correlation_id=context.correlation_id,
     )
-    ledger.append(entry)
+    ledger.append(entry, attached)
     context.settled_call = entry
 
 

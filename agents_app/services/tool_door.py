@@ -1,0 +1,64 @@
+"""The tools of the registry for one run: what its key may use, and calls of it through the one door to tools."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from tools_app.errors import ToolError
+from tools_app.services.call import call_tool, usable_tools
+
+if TYPE_CHECKING:
+    from agents_app.sdk.gateway_tools import ToolSpec
+    from agents_app.services.runs import AgentRun
+
+# The run that a call of a tool is made for, where it is made for one.
+calling_run: ContextVar[AgentRun | None] = ContextVar("agents_app_calling_run", default=None)
+
+
+class RunTools:
+    """An `agents_app.sdk.gateway_tools.ToolDoor` in the server's own process."""
+
+    def __init__(self, run: AgentRun) -> None:
+        self._run = run
+        self._tools = usable_tools(run.door.context)
+
+    def names(self) -> Collection[str]:
+        """The tools that the run's key may use, by the snapshot that the request began with."""
+        return self._tools.keys()
+
+    def spec(self, name: str) -> ToolSpec | None:
+        """What models are told of one."""
+        from agents_app.sdk.gateway_tools import ToolSpec
+
+        entry = self._tools.get(name)
+        return None if entry is None else ToolSpec(entry.description, entry.parameters)
+
+    def plain(self) -> dict[str, dict[str, object]]:
+        """All of them by name, for a process of its own."""
+        return {
+            name: {"description": entry.description, "parameters": entry.parameters}
+            for name, entry in self._tools.items()
+        }
+
+    async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
+        """Call one; what went wrong is a short text for the model."""
+        run = self._run
+        token = calling_run.set(run)
+        try:
+            return await call_tool(
+                run.door.context, name, arguments_json, call_id=call_id, agent=run.agent_id
+            )
+        except ToolError as error:
+            return f"Tool error: {error.message}."
+        finally:
+            calling_run.reset(token)
+
+
+def tools_of_run(run: AgentRun) -> AbstractContextManager[None]:
+    """While the block runs, the run's agents have these tools."""
+    from agents_app.sdk.gateway_tools import tools_from
+
+    return tools_from(RunTools(run))

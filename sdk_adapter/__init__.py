@@ -1,0 +1,1 @@
+"""The path by which existing drop-in agents import the gateway's tools."""

@@ -1,0 +1,19 @@
+"""The tools_app app: what agents can call."""
+
+from django.apps import AppConfig
+
+
+class ToolsConfig(AppConfig):
+    """Tools: what agents can call."""
+
+    name = "tools_app"
+    verbose_name = "Tools"
+
+    def ready(self) -> None:
+        """Register the kinds of tools that need nothing of the apps above."""
+        from tools_app.kinds import register_kind
+        from tools_app.kinds.http import HttpKind
+        from tools_app.kinds.python import PythonKind
+
+        register_kind(PythonKind())
+        register_kind(HttpKind())

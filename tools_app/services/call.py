@@ -1,0 +1,145 @@
+"""The one door to tools: whoever calls one, the same rules hold, and the same is told of it.
+
+Everything is read from the request's snapshot; there is no database on this way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from gateway_project.core.codec import loads
+from gateway_project.core.context import RequestContext
+from gateway_project.core.ids import public_id
+from security_app.services.permissions import decide_tool
+from tools_app.entry import PartialText, ToolCall, ToolEntry
+from tools_app.errors import DENIED, FAILED, INVALID, NOT_FOUND, TIMEOUT, ToolError
+from tools_app.kinds import find_kind
+from tools_app.registry import tools_of
+from tools_app.services.observation import GATEWAY, observe_tool
+
+logger = logging.getLogger(__name__)
+OK = "ok"
+CANCELLED = "cancelled"
+_MAX_ARGUMENT_BYTES = 1024 * 1024
+
+
+def usable_tools(context: RequestContext) -> dict[str, ToolEntry]:
+    """The tools that this request's key may use, by name."""
+    tools, principal = tools_of(context.snapshot.sections), context.principal
+    return {name: entry for name, entry in tools.items() if decide_tool(principal, name).is_allowed}
+
+
+async def call_tool(
+    context: RequestContext,
+    name: str,
+    arguments: Mapping[str, Any] | str,
+    *,
+    call_id: str,
+    agent: str = "",
+    source: str = GATEWAY,
+) -> str:
+    """Call a tool for a request; `arguments` is an object, or its JSON text as models write it.
+
+    Returns the result as text, cut at the tool's limit. Raises ToolError, whose text is fit for a model.
+    """
+    started = perf_counter()
+    entry = tools_of(context.snapshot.sections).get(name)
+    status = OK
+    try:
+        if entry is None:
+            raise ToolError(f"there is no tool '{name[:64]}'", status=NOT_FOUND)
+        if not decide_tool(context.principal, name).is_allowed:
+            raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
+        given = _object(arguments)
+        entry.check_arguments(given)
+        return await _invoked(ToolCall(context, entry, given, call_id, agent))
+    except ToolError as error:
+        status = error.status
+        raise
+    except asyncio.CancelledError:
+        status = CANCELLED
+        raise
+    finally:
+        observe_tool(
+            name,
+            kind=entry.kind if entry is not None else "",
+            source=source,
+            status=status,
+            latency_ms=(perf_counter() - started) * 1000,
+            request_id=context.request_id,
+            agent=agent,
+        )
+
+
+async def _invoked(call: ToolCall) -> str:
+    entry = call.tool
+    kind = find_kind(entry.kind)
+    if kind is None:
+        raise ToolError("the tool is not available here")
+    limit = asyncio.timeout(entry.timeout_s)
+    try:
+        async with limit:
+            result = await kind.invoke(call)
+        return _text(result, entry.max_result_bytes)
+    except ToolError:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody ended the call: the tool's own code did so to itself.
+        raise _failed(call) from error
+    except TimeoutError as error:
+        if limit.expired():
+            raise ToolError(
+                f"the tool did not answer within {entry.timeout_s:g} s", status=TIMEOUT
+            ) from error
+        raise _failed(call) from error
+    except Exception as error:
+        raise _failed(call) from error
+
+
+def _failed(call: ToolCall) -> ToolError:
+    """Inside of `except`. What the tool says of its failure is for the log alone."""
+    request_id = public_id("req", call.context.request_id)
+    logger.exception(
+        "tool.failed", extra={"tool": call.tool.name, "agent": call.agent, "request_id": request_id}
+    )
+    return ToolError("the tool failed", status=FAILED)
+
+
+def _object(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    if isinstance(arguments, str):
+        if len(arguments) > _MAX_ARGUMENT_BYTES:
+            raise ToolError("the arguments are too long", status=INVALID)
+        try:
+            arguments = loads(arguments) if arguments.strip() else {}
+        except ValueError:
+            raise ToolError("the arguments are not valid JSON", status=INVALID) from None
+    if not isinstance(arguments, Mapping):
+        raise ToolError("the arguments must be a JSON object", status=INVALID)
+    return dict(arguments)
+
+
+def _text(result: object, limit: int) -> str:
+    """The result as a model reads it: texts as they are, anything else as JSON."""
+    if isinstance(result, PartialText):
+        return _cut(result.text.encode("utf-8", "replace")[:limit], limit)
+    if isinstance(result, bytes):
+        text = result.decode("utf-8", "replace")
+    elif isinstance(result, str):
+        text = result
+    else:
+        text = json.dumps(result, ensure_ascii=False, default=str)
+    # Halves of surrogate pairs are no text for anybody.
+    encoded = text.encode("utf-8", "replace")
+    return encoded.decode() if len(encoded) <= limit else _cut(encoded[:limit], limit)
+
+
+def _cut(part: bytes, limit: int) -> str:
+    return f"{part.decode('utf-8', 'ignore')}\n[The result was cut after {limit} bytes.]"
