@@ -27,11 +27,10 @@ class AgentEntry:
     """One agent that a client may put into `model`. `agent` is an SDK `Agent`, which nobody may change.
 
     `model` is what its calls without a model of their own go to; "" is the gateway's default model. `members`
-    are the models that an operator gave its members by their names. `max_tokens` (input and output of all
-    calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run has no such limit. With
-    `records_content` texts are kept with the steps of runs. With isolation `process` there is no `agent` but
-    a `place`.
-    `gateway_tools` are the tools of the registry that its code names.
+    are the models that an operator gave its members (`member_names`), as far as there are such models.
+    `max_tokens` (input and output of all calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run
+    has no such limit. With `records_content` texts are kept with the steps of runs. With isolation `process`
+    there is no `agent` but a `place`. `gateway_tools` are the tools of the registry that its code names.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -48,6 +47,7 @@ class AgentEntry:
     wall_clock_s: int
     max_tokens: int | None = None
     max_cost_nano: int | None = None
+    member_names: tuple[str, ...] = ()
     members: dict[str, str] = field(default_factory=dict)
     isolation: str = IN_PROCESS
     records_content: bool = False

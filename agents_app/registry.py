@@ -91,6 +91,7 @@ def build(
 ) -> Section[AgentsConfig]:
     """What is loaded, as operators decided about it; what can't be served is left out with the reason."""
     found, left_out = _by_id(sections[FOLDERS].value, sections["upstreams"].value)
+    upstreams: UpstreamsConfig = sections["upstreams"].value
     rows = _rows({agent_id: loaded for agent_id, (loaded, _) in found.items()})
     entries: dict[str, AgentEntry] = {}
     for agent_id, (loaded, one) in found.items():
@@ -98,7 +99,8 @@ def build(
             # Its folder was another one until now; the next look at the folders knows.
             left_out.append(Diagnostic(SECTION, f"agent {loaded.folder.name}", _TO_BE_ISOLATED))
         else:
-            entries[agent_id] = _entry(agent_id, loaded, one, rows[agent_id])
+            entries[agent_id] = _entry(agent_id, (loaded, one), rows[agent_id], upstreams)
+    left_out += [item for entry in entries.values() for item in _unbound(entry, rows[entry.id])]
     left_out += _missing_tools(entries, tools_of(sections))
     enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
     return Section(AgentsConfig(enabled, entries), version, tuple(left_out))
@@ -182,7 +184,10 @@ def _is_elsewhere(rows: Mapping[str, Agent], agent_id: str, folder: str) -> bool
     return agent_id in rows and rows[agent_id].folder != folder
 
 
-def _entry(agent_id: str, loaded: LoadedFolder, found: FoundAgent, row: Agent) -> AgentEntry:
+def _entry(
+    agent_id: str, place: tuple[LoadedFolder, FoundAgent], row: Agent, upstreams: UpstreamsConfig
+) -> AgentEntry:
+    loaded, found = place
     overrides, folder, is_isolated = found.overrides, loaded.folder, loaded.treatment.is_isolated
     upstream, model = overrides.get("upstream", ""), overrides.get("model", "")
     suggested = f"{upstream}/{model}" if upstream else model
@@ -200,7 +205,8 @@ def _entry(agent_id: str, loaded: LoadedFolder, found: FoundAgent, row: Agent) -
         wall_clock_s=row.wall_clock_s,
         max_tokens=row.max_tokens,
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
-        members=dict(row.members),
+        member_names=found.member_names,
+        members={name: model for name, model in row.members.items() if is_chat_model(model, upstreams)},
         isolation=PROCESS if is_isolated else IN_PROCESS,
         records_content=row.records_content,
         folder=folder.name,
@@ -209,3 +215,23 @@ def _entry(agent_id: str, loaded: LoadedFolder, found: FoundAgent, row: Agent) -
         gateway_tools=found.gateway_tools,
         place=Place(folder, found.slug) if is_isolated else None,
     )
+
+
+def is_chat_model(model: str, upstreams: UpstreamsConfig) -> bool:
+    """Whether an agent can be given it: there is such a model or route, and it is for chats."""
+    entry = upstreams.models.get(model)
+    return entry is not None and entry.mode == "chat"
+
+
+def _unbound(entry: AgentEntry, row: Agent) -> list[Diagnostic]:
+    """The members whose model is gone; they run on the agent's own."""
+    found = []
+    for name in entry.member_names:
+        if name in row.members and name not in entry.members:
+            model = row.members[name]
+            logger.warning(
+                "agent.member_unbound", extra={"agent": entry.id, "member": name, "bound_to": model}
+            )
+            message = f"its member '{name}' runs on the agent's own model: there is no chat model '{model}'"
+            found.append(Diagnostic(SECTION, f"agent {entry.folder}", message))
+    return found

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 State = Literal["loaded", "disabled", "not loaded", "folder gone"]
+Model = Annotated[str, StringConstraints(max_length=264)]
 Visibility = Literal["hidden", "reasoning", "gateway"]
 
 
@@ -16,7 +17,7 @@ class AgentPatch(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     enabled: bool | None = None
-    model: Annotated[str, StringConstraints(max_length=264)] | None = Field(
+    model: Model | None = Field(
         default=None,
         description="For calls for which the code names none; empty: what the code suggests.",
     )
@@ -24,6 +25,10 @@ class AgentPatch(BaseModel):
     max_turns: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_llm_calls: Annotated[int, Field(ge=1, le=10_000)] | None = None
     wall_clock_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    members: Annotated[dict[str, Model | None], Field(max_length=100)] | None = Field(
+        default=None,
+        description="Models by the names of members; null or empty: the agent's own. Others stay.",
+    )
 
 
 class ShownAgent(BaseModel):
@@ -39,6 +44,7 @@ class ShownAgent(BaseModel):
     max_turns: int
     max_llm_calls: int
     wall_clock_s: int
+    members: dict[str, str] = Field(description="Models by the names of members; empty: the agent's own.")
     folder: str = Field(description="Below a discovery root.")
     digest: str = Field(description="SHA-256 of the folder's files.")
     state: State

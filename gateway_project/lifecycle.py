@@ -21,6 +21,7 @@ from agents_app.services.watch import folder_watch
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
 from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
+from gateway_project.core.threads import in_own_thread
 from gateway_project.observability.logging import writer
 from gateway_project.observability.metrics_writer import MetricsWriter
 from gateway_project.registries import store
@@ -152,11 +153,10 @@ class Lifecycle:
                 await self.ticker.wait_until_idle()
         await background.finish(max(0.0, until - time.monotonic()))
         self._stop_polling.set()
-        loop = asyncio.get_running_loop()
         if self._poller is not None:
-            await loop.run_in_executor(None, self._poller.join, _POLLER_S)
-        await loop.run_in_executor(None, self._metrics_writer.stop, _METRICS_S)
-        if not await loop.run_in_executor(None, ledger.stop, _FLUSH_S):
+            await in_own_thread(self._poller.join, _POLLER_S)
+        await in_own_thread(self._metrics_writer.stop, _METRICS_S)
+        if not await in_own_thread(ledger.stop, _FLUSH_S):
             logger.warning("ledger.flush_unfinished")
         await feed.detach()
         await self.clients.close()

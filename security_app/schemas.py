@@ -35,6 +35,9 @@ class KeyFields(StrictModel):
     models: list[str] | None = Field(
         default=None, description="Model ids or patterns such as openai/*; empty: all."
     )
+    allowed_tools: list[str] | None = Field(
+        default=None, description="Tools that agents may use for it, or patterns such as crm_*; empty: all."
+    )
     metadata: dict[str, Any] | None = None
     user_id: ShortText | None = Field(default=None, description="Your own id of the key's owner.")
     blocked: bool | None = None
@@ -122,6 +125,7 @@ class KeyRow(BaseModel):
     key_alias: str | None
     status: Literal["active", "blocked", "expired", "deleted"]
     models: list[str]
+    allowed_tools: list[str]
     scopes: list[str]
     user_id: str | None
     metadata: dict[str, Any]

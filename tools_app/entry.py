@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ToolEntry:
-    """One tool that may be called. `prepared` is what its kind made of the configuration; it may hold secrets.
+    """One tool that may be called.
 
-    `parameters` is the JSON Schema of its arguments, which nobody may change.
+    `prepared` is what its kind made of the configuration, and may hold secrets. `parameters` is the JSON
+    Schema of its arguments, which nobody may change.
     """
 
     name: str

@@ -10,18 +10,19 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
+from agents_app.admin.members import MembersForm, member_fields
 from agents_app.models import Agent
 from agents_app.services.management import model_problem
 from agents_app.services.states import GONE, AgentState, agent_problems, agent_states
 from agents_app.services.watch import reload_agents
-from gateway_project.admin_base import ModelForm, SwitchableModelAdmin, display, register
+from gateway_project.admin_base import SwitchableModelAdmin, display, register
 from security_app.admin.diagnostics import MAX_DIAGNOSTICS_SHOWN, snapshot_context
 from security_app.services.configuration import store
 
 STATE_COLOURS = {"loaded": "success", "disabled": "info", "not loaded": "danger", "folder gone": "warning"}
 
 
-class AgentForm(ModelForm[Agent]):
+class AgentForm(MembersForm):
     """The fields of operators."""
 
     class Meta:
@@ -53,6 +54,19 @@ class AgentAdmin(SwitchableModelAdmin[Agent]):
         ("Limits of a run", {"fields": _limits}),
         ("From the code", {"fields": ("shown_name", "description", "folder", "digest")}),
     )
+
+    def get_form(
+        self, request: HttpRequest, obj: Agent | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """With a field for each member of this agent."""
+        form = type(AgentForm.__name__, (AgentForm,), dict(member_fields(obj)))
+        return super().get_form(request, obj, change, **{"form": form, **kwargs})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
+        """The members before the limits, if there are any."""
+        first, *others = super().get_fieldsets(request, obj)
+        names = tuple(member_fields(obj))
+        return [first, *([("Members", {"fields": names})] if names else []), *others]
 
     def get_urls(self) -> list[URLPattern]:
         """The button's address, before the form's own."""

@@ -17,6 +17,7 @@ from agents_app.schemas import (
     ShownProblem,
 )
 from agents_app.services.management import find_agent, update_agent
+from agents_app.services.members import bound_members
 from agents_app.services.states import AgentState, agent_problems, agent_states
 from agents_app.services.watch import reload_agents
 from gateway_project.core.errors import InternalError
@@ -72,14 +73,17 @@ def refresh_agents(request: HttpRequest) -> RefreshedAgents:
 )
 def patch_agent(request: HttpRequest, reference: str, body: AgentPatch) -> ShownAgent:
     """What is left out, or null, stays."""
-    row = update_agent(find_agent(reference), actor=actor_name(request), **_values(body))
+    row, values = find_agent(reference), _values(body)
+    if "members" in values:
+        values["members"] = bound_members(row, values["members"])
+    row = update_agent(row, actor=actor_name(request), **values)
     return _shown(agent_states([row])[0])
 
 
 def _values(body: AgentPatch) -> dict[str, Any]:
     names = {"enabled": "is_enabled"}
-    given = body.model_dump(exclude_unset=True, exclude_none=True)
-    return {names.get(name, name): value for name, value in given.items()}
+    given = body.model_dump(exclude_unset=True)
+    return {names.get(name, name): value for name, value in given.items() if value is not None}
 
 
 def _all() -> list[ShownAgent]:
@@ -102,6 +106,7 @@ def _shown(found: AgentState) -> ShownAgent:
         max_turns=row.max_turns,
         max_llm_calls=row.max_llm_calls,
         wall_clock_s=row.wall_clock_s,
+        members={name: row.members.get(name, "") for name in found.member_names},
         folder=row.folder,
         digest=found.digest,
         state=found.state,  # type: ignore[arg-type]

@@ -1,11 +1,12 @@
-"""Several ways to one answer of a model: the next is tried when one fails before it has begun to answer."""
+"""Several ways to one answer of a model: another is tried when one fails before it has begun to answer."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Any, cast
 
 from agents.items import ModelResponse, TResponseStreamEvent
@@ -14,8 +15,6 @@ from agents import Model
 from agents_app.errors import RunLimitExceeded
 
 logger = logging.getLogger(__name__)
-# A model, and what it is called with.
-Way = tuple[Model, tuple[Any, ...], dict[str, Any]]
 
 
 def ends_the_run(error: Exception) -> bool:
@@ -30,39 +29,57 @@ def log_failure(member: str, error: Exception) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A model and what it is called with; `is_worth_trying` after the error of the way before."""
+
+    model: Model
+    arguments: tuple[Any, ...]
+    named: dict[str, Any] = field(default_factory=dict)
+    is_worth_trying: Callable[[Exception], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
-    """The ways in their order. After an error that `is_worth_another` refuses no further one is tried."""
+    """The ways in their order, for the log as those of a member."""
 
     member: str
-    ways: list[Way]
-    is_worth_another: Callable[[Exception], bool] = lambda _: True
+    ways: tuple[Way, ...]
 
     async def answer(self) -> ModelResponse:
         """The first answer; raises what the last way raised."""
-        for number, (model, arguments, named) in enumerate(self.ways, start=1):
-            try:
-                return await model.get_response(*arguments, **named)
-            except Exception as error:
-                if number == len(self.ways) or not self._goes_on_after(error):
-                    raise
-        raise ValueError("there is no way to an answer")
+        way = self.ways[0]
+        try:
+            return await way.model.get_response(*way.arguments, **way.named)
+        except Exception as error:
+            rest = self._after(error)
+            if not rest.ways:
+                raise
+        return await rest.answer()
 
     async def events(self) -> AsyncGenerator[TResponseStreamEvent, None]:
         """The first stream; a way that has begun is not left."""
-        for number, (model, arguments, named) in enumerate(self.ways, start=1):
-            has_begun = False
-            try:
-                async with aclosing(cast(Any, model.stream_response(*arguments, **named))) as events:
-                    async for event in events:
-                        has_begun = True
-                        yield event
-                return
-            except Exception as error:
-                if has_begun or number == len(self.ways) or not self._goes_on_after(error):
-                    raise
+        way, has_begun = self.ways[0], False
+        try:
+            async with aclosing(cast(Any, way.model.stream_response(*way.arguments, **way.named))) as events:
+                async for event in events:
+                    has_begun = True
+                    yield event
+            return
+        except Exception as error:
+            if has_begun:
+                raise
+            rest = self._after(error)
+            if not rest.ways:
+                raise
+        async with aclosing(rest.events()) as others:
+            async for event in others:
+                yield event
 
-    def _goes_on_after(self, error: Exception) -> bool:
-        if ends_the_run(error) or not self.is_worth_another(error):
-            return False
-        log_failure(self.member, error)
-        return True
+    def _after(self, error: Exception) -> Attempts:
+        """What is left to try."""
+        if ends_the_run(error):
+            return Attempts(self.member, ())
+        left = tuple(dropwhile(lambda way: not way.is_worth_trying(error), self.ways[1:]))
+        if left:
+            log_failure(self.member, error)
+        return Attempts(self.member, left)

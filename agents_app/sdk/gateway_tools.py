@@ -97,8 +97,9 @@ def use_gateway_tool(
 ) -> FunctionTool:
     """A tool of the gateway's registry, for an agent's `tools`.
 
-    Models are told `description` instead of the registry's. A tool that the request's key may not use, or that
-    is off or unknown, is not offered to the model. With `needs_approval` the run ends where the tool is called.
+    Models are told `description` instead of the registry's. A tool that the request's key may not use, or
+    that is off or unknown, is not offered to the model. With `needs_approval` a run that calls it fails, as
+    nobody can approve it yet.
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise UserError("use_gateway_tool: a tool's name has 1 to 64 letters, digits, '_' or '-'.")

@@ -26,6 +26,7 @@ from agents import Agent
 from agents_app.folders import ENTRY_FILE, REQUIREMENTS_FILE, Folder, is_slug, slug_of, writable
 from agents_app.requirements import unmet_requirements
 from agents_app.sdk import assert_ours
+from agents_app.sdk.members import members_of
 
 ROOT_PACKAGE = "gateway_dropins"
 BUILD_TIMEOUT_S = 30.0
@@ -52,12 +53,13 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One agent of a folder. `slug` is the second part of its id."""
+    """One agent of a folder. `slug` is the second part of its id, `members` are the names of its members."""
 
     slug: str
     agent: Agent[Any]
     overrides: dict[str, str]
     generation: Generation
+    members: tuple[str, ...] = ()
 
 
 def load(folder: Folder) -> list[Loaded]:
@@ -159,14 +161,15 @@ def _agents_of(module: ModuleType, folder: Folder, generation: Generation) -> li
     if main is not None:
         if not isinstance(main, Agent):
             raise DropInError(f"'agent' must be an Agent, not {type(main).__name__}")
-        found.append(Loaded(folder.slug, main, overrides, generation))
+        found.append(Loaded(folder.slug, main, overrides, generation, tuple(members_of(main))))
     # Names and texts of the folder's `__gateway__` are for its main agent, where it is served is for all.
     others = {name: text for name, text in overrides.items() if name not in ("display_name", "description")}
     seen = {id(main)}
     for name, value in list(vars(module).items()):
         if isinstance(value, Agent) and not name.startswith("_") and id(value) not in seen:
             seen.add(id(value))
-            found.append(Loaded(f"{folder.slug}-{slug_of(name)}", value, others, generation))
+            slug, members = f"{folder.slug}-{slug_of(name)}", tuple(members_of(value))
+            found.append(Loaded(slug, value, others, generation, members))
     if not found:
         raise DropInError(f"{ENTRY_FILE} has neither 'agent' nor 'build_agent()' nor another Agent")
     return found

@@ -15,7 +15,7 @@ from agents.items import ModelResponse, TResponseStreamEvent
 
 from agents import Agent, Model
 from agents_app.entry import MEMBER_PREFIX
-from agents_app.sdk.attempts import Attempts
+from agents_app.sdk.attempts import Attempts, Way
 from agents_app.sdk.client_tools import graph_of
 from agents_app.sdk.nested import current_provider
 
@@ -64,9 +64,9 @@ class Member(Model):
                 yield event
 
     def _attempts(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Attempts:
-        return Attempts(self.name, [(model, arguments, named) for model in self._models()])
+        return Attempts(self.name, tuple(Way(model, arguments, named) for model in self.models()))
 
-    def _models(self) -> list[Model]:
+    def models(self) -> list[Model]:
         """Its model, and the fallback if that is another."""
         bound = model_of(f"{MEMBER_PREFIX}{self.name}")
         if self._fallback is None:
@@ -105,4 +105,4 @@ def _names_in(part: object) -> Iterator[str]:
 
 def _id_of(model: Model) -> str | None:
     """The id of the model that calls go to, as far as it is known."""
-    return _id_of(model._models()[0]) if isinstance(model, Member) else getattr(model, "model", None)
+    return _id_of(model.models()[0]) if isinstance(model, Member) else getattr(model, "model", None)

@@ -36,9 +36,9 @@ from agents import (
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.sdk import drafts as wording
 from agents_app.sdk.activity import report
-from agents_app.sdk.attempts import Attempts, ends_the_run, log_failure
+from agents_app.sdk.attempts import Attempts, Way, ends_the_run, log_failure
 from agents_app.sdk.judge import advisory_judge
-from agents_app.sdk.members import ModelLike, member, model_of
+from agents_app.sdk.members import Member, ModelLike, member, model_of
 from agents_app.sdk.nested import current_provider
 
 __all__ = ["OWN_MODEL", "Layer", "MixtureModel", "Proposer", "advisory_judge", "member"]
@@ -160,14 +160,25 @@ class MixtureModel(Model):
         return _Work(self._layers, self._likeness, self._max_draft_chars, instructions, input, tracing, kept)
 
     def _attempts(self, call: _Call) -> Attempts:
-        """The ways to the answer: with the agent's tools, and perhaps without."""
-        aggregator, calls = model_of(self._aggregator), [call]
+        """The ways to the answer: each model with the agent's tools, and perhaps without."""
+        aggregator = model_of(self._aggregator)
+        models = aggregator.models() if isinstance(aggregator, Member) else [aggregator]
+        ways = []
+        for model in models:
+            ways.append(Way(model, call.arguments, call.named))
+            if bare := self._without_tools(call):
+                ways.append(Way(model, bare.arguments, bare.named, _refuses_tools))
+        name = aggregator.name if isinstance(aggregator, Member) else "aggregator"
+        return Attempts(name, tuple(ways))
+
+    def _without_tools(self, call: _Call) -> _Call | None:
+        """The call as the agent can do without its tools, if it can."""
         # The client's tools, which wait for its approval, are not the agent's to do without.
         are_own = all(getattr(tool, "needs_approval", False) is False for tool in call.tools)
-        if self._tools_are_optional and (call.tools or call.handoffs) and are_own:
-            settings = replace(call.settings, tool_choice=None, parallel_tool_calls=None)
-            calls.append(replace(call, settings=settings, tools=[], handoffs=[]))
-        return Attempts("tools", [(aggregator, one.arguments, one.named) for one in calls], _refuses_tools)
+        if not (self._tools_are_optional and (call.tools or call.handoffs) and are_own):
+            return None
+        settings = replace(call.settings, tool_choice=None, parallel_tool_calls=None)
+        return replace(call, settings=settings, tools=[], handoffs=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +239,8 @@ class _Work:
                 self.drafts = [*self.drafts, *drafts] if layer.adds else drafts
             if wording.agree(self.drafts, self.likeness):
                 break
-        self.kept[question] = self.drafts
+        if self.drafts:
+            self.kept[question] = self.drafts
 
     async def _drafts_of(self, layer: Layer, drafts: list[str]) -> AsyncGenerator[None, None]:
         """Ask a layer's proposers at the same time; their drafts are added in the order of the proposers."""

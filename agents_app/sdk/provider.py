@@ -20,6 +20,7 @@ from agents_app.sdk.tracing import begin_call
 from agents_app.trace import MAX_REASON, Step
 from gateway_project.core.errors import UpstreamFailed
 
+_NO_ANSWER = "The upstream's answer is not what was asked for."
 _NOT_FOR_THE_WIRE = ("extra_body", "extra_headers", "extra_query", "timeout")
 
 
@@ -74,6 +75,8 @@ class _Completions:
         if request.get("stream") is True:
             return _Stream(self._door, await self._door.stream(request), step)
         answer = await self._door.complete(request)
+        if not _has_message(answer):
+            raise UpstreamFailed(_NO_ANSWER)
         _note_finish(self._door, answer, step)
         return ChatCompletion.construct(**answer)
 
@@ -114,6 +117,16 @@ def _request(arguments: dict[str, Any]) -> dict[str, Any]:
     return body | (arguments.get("extra_body") or {})
 
 
+def _has_message(answer: dict[str, Any]) -> bool:
+    """Whether a whole answer says anything; one without a message is an empty text for the SDK's adapter."""
+    choices = answer.get("choices")
+    return (
+        isinstance(choices, list)
+        and bool(choices)
+        and all(isinstance(choice, dict) and isinstance(choice.get("message"), dict) for choice in choices)
+    )
+
+
 def _note_finish(door: Door, answer: dict[str, Any], step: Step | None) -> None:
     """The SDK's adapter drops why an answer ended; UpstreamFailed if this is no answer."""
     try:
@@ -123,4 +136,4 @@ def _note_finish(door: Door, answer: dict[str, Any], step: Step | None) -> None:
                 if step is not None:
                     step.finish_reason = str(reason)[:MAX_REASON]
     except (AttributeError, TypeError) as error:
-        raise UpstreamFailed("The upstream's answer is not what was asked for.") from error
+        raise UpstreamFailed(_NO_ANSWER) from error

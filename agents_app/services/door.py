@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
 
-import msgspec
-
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
+from agents_app.services.call_body import body_fields
 from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
-from gateway_project.core.codec import RawFields, dumps_loosely, loads_loosely
+from gateway_project.core.codec import dumps_loosely, loads_loosely
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
 from gateway_project.core.ids import public_id
@@ -34,8 +33,6 @@ from usage_app.registry import UsageConfig
 from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
-# Servers that know the member; others refuse a tool that has it.
-_KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
 _BY_NAME = "agents.models_by_name"
 
 
@@ -105,13 +102,13 @@ class RunDoor:
         """One LLM call: a chat completion. Raises GatewayError."""
         entry = self.entry(str(request["model"]))
         self._begin_call(entry)
-        return await _PlainCall(self, entry, _fields(request, entry)).answer()
+        return await _PlainCall(self, entry, request).answer()
 
     async def stream(self, request: dict[str, Any]) -> ChunkStream:
         """One LLM call as a stream, which has begun when this returns. Raises GatewayError."""
         entry = self.entry(str(request["model"]))
         self._begin_call(entry)
-        stream = ChunkStream(self, entry, _fields(request, entry))
+        stream = ChunkStream(self, entry, request)
         await stream.open()
         return stream
 
@@ -180,10 +177,10 @@ class RunDoor:
 class _PlainCall:
     """One call with a whole answer."""
 
-    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+    def __init__(self, door: RunDoor, entry: ModelEntry, request: dict[str, Any]) -> None:
         self._door = door
         self._scope = _scope(door)
-        self._call = _call(door, entry, fields, self._scope, is_stream=False)
+        self._call = _call(door, entry, request, self._scope, is_stream=False)
 
     async def answer(self) -> dict[str, Any]:
         """The answer; settled when this returns or raises."""
@@ -206,10 +203,10 @@ class ChunkStream:
     The SDK may read, and close, in other tasks than the one that opened it.
     """
 
-    def __init__(self, door: RunDoor, entry: ModelEntry, fields: RawFields) -> None:
+    def __init__(self, door: RunDoor, entry: ModelEntry, request: dict[str, Any]) -> None:
         self._door = door
         self._scope = _scope(door)
-        self._call = _call(door, entry, fields, self._scope, is_stream=True)
+        self._call = _call(door, entry, request, self._scope, is_stream=True)
         self._relay = StreamRelay(self._call, door.clients)
         self._events: list[bytes] = []
         self._is_reading = False
@@ -307,7 +304,9 @@ def _scope(door: RunDoor) -> CallScope:
     return CallScope(_current_task(), parent=door.context.scope)
 
 
-def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope, *, is_stream: bool) -> Call:
+def _call(
+    door: RunDoor, entry: ModelEntry, request: dict[str, Any], scope: CallScope, *, is_stream: bool
+) -> Call:
     parent = door.context
     context = RequestContext(parent.snapshot, scope, principal=parent.principal)
     context.parent_id = parent.request_id
@@ -317,11 +316,20 @@ def _call(door: RunDoor, entry: ModelEntry, fields: RawFields, scope: CallScope,
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
     settlement.end_user = door.end_user
     settlement.route = entry.id if entry.is_route else ""
-    sent = len(fields.get("messages", b""))
-    settlement.measure_sent = lambda: sent
+    settlement.measure_sent = lambda: len(dumps_loosely(request.get("messages", ())))
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
     settlement.on_settled = partial(_note_call, door.trace, step)
-    return Call(context, entry, _PATH, fields, settlement, is_stream=is_stream, wants_usage=True)
+    return Call(
+        context,
+        entry,
+        _PATH,
+        {},
+        settlement,
+        is_stream=is_stream,
+        wants_usage=True,
+        client_secret=parent.client_api_key,
+        fields_for=partial(body_fields, request),
+    )
 
 
 def _note_call(trace: Recorder, step: Step, entry: UsageEntry) -> None:
@@ -330,15 +338,3 @@ def _note_call(trace: Recorder, step: Step, entry: UsageEntry) -> None:
     step.input_tokens, step.output_tokens = entry.tokens.input, entry.tokens.output
     step.cost_nano = entry.cost_nano
     trace.end_call(step, entry.status, entry.error_code)
-
-
-def _fields(request: dict[str, Any], entry: ModelEntry) -> RawFields:
-    """A request as this upstream takes it, as the members of its body."""
-    body, upstream = dict(request), entry.lead.upstream
-    if upstream.kind not in _KINDS_WITH_STRICT_TOOLS:
-        for tool in body.get("tools", ()):
-            tool.get("function", {}).pop("strict", None)
-    body.pop("stream_options", None)
-    if body.get("stream") and upstream.asks_stream_usage:
-        body["stream_options"] = {"include_usage": True}
-    return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}

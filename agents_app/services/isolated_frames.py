@@ -1,4 +1,4 @@
-"""What the process of a run may say, as the server takes it: each frame has one of these forms or is refused."""
+"""What the process of a run may say: each frame has one of these forms, or is refused."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ RunFrame = CallFrame | ToolFrame | DropFrame | PieceFrame | StepsFrame | EndFram
 def checked(frame: Frame) -> RunFrame:
     """A frame as one of the forms; FrameError if it has none."""
     try:
-        return msgspec.convert(frame, RunFrame)  # type: ignore[arg-type, no-any-return]
+        return msgspec.convert(frame, RunFrame)  # type: ignore[no-any-return]
     except (msgspec.ValidationError, RecursionError):
         raise FrameError("a frame has an unknown form") from None

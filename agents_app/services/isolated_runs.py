@@ -87,7 +87,7 @@ class IsolatedRun:
         return self._text
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
-        """The answer as it comes; raises GatewayError. Closing the iterator early ends the process at once."""
+        """The answer as it comes; raises GatewayError. Closing the iterator ends the process at once."""
         async with aclosing(self._pieces(is_stream=True)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -290,5 +290,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0
-
-

@@ -23,6 +23,7 @@ OPERATOR_FIELDS = (
     "max_llm_calls",
     "wall_clock_s",
     "isolation",
+    "members",
 )
 
 

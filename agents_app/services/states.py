@@ -27,6 +27,12 @@ class AgentState:
     description: str = ""
     digest: str = ""
     created: int = 0
+    code_members: tuple[str, ...] = ()
+
+    @property
+    def member_names(self) -> list[str]:
+        """The members that the code has, and then those that only the row knows from a former version."""
+        return list(dict.fromkeys([*self.code_members, *self.row.members]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +69,5 @@ def _state(row: Agent, config: AgentsConfig, present: set[str]) -> AgentState:
     if entry is None:
         return AgentState(row, NOT_LOADED if row.folder in present else GONE)
     state = LOADED if row.is_enabled else DISABLED
-    return AgentState(row, state, entry.name, entry.description, entry.digest, entry.created)
+    code = (entry.name, entry.description, entry.digest, entry.created, entry.member_names)
+    return AgentState(row, state, *code)

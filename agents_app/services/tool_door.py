@@ -1,4 +1,4 @@
-"""The tools of the registry for one run: what its key may use, and calls of it through the one door to tools."""
+"""The tools of the registry for one run: what its key may use, called through the one door to tools."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import AuthenticationFailed
+from gateway_project.core.threads import in_own_thread
 from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import exposition, metrics
@@ -70,7 +71,7 @@ def _may_see_details(exchange: Exchange) -> bool:
 
 
 async def _components() -> list[Component]:
-    own = asyncio.get_running_loop().run_in_executor(None, own_components)
+    own = asyncio.ensure_future(in_own_thread(own_components))
     try:
         stored = await _stored_components.within(_DETAILS_S)
     except TimeoutError:
@@ -153,7 +154,7 @@ async def read_metrics(exchange: Exchange) -> None:
         await read_prometheus(exchange)
         return
     upstreams = await _upstream_gauges()
-    body = await asyncio.get_running_loop().run_in_executor(None, exposition.render_json, upstreams)
+    body = await in_own_thread(exposition.render_json, upstreams)
     await exchange.send_body(200, body)
 
 
@@ -161,5 +162,5 @@ async def read_metrics(exchange: Exchange) -> None:
 async def read_prometheus(exchange: Exchange) -> None:
     """Always Prometheus' text form, at the path that Agent Gateway's scrapers are configured with."""
     upstreams = await _upstream_gauges()
-    text = await asyncio.get_running_loop().run_in_executor(None, exposition.render_text, upstreams)
+    text = await in_own_thread(exposition.render_text, upstreams)
     await exchange.send_body(200, text, content_type=_PROMETHEUS)

@@ -1,4 +1,4 @@
-"""The management API: keys, models, upstreams, agents, spend. Sync operations on Django's stock handler.
+"""The management API: keys, models, upstreams, tools, agents, spend. Sync, on Django's stock handler.
 
 Here it is put together and mounted; what the routes do is in the apps. Cookies mean nothing to it, so it
 needs no CSRF token: every operation asks for a key in a header.
@@ -37,6 +37,7 @@ from security_app.api import admin_key
 from security_app.api import router as keys_router
 from security_app.registry import Principal
 from security_app.services.spend import KeyUsage, register_spend_source
+from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
 from usage_app.api import router as spend_router
 from usage_app.models import KeyUse
@@ -57,6 +58,7 @@ install(management_api)
 management_api.add_router("", keys_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
+management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
 

@@ -13,6 +13,8 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -25,6 +27,9 @@ _METADATA_ADDRESSES = frozenset(
 )
 _ANSWER_SERVES_S = 30.0
 _MAX_KNOWN_NAMES = 256
+_CONNECT_TIMEOUT_S = 10.0
+# Threads of their own: a resolver may be slow, and those of the loop are for blocking tools of agents.
+_look_ups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="look-up")
 
 
 class ForbiddenHost(OSError):
@@ -91,9 +96,8 @@ LookUp = Callable[[str, int], Awaitable[list[Address]]]
 
 async def look_up(host: str, port: int) -> list[Address]:
     """What the system's resolver knows, in its order of preference; OSError if it knows nothing."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-    )
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    found = await asyncio.get_running_loop().run_in_executor(_look_ups, ask)
     return [Address(family, place) for family, _, _, _, place in found]  # type: ignore[arg-type]
 
 
@@ -229,8 +233,8 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def async_http_client(*, allow_private: bool, connect_timeout_s: float = 10.0) -> httpx.AsyncClient:
+def async_http_client(*, allow_private: bool, verify: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """As `http_client`, for the event loop. How long a call takes in all is its caller's to bound."""
-    transport = _GuardedAsyncTransport(allow_private=allow_private, verify=_trusted())
-    timeout = httpx.Timeout(None, connect=connect_timeout_s)
+    transport = _GuardedAsyncTransport(allow_private=allow_private, verify=verify or _trusted())
+    timeout = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)

@@ -64,18 +64,24 @@ class SnapshotStore:
         self._read_versions = read_versions
         self._builders: dict[str, Builder] = {}
         self._follows: dict[str, tuple[str, ...]] = {}
+        self._comparing: set[str] = set()
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self.failure: str | None = None
         self.checked_at = 0.0
 
-    def register(self, section: str, builder: Builder, *, follows: tuple[str, ...] = ()) -> None:
+    def register(
+        self, section: str, builder: Builder, *, follows: tuple[str, ...] = (), compares: bool = False
+    ) -> None:
         """Add a section; sections are built in the order of registration.
 
-        `follows` names earlier sections that it is made from: when one of them was rebuilt, so is this.
+        `follows` names earlier sections that it is made from: when one of them was rebuilt, so is this. A
+        builder that `compares` what is with what it made before gets that also when everything is rebuilt.
         """
         self._builders[section] = builder
         self._follows[section] = follows
+        if compares:
+            self._comparing.add(section)
 
     @property
     def current(self) -> Snapshot:
@@ -117,7 +123,8 @@ class SnapshotStore:
             if previous is not None and previous.version == version and not is_behind and not everything:
                 new[name] = previous
                 continue
-            new[name] = builder(None if everything else previous, version, new)
+            known = previous if name in self._comparing or not everything else None
+            new[name] = builder(known, version, new)
             changed = True
         if changed or self._snapshot is None:
             self._snapshot = Snapshot(new)

@@ -32,6 +32,11 @@ class ApiKeyForm(ModelForm[ApiKey]):
         widget=TextAreaWidget(attrs={"rows": 4, "placeholder": "openai/*\nmy-route"}),
         help_text="One model id or pattern such as openai/* a line; empty allows every model.",
     )
+    allowed_tools = LinesField(
+        widget=TextAreaWidget(attrs={"rows": 3, "placeholder": "crm_*\nfind_order"}),
+        help_text="What agents may use for this key: one tool or pattern such as crm_* a line; empty allows "
+        "every tool.",
+    )
     metadata = JsonObjectField(
         widget=TextAreaWidget(attrs={"rows": 3}),
         help_text="A JSON object of your own; the gateway only keeps it.",
@@ -39,7 +44,16 @@ class ApiKeyForm(ModelForm[ApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = ("name", "user_id", "scopes", "allowed_models", "expires_at", "is_blocked", "metadata")
+        fields = (
+            "name",
+            "user_id",
+            "scopes",
+            "allowed_models",
+            "allowed_tools",
+            "expires_at",
+            "is_blocked",
+            "metadata",
+        )
 
     def clean_expires_at(self) -> Any:
         """A new expiry lies in the future; blocking is the way to end a key now."""

@@ -169,6 +169,8 @@ def _values(body: KeyFields) -> dict[str, Any]:
         values["is_blocked"] = body.blocked
     if body.models is not None:
         values["allowed_models"] = _patterns(body.models)
+    if body.allowed_tools is not None:
+        values["allowed_tools"] = body.allowed_tools
     if "duration" in given:
         values["expires_at"] = _expiry(body.duration)
     return values | _scopes(body)
@@ -209,6 +211,7 @@ def _row(row: ApiKey) -> dict[str, Any]:
         "key_alias": row.name or None,
         "status": row.status(),
         "models": row.allowed_models,
+        "allowed_tools": row.allowed_tools,
         "scopes": row.scopes,
         "user_id": row.user_id or None,
         "metadata": row.metadata,

@@ -33,6 +33,7 @@ def _form(**changes: Any) -> dict[str, Any]:
         "user_id": "u-1",
         "scopes": ["inference"],
         "allowed_models": "",
+        "allowed_tools": "",
         "expires_at_0": "",
         "expires_at_1": "",
         "metadata": "{}",
@@ -57,13 +58,15 @@ def _act(client: Client, action: str, *rows: ApiKey, **more: str) -> Any:
 
 
 def test_a_key_made_in_the_admin_opens_the_door(admin_client: Client, snapshots: SnapshotStore) -> None:
-    answer = admin_client.post(ADD, _form(allowed_models="openai/*\n\n demo/chat \nopenai/*"))
+    patterns = "openai/*\n\n demo/chat \nopenai/*"
+    answer = admin_client.post(ADD, _form(allowed_models=patterns, allowed_tools="crm_*\n find "))
 
     principal = authenticate(
         snapshots.current.sections["security"].value, _plain_key(answer.content.decode())
     )
     assert principal.name == "team search"
     assert principal.policy.allowed_models == ("openai/*", "demo/chat")
+    assert principal.policy.allowed_tools == ("crm_*", "find")
     assert principal.policy.scopes == {"inference"}
     assert ApiKey.objects.get().created_by == "admin"
 
@@ -112,6 +115,7 @@ def test_a_new_key_may_call_models_unless_something_else_is_chosen(admin_client:
         ("allowed_models", {"allowed_models": "x" * 201}, "200 patterns of 200 characters"),
         ("allowed_models", {"allowed_models": "\n".join(map(str, range(201)))}, "200"),
         ("allowed_models", {"allowed_models": "a\0b"}, "Null characters"),
+        ("allowed_tools", {"allowed_tools": "x" * 201}, "200 patterns of 200 characters"),
         ("expires_at", {"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "passed"),
         ("expires_at", {"expires_at_0": "soon", "expires_at_1": "00:00"}, "valid date"),
         ("metadata", {"metadata": "[]"}, "JSON object"),

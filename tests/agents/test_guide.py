@@ -20,6 +20,7 @@ ADDRESS = "http://127.0.0.1:8000"
 # As `make run` has it.
 SETTINGS = {"GATEWAY_AGENT_AUTO_RELOAD": "true"}
 LOAD_S = 30.0
+QUESTION = {"messages": [{"role": "user", "content": "Shall we?"}]}
 
 
 def blocks(language: str) -> list[str]:
@@ -27,14 +28,18 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 
 
+(MIXTURE,) = [block for block in blocks("python") if "MixtureModel" in block]
+
+
 @pytest.fixture(scope="module")
 def served(agent_gateway: Gateway, agents_root: Path) -> Gateway:
     """The gateway, once it serves the guide's agent."""
     write_agent(agents_root, "Greeter", blocks("python")[0])
+    write_agent(agents_root, "Panel", MIXTURE)
     with agent_gateway.client() as client:
-        wait_until(
-            lambda: client.get("/v1/models/default/greeter").status_code == 200, LOAD_S, "the guide's agent"
-        )
+        for name in ("greeter", "panel"):
+            address = f"/v1/models/default/{name}"
+            wait_until(lambda: client.get(address).status_code == 200, LOAD_S, "the guide's agents")  # noqa: B023
     return agent_gateway
 
 
@@ -47,6 +52,16 @@ def test_each_call_of_the_guide_is_answered(vendor: FakeVendor, served: Gateway,
     assert answer.status_code == 200, answer.text
     assert '"error"' not in answer.text
     assert any(part in answer.text for part in ('"id":"default/greeter"', '"content"', '"data"')), answer.text
+
+
+def test_the_guides_mixture_answers_in_four_calls(vendor: FakeVendor, served: Gateway) -> None:
+    with served.client() as client:
+        answer = client.post("/v1/chat/completions", json={"model": "default/panel", **QUESTION})
+
+    assert answer.status_code == 200, answer.text
+    assert len(vendor.requests) == 4
+    assert "Weigh both sides" in vendor.requests[2].json["messages"][0]["content"]
+    assert vendor.requests[2].json["messages"][0]["content"].count("<draft number") == 2
 
 
 def test_the_guides_overrides_are_those_that_there_are() -> None:

@@ -92,6 +92,7 @@ def test_the_list_tells_what_row_and_code_say(root: Path, admin: Caller) -> None
         "max_turns": 10,
         "max_llm_calls": 50,
         "wall_clock_s": 600,
+        "members": {},
         "folder": "Helper",
         "state": "loaded",
     }

@@ -138,16 +138,17 @@ def test_a_hundred_reloads_leave_one_generation(root: Path) -> None:
     assert len(packages) == 1
 
 
-def test_a_full_reload_forgets_what_was_before(root: Path) -> None:
+def test_a_full_reload_imports_no_folder_that_is_the_same(root: Path) -> None:
     write_agent(root, "Same", NAMED.format("same"))
+    write_agent(root, "Other", NAMED.format("one"))
     reload_agents()
-    before = weakref.ref(config().agents["default/same"].agent)
+    before = config().agents["default/same"].generation
+    write_agent(root, "Other", NAMED.format("other"))
 
     store.refresh(everything=True)
 
-    gc.collect()
-    assert before() is None
-    assert config().agents["default/same"].name == "same"
+    assert config().agents["default/same"].generation is before
+    assert config().agents["default/other"].name == "other"
 
 
 def test_other_changes_load_nothing_from_disk(root: Path) -> None:

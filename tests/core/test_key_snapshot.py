@@ -33,6 +33,7 @@ def facts(section: Section[Any]) -> dict[bytes, Any]:
             *principal[:3],
             principal.policy.scopes,
             principal.policy.allowed_models,
+            principal.policy.allowed_tools,
             principal.expires_at,
             principal.is_blocked,
         )
@@ -46,7 +47,7 @@ def test_an_incremental_build_equals_a_full_one() -> None:
     )
     before = full()
 
-    update_key(alice, actor="t", is_blocked=True, allowed_models=["openai/*"])
+    update_key(alice, actor="t", is_blocked=True, allowed_models=["openai/*"], allowed_tools=["crm_*"])
     delete_keys([bob], actor="t")
     update_key(carol, actor="t", expires_at=utc_now() + timedelta(days=1), scopes=["inference", "admin"])
     eve = create_key(actor="t", name="eve").row
@@ -173,10 +174,11 @@ def test_rules_that_no_key_has_any_more_are_forgotten_in_time() -> None:
     create_key(actor="t", allowed_models=["used/*"])
     config: SecurityConfig = full().value
     for number in range(10_001):
-        config.policies['["inference"]', f'["{number}"]'] = next(iter(config.policies.values()))
+        config.policies['["inference"]', f'["{number}"]', "[]"] = next(iter(config.policies.values()))
 
     later = config.copy()
 
     assert later.policies == {}
     assert later.keys == config.keys
-    assert later.policy('["inference"]', '["used/*"]') is later.copy().policy('["inference"]', '["used/*"]')
+    texts = '["inference"]', '["used/*"]', '["crm_*"]'
+    assert later.policy(*texts) is later.copy().policy(*texts)

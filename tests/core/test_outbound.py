@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
 
@@ -17,7 +19,9 @@ from gateway_project.core.outbound import (
     check_url,
     http_client,
     is_forbidden_address,
+    look_up,
 )
+from gateway_project.core.threads import in_own_thread
 from tests.fakes.vendor import FakeVendor
 
 NEVER = [
@@ -221,3 +225,20 @@ def test_probes_are_guarded_too_and_follow_no_redirect() -> None:
         ):
             client.get(f"{vendor.url}/moved")
         assert len(vendor.requests) == 1
+
+
+async def test_blocking_tools_of_agents_hold_up_no_look_up() -> None:
+    let_go = threading.Event()
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as tools:
+        loop.set_default_executor(tools)
+        stuck = loop.run_in_executor(None, let_go.wait)
+        try:
+            async with asyncio.timeout(5):
+                found = await look_up("127.0.0.1", 80)
+                assert await in_own_thread(max, 1, 2) == 2
+        finally:
+            let_go.set()
+            await stuck
+
+    assert found[0].place == ("127.0.0.1", 80)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway_project.core.outbound import ForbiddenHost, http_client
+from gateway_project.core.outbound import ForbiddenHost, async_http_client, http_client
 from tests.fakes.certificates import certificate, serving
 from tests.management.model_server import ModelServer
 
+Get = Callable[..., httpx.Response]
 NAME = "models.example"
 ANSWERS: dict[str, tuple[int, Any]] = {"/v1/models": (200, {"data": []})}
 
@@ -47,13 +49,29 @@ def server() -> Iterator[ModelServer]:
         yield running
 
 
-def get(url: str, *, allow_private: bool = True, verify: bool | ssl.SSLContext = True) -> httpx.Response:
-    """GET by the client of probes and imports."""
-    with http_client(allow_private=allow_private, verify=verify) as client:
+def _get(url: str, *, allow_private: bool = True, verify: ssl.SSLContext | None = None) -> httpx.Response:
+    with http_client(allow_private=allow_private, verify=verify or True) as client:
         return client.get(url)
 
 
-def test_a_name_is_looked_up_once(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def _get_on_loop(
+    url: str, *, allow_private: bool = True, verify: ssl.SSLContext | None = None
+) -> httpx.Response:
+    async def get() -> httpx.Response:
+        async with async_http_client(allow_private=allow_private, verify=verify) as client:
+            return await client.get(url)
+
+    return asyncio.run(get())
+
+
+@pytest.fixture(params=[_get, _get_on_loop], ids=["sync", "async"])
+def get(request: pytest.FixtureRequest) -> Get:
+    """GET by the client of probes and imports, or by that of tools."""
+    found: Get = request.param
+    return found
+
+
+def test_a_name_is_looked_up_once(get: Get, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only 127.0.0.1 has a server; the second answer is where an attacker would lead us.
     monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.1"], ["127.0.0.9"]))
     port = server.url.rpartition(":")[2]
@@ -67,14 +85,14 @@ def test_a_name_is_looked_up_once(server: ModelServer, monkeypatch: pytest.Monke
 
 
 def test_the_next_address_is_tried_when_one_does_not_answer(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    get: Get, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", Dns(["::1", "127.0.0.9", "127.0.0.1"]))
 
     assert get(server.url.replace("127.0.0.1", NAME) + "/v1/models").status_code == 200
 
 
-def test_nobody_behind_any_address_is_a_failed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_behind_any_address_is_a_failed_connection(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.9", "127.0.0.8"]))
 
     with pytest.raises(httpx.ConnectError):
@@ -82,7 +100,7 @@ def test_nobody_behind_any_address_is_a_failed_connection(monkeypatch: pytest.Mo
 
 
 def test_one_forbidden_address_is_enough_to_call_none(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    get: Get, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", Dns(["127.0.0.1", "169.254.169.254"]))
 
@@ -93,7 +111,7 @@ def test_one_forbidden_address_is_enough_to_call_none(
 
 @pytest.mark.parametrize("certified", [NAME, "another.example"])
 def test_tls_asks_for_the_name_and_verifies_it(
-    certified: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    get: Get, certified: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem = certificate(tmp_path, certified)
     tls = serving(pem)

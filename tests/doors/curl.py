@@ -27,7 +27,7 @@ def run_curl(command: str, **variables: str) -> httpx.Response:
     headers |= {
         name.lower(): value.strip() for name, _, value in (one.partition(":") for one in options.header)
     }
-    method = "POST" if options.body is not None else "GET"
+    method = options.method or ("POST" if options.body is not None else "GET")
     return httpx.request(
         method, options.url, headers=headers, content=options.body, timeout=10, trust_env=False
     )
@@ -40,4 +40,5 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(flag, action="store_true")
     parser.add_argument("-H", action="append", default=[], dest="header")
     parser.add_argument("-d", dest="body")
+    parser.add_argument("-X", dest="method")
     return parser

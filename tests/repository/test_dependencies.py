@@ -19,7 +19,10 @@ PACKAGES = (
     "security_app",
     "tools_app",
     "usage_app",
-    "upstreams_app", "bench", "tests")
+    "upstreams_app",
+    "bench",
+    "tests",
+)
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 # Modules that are part of a direct dependency's own interface, and come with it.
 COMES_WITH = {

@@ -32,7 +32,8 @@ PACKAGES = (
     "security_app",
     "tools_app",
     "usage_app",
-    "upstreams_app")
+    "upstreams_app",
+)
 
 
 def sources() -> str:

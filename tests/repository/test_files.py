@@ -16,7 +16,10 @@ PACKAGES = (
     "security_app",
     "tools_app",
     "usage_app",
-    "upstreams_app", "bench", "tests")
+    "upstreams_app",
+    "bench",
+    "tests",
+)
 LONGEST_MODULE = 400
 FOREIGN = {
     "a folder of one machine": re.compile(r"(?<![\w./])/(?:home/[a-z]|Users/[A-Z]|root/|work/)"),

@@ -25,7 +25,7 @@ def schema(*required: str, **properties: str) -> dict[str, Any]:
 
 
 def row(name: str, **columns: Any) -> Tool:
-    """A tool that calls a function of tests/tools/functions.py of its name, unless the columns say otherwise."""
+    """A tool that calls the function of tests/tools/functions.py of its name; columns may say otherwise."""
     known = {
         "kind": "python",
         "config": {"callable": f"tests.tools.functions:{name}"},

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from agents import Agent, RunConfig, Runner, UserError
 from agents.testing import ScriptedModel, function_call
 
+from agents import Agent, RunConfig, Runner, UserError
 from agents_app.sdk.gateway_tools import gateway_tools_of
 from agents_app.tools import gateway_tool, use_gateway_tool
 from gateway_project.core.snapshot import Snapshot
@@ -200,7 +200,7 @@ def test_a_name_that_no_tool_can_have_is_refused_where_it_is_written(name: Any) 
 def test_the_tools_that_an_agent_names_are_known_through_all_whom_it_calls() -> None:
     helper = Agent(name="Helper", tools=[use_gateway_tool("inner")])
     other = Agent(name="Other", tools=[use_gateway_tool("after")])
-    tools = [use_gateway_tool("own"), helper.as_tool("help", "Helps.")]
+    tools: list[Any] = [use_gateway_tool("own"), helper.as_tool("help", "Helps.")]
     agent = Agent(name="Clerk", tools=tools, handoffs=[other])
     other.handoffs.append(agent)
 

@@ -71,7 +71,9 @@ async def test_a_function_of_arguments_and_context_gets_both() -> None:
         ('"' + "x" * 1024 * 1024 + '"', "too long"),
     ],
 )
-async def test_wrong_arguments_are_told_by_member_and_never_reach_the_tool(arguments: Any, words: str) -> None:
+async def test_wrong_arguments_are_told_by_member_and_never_reach_the_tool(
+    arguments: Any, words: str
+) -> None:
     with pytest.raises(ToolError, match=words) as caught:
         await call(entry("add", parameters=NUMBERS), arguments)
 

@@ -20,7 +20,7 @@ _PLAIN = ("", "identity")
 
 
 class HttpKind:
-    """`{"method", "url", "headers"}`. `{name}` in the path is an argument, GET has the others in the query."""
+    """`{"method", "url", "headers"}`; `{name}` in the path is an argument, GET has others in the query."""
 
     id = "http"
     default_parameters = ANY_OBJECT

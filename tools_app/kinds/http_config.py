@@ -16,7 +16,7 @@ from tools_app.errors import ConfigProblem
 from tools_app.kinds import refuse_unknown_members
 from upstreams_app.models.upstream import validate_reference
 from upstreams_app.registry import read_reference
-from upstreams_app.secret_hints import MASK
+from upstreams_app.secret_hints import MASK, masked
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_URL_CHARS = 2000
@@ -113,10 +113,10 @@ def checked_headers(value: object) -> dict[str, str]:
             raise ConfigProblem("headers", f"{name[:100]!r} is no name of a header.")
         if name.lower() in _OWN_HEADERS:
             raise ConfigProblem("headers", f"The header {name} is the gateway's own to set.")
-        if not text.isascii() or not text.isprintable() or text != text.strip():
-            raise ConfigProblem("headers", f"The value of {name} has characters that HTTP does not allow.")
         if text.startswith(MASK):
             raise ConfigProblem("headers", f"The value of {name} is masked; give the whole value.")
+        if not text.isascii() or not text.isprintable() or text != text.strip():
+            raise ConfigProblem("headers", f"The value of {name} has characters that HTTP does not allow.")
         if is_reference(text):
             try:
                 validate_reference(text)
@@ -145,3 +145,16 @@ def resolved_headers(value: object) -> tuple[tuple[str, str], ...]:
                 )
         found.append((name, text))
     return tuple(found)
+
+
+def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers as they may be seen: references as they are, other values masked."""
+    return {name: text if is_reference(text) else masked(text) for name, text in headers.items()}
+
+
+def kept_headers(given: object, *, stored: Mapping[str, str]) -> object:
+    """Headers with the stored value where what is shown of it was given, all others as they were given."""
+    if not isinstance(given, dict):
+        return given
+    shown = shown_headers(stored)
+    return {name: stored[name] if shown.get(name) == text else text for name, text in given.items()}

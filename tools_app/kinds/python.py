@@ -1,4 +1,4 @@
-"""Tools that are functions of Python modules on this machine: only those that the operator's setting names."""
+"""Tools that are functions of Python modules on this machine: those that the operator's setting names."""
 
 from __future__ import annotations
 

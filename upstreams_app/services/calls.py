@@ -30,7 +30,10 @@ _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 @dataclass(slots=True)
 class Call:
-    """A validated request on its way to an upstream. `fields` are its members as the client wrote them."""
+    """A validated request on its way to an upstream. `fields` are its members as the client wrote them.
+
+    Requests of the gateway's own are written for each target: `fields_for`, where it is given.
+    """
 
     context: RequestContext
     entry: ModelEntry
@@ -40,6 +43,7 @@ class Call:
     is_stream: bool = False
     wants_usage: bool = True
     client_secret: str = ""
+    fields_for: Callable[[Target], RawFields] | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ def ordered_targets(entry: ModelEntry, pick: Callable[[], float] = random.random
 
 def request_body(call: Call, target: Target) -> bytes:
     """The bytes for one target: the model's name replaced, usage asked for, all else untouched."""
-    fields = call.fields
+    fields = call.fields if call.fields_for is None else call.fields_for(target)
     fields["model"] = msgspec.Raw(target.model_json)
     if (
         call.is_stream

@@ -1,0 +1,42 @@
+"""The requests of a run as each upstream takes them: what servers call alike and what some refuse differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway_project.core.codec import RawFields, dumps_loosely
+from upstreams_app.registry import Target, UpstreamConfig
+
+# Servers that know the member; others refuse a tool that has it.
+_KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
+# Servers that know `max_completion_tokens`, Azure's dated API from this version on; others may ignore it.
+_KINDS_WITH_NEWER_LIMIT = ("openai", "azure-openai")
+_NEWER_LIMIT_SINCE = "2024-09-01"
+
+
+def body_fields(request: dict[str, Any], target: Target) -> RawFields:
+    """The members of the body for one target; the request stays as it is, as another target may follow."""
+    body, upstream = dict(request), target.upstream
+    if upstream.kind not in _KINDS_WITH_STRICT_TOOLS and "tools" in body:
+        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
+    if _wants_newer_limit(upstream) and "max_tokens" in body:
+        # The older name is refused by models that reason.
+        limit = body.pop("max_tokens")
+        body.setdefault("max_completion_tokens", limit)
+    body.pop("stream_options", None)
+    if body.get("stream") and upstream.asks_stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}
+
+
+def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
+    if "function" not in tool:
+        return tool
+    return {**tool, "function": {name: one for name, one in tool["function"].items() if name != "strict"}}
+
+
+def _wants_newer_limit(upstream: UpstreamConfig) -> bool:
+    is_dated_before = bool(upstream.api_version) and upstream.api_version < _NEWER_LIMIT_SINCE
+    return upstream.kind in _KINDS_WITH_NEWER_LIMIT and not is_dated_before

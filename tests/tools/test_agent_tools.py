@@ -1,0 +1,189 @@
+"""Tools that are agents: runs below runs, with lines of their own, and an end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from agents import Agent
+
+from agents_app.entry import AgentEntry
+from agents_app.errors import RunLimitExceeded
+from agents_app.registry import AgentsConfig
+from agents_app.services.agent_tool import MAX_DEPTH
+from agents_app.tools import use_gateway_tool
+from gateway_project.core.codec import dumps
+from gateway_project.core.snapshot import Section, Snapshot
+from tests.agents.answers import Called, calls, says
+from tests.agents.inprocess import Setup, in_process, outcome, records
+from tests.fakes.behaviours import error, hang_before_headers
+from tests.fakes.vendor import FakeVendor
+from tests.tools.setup import entry, principal, section
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ASK = Called("call_1", "ask", '{"input": "What is up?"}')
+
+
+def served(agent_id: str, agent: Agent[Any], **limits: Any) -> AgentEntry:
+    """An agent as clients could call it."""
+    known: dict[str, Any] = {"max_turns": 10, "max_llm_calls": 50, "wall_clock_s": 60}
+    return AgentEntry(
+        id=agent_id,
+        id_json=dumps(agent_id),
+        agent=agent,
+        name="Helper",
+        description="",
+        created=1,
+        model="",
+        visibility="hidden",
+        **known | limits,
+    )
+
+
+def equip(setup: Setup, *agents: AgentEntry, **tool: Any) -> None:
+    """Serve these agents, and a tool `ask` that asks the first of them."""
+    by_id = {one.id: one for one in agents}
+    ask = entry("ask", kind="agent", config={"agent": "default/helper"}, description="", **tool)
+    sections = {"tools": section(ask), "agents": Section(AgentsConfig(by_id, by_id), 1)}
+    setup.config = Snapshot({**setup.config.sections, **sections})
+
+
+CLERK = Agent(name="Clerk", tools=[use_gateway_tool("ask")])
+HELPER = Agent(name="Helper", instructions="You help.")
+
+
+def result(vendor: FakeVendor) -> str:
+    """What the model was told last of a call."""
+    return str(vendor.requests[-1].json["messages"][-1]["content"])
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
+def test_an_agent_answers_as_a_tool_of_another(vendor: FakeVendor, is_stream: bool) -> None:
+    vendor.script(calls(ASK), says("Not much."), says("It says: not much."))
+    runs: list[Any] = []
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER))
+        run = setup.run(CLERK, is_stream=is_stream)
+        run.end_user = "dora"
+        runs.append((setup.context.request_id, run.door))
+        assert await outcome(run, is_stream=is_stream) == "It says: not much."
+
+    in_process(vendor, work)
+
+    first, second, third = [request.json for request in vendor.requests]
+    assert first["tools"][0]["function"]["description"] == (
+        "Asks the agent default/helper and returns its answer."
+    )
+    assert [message["content"] for message in second["messages"]] == ["You help.", "What is up?"]
+    assert "tools" not in second
+    assert third["messages"][-1]["content"] == "Not much."
+    request_id, door = runs[0]
+    run, below = records(request_id)
+    assert (run.kind, run.attempts, run.parent_id) == ("agent", 3, None)
+    assert sorted(one.kind for one in below) == ["agent", "llm", "llm"]
+    (child,) = [one for one in below if one.kind == "agent"]
+    _, of_child = records(child.id)
+    assert (child.model, child.status, child.end_user, child.attempts) == ("default/helper", 200, "dora", 1)
+    assert [one.kind for one in of_child] == ["llm"]
+    inputs = [one.input_tokens for one in [*below, *of_child]]
+    assert door.tokens.input == sum(inputs)
+
+
+def test_what_the_called_agent_fails_by_is_a_word_for_the_model(vendor: FakeVendor) -> None:
+    vendor.script(calls(ASK), error(500, message="internal detail 4711"), says("Sorry."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER))
+        assert await outcome(setup.run(CLERK), is_stream=False) == "Sorry."
+
+    in_process(vendor, work)
+
+    assert result(vendor) == "Tool error: the agent failed (upstream_failed)."
+    assert "4711" not in str([request.body for request in vendor.requests])
+
+
+def test_an_agent_that_needs_an_approval_is_no_tool(vendor: FakeVendor) -> None:
+    vendor.script(calls(ASK), calls(Called("call_2", "ask", '{"input": "x"}')), says("Sorry."))
+    careful = Agent(name="Helper", tools=[use_gateway_tool("ask", needs_approval=True)])
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", careful))
+        await outcome(setup.run(CLERK), is_stream=False)
+
+    in_process(vendor, work)
+
+    assert result(vendor) == "Tool error: the agent failed (agent_failed)."
+
+
+def test_an_agent_that_is_not_served_is_an_error_of_the_tool(vendor: FakeVendor) -> None:
+    vendor.script(calls(ASK), says("Sorry."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup)
+        await outcome(setup.run(CLERK), is_stream=False)
+
+    in_process(vendor, work)
+
+    assert result(vendor) == "Tool error: the agent behind the tool is not served."
+
+
+def test_a_key_that_may_not_use_the_tool_does_not_reach_the_agent(vendor: FakeVendor) -> None:
+    vendor.script(calls(ASK), says("No."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER))
+        run = setup.run(CLERK)
+        setup.context.principal = principal("other")
+        await outcome(run, is_stream=False)
+
+    in_process(vendor, work)
+
+    assert len(vendor.requests) == 2
+    assert "tools" not in vendor.requests[0].json
+
+
+def test_an_agent_that_asks_itself_comes_to_an_end(vendor: FakeVendor) -> None:
+    vendor.script(*[calls(ASK)] * (MAX_DEPTH + 1), *[says("Enough.")] * (MAX_DEPTH + 1))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", CLERK))
+        assert await outcome(setup.run(CLERK), is_stream=False) == "Enough."
+
+    in_process(vendor, work)
+
+    told = [request.json["messages"][-1]["content"] for request in vendor.requests]
+    assert told[MAX_DEPTH + 1] == f"Tool error: agents may call agents {MAX_DEPTH} times over, and no more."
+    assert len(told) == 2 * (MAX_DEPTH + 1)
+
+
+def test_calls_below_a_run_count_for_its_limit(vendor: FakeVendor) -> None:
+    vendor.script(calls(ASK), says("Not much."), says("Never asked for."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER))
+        with pytest.raises(RunLimitExceeded, match="more than 2 LLM calls"):
+            await outcome(setup.run(CLERK, max_llm_calls=2), is_stream=False)
+
+    in_process(vendor, work)
+
+    assert len(vendor.requests) == 2
+
+
+def test_the_time_limit_of_the_tool_ends_the_run_below(vendor: FakeVendor) -> None:
+    vendor.script(calls(ASK), hang_before_headers(), says("It takes too long."))
+    runs: list[Any] = []
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER), timeout_s=0.3)
+        run = setup.run(CLERK)
+        runs.append(setup.context.request_id)
+        assert await outcome(run, is_stream=False) == "It takes too long."
+
+    in_process(vendor, work)
+
+    assert result(vendor) == "Tool error: the tool did not answer within 0.3 s."
+    run, below = records(runs[0])
+    assert run.status == 200
+    assert [one.status for one in below if one.kind == "agent"] == [503]
+    vendor.requests[1].wait_aborted()

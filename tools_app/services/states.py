@@ -1,0 +1,16 @@
+"""What this process had to leave out of the tools, and why."""
+
+from __future__ import annotations
+
+from security_app.services.configuration import store
+from tools_app.registry import SECTION
+
+_PREFIX = "tool "
+
+
+def tool_problems() -> dict[str, str]:
+    """The reasons by the tools' names."""
+    if not store.is_loaded:
+        return {}
+    left_out = store.current.sections[SECTION].diagnostics
+    return {item.object.removeprefix(_PREFIX): item.message for item in left_out}
