@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
+from agents_app.declared import NOTHING, DeclaredAgents, build_declared, id_problem
 from agents_app.discovery import FoundAgent, LoadedFolder, Treatment, load_folders
 from agents_app.entry import IN_PROCESS, PROCESS, AgentEntry, Place
 from agents_app.folders import Folder, find_folders, is_slug, writable
@@ -45,6 +46,7 @@ class AgentsConfig:
 
     agents: dict[str, AgentEntry]
     loaded: dict[str, AgentEntry]
+    declared: DeclaredAgents = NOTHING
     by_name: dict[str, AgentEntry] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,9 +92,11 @@ def build(
     previous: Section[AgentsConfig] | None, version: int, sections: Mapping[str, Section[Any]]
 ) -> Section[AgentsConfig]:
     """What is loaded, as operators decided about it; what can't be served is left out with the reason."""
-    found, left_out = _by_id(sections[FOLDERS].value, sections["upstreams"].value)
+    rows = {row.slug: row for row in Agent.objects.all()}
     upstreams: UpstreamsConfig = sections["upstreams"].value
-    rows = _rows({agent_id: loaded for agent_id, (loaded, _) in found.items()})
+    taken = {row.slug for row in rows.values() if row.is_declared}
+    found, left_out = _by_id(sections[FOLDERS].value, upstreams, taken)
+    rows = _with_rows_of({agent_id: loaded for agent_id, (loaded, _) in found.items()}, rows)
     entries: dict[str, AgentEntry] = {}
     for agent_id, (loaded, one) in found.items():
         if rows[agent_id].isolation == PROCESS and not loaded.treatment.is_isolated:
@@ -101,15 +105,19 @@ def build(
         else:
             entries[agent_id] = _entry(agent_id, (loaded, one), rows[agent_id], upstreams)
     left_out += [item for entry in entries.values() for item in _unbound(entry, rows[entry.id])]
+    before = previous.value.declared if previous is not None else NOTHING
+    declared = build_declared(rows, drop_ins=entries, upstreams=upstreams, before=before)
+    left_out += [Diagnostic(SECTION, f"agent {slug}", text) for slug, text in declared.problems.items()]
+    entries |= declared.entries
     left_out += _missing_tools(entries, tools_of(sections))
     enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
-    return Section(AgentsConfig(enabled, entries), version, tuple(left_out))
+    return Section(AgentsConfig(enabled, entries, declared), version, tuple(left_out))
 
 
 def _missing_tools(entries: Mapping[str, AgentEntry], tools: Collection[str]) -> list[Diagnostic]:
     """Agents that name tools which nobody can call: they are served without these."""
     return [
-        Diagnostic(SECTION, f"agent {entry.folder}", _WITHOUT_TOOL.format(name=name))
+        Diagnostic(SECTION, f"agent {entry.folder or entry.id}", _WITHOUT_TOOL.format(name=name))
         for entry in entries.values()
         for name in sorted(entry.gateway_tools - set(tools))
     ]
@@ -121,7 +129,7 @@ def folders_on_disk() -> dict[str, Folder]:
 
 
 def _by_id(
-    folders: Mapping[str, LoadedFolder], upstreams: UpstreamsConfig
+    folders: Mapping[str, LoadedFolder], upstreams: UpstreamsConfig, taken: Set[str]
 ) -> tuple[dict[str, tuple[LoadedFolder, FoundAgent]], list[Diagnostic]]:
     """What is loaded by its id, and what can't be served. Of two with one id the first in order is served."""
     found: dict[str, tuple[LoadedFolder, FoundAgent]] = {}
@@ -136,10 +144,10 @@ def _by_id(
             problem = ""
             if not is_slug(one.slug):
                 problem = f"the id '{agent_id}' is too long"
-            elif namespace in upstreams.upstreams:
-                problem = f"the namespace '{namespace}' is the name of an upstream"
-            elif agent_id in upstreams.models:
-                problem = f"a model or route has the id '{agent_id}' already"
+            elif text := id_problem(agent_id, upstreams):
+                problem = text
+            elif agent_id in taken:
+                problem = f"a declared agent has the id '{agent_id}'"
             elif agent_id in found:
                 problem = f"the agent of {found[agent_id][0].folder.name} has the id '{agent_id}' already"
             if problem:
@@ -149,12 +157,11 @@ def _by_id(
     return found, left_out
 
 
-def _rows(found: Mapping[str, LoadedFolder]) -> dict[str, Agent]:
-    """The rows of agents (their folders by id); those that had none get one, once among all processes.
+def _with_rows_of(found: Mapping[str, LoadedFolder], rows: dict[str, Agent]) -> dict[str, Agent]:
+    """The rows with those of agents (their folders by id) that had none, once among all processes.
 
     A new row holds what no row means, so the section's version stays as it is and nobody reloads for it.
     """
-    rows = {row.slug: row for row in Agent.objects.all()}
     new = [
         Agent(
             slug=agent_id,

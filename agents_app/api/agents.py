@@ -1,24 +1,28 @@
-"""`/agents`: the drop-ins that are served as models, and what an operator decides about them."""
+"""`/agents`: drop-ins and declared agents, and what an operator decides about them."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest
-from ninja import Router
+from ninja import Router, Status
 
+from agents_app.api.shown import given_values, shown_agent, shown_details
+from agents_app.definition import FIELDS, Definition
 from agents_app.models import Agent
 from agents_app.schemas import (
+    AgentDetails,
     AgentList,
     AgentPatch,
+    DeletedAgent,
+    NewAgent,
     ProblemList,
     RefreshedAgents,
     ShownAgent,
     ShownProblem,
 )
-from agents_app.services.management import find_agent, update_agent
+from agents_app.services import definitions
+from agents_app.services.management import find_agent
 from agents_app.services.members import bound_members
-from agents_app.services.states import AgentState, agent_problems, agent_states
+from agents_app.services.states import agent_problems, agent_states
 from agents_app.services.watch import reload_agents
 from gateway_project.core.errors import InternalError
 from security_app.api.auth import actor_name, admin_key
@@ -64,51 +68,70 @@ def refresh_agents(request: HttpRequest) -> RefreshedAgents:
     return RefreshedAgents(data=_all(), errors=_problems())
 
 
+@router.post(
+    "/agents",
+    auth=admin_key,
+    response={201: AgentDetails},
+    operation_id="create_agent",
+    summary="Declare an agent",
+)
+def create_agent(request: HttpRequest, body: NewAgent) -> Status[AgentDetails]:
+    """It is served at once, unless `enabled` is false; its definition is version 1."""
+    values = given_values(body)
+    defined = {name: values.pop(name) for name in FIELDS if name in values}
+    agent_id, note = values.pop("id"), values.pop("note", "")
+    definition = Definition(**defined)
+    row = definitions.create_agent(agent_id, definition, actor=actor_name(request), note=note, **values)
+    return Status(201, shown_details(row))
+
+
+@router.get(
+    "/agents/{path:reference}",
+    auth=admin_key,
+    response=AgentDetails,
+    operation_id="get_agent",
+    summary="Show an agent",
+)
+def get_agent(request: HttpRequest, reference: str) -> AgentDetails:
+    """With its definition, if it is a declared one."""
+    refuse_unknown_parameters(request)
+    return shown_details(find_agent(reference))
+
+
 @router.patch(
     "/agents/{path:reference}",
     auth=admin_key,
-    response=ShownAgent,
+    response=AgentDetails,
     operation_id="update_agent",
-    summary="Change an agent's settings",
+    summary="Change an agent",
 )
-def patch_agent(request: HttpRequest, reference: str, body: AgentPatch) -> ShownAgent:
-    """What is left out, or null, stays."""
-    row, values = find_agent(reference), _values(body)
+def patch_agent(request: HttpRequest, reference: str, body: AgentPatch) -> AgentDetails:
+    """What is left out stays. Another definition of a declared agent is a new version; a drop-in has none."""
+    row, values = find_agent(reference), given_values(body)
     if "members" in values:
         values["members"] = bound_members(row, values["members"])
-    row = update_agent(row, actor=actor_name(request), **values)
-    return _shown(agent_states([row])[0])
+    return shown_details(definitions.change_agent(row, actor=actor_name(request), **values))
 
 
-def _values(body: AgentPatch) -> dict[str, Any]:
-    names = {"enabled": "is_enabled"}
-    given = body.model_dump(exclude_unset=True)
-    return {names.get(name, name): value for name, value in given.items() if value is not None}
+@router.delete(
+    "/agents/{path:reference}",
+    auth=admin_key,
+    response=DeletedAgent,
+    operation_id="delete_agent",
+    summary="Delete a declared agent",
+)
+def delete_agent(request: HttpRequest, reference: str) -> DeletedAgent:
+    """With its versions. Refused (409) while other agents link to it."""
+    refuse_unknown_parameters(request)
+    row = find_agent(reference)
+    agent_id = row.slug
+    definitions.delete_agent(row, actor=actor_name(request))
+    return DeletedAgent(id=agent_id)
 
 
 def _all() -> list[ShownAgent]:
-    return [_shown(found) for found in agent_states(Agent.objects.order_by("slug"))]
+    return [shown_agent(found) for found in agent_states(Agent.objects.order_by("slug"))]
 
 
 def _problems() -> list[ShownProblem]:
     return [ShownProblem(folder=problem.folder, message=problem.message) for problem in agent_problems()]
-
-
-def _shown(found: AgentState) -> ShownAgent:
-    row = found.row
-    return ShownAgent(
-        id=row.slug,
-        name=found.name,
-        description=found.description,
-        enabled=row.is_enabled,
-        model=row.model,
-        visibility=row.visibility,  # type: ignore[arg-type]
-        max_turns=row.max_turns,
-        max_llm_calls=row.max_llm_calls,
-        wall_clock_s=row.wall_clock_s,
-        members={name: row.members.get(name, "") for name in found.member_names},
-        folder=row.folder,
-        digest=found.digest,
-        state=found.state,  # type: ignore[arg-type]
-        created=int(row.created_at.timestamp()),
-    )

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents_app', '0002_operator_fields'),
+        ('agents_app', '0003_declared_agents'),
     ]
 
     operations = [

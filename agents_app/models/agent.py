@@ -1,4 +1,7 @@
-"""Agents: of a drop-in the folder's code owns the definition, this row what an operator decides about it."""
+"""Agents: drop-ins, whose definition a folder's code owns, and declared ones, whose definition has versions.
+
+Of both this row holds what an operator decides.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Self
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
+from django.db.models import Q
 
 from agents_app.entry import IN_PROCESS, PROCESS
 from gateway_project.core.ids import public_id, uuid7
@@ -28,7 +32,10 @@ def validate_members(value: Any) -> None:
 
 
 class Agent(ConfigModel):
-    """One agent. The row of a drop-in is written when it is found first, and stays when its folder goes."""
+    """One agent. The row of a drop-in is written when it is found first, and stays when its folder goes.
+
+    A declared agent has the number of its current version, in AgentVersion.
+    """
 
     class Visibility(models.TextChoices):
         """How much of what a run does is shown to the client."""
@@ -120,9 +127,18 @@ class Agent(ConfigModel):
         help_text="Whether what models and tools are told and answer is kept with runs, shortened. Otherwise "
         "runs have names and numbers only.",
     )
+    version = models.PositiveIntegerField(
+        null=True, editable=False, help_text="Of a declared agent: the number of its definition in force."
+    )
 
     class Meta:
         ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(version__isnull=True) | Q(managed_by="admin", folder="", isolation=IN_PROCESS),
+                name="agent_with_version_is_declared",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.slug
@@ -143,6 +159,11 @@ class Agent(ConfigModel):
                 ConfigVersion.bump(FOLDERS_SECTION)
             super().save(*args, **kwargs)
         self._isolation_before = self.isolation
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether its definition is kept here, and no folder's."""
+        return self.version is not None
 
     @property
     def public_id(self) -> str:

@@ -122,7 +122,13 @@ class Parameters:
 
     def check_format(self, agent: Agent[Any]) -> None:
         """InvalidRequest if the client wants another format than the agent's own."""
-        if agent.output_type is not None:
+        own = agent.output_type
+        is_same = (
+            isinstance(own, ClientSchema)
+            and self.schema is not None
+            and own.json_schema() == self.schema.json_schema()
+        )
+        if own is not None and not is_same:
             raise InvalidRequest("The agent has an answer format of its own.", param="response_format")
 
     def format_changes(self, agent: Agent[Any], settings: ModelSettings) -> dict[str, Any]:

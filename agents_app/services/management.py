@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from typing import Any
-
-from django.db import transaction
 
 from agents_app.models import Agent
 from gateway_project.core.errors import InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
-from security_app.services.configuration import refresh_after_commit, store
+from security_app.services.configuration import store
 from upstreams_app.registry import UpstreamsConfig
 
-logger = logging.getLogger(__name__)
 # What of a row is an operator's; all else is the code's.
 OPERATOR_FIELDS = (
     "is_enabled",
@@ -22,8 +19,11 @@ OPERATOR_FIELDS = (
     "max_turns",
     "max_llm_calls",
     "wall_clock_s",
-    "isolation",
+    "max_tokens",
+    "max_cost",
     "members",
+    "isolation",
+    "records_content",
 )
 
 
@@ -37,22 +37,32 @@ def find_agent(reference: str) -> Agent:
     return row
 
 
-def update_agent(row: Agent, *, actor: str, **values: Any) -> Agent:
-    """Change operator fields, and no others. InvalidRequest and ValidationError name the field."""
-    if "model" in values:
-        values["model"] = values["model"].strip()
-        if problem := model_problem(values["model"]):
-            raise InvalidRequest(problem, param="model")
+def set_operator_fields(row: Agent, values: Mapping[str, Any]) -> list[str]:
+    """Put operators' fields on an unsaved row, and no others; which of them changed.
+
+    InvalidRequest and ValidationError name the field.
+    """
+    changed = []
     for name, value in values.items():
         if name not in OPERATOR_FIELDS:
             raise ValueError(f"{name} is no field of operators")
-        setattr(row, name, value)
+        given = value.strip() if isinstance(value, str) else value
+        _check_models(row, name, given)
+        if given != getattr(row, name):
+            setattr(row, name, given)
+            changed.append(name)
     row.clean_fields(exclude=[field.name for field in Agent._meta.fields if field.name not in values])
-    with transaction.atomic():
-        row.save(update_fields=list(values))
-        refresh_after_commit()
-    logger.info("agent.changed", extra={"agent": row.slug, "fields": sorted(values), "actor": actor})
-    return row
+    return changed
+
+
+def _check_models(row: Agent, name: str, given: Any) -> None:
+    """InvalidRequest if a model is given that there is none of; one that was given before may have gone."""
+    if name == "model" and given != row.model and (problem := model_problem(given)):
+        raise InvalidRequest(problem, param="model")
+    if name == "members" and isinstance(given, dict):
+        for member, model in given.items():
+            if row.members.get(member) != model and (problem := model_problem(str(model))):
+                raise InvalidRequest(problem, param=f"members.{member}"[:200])
 
 
 def model_problem(model: str) -> str:

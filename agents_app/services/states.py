@@ -67,7 +67,7 @@ def agent_problems() -> list[Problem]:
 def _state(row: Agent, config: AgentsConfig, present: set[str]) -> AgentState:
     entry = config.loaded.get(row.slug)
     if entry is None:
-        return AgentState(row, NOT_LOADED if row.folder in present else GONE)
+        return AgentState(row, NOT_LOADED if row.is_declared or row.folder in present else GONE)
     state = LOADED if row.is_enabled else DISABLED
     code = (entry.name, entry.description, entry.digest, entry.created, entry.member_names)
     return AgentState(row, state, *code)

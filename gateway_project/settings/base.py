@@ -102,6 +102,10 @@ AGENT_ROOTS = tuple(
     if text.strip()
 )
 AGENT_AUTO_RELOAD = env.bool("GATEWAY_AGENT_AUTO_RELOAD", default=False)
+# Versions of each declared agent's definition that are kept.
+AGENT_VERSIONS_KEPT = parsers.parse_positive(
+    env("GATEWAY_AGENT_VERSIONS_KEPT", default="200"), name="GATEWAY_AGENT_VERSIONS_KEPT"
+)
 # How long a run that waits for its client's tools can go on from where it was; 0: nothing is kept.
 AGENT_STATE_TTL_S = parsers.parse_seconds(
     env("GATEWAY_AGENT_STATE_TTL_S", default="3600"), name="GATEWAY_AGENT_STATE_TTL_S"

@@ -92,7 +92,13 @@ def test_the_list_tells_what_row_and_code_say(root: Path, admin: Caller) -> None
         "max_turns": 10,
         "max_llm_calls": 50,
         "wall_clock_s": 600,
+        "max_tokens": None,
+        "max_cost": None,
         "members": {},
+        "isolation": "in_process",
+        "records_content": False,
+        "managed_by": "discovered",
+        "version": None,
         "folder": "Helper",
         "state": "loaded",
     }

@@ -1,0 +1,94 @@
+"""Versions of declared agents' definitions: writing them, telling what differs, and keeping them bounded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from difflib import unified_diff
+from typing import Any
+
+from django.conf import settings
+
+from agents_app.definition import FIELDS, Definition
+from agents_app.models import Agent, AgentVersion
+from gateway_project.core.errors import NotFound
+
+MAX_NOTE = 200
+# Beyond this, comparing texts line by line would take long.
+_MAX_DIFF_LINES = 4_000
+_NO_VERSIONS = "A drop-in has no versions: its folder's code is what it is."
+_TEXTS = ("instructions", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field that differs between two versions; `lines` is a unified diff of what is longer than a line."""
+
+    field: str
+    before: Any
+    after: Any
+    lines: tuple[str, ...] = ()
+
+
+def list_versions(row: Agent) -> list[AgentVersion]:
+    """The versions that are kept, the newest first, without their definitions; NotFound for a drop-in."""
+    if not row.is_declared:
+        raise NotFound(_NO_VERSIONS, param="id")
+    return list(row.versions.defer("definition"))
+
+
+def find_version(row: Agent, number: int) -> AgentVersion:
+    """One version of an agent; NotFound."""
+    version = row.versions.filter(number=number).first()
+    if version is None:
+        raise NotFound(f"'{row.slug}' has no version {number}.", param="version")
+    return version
+
+
+def current_definition(row: Agent) -> Definition:
+    """What a declared agent is now; NotFound for a drop-in, whose code says what it is."""
+    if row.version is None:
+        raise NotFound(_NO_VERSIONS, param="id")
+    return read_definition(find_version(row, row.version))
+
+
+def read_definition(version: AgentVersion) -> Definition:
+    """The definition of a version; NotFound if it can't be read."""
+    try:
+        return version.read()
+    except (ValueError, TypeError, KeyError) as error:
+        raise NotFound(f"Version {version.number} can't be read.", param="version") from error
+
+
+def write_version(row: Agent, definition: Definition, *, actor: str, note: str) -> AgentVersion:
+    """The next version of an agent, inside the caller's transaction; the oldest go when they are too many."""
+    number = (row.version or 0) + 1
+    version = AgentVersion.objects.create(
+        agent=row, number=number, definition=definition.text(), actor=actor[:200], note=note[:MAX_NOTE]
+    )
+    row.version = number
+    row.versions.filter(number__lte=number - settings.AGENT_VERSIONS_KEPT).delete()
+    return version
+
+
+def changes_between(before: Definition, after: Definition) -> list[FieldChange]:
+    """The fields that differ, in the order of the definition."""
+    old, new = asdict(before), asdict(after)
+    return [_change(name, old[name], new[name]) for name in FIELDS if old[name] != new[name]]
+
+
+def _change(name: str, before: Any, after: Any) -> FieldChange:
+    lines = (_lines(name, before), _lines(name, after))
+    if max(map(len, lines)) <= 1 or max(map(len, lines)) > _MAX_DIFF_LINES:
+        return FieldChange(name, before, after)
+    diff = unified_diff(*lines, n=3, lineterm="")
+    # Without the two lines that name files.
+    return FieldChange(name, before, after, tuple(diff)[2:])
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    if name in _TEXTS or isinstance(value, str):
+        return str(value).splitlines()
+    if value is None or value in ({}, (), []):
+        return []
+    return json.dumps(value, indent=2, ensure_ascii=False).splitlines()

@@ -1,0 +1,215 @@
+"""Declared agents through a live server: served when they are made, acting as their version in force says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+from openai.lib._pydantic import to_strict_json_schema
+from openai.types.chat import ChatCompletion
+from pydantic import BaseModel
+
+from tests.agents.answers import Called, calls, finish_of, says, text_of
+from tests.agents.test_chat import HELLO
+from tests.doors.gateway import Gateway
+from tests.doors.rows import MASTER_KEY
+from tests.fakes.behaviours import slow_headers
+from tests.fakes.exchange import Gate
+from tests.fakes.vendor import FakeVendor
+
+AGENTS = {
+    "Clerk": """
+        from agents import Agent
+        agent = Agent(name="Clerk", instructions="You are the clerk.", handoff_description="Files things.")
+    """,
+}
+
+
+class Invoice(BaseModel):
+    """What an agent with a schema answers."""
+
+    zone: str
+    amount: int
+
+
+@pytest.fixture
+def admin(agent_gateway: Gateway) -> Iterator[httpx.Client]:
+    """An administrator's client."""
+    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+    with httpx.Client(base_url=agent_gateway.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+def declare(admin: httpx.Client, agent_id: str, **fields: Any) -> str:
+    """Declare an agent; its id."""
+    answer = admin.post("/agents", json={"id": agent_id, **fields})
+    assert answer.status_code == 201, answer.text
+    return agent_id
+
+
+def change(admin: httpx.Client, agent_id: str, **fields: Any) -> None:
+    """Change an agent."""
+    answer = admin.patch(f"/agents/{agent_id}", json=fields)
+    assert answer.status_code == 200, answer.text
+
+
+def systems(vendor: FakeVendor) -> list[str]:
+    """The instructions of each call that the vendor got."""
+    return [str(request.json["messages"][0]["content"]) for request in vendor.requests]
+
+
+def ask(ai: OpenAI, agent_id: str, **fields: Any) -> str | None:
+    """The agent's answer."""
+    answer: ChatCompletion = ai.chat.completions.create(model=agent_id, messages=HELLO, **fields)
+    return answer.choices[0].message.content
+
+
+def test_an_agent_is_listed_and_answers_as_soon_as_it_is_made(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    fields = {"display_name": "Brief", "description": "Is brief.", "instructions": "Be brief."}
+    agent = declare(admin, "desk/brief", **fields, settings={"temperature": 0.5, "seed": 3, "stop": "END"})
+    vendor.script(says("Short."), says("Short."))
+
+    listed = {one.id: one.to_dict() for one in ai.models.list()}
+    plain = ask(ai, agent)
+    chunks = list(ai.chat.completions.create(model=agent, messages=HELLO, stream=True))
+
+    assert listed[agent] | {"name": "Brief", "description": "Is brief."} == listed[agent]
+    assert plain == text_of(chunks) == "Short."
+    assert finish_of(chunks) == ["stop"]
+    sent = vendor.requests[0].json
+    assert (sent["temperature"], sent["seed"], sent["stop"]) == (0.5, 3, "END")
+    assert systems(vendor) == ["Be brief.", "Be brief."]
+
+
+def test_an_agent_hands_over_to_declared_ones_and_to_drop_ins(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    declare(admin, "desk/sales", instructions="You sell.", model="backup/backup-chat")
+    links = [{"target": "desk/sales", "kind": "handoff"}, {"target": "default/clerk", "kind": "handoff"}]
+    agent = declare(admin, "desk/front", links=links, visibility="gateway")
+
+    for name, system in (("transfer_to_sales", "You sell."), ("transfer_to_clerk", "You are the clerk.")):
+        vendor.reset()
+        vendor.script(calls(Called("call_1", name)), says("Here I am."))
+        answer = ai.chat.completions.create(model=agent, messages=HELLO)
+
+        assert answer.choices[0].message.content == "Here I am."
+        assert systems(vendor)[1] == system
+        models = [request.json["model"] for request in vendor.requests]
+        assert models == ["fake-chat", "backup-chat" if name == "transfer_to_sales" else "fake-chat"]
+    descriptions = {
+        tool["function"]["name"]: tool["function"]["description"] for tool in vendor.requests[0].json["tools"]
+    }
+    assert "Files things." in descriptions["transfer_to_clerk"]
+
+
+def test_an_agent_calls_another_as_a_tool(vendor: FakeVendor, admin: httpx.Client, ai: OpenAI) -> None:
+    declare(admin, "desk/adder", instructions="You add.", description="Adds numbers.")
+    links = [{"target": "desk/adder", "kind": "as_tool", "tool_name": "add"}]
+    agent = declare(admin, "desk/teacher", links=links, settings={"tool_choice": "required"})
+    vendor.script(calls(Called("call_1", "add", '{"input": "1+1"}')), says("2"), says("It is 2."))
+
+    answer = ai.chat.completions.create(model=agent, messages=HELLO)
+
+    assert answer.choices[0].message.content == "It is 2."
+    first, nested, last = (request.json for request in vendor.requests)
+    (tool,) = first["tools"]
+    assert (tool["function"]["name"], tool["function"]["description"]) == ("add", "Adds numbers.")
+    assert (first["tool_choice"], "tool_choice" in last) == ("required", False)
+    assert [message["content"] for message in nested["messages"]] == ["You add.", "1+1"]
+    assert answer.usage is not None
+
+
+def test_an_output_schema_goes_to_the_upstream_and_its_answer_to_the_client(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"zone": {"type": "string"}, "amount": {"type": "integer"}},
+    }
+    schema |= {"required": ["zone", "amount"], "additionalProperties": False}
+    agent = declare(admin, "desk/invoices", output_schema=schema, output_strict=True)
+    vendor.script(says('{"zone": "EU", "amount": 3}'))
+
+    content = ask(ai, agent)
+
+    assert Invoice.model_validate_json(content or "") == Invoice(zone="EU", amount=3)
+    wanted = vendor.requests[0].json["response_format"]["json_schema"]
+    assert (wanted["schema"], wanted["strict"]) == (schema, True)
+    assert list(wanted["schema"]["properties"]) == ["zone", "amount"]
+
+
+def test_a_client_parses_the_answer_of_an_agent_without_a_schema(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    agent = declare(admin, "desk/free")
+    vendor.script(says('{"zone": "EU", "amount": 3}'))
+
+    answer = ai.chat.completions.parse(model=agent, messages=HELLO, response_format=Invoice)
+
+    assert answer.choices[0].message.parsed == Invoice(zone="EU", amount=3)
+
+
+def test_a_client_may_want_the_schema_that_the_agent_has(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    agent = declare(admin, "desk/same", output_schema=to_strict_json_schema(Invoice))
+    vendor.script(says('{"zone": "EU", "amount": 3}'))
+
+    answer = ai.chat.completions.parse(model=agent, messages=HELLO, response_format=Invoice)
+
+    assert answer.choices[0].message.parsed == Invoice(zone="EU", amount=3)
+    with pytest.raises(openai.BadRequestError, match="format of its own"):
+        ask(ai, agent, response_format={"type": "json_object"})
+
+
+def test_a_change_acts_at_once_and_a_run_under_way_ends_as_it_began(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    declare(admin, "desk/aide", instructions="You are the old aide.")
+    links = [{"target": "desk/aide", "kind": "as_tool", "tool_name": "aide"}]
+    agent = declare(admin, "desk/chief", instructions="Old chief.", links=links)
+    gate = Gate()
+    first = calls(Called("call_1", "aide", '{"input": "?"}'))
+    vendor.script(slow_headers(gate, first), says("aid"), says("done"))
+    answers: list[str | None] = []
+    running = threading.Thread(target=lambda: answers.append(ask(ai, agent)))
+    running.start()
+    gate.wait_reached()
+
+    change(admin, agent, instructions="New chief.")
+    change(admin, "desk/aide", instructions="You are the new aide.")
+    gate.open()
+    running.join()
+
+    assert answers == ["done"]
+    assert systems(vendor) == ["Old chief.", "You are the old aide.", "Old chief."]
+    vendor.reset()
+    vendor.script(calls(Called("call_2", "aide", '{"input": "?"}')), says("aid"), says("done"))
+    assert ask(ai, agent) == "done"
+    assert systems(vendor) == ["New chief.", "You are the new aide.", "New chief."]
+
+
+def test_a_roll_back_acts_and_a_deleted_agent_is_gone(
+    vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
+) -> None:
+    agent = declare(admin, "desk/moody", instructions="Be kind.")
+    change(admin, agent, instructions="Be rude.")
+
+    rolled_back = admin.post(f"/agents/{agent}/rollback", json={"version": 1})
+
+    assert (rolled_back.status_code, rolled_back.json()["version"]) == (200, 3)
+    vendor.script(says("Dear!"))
+    assert ask(ai, agent) == "Dear!"
+    assert systems(vendor) == ["Be kind."]
+    assert admin.delete(f"/agents/{agent}").status_code == 200
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask(ai, agent)
+    assert caught.value.code == "model_not_found"
