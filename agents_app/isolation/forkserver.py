@@ -150,6 +150,8 @@ def _be_child(order: Any, channel: int, output: int, task: Callable[[socket.sock
         for number, fd in enumerate((null, output, output, channel)):
             os.dup2(fd, number)
         os.closerange(4, 65_536)
+        # A process that is killed flushes nothing.
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123  (the pipe)
         has_namespaces: bool = order.has_namespaces
         limits = Limits(order.memory_bytes, order.cpu_s, order.temporary_bytes)
         sandbox.set_limits(limits, has_namespaces=has_namespaces)

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from agents_app.entry import AgentEntry
 from agents_app.models import Agent, DropInPolicy
 from agents_app.registry import AgentsConfig
-from agents_app.services.management import update_agent
+from agents_app.services.definitions import change_agent
 from agents_app.services.states import agent_problems
 from gateway_project.registries import store
 from tests.agents.dropins import write_agent
@@ -109,16 +109,16 @@ def test_an_agents_isolation_acts_at_once_on_all_of_its_folder(root: Path) -> No
     write_agent(root, "Helper", f"{HELPER}other = Agent(name='Other')\n")
     store.refresh(everything=True)
 
-    update_agent(Agent.objects.get(slug=f"{ID}-other"), actor="test", isolation="process")
+    change_agent(Agent.objects.get(slug=f"{ID}-other"), actor="test", isolation="process")
     isolated = {name: entry.isolation for name, entry in served().items()}
-    update_agent(Agent.objects.get(slug=f"{ID}-other"), actor="test", isolation="in_process")
+    change_agent(Agent.objects.get(slug=f"{ID}-other"), actor="test", isolation="in_process")
 
     assert isolated == {ID: "process", f"{ID}-other": "process"}
     assert served()[ID].agent.name == "Helper"
 
 
 def test_an_isolated_agent_stays_so_when_its_folder_moves(root: Path) -> None:
-    update_agent(Agent.objects.get(slug=ID), actor="test", isolation="process")
+    change_agent(Agent.objects.get(slug=ID), actor="test", isolation="process")
     (root / "default").mkdir()
 
     (root / "Helper").rename(root / "default" / "Helper")
