@@ -22,7 +22,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
-from agents_app.isolation import sandbox, seccomp
+from agents_app.isolation import landlock, sandbox, seccomp
 from agents_app.isolation.sandbox import Limits
 
 PROBE, RUN = "probe", "run"
@@ -151,11 +151,15 @@ def _be_child(order: Any, channel: int, output: int, task: Callable[[socket.sock
             os.dup2(fd, number)
         os.closerange(4, 65_536)
         # A process that is killed flushes nothing.
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123  (the pipe)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  (the pipe)
         has_namespaces: bool = order.has_namespaces
+        # Before the user changes: nobody may not even look for some of the paths.
+        rules = -1 if has_namespaces or not landlock.is_supported() else landlock.prepare(order.readable)
         limits = Limits(order.memory_bytes, order.cpu_s, order.temporary_bytes)
         sandbox.set_limits(limits, has_namespaces=has_namespaces)
         sandbox.drop_privileges(has_namespaces=has_namespaces)
+        if rules >= 0:
+            landlock.enforce(rules)
         if seccomp.is_supported():
             seccomp.install()
         task(socket.socket(fileno=3), order.folder)

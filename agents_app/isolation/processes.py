@@ -6,6 +6,7 @@ Closing a child's socket ends the child and all that it started; so does the ser
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -27,6 +28,7 @@ PROBE_LINGER_S, RUN_LINGER_S = 20.0, 900.0
 MAX_OUTPUT_BYTES = 16_384
 _BLOCK_BYTES = 65_536
 _END_S = 2.0
+_TRIAL_S = 20.0
 _START = (
     "import sys; sys.path.append(sys.argv[2]); from agents_app.isolation.forkserver import main; "
     "main(int(sys.argv[1]), sys.argv[2])"
@@ -144,6 +146,22 @@ class Forkserver:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+
+@functools.cache
+def confinement() -> tuple[int, str]:
+    """How processes can be confined here (`sandbox.NAMESPACES` and so on), and what is in the way."""
+    code = "import sys; sys.path.append(sys.argv[1]); from agents_app.isolation import sandbox as s; s.say()"
+    tried = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(ROOT)],
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_TRIAL_S,
+        cwd="/",
+    )
+    return tried.returncode, tried.stderr.strip()[-200:]
 
 
 @contextlib.contextmanager

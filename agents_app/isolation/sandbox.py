@@ -1,7 +1,6 @@
-"""Confines a process: namespaces with a view of a few folders, limits, no privileges, few system calls.
+"""Confines a process: namespaces with a view of a few folders, limits, and no privileges.
 
-It needs nothing but Python's standard library. `python -I -S sandbox.py` says by its exit status whether
-namespaces are possible here.
+It needs nothing but Python's standard library.
 """
 
 from __future__ import annotations
@@ -15,7 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents_app.isolation import landlock
+
 NOBODY = 65534
+# What is possible: everything; rules for files in the place of namespaces; neither.
+NAMESPACES, FILES_ONLY, NOTHING = 0, 3, 4
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 4096, 16384, 1 << 18, 2, 4, 8
@@ -229,5 +232,10 @@ def try_namespaces() -> str:
     return "" if status == 0 else "privileges can't be dropped"
 
 
-if __name__ == "__main__":
-    sys.exit(try_namespaces() or 0)
+def say() -> None:
+    """End this process with what is possible here as its exit status, and what is not in words."""
+    problem = try_namespaces()
+    if problem:
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(FILES_ONLY if landlock.is_supported() else NOTHING)
+    sys.exit(NAMESPACES)

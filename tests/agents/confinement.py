@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from agents_app.isolation import sandbox, seccomp
+from agents_app.isolation.processes import confinement
 
 
 def _missing() -> str:
-    tried = subprocess.run(
-        [sys.executable, "-I", "-S", str(Path(sandbox.__file__))], capture_output=True, text=True, check=False
-    )
-    if tried.returncode:
-        return f"This machine gives no namespaces: {tried.stderr.strip()[-200:]}"
+    level, reason = confinement()
+    if level != sandbox.NAMESPACES:
+        return f"This machine gives no namespaces: {reason}"
     return "" if seccomp.is_supported() else "The system calls of this machine are not known."
 
 
