@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,7 @@ def build_declared(
             problems[slug] = str(error)
             built[slug] = replace(found[slug], agent=None)
         else:
-            entries[slug] = _entry(rows[slug], one, build.generations(slug))
+            entries[slug] = _entry(rows[slug], one, build.generations(slug), build.digest(slug))
     return DeclaredAgents(built, entries, problems)
 
 
@@ -164,6 +165,14 @@ class _Build:
     def generations(self, slug: str) -> tuple[Any, ...]:
         """What keeps the code of the drop-ins that it can reach."""
         return tuple(self._drop_ins[one].generation for one in self._reached(slug) if one in self._drop_ins)
+
+    def digest(self, slug: str) -> str:
+        """Of the definitions and the code of all that it can reach, in each process the same."""
+        parts = []
+        for one in sorted(self._reached(slug)):
+            entry, declared = self._drop_ins.get(one), self._usable.get(one)
+            parts.append((one, str(declared.key) if declared else entry.digest if entry else ""))
+        return hashlib.sha256(dumps(parts)).hexdigest()
 
     def _reached(self, slug: str) -> dict[str, None]:
         """The agent and all that it links to, directly or not; one more than the limit is enough."""
@@ -225,7 +234,7 @@ class _Build:
         return ready
 
 
-def _entry(row: Agent, one: Declared, generations: tuple[Any, ...]) -> AgentEntry:
+def _entry(row: Agent, one: Declared, generations: tuple[Any, ...], digest: str) -> AgentEntry:
     from agents_app.sdk.gateway_tools import gateway_tools_of
 
     definition = one.definition
@@ -245,6 +254,7 @@ def _entry(row: Agent, one: Declared, generations: tuple[Any, ...]) -> AgentEntr
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
         records_content=row.records_content,
         version=one.key[1],
+        made_of=digest,
         generation=generations,
         gateway_tools=frozenset(gateway_tools_of(one.agent)),
     )

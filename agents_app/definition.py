@@ -62,6 +62,10 @@ class Definition:
     output_strict: bool = False
     links: tuple[Link, ...] = ()
 
+    def fields(self) -> dict[str, Any]:
+        """Its fields by their names."""
+        return {name: getattr(self, name) for name in FIELDS}
+
     def text(self) -> str:
         """As JSON, which `of_image` reads."""
         return json.dumps(asdict(self), ensure_ascii=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents_app.folders import REQUIREMENTS_FILE, Folder, writable
+from agents_app.isolation.processes import limits_of_confinement
 from agents_app.policy import Policy, violations
 from agents_app.requirements import unmet_requirements
 
@@ -57,6 +58,8 @@ def load_folders(
     new = [path for path in folders if path not in kept]
     if not new:
         return kept
+    if any(treatments[path].is_isolated for path in new) and (limits := limits_of_confinement()):
+        logger.warning("agent.process.limited", extra={"reason": limits})
     with ThreadPoolExecutor(_PROBES_AT_ONCE, "probes") as pool:
         examined = dict(
             zip(new, pool.map(lambda path: _examined(folders[path], treatments[path]), new), strict=True)

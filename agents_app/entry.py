@@ -30,8 +30,8 @@ class AgentEntry:
     are the models that an operator gave its members (`member_names`), as far as there are such models.
     `max_tokens` (input and output of all calls) and `max_cost_nano` (US dollars × 10⁻⁹) are None where a run
     has no such limit. With `records_content` texts are kept with the steps of runs. With isolation `process`
-    there is no `agent` but a `place`. `gateway_tools` are the tools of the registry that its code names,
-    `version` is of a declared agent's definition.
+    there is no `agent` but a `place`. `gateway_tools` are the tools of the registry that its code names.
+    `version` is of a declared agent's definition; `made_of` is a digest of it and of those that it can reach.
     Whoever holds an entry holds the modules that its agent came from (`generation`).
     """
 
@@ -55,6 +55,7 @@ class AgentEntry:
     folder: str = ""
     digest: str = ""
     version: int | None = None
+    made_of: str = ""
     generation: Any = field(default=None, repr=False)
     place: Place | None = field(default=None, repr=False)
     gateway_tools: frozenset[str] = frozenset()

@@ -22,8 +22,7 @@ MAX_TEXT = 4_000
 MAX_TEXTS = 60_000
 
 AGENT, TURN, LLM, TOOL, AGENT_AS_TOOL = "agent", "turn", "llm", "tool", "agent_as_tool"
-HANDOFF, GUARDRAIL, CUSTOM = "handoff", "guardrail", "custom"
-KINDS = (AGENT, TURN, LLM, TOOL, AGENT_AS_TOOL, HANDOFF, GUARDRAIL, CUSTOM)
+CLIENT_TOOL, HANDOFF, GUARDRAIL, CUSTOM = "client_tool", "handoff", "guardrail", "custom"
 # The SDK's side of an LLM call; the door's is `LLM`. `finished` makes one step of both.
 GENERATION = "generation"
 OK, ERROR, TRIPPED, CANCELLED = "ok", "error", "tripped", "cancelled"
@@ -90,8 +89,10 @@ class Recorder:
         "_open_calls",
         "_room",
         "_then",
+        "client_tools",
         "cost_nano",
         "dropped",
+        "gateway_tools",
         "handoffs",
         "input_tokens",
         "keeps_content",
@@ -109,6 +110,9 @@ class Recorder:
         self.started = perf_counter() if started is None else started
         self.keeps_content = keeps_content
         self.steps: list[Step] = []
+        # Names of tools that the client has, and of those of the registry that were called.
+        self.client_tools: frozenset[str] = frozenset()
+        self.gateway_tools: set[str] = set()
         self.dropped = 0
         self.turns = self.llm_calls = self.tool_calls = self.handoffs = 0
         self.input_tokens = self.output_tokens = 0
@@ -203,6 +207,8 @@ class Recorder:
     def _note(self, step: Step) -> None:
         if self._is_over:
             return
+        if step.kind == TOOL and step.name in self.client_tools:
+            step.kind = CLIENT_TOOL
         if step.kind == TURN:
             self.turns += 1
         elif step.kind == LLM:
@@ -217,13 +223,13 @@ class Recorder:
             self.dropped += 1
 
 
-def finished(recorder: Recorder, *, is_ok: bool) -> list[Step]:
-    """The steps of a run that ended, parents before children, and closed if they were open."""
+def finished(recorder: Recorder, http_status: int) -> list[Step]:
+    """The steps of a run that ended so, parents before children, and closed if they were open."""
     now = perf_counter()
     steps = sorted(recorder.steps, key=lambda step: (step.started, abs(step.key)))
     for step in steps:
         if step.ended is None:
-            step.ended, step.status = now, OK if is_ok else CANCELLED
+            step.ended, step.status = now, OK if http_status < 400 else CANCELLED
     steps = _with_calls_merged(steps)
     known: dict[int, Step] = {}
     for step in steps:
@@ -234,6 +240,8 @@ def finished(recorder: Recorder, *, is_ok: bool) -> list[Step]:
         parent = known.get(step.parent) if step.parent is not None else None
         if step.kind == AGENT and parent is not None and parent.kind == TOOL:
             parent.kind = AGENT_AS_TOOL
+    if http_status >= 400:
+        _blame_last(steps, CANCELLED if http_status == 499 else ERROR)
     _blame(steps, known)
     return steps
 
@@ -251,6 +259,15 @@ def _with_calls_merged(steps: list[Step]) -> list[Step]:
     for generation in generations.values():
         generation.kind = generation.kind and LLM
     return [step for step in steps if step.kind]
+
+
+def _blame_last(steps: list[Step], status: str) -> None:
+    """A run fails with its last agent, and that one with its last turn; to the SDK both just end."""
+    agents = [step for step in steps if step.kind == AGENT and step.parent is None]
+    turns = [step for step in steps if step.kind == TURN and agents and step.parent == agents[-1].key]
+    for step in (*agents[-1:], *turns[-1:]):
+        if step.status == OK:
+            step.status = status
 
 
 def _blame(steps: list[Step], known: dict[int, Step]) -> None:

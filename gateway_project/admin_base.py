@@ -352,6 +352,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
     (
         "Usage",
         (
+            _Page("Runs", "account_tree", "agents_app.run"),
             _Page("Ledger", "receipt_long", "usage_app.usagerecord"),
             _Page("Prices", "sell", "usage_app.price"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),

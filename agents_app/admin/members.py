@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -34,6 +35,11 @@ class MembersForm(ModelForm[Agent]):
             except InvalidRequest as error:
                 self.add_error(field, error.message)
         return cleaned
+
+    @staticmethod
+    def has_members(names: Iterable[str]) -> bool:
+        """Whether one of these fields is of a member."""
+        return any(name.startswith(_PREFIX) for name in names)
 
     def _names(self) -> list[str]:
         return [field.removeprefix(_PREFIX) for field in self.fields if field.startswith(_PREFIX)]

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents_app.isolation import sandbox, seccomp
 from agents_app.isolation.forkserver import MAX_ORDER_BYTES
 from agents_app.isolation.sandbox import Limits
 
@@ -162,6 +163,18 @@ def confinement() -> tuple[int, str]:
         cwd="/",
     )
     return tried.returncode, tried.stderr.strip()[-200:]
+
+
+def limits_of_confinement() -> str:
+    """What a process of an agent could do here that it should not, in words; "" if all is well."""
+    level, reason = confinement()
+    if level == sandbox.NOTHING:
+        return f"Limited: it can read files that the server's user can ({reason})."
+    if not seccomp.is_supported():
+        return (
+            "Limited: it can use the network and start programs (the machine's system calls are not known)."
+        )
+    return ""
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveIntegerField()),
                 ('parent', models.PositiveIntegerField(null=True)),
-                ('kind', models.CharField(choices=[('agent', 'Agent'), ('turn', 'Turn'), ('llm', 'LLM call'), ('tool', 'Tool'), ('agent_as_tool', 'Agent as tool'), ('handoff', 'Hand-off'), ('guardrail', 'Guardrail'), ('custom', 'Other')], max_length=16)),
+                ('kind', models.CharField(choices=[('agent', 'Agent'), ('turn', 'Turn'), ('llm', 'LLM call'), ('tool', 'Tool'), ('agent_as_tool', 'Agent as tool'), ('client_tool', "Client's tool"), ('handoff', 'Hand-off'), ('guardrail', 'Guardrail'), ('custom', 'Other')], max_length=16)),
                 ('name', models.CharField(blank=True, max_length=200)),
                 ('start_ms', models.FloatField(help_text='After the run began.')),
                 ('duration_ms', models.FloatField()),

@@ -66,6 +66,7 @@ class RunStep(models.Model):
         LLM = "llm", "LLM call"
         TOOL = "tool", "Tool"
         AGENT_AS_TOOL = "agent_as_tool", "Agent as tool"
+        CLIENT_TOOL = "client_tool", "Client's tool"
         HANDOFF = "handoff", "Hand-off"
         GUARDRAIL = "guardrail", "Guardrail"
         CUSTOM = "custom", "Other"

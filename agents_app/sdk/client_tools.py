@@ -7,6 +7,7 @@ by all runs, so a run with changes has copies of its own.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import weakref
 from collections.abc import Callable
@@ -15,7 +16,16 @@ from typing import Any
 
 from agents.tool_context import ToolContext
 
-from agents import Agent, FunctionTool, Handoff, RunContextWrapper, ToolApprovalItem, UserError
+from agents import (
+    Agent,
+    FunctionTool,
+    FunctionToolResult,
+    Handoff,
+    RunContextWrapper,
+    ToolApprovalItem,
+    ToolsToFinalOutputResult,
+    UserError,
+)
 from gateway_project.core.errors import InvalidRequest
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -64,6 +74,25 @@ class ClientTools:
         """Whether a call is of one of these, and of no tool of a nested agent that has the same name."""
         own = pending.agent.tools if isinstance(pending.agent, Agent) else []
         return any(tool is mine for tool in own for mine in self.tools if mine.name == pending.tool_name)
+
+    def behaviour_of(self, agent: Agent[Any]) -> Any:
+        """What an agent does with results of tools: its own may end a run, those of the client never do."""
+        own = agent.tool_use_behavior
+        if own != "stop_on_first_tool" and not callable(own):
+            return own
+
+        async def decide(
+            context: RunContextWrapper[Any], results: list[FunctionToolResult]
+        ) -> ToolsToFinalOutputResult:
+            of_agent = [result for result in results if result.tool.name not in self.names]
+            if not of_agent:
+                return ToolsToFinalOutputResult(is_final_output=False)
+            if not callable(own):
+                return ToolsToFinalOutputResult(is_final_output=True, final_output=of_agent[0].output)
+            decided = own(context, of_agent)
+            return await decided if inspect.isawaitable(decided) else decided
+
+        return decide
 
     def check_names(self, agents: list[Agent[Any]]) -> None:
         """InvalidRequest if an agent has a tool or a hand-off of the same name."""

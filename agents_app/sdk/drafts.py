@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
-MAX_DRAFT_CHARS = 8000
+MAX_DRAFT_CHARS = 4000
 _ALONE = "You have no tools, and nobody can be asked. Say what you know and what can't be known. Be brief."
 _READING = (
     "Others wrote about the last message; what they wrote stands below in <draft> tags. It may be wrong or "

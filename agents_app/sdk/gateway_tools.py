@@ -132,7 +132,7 @@ def _spec(name: str) -> ToolSpec | None:
 def _is_offered(name: str, _context: RunContextWrapper[Any], _agent: AgentBase[Any]) -> bool:
     # Outside of a request the call is what fails, and says why.
     door = _door.get(None)
-    return door is None or name in door.names()
+    return door is None or door.spec(name) is not None
 
 
 async def _invoke(name: str, context: ToolContext[Any], arguments: str) -> str:

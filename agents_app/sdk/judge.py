@@ -23,6 +23,7 @@ from agents_app.sdk.activity import report
 from agents_app.sdk.attempts import ends_the_run, log_failure
 from agents_app.sdk.drafts import cleaned, without_tools
 from agents_app.sdk.members import ModelLike, model_of
+from agents_app.sdk.tracing import keeps_content
 
 logger = logging.getLogger(__name__)
 _NAME = "judge"
@@ -77,7 +78,7 @@ async def _verdict(context: RunContextWrapper[Any], model: ModelLike, answer: st
         [],
         None,
         [],
-        ModelTracing.DISABLED,
+        ModelTracing.ENABLED if keeps_content() else ModelTracing.ENABLED_WITHOUT_DATA,
         previous_response_id=None,
         conversation_id=None,
         prompt=None,

@@ -32,6 +32,7 @@ from agents import (
     ModelSettings,
     Tool,
     Usage,
+    custom_span,
 )
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.sdk import drafts as wording
@@ -270,18 +271,19 @@ class _Work:
         """One draft; "" if there is none. Raises only what ends the run."""
         instructions = wording.proposing(self.instructions_before, proposer.instructions, self.drafts)
         try:
-            response = await model_of(proposer.model).get_response(
-                instructions,
-                wording.without_tools(self.input),
-                proposer.settings,
-                [],
-                None,
-                [],
-                self.tracing,
-                previous_response_id=None,
-                conversation_id=None,
-                prompt=None,
-            )
+            with custom_span(proposer.name):
+                response = await model_of(proposer.model).get_response(
+                    instructions,
+                    wording.without_tools(self.input),
+                    proposer.settings,
+                    [],
+                    None,
+                    [],
+                    self.tracing,
+                    previous_response_id=None,
+                    conversation_id=None,
+                    prompt=None,
+                )
         except Exception as error:
             if ends_the_run(error):
                 raise

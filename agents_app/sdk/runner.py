@@ -300,6 +300,8 @@ def _adjusted(agent: Agent[Any], parameters: Parameters, tools: ClientTools) -> 
     def change(original: Agent[Any]) -> dict[str, Any]:
         own = settings if original is agent else original.model_settings
         changes = {"model_settings": own, "tools": [*original.tools, *tools.tools]}
+        if tools.tools:
+            changes["tool_use_behavior"] = tools.behaviour_of(original)
         return changes | parameters.format_changes(original, own)
 
     return copy_graph(agent, change)

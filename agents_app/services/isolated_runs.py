@@ -51,7 +51,7 @@ from gateway_project.core.ids import public_id
 logger = logging.getLogger(__name__)
 _MAX_OPEN_CALLS = 64
 _MAX_ERRORS = 100
-_NOT_SENT = frozenset({"agent", "generation", "place", "id_json", "gateway_tools"})
+_NOT_SENT = frozenset({"agent", "generation", "place", "id_json", "gateway_tools", "made_of"})
 _KINDS: dict[str, type[GatewayError]] = {
     kind.__name__: kind
     for kind in (InvalidRequest, PermissionDenied, RunLimitExceeded, UpstreamFailed, AgentFailed)

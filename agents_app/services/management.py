@@ -65,6 +65,14 @@ def _check_models(row: Agent, name: str, given: Any) -> None:
                 raise InvalidRequest(problem, param=f"members.{member}"[:200])
 
 
+def chat_models() -> list[str]:
+    """The ids of chat models and routes that this process serves; none before the first snapshot."""
+    if not store.is_loaded:
+        return []
+    upstreams: UpstreamsConfig = store.current.sections["upstreams"].value
+    return [model_id for model_id, entry in upstreams.models.items() if entry.mode == "chat"]
+
+
 def model_problem(model: str) -> str:
     """Why an agent can't be given this model, "" if it can; asks the database when there is no snapshot."""
     if not model:

@@ -53,7 +53,12 @@ class Asker:
     @property
     def can_keep(self) -> bool:
         """Whether states are kept at all, and code can be told from other code."""
-        return settings.AGENT_STATE_TTL_S > 0 and bool(self.entry.digest)
+        return settings.AGENT_STATE_TTL_S > 0 and bool(self.code)
+
+    @property
+    def code(self) -> str:
+        """What the agent is made of: a drop-in's files, or the definitions that a declared one can reach."""
+        return self.entry.digest or self.entry.made_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ def _row_id(asker: Asker, fields: dict[str, Any], messages: list[Any], calls: An
     It is keyed: who reads the table can't try out what a conversation may have been.
     """
     entry, key_id = asker.entry, asker.principal.key_id
-    who = [_sdk_version(), str(key_id), asker.end_user, entry.id, entry.digest]
+    who = [_sdk_version(), str(key_id), asker.end_user, entry.id, asker.code]
     said = [messages, fields.get("tools"), _comparable(calls)]
     if len(dumps(said)) > MAX_STATE_BYTES:
         return ""

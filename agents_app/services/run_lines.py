@@ -120,7 +120,7 @@ def encode_run(facts: RunFacts, recorder: Recorder) -> bytes:
         output_tokens=recorder.output_tokens,
         cost_nano=recorder.cost_nano,
         dropped_steps=recorder.dropped,
-        steps=_step_lines(finished(recorder, is_ok=facts.status < 400), recorder.started),
+        steps=_step_lines(finished(recorder, facts.status), recorder.started),
     )
     text = _encode(line)
     if len(text) > MAX_LINE_BYTES:

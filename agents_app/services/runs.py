@@ -17,6 +17,7 @@ from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.pieces import Piece
 from agents_app.services.door import RunDoor
 from agents_app.services.isolated_runs import IsolatedRun
+from agents_app.services.native_tools import observe_native_tools
 from agents_app.services.pending_runs import Asker, Found, find_state, keep_state
 from agents_app.services.run_lines import RunFacts, encode_run
 from agents_app.services.tool_door import RunTools, tools_of_run
@@ -27,6 +28,7 @@ from gateway_project.core.errors import GatewayError, InternalError
 from gateway_project.core.ids import public_id
 from gateway_project.core.limits import limits
 from gateway_project.core.snapshot import Snapshot
+from gateway_project.observability import metrics
 from security_app.services.reservation import Ticket
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.client import ClientPool
@@ -168,6 +170,7 @@ class AgentRun:
         from agents_app.sdk.nested import models_from
         from agents_app.sdk.tracing import recording
 
+        self.door.trace.client_tools = run.tools.names
         with models_from(run.config.model_provider), recording(self.door.trace), tools_of_run(self):
             yield
 
@@ -236,8 +239,10 @@ class AgentRun:
         if self._is_settled:
             return
         self._is_settled = True
-        trace = self.door.trace
-        line = partial(self._line, status, error_code, duration_ms=round(self._context.elapsed_ms(), 3))
+        trace, duration_ms = self.door.trace, round(self._context.elapsed_ms(), 3)
+        line = partial(self._line, status, error_code, duration_ms=duration_ms)
+        metrics.observe_run(self._entry.id, status, duration_ms, trace.turns)
+        observe_native_tools(trace, request_id=self._context.request_id, agent=self._entry.id)
         try:
             settle_run(
                 self._context,

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from tools_app.errors import ToolError
-from tools_app.services.call import call_tool, usable_tools
+from tools_app.services.call import call_tool, usable_tool, usable_tools
 
 if TYPE_CHECKING:
     from agents_app.sdk.gateway_tools import ToolSpec
@@ -23,29 +23,31 @@ class RunTools:
 
     def __init__(self, run: AgentRun) -> None:
         self._run = run
-        self._tools = usable_tools(run.door.context)
 
     def names(self) -> Collection[str]:
         """The tools that the run's key may use, by the snapshot that the request began with."""
-        return self._tools.keys()
+        return usable_tools(self._run.door.context)
 
     def spec(self, name: str) -> ToolSpec | None:
         """What models are told of one."""
         from agents_app.sdk.gateway_tools import ToolSpec
 
-        entry = self._tools.get(name)
+        entry = usable_tool(self._run.door.context, name)
         return None if entry is None else ToolSpec(entry.description, entry.parameters)
 
     def plain(self) -> dict[str, dict[str, object]]:
         """All of them by name, for a process of its own."""
+        context = self._run.door.context
         return {
             name: {"description": entry.description, "parameters": entry.parameters}
-            for name, entry in self._tools.items()
+            for name in usable_tools(context)
+            if (entry := usable_tool(context, name)) is not None
         }
 
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         """Call one; what went wrong is a short text for the model."""
         run = self._run
+        run.door.trace.gateway_tools.add(name)
         token = calling_run.set(run)
         try:
             return await call_tool(

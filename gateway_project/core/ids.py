@@ -29,6 +29,12 @@ def uuid7_time(value: UUID) -> datetime:
     return _EPOCH + timedelta(milliseconds=value.int >> 80)
 
 
+def first_uuid7(moment: datetime) -> UUID:
+    """What no UUIDv7 of this moment, or of a later one, is less than."""
+    milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
+    return UUID(int=milliseconds << 80)
+
+
 def public_id(prefix: str, value: UUID) -> str:
     """`public_id("key", uuid)` is `key_` and the 32 hex digits."""
     return f"{prefix}_{value.hex}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from gateway_project.observability.metrics import BUCKETS_MS, DURATION_BUCKETS_MS, TOKEN_BUCKETS
+from gateway_project.observability.metrics import BUCKETS_MS, DURATION_BUCKETS_MS, TOKEN_BUCKETS, TURN_BUCKETS
 
 _OPERATION = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
@@ -63,6 +63,7 @@ COUNTERS = {
     "tokens": Counter("agent_gateway_tokens", "Tokens by upstream.", ("upstream", "direction")),
     "cost": Counter("agent_gateway_cost_usd", "Cost in US dollars by model.", ("model",), 1e-9),
     "unpriced": Counter("agent_gateway_unpriced_calls", "Calls without a price, by model.", ("model",)),
+    "runs": Counter("agent_gateway_runs", "Runs of agents that ended.", ("agent", "status")),
     "denials": Counter("agent_gateway_denials", "Requests refused before any call, by reason.", ("reason",)),
     "tool_invocations": Counter(
         "agent_gateway_tool_invocations",
@@ -85,6 +86,12 @@ HISTOGRAMS = {
     ),
     "upstream_latency": HistogramFamily(
         "agent_gateway_upstream_latency_ms", "Milliseconds of a call, by upstream.", ("upstream",), BUCKETS_MS
+    ),
+    "run_duration": HistogramFamily(
+        "agent_gateway_run_duration_ms", "Milliseconds of a run, by agent.", ("agent",), BUCKETS_MS
+    ),
+    "run_turns": HistogramFamily(
+        "agent_gateway_run_turns", "Turns of a run, by agent.", ("agent",), TURN_BUCKETS
     ),
     "operation_duration": HistogramFamily(
         "gen_ai_client_operation_duration_seconds",
@@ -110,6 +117,9 @@ HISTOGRAMS = {
 GAUGES = {
     "in_flight": GaugeFamily(
         "agent_gateway_requests_in_flight", "Requests at the doors that are being answered.", (), "sum"
+    ),
+    "agent_processes": GaugeFamily(
+        "agent_gateway_agent_processes", "Runs of agents in processes of their own.", (), "sum"
     ),
     "workers": GaugeFamily("agent_gateway_workers", "Living server processes.", (), "sum"),
     "ledger_backlog": GaugeFamily(

@@ -22,6 +22,7 @@ FOLDER_VARIABLE = "GATEWAY_METRICS_FOLDER"
 BUCKETS_MS = (25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 60_000)
 # Of the OpenTelemetry semantic conventions for generative AI; durations in seconds there.
 TOKEN_BUCKETS = tuple(4**power for power in range(14))
+TURN_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 100)
 DURATION_BUCKETS_MS = tuple(10.0 * 2**power for power in range(14))
 OTHER = "other"
 MAX_LABEL_VALUES = 200
@@ -89,6 +90,17 @@ class CallNumbers:
         self.attempts = 0
 
 
+class RunNumbers:
+    """What the runs of one agent added up to."""
+
+    __slots__ = ("durations", "statuses", "turns")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.durations = Histogram(BUCKETS_MS)
+        self.turns = Histogram(TURN_BUCKETS)
+
+
 class Gauge(NamedTuple):
     """A value of this moment of one process: the metric, its labels, the value."""
 
@@ -110,6 +122,8 @@ class Numbers:
         self.calls: dict[CallKey, CallNumbers] = {}
         self.failures: dict[tuple[str, int], int] = {}
         self.denials: dict[str, int] = {}
+        self.runs: dict[str, RunNumbers] = {}
+        self._agents: set[str] = set()
         # By tool, kind and source: durations of all calls, and how many ended in which way.
         self.tools: dict[tuple[str, str, str], tuple[Histogram, dict[str, int]]] = {}
         self._tools: set[str] = set()
@@ -155,6 +169,14 @@ class Numbers:
         """Count one request that was refused before any call; reasons are words of ours."""
         self.denials[reason] = self.denials.get(reason, 0) + 1
 
+    def observe_run(self, agent: str, status: int, duration_ms: float, turns: int) -> None:
+        """Count one run of an agent that ended."""
+        name = self._bounded(self._agents, agent)
+        numbers = self.runs.get(name) or self.runs.setdefault(name, RunNumbers())
+        numbers.statuses[status] = numbers.statuses.get(status, 0) + 1
+        numbers.durations.observe(duration_ms)
+        numbers.turns.observe(turns)
+
     def observe_tool(self, tool: str, kind: str, source: str, status: str, latency_ms: float) -> None:
         """Count one call of a tool; without a kind there is no such tool. All but names are words of ours."""
         key = (self._bounded(self._tools, tool) if kind else OTHER, kind, source)
@@ -177,6 +199,11 @@ class Numbers:
         for (upstream, status), count in self.failures.copy().items():
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
+        for agent, runs in self.runs.copy().items():
+            ended = runs.statuses.copy().items()
+            rows += [("runs", [agent, str(status)], [count]) for status, count in ended]
+            rows.append(("run_duration", [agent], runs.durations.dump()))
+            rows.append(("run_turns", [agent], runs.turns.dump()))
         for labels, (tool_latencies, statuses) in self.tools.copy().items():
             rows.append(("tool_latency", [*labels], tool_latencies.dump()))
             for word, count in statuses.copy().items():
@@ -228,6 +255,7 @@ observe_request = numbers.observe_request
 observe_call = numbers.observe_call
 observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
+observe_run = numbers.observe_run
 observe_tool = numbers.observe_tool
 
 # What else a process tells of this moment; the shell adds a function at start.

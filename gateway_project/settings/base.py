@@ -84,6 +84,9 @@ JOURNAL_MAX_BACKLOG_BYTES = parsers.parse_size(
 USAGE_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_USAGE_RETENTION_DAYS", default="400"), name="GATEWAY_USAGE_RETENTION_DAYS"
 )
+RUN_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
+)
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
 )

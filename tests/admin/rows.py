@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.contrib.auth.models import Permission, User
 
-from agents_app.models import Agent
+from agents_app.models import Agent, Run, RunStep
 from gateway_project.core.clock import utc_now
+from gateway_project.core.ids import uuid7, uuid7_time
 from security_app.models import ApiKey
 from security_app.services.keys import create_key
+from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
 from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
 
@@ -54,11 +57,57 @@ def one_of_each(number: int = 0) -> None:
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
     Agent.objects.create(slug=f"default/agent-{number}")
+    config = {"method": "GET", "url": "http://127.0.0.1:9/orders"}
+    parameters = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    Tool.objects.create(
+        name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
+    )
+    run(f"default/agent-{number}")
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"
     )
+
+
+def run(agent: str = "default/helper", *, id: UUID | None = None, **columns: object) -> Run:
+    """A run with a step of each kind, of two calls, the second of which failed, and their records."""
+    run_id = id or uuid7()
+    facts = {"operation": "chat", "model": agent, "state": "reported"}
+    at = uuid7_time(run_id)
+    row = Run.objects.create(
+        id=run_id,
+        started_at=at,
+        agent=agent,
+        duration_ms=1000,
+        cost="0.0012",
+        **{"status": 502, "error_code": "upstream_failed", "turns": 1, "llm_calls": 2} | columns,
+    )
+    UsageRecord.objects.create(id=run_id, at=at, kind="agent", status=row.status, **facts)
+    kinds: list[tuple[str, str, int | None]] = [
+        ("agent", "Helper", None),
+        ("guardrail", "look", 1),
+        ("turn", "Turn 1", 1),
+        ("llm", "vendor-0/chat", 3),
+        ("tool", "act", 3),
+        ("agent_as_tool", "ask", 3),
+        ("llm", "vendor-0/chat", 6),
+        ("handoff", "Helper → Other", 3),
+        ("custom", "anything", None),
+    ]
+    for number, (kind, name, parent) in enumerate(kinds, 1):
+        step = RunStep(run=row, number=number, parent=parent, kind=kind, name=name, status="ok")
+        step.start_ms, step.duration_ms = 100.0 * number, 90.0
+        if kind == "llm":
+            step.request_id = uuid7()
+            step.model, step.upstream, step.upstream_model = name, "vendor-0", "chat"
+            step.input_tokens, step.output_tokens, step.cost = 1200, 30, "0.0006"
+            step.status = "ok" if parent == 3 else "error"
+            step.content = {"input": "What was asked.", "output": "What was said."}
+            call = {**facts, "model": name, "parent_id": run_id}
+            UsageRecord.objects.create(id=step.request_id, at=uuid7_time(step.request_id), status=200, **call)
+        step.save()
+    return row
 
 
 def permit(user: User, *codenames: str) -> None:

@@ -21,6 +21,7 @@ LISTS = [
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
+    "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",

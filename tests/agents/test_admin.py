@@ -17,7 +17,7 @@ from tests.agents.dropins import write_agent
 from tests.agents.test_management import HELPER
 
 LIST = "/admin/agents_app/agent/"
-FORM = {"is_enabled": "on", "model": "", "visibility": "hidden"}
+FORM = {"is_enabled": "on", "model": "", "visibility": "hidden", "isolation": "in_process", "members": "{}"}
 LIMITS = {"max_turns": "10", "max_llm_calls": "50", "wall_clock_s": "600"}
 
 
@@ -78,10 +78,6 @@ def test_agents_are_disabled_from_the_list(helper: Agent, admin_client: Client) 
 
     assert not store.current.sections["agents"].value.agents
     assert "disabled" in page(admin_client)
-
-
-def test_nobody_adds_a_row_by_hand(helper: Agent, admin_client: Client) -> None:
-    assert admin_client.get(f"{LIST}add/").status_code == 403
 
 
 def test_only_a_row_whose_folder_is_gone_is_deleted(

@@ -383,7 +383,6 @@ def test_files_that_changed_are_not_run_before_they_were_loaded(
     assert (caught.value.status_code, caught.value.code) == (503, "overloaded")
     assert not vendor.requests
 
-
     with agent_gateway.client(MASTER_KEY, timeout=60.0) as client:
         assert client.post("/agents/refresh").status_code == 200
     assert asked(ai, WILD) == TEXT

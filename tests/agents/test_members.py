@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from agents import Agent as SdkAgent
 from agents_app.entry import MEMBER_PREFIX, UNNAMED_MODEL, AgentEntry
 from agents_app.models import Agent
+from agents_app.sdk.mixture import Layer, MixtureModel, Proposer, advisory_judge, member
 from agents_app.sdk.provider import GatewayProvider
+from agents_app.services.runs import AgentRun
+from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.services.configuration import store
 from tests.admin import rows
 from tests.agents.dropins import write_agent
+from tests.agents.inprocess import Setup, outcome
+from tests.agents.test_run_rows import ran, tree
+from tests.fakes.behaviours import hang_before_headers
+from tests.fakes.vendor import FakeVendor
 from tests.management.caller import Caller
 from upstreams_app.models import UpstreamModel
 
@@ -30,6 +41,7 @@ GONE = "There is no model or route 'vendor/none'."
 FORM = {
     "is_enabled": "on",
     "visibility": "hidden",
+    "isolation": "in_process",
     "max_turns": "10",
     "max_llm_calls": "50",
     "wall_clock_s": "600",
@@ -137,6 +149,48 @@ def test_a_member_whose_model_is_gone_runs_on_the_agents_own(
     assert "agent.member_unbound" in caplog.text
 
 
+@pytest.mark.django_db
+def test_each_members_call_is_a_step_of_its_own(vendor: FakeVendor) -> None:
+    layer = Layer([Proposer("one", model=member("one")), Proposer("two", model=member("two"))])
+    judge = advisory_judge(member("judge"))
+
+    run = ran(vendor, SdkAgent(name="Duo", model=MixtureModel([layer]), output_guardrails=[judge]))
+
+    steps = tree(run)
+    llm = (None, "llm", "fake/fake-chat", "ok")
+    within = {number: [step for step in steps if step[0] == number] for number in range(1, len(steps) + 1)}
+    named = {step[2]: within[number] for number, step in enumerate(steps, start=1) if step[1] != "llm"}
+    assert [step[1:] for name in ("one", "two", "judge") for step in named[name]] == [llm[1:]] * 3
+    assert [step[2] for step in named["Turn 1"]] == ["one", "two", "fake/fake-chat"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_client_that_leaves_while_members_draft_ends_their_calls(
+    vendor: FakeVendor, is_stream: bool
+) -> None:
+    vendor.always(hang_before_headers())
+    layer = Layer([Proposer("one", model=member("one")), Proposer("two", model=member("two"))])
+
+    async def leave(setup: Setup, run: AgentRun) -> None:
+        scope = setup.context.scope
+
+        async def when_both_are_asked() -> None:
+            while len(vendor.requests) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            scope.cancel(DISCONNECTED)
+
+        leaving = asyncio.create_task(when_both_are_asked())
+        with pytest.raises(asyncio.CancelledError):
+            await outcome(run, is_stream=is_stream)
+        scope.absorb()
+        await leaving
+
+    run = ran(vendor, SdkAgent(name="Duo", model=MixtureModel([layer])), is_stream=is_stream, during=leave)
+
+    assert (run.status, run.error_code, run.llm_calls) == (499, "client_disconnected", 2)
+
+
 def test_the_provider_gives_a_member_its_model() -> None:
     provider = GatewayProvider(cast(Any, None), {"one": "vendor/chat"})
 
@@ -152,7 +206,9 @@ def test_the_form_has_a_field_for_each_member(duo: Agent, admin_client: Client) 
     for name in ("one", "two", "writer"):
         assert f'name="member_{name}"' in text
         assert f'for="id_member_{name}"' in text
-    assert text.count('value="vendor/chat"') == 1
+    inputs = re.findall(r"<input[^>]*>", text)
+    shown = [one for one in inputs if 'name="member_' in one and 'value="vendor/chat"' in one]
+    assert len(shown) == 1 and 'name="member_two"' in shown[0]
 
 
 def test_an_operator_binds_members_in_the_form(duo: Agent, admin_client: Client) -> None:
@@ -178,6 +234,16 @@ def test_a_binding_that_went_away_does_not_stop_other_changes(duo: Agent, admin_
 
     row = Agent.objects.get()
     assert (row.max_turns, row.members) == (4, {"one": "vendor/none"})
+
+
+def test_whoever_may_only_look_sees_the_bindings(duo: Agent, charlie: User, charlies_client: Client) -> None:
+    Agent.objects.update(members={"two": "vendor/chat"})
+    charlie.user_permissions.add(Permission.objects.get(codename="view_agent"))
+
+    text = charlies_client.get(f"/admin/agents_app/agent/{duo.pk}/change/").content.decode()
+
+    assert "two: vendor/chat" in text
+    assert 'name="member_' not in text
 
 
 def test_the_form_of_an_agent_without_members_has_no_such_part(

@@ -70,6 +70,16 @@ def test_what_was_kept_is_found() -> None:
     assert "Ulm" not in row.state
 
 
+def test_the_master_key_has_states_too() -> None:
+    by_master = replace(BY_ALICE, principal=PRINCIPAL._replace(key_id=None))
+
+    keep(by_master)
+    keep(by_master)
+
+    assert find(by_master) is not None
+    assert find() is None
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -161,6 +171,21 @@ def test_a_database_that_is_away_costs_no_answer(
     assert find() is None
     assert [record.msg for record in caplog.records] == ["agent.state_not_kept", "agent.state_not_read"]
     assert "hunter2" not in caplog.text
+
+
+def test_a_database_that_hangs_is_waited_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pending_runs, "in_thread", hang)
+    monkeypatch.setattr(pending_runs, "_WAIT_S", 0.01)
+
+    keep()
+
+    assert find() is None
+    assert [record.__dict__["reason"] for record in caplog.records] == ["TimeoutError", "TimeoutError"]
 
 
 @pytest.mark.parametrize(

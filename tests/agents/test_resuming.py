@@ -16,7 +16,7 @@ from openai import OpenAI
 from tests.agents.answers import Called, calls, says
 from tests.doors.gateway import Gateway, run_database_url
 from tests.doors.pair import client_of_each
-from tests.doors.rows import KEY, OTHER_KEY
+from tests.doors.rows import KEY, MASTER_KEY, OTHER_KEY
 from tests.fakes.vendor import FakeVendor
 
 # A state is used where another process has kept it; several need Valkey.
@@ -45,6 +45,19 @@ AGENTS = {
             tools=[look_up, expert.as_tool("expert", "Knows all.")],
             handoffs=[to_clerk],
         )
+    """,
+    "Stopper": """
+        from agents import Agent, ToolsToFinalOutputResult, function_tool
+
+        @function_tool
+        def look_up() -> str:
+            return "looked up"
+
+        async def first(context, results):
+            return ToolsToFinalOutputResult(is_final_output=True, final_output=results[0].output)
+
+        agent = Agent(name="Stopper", tools=[look_up], tool_use_behavior="stop_on_first_tool")
+        decider = agent.clone(tool_use_behavior=first)
     """,
     "Keeper": """
         from agents import Agent, function_tool
@@ -131,6 +144,22 @@ def test_a_mixed_turn_is_not_lost(vendor: FakeVendor, ai: OpenAI, tmp_path: Path
     ]
 
 
+def test_a_declared_agent_goes_on_too(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:
+    declared: list[dict[str, Any]] = [
+        {"id": "team/clerk", "instructions": "You are the team's clerk."},
+        {"id": "team/desk", "links": [{"target": "team/clerk", "kind": "handoff"}]},
+    ]
+    with agent_gateway.client(MASTER_KEY) as admin:
+        for one in declared:
+            assert admin.post("/agents", json=one).status_code == 201
+    vendor.script(calls(TO_CLERK), calls(ULM), says("Sun."))
+
+    first = ask(ai, HELLO, streams=False, model="team/desk")
+    ask(ai, with_results(HELLO, first), streams=False, model="team/desk")
+
+    assert seen_by_model(vendor)[0] == ("system", "You are the team's clerk.")
+
+
 @EITHER
 def test_a_run_goes_on_as_often_as_it_waits(vendor: FakeVendor, ai: OpenAI, streams: bool) -> None:
     # The upstream numbers its calls anew each turn.
@@ -168,6 +197,19 @@ def test_only_new_calls_are_counted_and_shown(
     if not streams:
         assert [one["type"] for one in first.gateway["steps"]] == ["handoff"]
         assert not hasattr(second, "gateway")
+
+
+def test_a_stream_shows_what_is_new(vendor: FakeVendor, ai: OpenAI) -> None:
+    vendor.script(calls(ULM, TO_CLERK), says("Sun."))
+    messages = with_results(HELLO, ask(ai, HELLO, streams=False))
+    options: Any = {"messages": messages, "tools": [WEATHER], "stream": True}
+
+    chunks = list(ai.chat.completions.create(model=DESK, **options))
+
+    steps = [
+        step for chunk in chunks for step in (chunk.model_extra or {}).get("gateway", {}).get("steps", ())
+    ]
+    assert steps == [{"type": "handoff", "agent": "Desk", "to": "Clerk"}]
 
 
 def test_a_retry_goes_on_again(vendor: FakeVendor, ai: OpenAI) -> None:
@@ -273,6 +315,20 @@ def test_a_client_allows_no_tool_of_the_agent_by_its_name(
     query = "SELECT * FROM agents_app_pendingrun WHERE agent = %s"
     assert not agent_gateway.database.fetch(query, "default/keeper")
     assert [role for role, _ in seen_by_model(vendor)] == ["user", "assistant", "tool"]
+
+
+@pytest.mark.parametrize("model", ["default/stopper", "default/stopper-decider"])
+def test_a_result_of_the_clients_is_no_answer(vendor: FakeVendor, ai: OpenAI, model: str) -> None:
+    vendor.script(calls(ULM), says("Sun."), calls(ULM, Called("own", "look_up")))
+
+    first = ask(ai, HELLO, streams=False, model=model)
+    second = ask(ai, with_results(HELLO, first), streams=False, model=model)
+    mixed = ask(ai, HELLO, streams=False, model=model)
+    last = ask(ai, with_results(HELLO, mixed), streams=False, model=model)
+
+    assert second.choices[0].message.content == "Sun."
+    assert last.choices[0].message.content == "looked up"
+    assert len(vendor.requests) == 3
 
 
 def test_what_is_kept_can_be_read_by_nobody(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -16,6 +17,7 @@ from agents import (
     GuardrailFunctionOutput,
     RunConfig,
     Runner,
+    Tool,
     custom_span,
     function_tool,
     input_guardrail,
@@ -23,12 +25,13 @@ from agents import (
     trace,
 )
 from agents_app.models import Run
+from agents_app.pieces import Piece
 from agents_app.services.runs import AgentRun
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
-from tests.agents.inprocess import HELPER, Setup, in_process, outcome, records
+from tests.agents.inprocess import FIELDS, HELPER, Setup, in_process, outcome, records
 from tests.fakes import bodies
 from tests.fakes.behaviours import error, hang_before_headers, stream
 from tests.fakes.vendor import FakeVendor
@@ -38,6 +41,7 @@ pytestmark = pytest.mark.django_db
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
 FIRST = bodies.sse_events(bodies.chat_chunks(["Hel", "lo"], model="fake-chat")[:2], has_done=False)
 CARD = RateCard(1_000_000_000, 2_000_000_000, 0, 0, 0, 0, 0)
+FACTS = ("model", "upstream", "upstream_model", "input_tokens", "output_tokens", "cost", "error_code")
 Node = tuple[int | None, str, str, str]
 
 
@@ -64,10 +68,8 @@ def ran(
         if during is not None:
             await during(setup, run)
             return
-        try:
+        with contextlib.suppress(GatewayError):
             await outcome(run, is_stream=is_stream)
-        except GatewayError:
-            pass
 
     in_process(vendor, work)
     line, made = records(ids[0])
@@ -80,33 +82,8 @@ def ran(
     assert run.input_tokens == sum(call.input_tokens for call in made)
     assert run.output_tokens == sum(call.output_tokens for call in made)
     assert run.cost == sum((call.cost for call in made), Decimal(0))
-    told = (
-        run.steps.filter(request_id__isnull=False)
-        .order_by("request_id")
-        .values_list(
-            "request_id",
-            "model",
-            "upstream",
-            "upstream_model",
-            "input_tokens",
-            "output_tokens",
-            "cost",
-            "error_code",
-        )
-    )
-    assert list(told) == [
-        (
-            call.id,
-            call.model,
-            call.upstream,
-            call.upstream_model,
-            call.input_tokens,
-            call.output_tokens,
-            call.cost,
-            call.error_code,
-        )
-        for call in made
-    ]
+    told = run.steps.filter(request_id__isnull=False).order_by("request_id").values_list("request_id", *FACTS)
+    assert list(told) == [(call.id, *(getattr(call, name) for name in FACTS)) for call in made]
     assert all(0 <= step.start_ms <= run.duration_ms for step in run.steps.all())
     return run
 
@@ -173,7 +150,7 @@ async def ask_inside() -> str:
 def test_what_agents_run_themselves_is_part_of_the_run(
     vendor: FakeVendor, name: str, is_stream: bool
 ) -> None:
-    tools = [Agent(name="Inner").as_tool("ask_inner", "Ask the other."), ask_inside]
+    tools: list[Tool] = [Agent(name="Inner").as_tool("ask_inner", "Ask the other."), ask_inside]
     vendor.script(calls(Called("c1", name, '{"input": "x"}')), says("inner"), says("outer"))
 
     run = ran(vendor, Agent(name="Outer", tools=tools), is_stream=is_stream)
@@ -236,12 +213,13 @@ def test_a_client_that_leaves_is_told_with_what_its_calls_came_to(
     vendor: FakeVendor, is_stream: bool, is_late: bool
 ) -> None:
     whole = bodies.sse_events(bodies.chat_chunks(["Hello"], model="fake-chat", usage=bodies.USAGE))
-    # The usage comes after the client went, and counts.
-    vendor.always(stream(whole, delay=0.3) if is_late else stream(FIRST, ending="hang"))
+    # Once the model has finished, usage that comes after the client went counts.
+    late = stream([*whole[:-2], 0.8, *whole[-2:]])
+    vendor.always(late if is_late else stream(FIRST, ending="hang"))
 
     async def leave(setup: Setup, run: AgentRun) -> None:
         scope = setup.context.scope
-        asyncio.get_running_loop().call_later(0.75 if is_late else 0.4, scope.cancel, DISCONNECTED)
+        asyncio.get_running_loop().call_later(0.4, scope.cancel, DISCONNECTED)
         with pytest.raises(asyncio.CancelledError):
             await outcome(run, is_stream=is_stream)
         scope.absorb()
@@ -279,6 +257,25 @@ def test_what_a_run_left_behind_is_told_with_it(vendor: FakeVendor, is_stream: b
     assert last.error_code == "run_ended"
 
 
+@EITHER
+def test_a_tool_of_the_client_is_no_call_of_ours(vendor: FakeVendor, is_stream: bool) -> None:
+    vendor.script(calls(Called("c1", "theirs")))
+    tool = {"type": "function", "function": {"name": "theirs", "parameters": {"type": "object"}}}
+
+    async def ask(setup: Setup, run: AgentRun) -> None:
+        prepared = run.prepare({**FIELDS, "tools": [tool]})
+
+        async def send(piece: Piece) -> None:
+            pass
+
+        await (run.stream(prepared, send) if is_stream else run.answer(prepared))
+
+    run = ran(vendor, HELPER, is_stream=is_stream, during=ask)
+
+    assert [(kind, name) for _, kind, name, _ in tree(run)][-1] == ("client_tool", "theirs")
+    assert run.tool_calls == 0
+
+
 def test_a_tool_that_fails_is_told_without_its_words(vendor: FakeVendor) -> None:
     @function_tool
     def fail() -> str:
@@ -304,7 +301,7 @@ def test_texts_are_kept_where_the_operator_allows_it(vendor: FakeVendor) -> None
 
     tool = run.steps.get(kind="tool").content
     assert tool == {"input": '{"word": "abc"}', "output": ("abc" * 3000)[:4000]}
-    first, last = (step.content for step in run.steps.filter(kind="llm"))
+    first, last = (step.content or {} for step in run.steps.filter(kind="llm"))
     assert "Be brief." in first["input"]
     assert "say" in first["output"]
     assert "Well done." in last["output"]
@@ -314,11 +311,8 @@ def test_texts_are_kept_where_the_operator_allows_it(vendor: FakeVendor) -> None
 def test_spans_of_an_agents_code_are_steps_and_go_nowhere_else(vendor: FakeVendor) -> None:
     @function_tool
     async def work() -> str:
-        with (
-            trace("theirs", disabled=True),
-            custom_span("step one", {"secret": "x"}),
-            custom_span("off", disabled=True),
-        ):
+        spans = custom_span("step one", {"secret": "x"}), custom_span("off", disabled=True)
+        with trace("theirs", disabled=True), spans[0], spans[1]:
             return "done"
 
     vendor.script(calls(Called("c1", "work")), says("Well done."))

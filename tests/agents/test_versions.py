@@ -9,6 +9,7 @@ import pytest
 from agents_app.definition import Definition
 from agents_app.models import Agent, AgentLink, AgentVersion
 from agents_app.services.versions import changes_between
+from security_app.services.configuration import store
 from tests.admin import rows
 from tests.agents.declared import BILLING, declare, link, served
 from tests.management.caller import Caller
@@ -43,6 +44,26 @@ def test_each_change_of_the_definition_is_a_version_and_nothing_else_is(admin: C
     assert (newest["version"], newest["is_current"], first["is_current"]) == (4, True, False)
     assert (first["by"], first["note"]) == ("master key", "Begun.")
     assert AgentVersion.objects.filter(agent__slug=BILLING).count() == 4
+
+
+def test_an_agent_is_made_of_all_that_it_can_reach(admin: Caller) -> None:
+    def made_of() -> str:
+        store.refresh(everything=True)
+        entry = served()
+        assert entry is not None
+        return entry.made_of
+
+    declare(admin, "desk/a")
+    declare(admin, "desk/b", links=[link("desk/a")])
+    declare(admin, links=[link("desk/b")])
+    first = made_of()
+    admin.ok("PATCH", PATH, {"max_turns": 3})
+    same = made_of()
+    admin.ok("PATCH", "/agents/desk/a", {"instructions": "Changed."})
+
+    assert len(first) == 64
+    assert same == first
+    assert made_of() != first
 
 
 def test_a_refused_change_leaves_no_version(admin: Caller) -> None:

@@ -6,12 +6,15 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
-from agents_app.models import Agent
+from agents_app.definition import Definition, Link
+from agents_app.models import Agent, Run
+from agents_app.services.definitions import change_agent, create_agent
 from security_app.models import ApiKey
 from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
+from tools_app.models import Tool
 from upstreams_app.models import Route, Upstream
 
 pytestmark = pytest.mark.browser
@@ -21,6 +24,8 @@ LISTS = (
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
+    "/admin/tools_app/tool/",
+    "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
@@ -40,6 +45,22 @@ def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
     return browser
 
 
+def agent_pages() -> list[str]:
+    """The pages of a drop-in and of a declared agent with links, schema and versions."""
+    drop_in = Agent.objects.get()
+    links = (Link(drop_in.slug, "handoff"), Link(drop_in.slug, "as_tool", "ask", "For all that is hard."))
+    schema = {"type": "object", "properties": {"a" * 80: {"type": "string"}}}
+    row = create_agent(
+        "desk/" + "billing-" * 10, Definition(instructions="Be brief.\n" * 20, links=links), actor="tests"
+    )
+    change_agent(row, actor="tests", instructions="Be brief.\n" * 19 + "x" * 300, output_schema=schema)
+    page = f"/admin/agents_app/agent/{row.pk}"
+    return [
+        f"/admin/agents_app/agent/{drop_in.pk}/change/",
+        *(f"{page}/{name}/" for name in ("change", "versions", "versions/1", "versions/2")),
+    ]
+
+
 @pytest.mark.parametrize(
     ("width", "is_dark"), [(1400, False), (1400, True), (390, False)], ids=["light", "dark", "phone"]
 )
@@ -50,11 +71,15 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     forms = [
         f"{path}add/"
         for path in LISTS
-        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/", "agent/"))
+        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/", "run/"))
     ]
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
-        f"/admin/agents_app/agent/{Agent.objects.get().pk}/change/",
+        *agent_pages(),
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",
+        f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
+        f"/admin/agents_app/run/{Run.objects.get().pk}/change/",
+        f"/admin/usage_app/usagerecord/{Run.objects.get().pk}/change/",
         f"/admin/security_app/apikey/{key.pk}/change/",
         f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
         f"/admin/upstreams_app/route/{route.pk}/change/",

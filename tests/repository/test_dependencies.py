@@ -29,6 +29,7 @@ COMES_WITH = {
     "asgiref": "django",
     "execnet": "pytest-xdist",
     "pydantic_core": "pydantic",
+    "referencing": "jsonschema",
     "uvloop": "uvicorn",
     "websockets": "uvicorn",
     "yaml": "uvicorn",

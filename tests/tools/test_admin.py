@@ -70,53 +70,43 @@ def test_a_tool_is_added_and_served_at_once(admin_client: Client) -> None:
     assert "greet" in admin_client.get(LIST).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("change", "field", "words"),
-    [
-        ({"name": "a b"}, "name", "letters, digits"),
-        ({"description": ""}, "description", "Say what the tool is for"),
-        ({"python_callable": ""}, "python_callable", "module:function"),
-        ({"python_callable": "os:getcwd"}, "python_callable", "GATEWAY_TOOL_MODULES"),
-        ({"python_callable": "tests.tools.functions:gone"}, "python_callable", "has no 'gone'"),
-        ({"http_url": "http://127.0.0.1/"}, "http_url", "“HTTP request”"),
-        ({"agent_id": "default/x"}, "agent_id", "“Agent”"),
-        ({"parameters": "[]"}, "parameters", "JSON object"),
-        ({"parameters": "{"}, "parameters", "valid JSON"),
-        ({"parameters": '{"type": "array"}'}, "parameters", "'object'"),
-        ({"parameters": '{"type": "object", "required": 1}'}, "parameters", "required: "),
-        ({"timeout_s": "0"}, "timeout_s", "greater than"),
-        ({"max_result_bytes": "1"}, "max_result_bytes", "greater than"),
-    ],
-)
-def test_what_is_wrong_is_an_error_of_its_field(
-    admin_client: Client, change: dict[str, str], field: str, words: str
-) -> None:
-    found = errors(admin_client.post(ADD, form(**change)))
+# What is changed in a right form, the field that has the error then, and words of it.
+WRONG = [
+    ({"name": "a b"}, "name", "letters, digits"),
+    ({"description": ""}, "description", "Say what the tool is for"),
+    ({"python_callable": ""}, "python_callable", "module:function"),
+    ({"python_callable": "os:getcwd"}, "python_callable", "GATEWAY_TOOL_MODULES"),
+    ({"python_callable": "tests.tools.functions:gone"}, "python_callable", "has no 'gone'"),
+    ({"http_url": "http://127.0.0.1/"}, "http_url", "“HTTP request”"),
+    ({"agent_id": "default/x"}, "agent_id", "“Agent”"),
+    ({"parameters": "[]"}, "parameters", "JSON object"),
+    ({"parameters": "{"}, "parameters", "valid JSON"),
+    ({"parameters": '{"type": "array"}'}, "parameters", "'object'"),
+    ({"parameters": '{"type": "object", "required": 1}'}, "parameters", "required: "),
+    ({"timeout_s": "0"}, "timeout_s", "greater than"),
+    ({"max_result_bytes": "1"}, "max_result_bytes", "greater than"),
+]
+WRONG_REQUEST = [
+    ({"http_url": ""}, "http_url", "Give a URL"),
+    ({"http_url": "http://169.254.169.254/"}, "http_url", "link-local"),
+    ({"http_url": "http://127.0.0.1/{id}"}, "parameters", "must require an argument 'id'"),
+    ({"http_method": "TRACE"}, "http_method", "not one of the available choices"),
+    ({"http_headers": '{"host": "x"}'}, "http_headers", "own to set"),
+    ({"http_headers": '{"x": 1}'}, "http_headers", "names and texts"),
+    ({"http_headers": '{"x": "env:HOME"}'}, "http_headers", "x: "),
+]
 
-    assert list(found) == [field]
-    assert words in found[field][0]
+
+def test_what_is_wrong_is_an_error_of_its_field(admin_client: Client) -> None:
+    forms = [(form(**change), field, words) for change, field, words in WRONG]
+    forms += [(http_form(**change), field, words) for change, field, words in WRONG_REQUEST]
+
+    for sent, field, words in forms:
+        found = errors(admin_client.post(ADD, sent))
+        assert list(found) == [field], (sent, found)
+        assert words in found[field][0], (sent, found)
+
     assert not Tool.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "field", "words"),
-    [
-        ({"http_url": ""}, "http_url", "Give a URL"),
-        ({"http_url": "http://169.254.169.254/"}, "http_url", "link-local"),
-        ({"http_url": "http://127.0.0.1/{id}"}, "parameters", "must require an argument 'id'"),
-        ({"http_method": "TRACE"}, "http_method", "not one of the available choices"),
-        ({"http_headers": '{"host": "x"}'}, "http_headers", "own to set"),
-        ({"http_headers": '{"x": 1}'}, "http_headers", "names and texts"),
-        ({"http_headers": '{"x": "env:HOME"}'}, "http_headers", "x: "),
-    ],
-)
-def test_what_is_wrong_with_a_request_is_an_error_of_its_field(
-    admin_client: Client, change: dict[str, str], field: str, words: str
-) -> None:
-    found = errors(admin_client.post(ADD, http_form(**change)))
-
-    assert list(found) == [field]
-    assert words in found[field][0]
 
 
 def test_an_unknown_agent_is_an_error_of_its_field(admin_client: Client) -> None:

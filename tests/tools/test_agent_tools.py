@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agents import Agent
 
+from agents import Agent
 from agents_app.entry import AgentEntry
 from agents_app.errors import RunLimitExceeded
 from agents_app.registry import AgentsConfig
@@ -44,7 +44,10 @@ def equip(setup: Setup, *agents: AgentEntry, **tool: Any) -> None:
     """Serve these agents, and a tool `ask` that asks the first of them."""
     by_id = {one.id: one for one in agents}
     ask = entry("ask", kind="agent", config={"agent": "default/helper"}, description="", **tool)
-    sections = {"tools": section(ask), "agents": Section(AgentsConfig(by_id, by_id), 1)}
+    sections: dict[str, Section[Any]] = {
+        "tools": section(ask),
+        "agents": Section(AgentsConfig(by_id, by_id), 1),
+    }
     setup.config = Snapshot({**setup.config.sections, **sections})
 
 

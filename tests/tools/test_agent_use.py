@@ -20,7 +20,6 @@ from tests.tools.functions import SECRET
 from tests.tools.setup import MODULES, entry, principal, schema, section
 from tools_app.entry import ToolEntry
 
-pytestmark = pytest.mark.django_db
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
 NUMBERS = schema(a="integer", b="integer")
 ADDS = Called("call_1", "add", '{"a": 2, "b": 3}')

@@ -68,7 +68,7 @@ async def test_a_function_of_arguments_and_context_gets_both() -> None:
         ({"a": 1, "b": None}, "b: None is not of type 'integer'"),
         ("[1]", "must be a JSON object"),
         ("{", "not valid JSON"),
-        ('"' + "x" * 1024 * 1024 + '"', "too long"),
+        ('"' + "x" * 256 * 1024 + '"', "too long"),
     ],
 )
 async def test_wrong_arguments_are_told_by_member_and_never_reach_the_tool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,17 @@ from django.db import IntegrityError, connection, transaction
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.models import ConfigVersion
 from security_app.services.configuration import store
+from tests.admin import rows
+from tests.agents.answers import says
+from tests.agents.dropins import write_agent
+from tests.fakes.vendor import FakeVendor
 from tests.management.caller import Caller
 from tests.tools.functions import SECRET
 from tests.tools.setup import MODULES, schema
 from tools_app.models import Tool
 from tools_app.registry import tools_of
+from usage_app.models import UsageRecord
+from usage_app.services.ledger import ledger
 
 ADD: dict[str, Any] = {
     "name": "add",
@@ -82,81 +89,72 @@ def test_a_tool_is_made_shown_changed_and_deleted(admin: Caller) -> None:
     assert admin.refused("GET", "/tools/sum")["status"] == 404
 
 
-@pytest.mark.parametrize(
-    ("change", "param", "words"),
-    [
-        ({"name": "a b"}, "name", "pattern"),
-        ({"name": "x" * 65}, "name", "pattern"),
-        ({"kind": "mcp"}, "kind", "'python'"),
-        ({"description": " "}, "description", "Say what the tool is for"),
-        ({"description": "x" * 4001}, "description", "4000"),
-        ({"config": {"callable": "os:system"}}, "config.callable", "GATEWAY_TOOL_MODULES does not allow"),
-        ({"config": {"callable": "tests.tools.functions.add"}}, "config.callable", "module:function"),
-        ({"config": {"callable": "tests.tools.functions:missing"}}, "config.callable", "has no 'missing'"),
-        ({"config": {"callable": "tests.tools.functions:getcwd"}}, "config.callable", "only imported there"),
-        ({"config": {"callable": "tests.tools.functions:NoFunction"}}, "config.callable", "no function"),
-        ({"config": {"callable": "tests.tools.functions:NOTHING"}}, "config.callable", "no function"),
-        ({"config": {"callable": "tests.tools.functions:__name__"}}, "config.callable", "module:function"),
-        ({"config": {"callable": "tests.tools.functions:add", "x": 1}}, "config.x", "no such member"),
-        ({"config": {}}, "config.callable", "module:function"),
-        ({"parameters": {"type": "array"}}, "parameters", "'object'"),
-        ({"parameters": {"type": "object", "properties": []}}, "parameters", "properties: "),
-        ({"parameters": schema(a="number") | {"required": "a"}}, "parameters", "required: 'a'"),
-        (
-            {"parameters": {"type": "object", "patternProperties": {"(": {}}}},
-            "parameters",
-            "patternProperties: ",
-        ),
-        (
-            {"parameters": {"type": "object", "properties": {"a": {"$ref": "http://x.example/s"}}}},
-            "parameters",
-            "leads out of the schema",
-        ),
-        (
-            {"parameters": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}}},
-            "parameters",
-            "leads to nothing",
-        ),
-        ({"parameters": {"type": "object", "$ref": "#"}}, "parameters", "to itself"),
-        ({"parameters": {"type": "object", "description": "x" * 66_000}}, "parameters", "65536"),
-        ({"timeout_s": 0}, "timeout_s", "greater than"),
-        ({"timeout_s": 3601}, "timeout_s", "less than"),
-        ({"max_result_bytes": 10}, "max_result_bytes", "greater than"),
-        ({"enabled": "yes"}, "enabled", "boolean"),
-        ({"module": "x"}, "module", "Unknown field"),
-    ],
-)
-def test_a_wrong_tool_names_the_field_and_is_not_made(
-    admin: Caller, change: dict[str, Any], param: str, words: str
-) -> None:
-    error = admin.refused("POST", "/tools", ADD | change)
+# What is changed in a right body, the field that is named then, and words of the message.
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": "a b"}, "name", "pattern"),
+    ({"name": "x" * 65}, "name", "pattern"),
+    ({"kind": "mcp"}, "kind", "'python'"),
+    ({"description": " "}, "description", "Say what the tool is for"),
+    ({"description": "x" * 4001}, "description", "4000"),
+    ({"config": {"callable": "os:system"}}, "config.callable", "GATEWAY_TOOL_MODULES does not allow"),
+    ({"config": {"callable": "tests.tools.functions.add"}}, "config.callable", "module:function"),
+    ({"config": {"callable": "tests.tools.functions:missing"}}, "config.callable", "has no 'missing'"),
+    ({"config": {"callable": "tests.tools.functions:getcwd"}}, "config.callable", "only imported there"),
+    ({"config": {"callable": "tests.tools.functions:NoFunction"}}, "config.callable", "no function"),
+    ({"config": {"callable": "tests.tools.functions:NOTHING"}}, "config.callable", "no function"),
+    ({"config": {"callable": "tests.tools.functions:__name__"}}, "config.callable", "module:function"),
+    ({"config": {"callable": "tests.tools.functions:add", "x": 1}}, "config.x", "no such member"),
+    ({"config": {}}, "config.callable", "module:function"),
+    ({"parameters": {"type": "array"}}, "parameters", "'object'"),
+    ({"parameters": {"type": "object", "properties": []}}, "parameters", "properties: "),
+    ({"parameters": schema(a="number") | {"required": "a"}}, "parameters", "required: 'a'"),
+    (
+        {"parameters": {"type": "object", "patternProperties": {"(": {}}}},
+        "parameters",
+        "patternProperties: ",
+    ),
+    (
+        {"parameters": {"type": "object", "properties": {"a": {"$ref": "http://x.example/s"}}}},
+        "parameters",
+        "leads out of the schema",
+    ),
+    (
+        {"parameters": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}}},
+        "parameters",
+        "leads to nothing",
+    ),
+    ({"parameters": {"type": "object", "$ref": "#"}}, "parameters", "to itself"),
+    ({"parameters": {"type": "object", "description": "x" * 66_000}}, "parameters", "65536"),
+    ({"timeout_s": 0}, "timeout_s", "greater than"),
+    ({"timeout_s": 3601}, "timeout_s", "less than"),
+    ({"max_result_bytes": 10}, "max_result_bytes", "greater than"),
+    ({"enabled": "yes"}, "enabled", "boolean"),
+    ({"module": "x"}, "module", "Unknown field"),
+]
+WRONG_AGENT: list[tuple[dict[str, Any], str, str]] = [
+    ({"config": {}}, "config.agent", "id of an agent"),
+    ({"config": {"agent": 7}}, "config.agent", "id of an agent"),
+    ({"config": {"agent": "default/nobody"}}, "config.agent", "no agent 'default/nobody'"),
+    ({"config": {"agent": "default/x", "url": "y"}}, "config.url", "no such member"),
+    (
+        {"config": {"agent": "default/nobody"}, "parameters": schema(task="string")},
+        "parameters",
+        "'input'",
+    ),
+]
 
-    assert (error["status"], error["param"]) == (400, param)
-    assert words in error["message"]
+
+def test_a_wrong_tool_names_the_field_and_is_not_made(admin: Caller) -> None:
+    bodies = [(ADD | change, *told) for change, *told in WRONG]
+    ask = {"name": "ask", "kind": "agent", "config": {}}
+    bodies += [(ask | change, *told) for change, *told in WRONG_AGENT]
+
+    for body, param, words in bodies:
+        error = admin.refused("POST", "/tools", body)
+        assert (error["status"], error["param"]) == (400, param), (body, error)
+        assert words in error["message"], (body, error)
+
     assert not Tool.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "param", "words"),
-    [
-        ({"config": {}}, "config.agent", "id of an agent"),
-        ({"config": {"agent": 7}}, "config.agent", "id of an agent"),
-        ({"config": {"agent": "default/nobody"}}, "config.agent", "no agent 'default/nobody'"),
-        ({"config": {"agent": "default/x", "url": "y"}}, "config.url", "no such member"),
-        (
-            {"config": {"agent": "default/nobody"}, "parameters": schema(task="string")},
-            "parameters",
-            "'input'",
-        ),
-    ],
-)
-def test_a_wrong_tool_of_an_agent_names_the_field(
-    admin: Caller, change: dict[str, Any], param: str, words: str
-) -> None:
-    error = admin.refused("POST", "/tools", {"name": "ask", "kind": "agent", "config": {}} | change)
-
-    assert (error["status"], error["param"]) == (400, param)
-    assert words in error["message"]
 
 
 def test_no_function_may_be_called_unless_the_setting_names_it(admin: Caller, settings: Any) -> None:
@@ -278,23 +276,21 @@ def test_tools_are_for_administrators(admin: Caller) -> None:
         assert admin.with_key(None).refused(method, path)["status"] == 401
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
+def test_the_database_holds_no_other_rows(admin: Caller) -> None:
+    admin.ok("POST", "/tools", ADD)
+    admin.ok("POST", "/tools", ADD | {"name": "other"})
+    wrong: list[dict[str, Any]] = [
         {"name": ""},
         {"kind": "mcp"},
         {"timeout_s": 0},
         {"timeout_s": 1e9},
         {"max_result_bytes": 1},
         {"name": "other"},
-    ],
-)
-def test_the_database_holds_no_other_rows(admin: Caller, values: dict[str, Any]) -> None:
-    admin.ok("POST", "/tools", ADD)
-    admin.ok("POST", "/tools", ADD | {"name": "other"})
+    ]
 
-    with pytest.raises(IntegrityError), transaction.atomic():
-        Tool.objects.filter(name="add").update(**values)
+    for values in wrong:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Tool.objects.filter(name="add").update(**values)
 
 
 def test_a_change_is_one_version_of_one_section(admin: Caller, snapshots: SnapshotStore) -> None:
@@ -331,3 +327,23 @@ def policy_of(key_id: str) -> tuple[str, ...]:
     keys = store.current.sections["security"].value.keys.values()
     (found,) = [one.policy.allowed_tools for one in keys if one.key_id == wanted]
     return tuple(found)
+
+
+def test_an_agent_as_a_tool_is_tried_with_connections_of_its_own(
+    admin: Caller, tmp_path: Path, settings: Any
+) -> None:
+    settings.AGENT_ROOTS = (tmp_path,)
+    write_agent(tmp_path, "Helper", "from agents import Agent\nagent = Agent(name='Helper')")
+    with FakeVendor() as vendor:
+        rows.model(rows.upstream("vendor", vendor.url))
+        vendor.always(says("Not much."))
+        assert [one["id"] for one in admin.ok("POST", "/agents/refresh")["data"]] == ["default/helper"]
+        admin.ok("POST", "/tools", {"name": "ask", "kind": "agent", "config": {"agent": "default/helper"}})
+
+        found = admin.ok("POST", "/tools/ask/test", {"arguments": {"input": "What is up?"}})
+
+        assert (found["status"], found["result"]) == ("ok", "Not much.")
+        assert vendor.requests[-1].json["messages"] == [{"role": "user", "content": "What is up?"}]
+    ledger.flush_now()
+    run, call = UsageRecord.objects.order_by("id")
+    assert (run.kind, run.key_name, call.kind, call.parent_id) == ("agent", "master key", "llm", run.id)

@@ -124,19 +124,20 @@ def record_and_flush(folder: Path, *, die_at: int) -> None:
     die_at_step(die_at)
     journal = Journal(folder, segment_bytes=2500)
     flusher = Flusher(folder, journal)
-    for _ in range(12):
-        record(journal.append)
+    for number in range(12):
+        record(journal.append, is_run=number == 11)
     flusher.flush()
     flusher.adopt()
     journal.close()
 
 
-def record(append: Callable[[Any], None]) -> None:
-    """Append one entry, then acknowledge it, as an answer's last bytes would."""
+def record(append: Callable[..., None], *, is_run: bool = True) -> None:
+    """Append one entry, if it is an agent's run with what that did, then acknowledge it."""
+    from tests.agents.run_lines import make_line
     from tests.usage.entries import make_entry
 
-    entry = make_entry()
-    append(entry)
+    entry = make_entry(kind="agent" if is_run else "llm")
+    append(entry, make_line(id=entry.id) if is_run else b"")
     os.write(1, entry.id.hex.encode() + b"\n")
 
 
@@ -182,11 +183,15 @@ def holdings(folder: Path) -> Facts:
     """What the database and the folder hold."""
     from django.db.models import Sum
 
+    from agents_app.models import Run, RunStep
     from usage_app.models import KeyUse, SpendCounter, UsageRecord
 
     counters = SpendCounter.objects.values_list("scope").annotate(Sum("requests"), Sum("input_tokens"))
     return {
         "ids": [identifier.hex for identifier in UsageRecord.objects.values_list("id", flat=True)],
+        "agents": [one.hex for one in UsageRecord.objects.filter(kind="agent").values_list("id", flat=True)],
+        "runs": [identifier.hex for identifier in Run.objects.values_list("id", flat=True)],
+        "steps": RunStep.objects.count(),
         "counters": {scope: [requests, tokens] for scope, requests, tokens in counters},
         "key_use": KeyUse.objects.aggregate(total=Sum("requests"))["total"],
         # A kill between the creation of a segment and its naming leaves this, for a minute.

@@ -73,6 +73,9 @@ def assert_each_once(story: Story, *, unacknowledged: int) -> None:
     assert held["counters"] == {"key": [count, count * 1000], "model": [count, count * 1000]}
     assert held["key_use"] == count
     assert held["files"] == []
+    # What a run did is there with its record, or neither is.
+    assert sorted(held["runs"]) == sorted(held["agents"])
+    assert held["steps"] == len(held["runs"]) * 2 > 0
 
 
 class Template:

@@ -27,6 +27,7 @@ from tools_app.services.management import (
     create_tool,
     delete_tool,
     find_tool,
+    reload_tools,
     update_tool,
 )
 from tools_app.services.states import tool_problems
@@ -58,9 +59,9 @@ def add_tool(request: HttpRequest, body: NewTool) -> Status[ShownTool]:
     summary="Load all tools again",
 )
 def refresh_tools(request: HttpRequest) -> ToolList:
-    """In the process that answers; a module that could not be imported is tried again."""
+    """In this process at once, in others within two seconds. What could not be imported is tried again."""
     refuse_unknown_parameters(request)
-    store.refresh(everything=True)
+    reload_tools()
     if store.failure is not None:
         raise InternalError("The configuration could not be loaded; the log has the details.")
     return _all()

@@ -25,13 +25,18 @@ from tools_app.services.observation import GATEWAY, observe_tool
 logger = logging.getLogger(__name__)
 OK = "ok"
 CANCELLED = "cancelled"
-_MAX_ARGUMENT_BYTES = 1024 * 1024
+_MAX_ARGUMENT_CHARS = 256 * 1024
 
 
-def usable_tools(context: RequestContext) -> dict[str, ToolEntry]:
-    """The tools that this request's key may use, by name."""
-    tools, principal = tools_of(context.snapshot.sections), context.principal
-    return {name: entry for name, entry in tools.items() if decide_tool(principal, name).is_allowed}
+def usable_tool(context: RequestContext, name: str) -> ToolEntry | None:
+    """A tool that this request's key may use; None if there is none of this name."""
+    entry = tools_of(context.snapshot.sections).get(name)
+    return entry if entry is not None and decide_tool(context.principal, name).is_allowed else None
+
+
+def usable_tools(context: RequestContext) -> list[str]:
+    """The names of all tools that this request's key may use."""
+    return [name for name in tools_of(context.snapshot.sections) if usable_tool(context, name) is not None]
 
 
 async def call_tool(
@@ -115,7 +120,7 @@ def _failed(call: ToolCall) -> ToolError:
 
 def _object(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     if isinstance(arguments, str):
-        if len(arguments) > _MAX_ARGUMENT_BYTES:
+        if len(arguments) > _MAX_ARGUMENT_CHARS:
             raise ToolError("the arguments are too long", status=INVALID)
         try:
             arguments = loads(arguments) if arguments.strip() else {}

@@ -13,7 +13,8 @@ from django.db import transaction
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
-from security_app.services.configuration import refresh_after_commit
+from security_app.models import ConfigVersion
+from security_app.services.configuration import refresh_after_commit, store
 from tools_app.errors import ConfigProblem
 from tools_app.kinds import find_kind
 from tools_app.kinds.http_config import checked_headers, kept_headers, shown_headers
@@ -74,6 +75,13 @@ def delete_tool(row: Tool, *, actor: str) -> None:
         row.delete()
         refresh_after_commit()
     logger.info("tool.deleted", extra={"tool": name, "actor": actor})
+
+
+def reload_tools() -> None:
+    """Have every process make all tools anew; this one has when it returns."""
+    with transaction.atomic():
+        ConfigVersion.bump(Tool.config_section)
+    store.refresh()
 
 
 def find_tool(reference: str) -> Tool:

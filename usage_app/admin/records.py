@@ -6,12 +6,15 @@ that an index serves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, display, register
 from gateway_project.core.clock import utc_now
@@ -21,6 +24,17 @@ from usage_app.services.outcomes import OUTCOMES
 
 _STATE_COLOURS = {"reported": "success", "estimated": "info", "aborted": "warning", "unpriced": "danger"}
 _LISTED_MODELS = 100
+
+
+class RecordLink(NamedTuple):
+    """Where there is more to see of a record."""
+
+    title: str
+    url: str
+
+
+# What apps above know of a record: they add a function here, which gets the request and the record.
+record_links: list[Callable[[HttpRequest, UsageRecord], list[RecordLink]]] = []
 
 
 class PeriodFilter(admin.SimpleListFilter):
@@ -40,8 +54,8 @@ class PeriodFilter(admin.SimpleListFilter):
             ("last_month", "Last month (UTC)"),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
-        """The rows of the period."""
+    def period(self) -> tuple[datetime, datetime] | None:
+        """The first moment of the chosen period, and the first after it; None for any time."""
         now = utc_now()
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         periods: dict[str, tuple[datetime, datetime]] = {
@@ -52,10 +66,12 @@ class PeriodFilter(admin.SimpleListFilter):
             "this_month": (first, now),
             "last_month": ((first - timedelta(days=1)).replace(day=1), first),
         }
-        if self.value() not in periods:
-            return queryset
-        start, end = periods[str(self.value())]
-        return queryset.filter(at__gte=start, at__lt=end)
+        return periods.get(str(self.value()))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows of the period."""
+        chosen = self.period()
+        return queryset.filter(at__gte=chosen[0], at__lt=chosen[1]) if chosen else queryset
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -68,7 +84,7 @@ class StatusFilter(admin.SimpleListFilter):
         """The kinds of status."""
         return [(one.id, one.title) for one in OUTCOMES.values()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The rows that ended so."""
         outcome = OUTCOMES.get(str(self.value()))
         return queryset.filter(status__range=(outcome.first, outcome.last)) if outcome else queryset
@@ -110,12 +126,22 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
     list_display_links = ("at", "request_id")
     list_filter = (PeriodFilter, StatusFilter, "state", ModelFilter)
     search_fields = ("id",)
-    search_help_text = "A request id (req_…), a key's id (key_…), or a model id as the client asked for it."
+    search_help_text = "A request (req_…), a run's calls (run_…), a key (key_…), or a model id as asked for."
     ordering = ("-at", "-id")
     sortable_by = ()
     paginator = InfinitePaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    change_form_outer_before_template = "admin/usage_app/usagerecord/links.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """With links to what the record is a part of, and to its parts."""
+        record = self.get_object(request, unquote(object_id)) if self.has_view_permission(request) else None
+        links = _links(request, record) if record is not None else []
+        context = {"record_links": links, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
 
     @display(description="State", label=_STATE_COLOURS)
     def shown_state(self, record: UsageRecord) -> tuple[str, str]:
@@ -132,10 +158,24 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
         key_id = parse_public_id("key", term) if term.startswith("key_") else None
         if key_id is not None:
             return queryset.filter(key_id=key_id), False
+        run_id = parse_public_id("run", term) if term.startswith("run_") else None
+        if run_id is not None:
+            return queryset.filter(parent_id=run_id), False
         request_id = parse_public_id("req", term)
         if request_id is not None:
             return queryset.filter(id=request_id), False
         return queryset.filter(model=term), False
+
+
+def _links(request: HttpRequest, record: UsageRecord) -> list[RecordLink]:
+    links = [link for of in record_links for link in of(request, record)]
+    if record.parent_id is not None:
+        parent = reverse("admin:usage_app_usagerecord_change", args=[record.parent_id])
+        links.append(RecordLink("The request that this call is a part of", parent))
+    elif record.kind == "agent":
+        calls = reverse("admin:usage_app_usagerecord_changelist")
+        links.append(RecordLink("Its LLM calls", f"{calls}?q={public_id('run', record.id)}"))
+    return links
 
 
 @register(SpendCounter)
