@@ -30,8 +30,8 @@ from agents import (
     trace,
 )
 from agents_app.models import Run
+from agents_app.pieces import Piece
 from agents_app.sdk import assert_ours
-from agents_app.sdk.streaming import Piece
 from agents_app.sdk.tracing import RunTraces
 from agents_app.services.runs import AgentRun
 from gateway_project.core.deadline import DISCONNECTED
