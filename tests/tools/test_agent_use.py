@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
-from agents.testing import ScriptedModel, function_call
+from agents.testing import ScriptedModel, assistant_message, function_call
 
 from agents import Agent, RunConfig, Runner, UserError
-from agents_app.sdk.gateway_tools import gateway_tools_of
+from agents_app.sdk.gateway_tools import ToolSpec, gateway_tools_of, tools_from
 from agents_app.tools import gateway_tool, use_gateway_tool
 from gateway_project.core.snapshot import Snapshot
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import Setup, in_process, outcome
+from tests.agents.test_saved_state import MESSAGES, prepared, saved
+from tests.doors.gateway import ROOT
 from tests.fakes.exchange import Exchange
 from tests.fakes.vendor import FakeVendor
 from tests.tools.functions import SECRET
@@ -211,3 +215,53 @@ def test_both_paths_of_import_lead_to_one_function() -> None:
     from sdk_adapter import gateway_tools as adapter
 
     assert adapter.use_gateway_tool is use_gateway_tool is adapter.gateway_tool is gateway_tool
+
+
+async def test_a_run_that_waited_for_its_client_goes_on_with_the_same_tools() -> None:
+    turns = [
+        [
+            function_call("add", {"a": 1, "b": 2}, call_id="own"),
+            function_call("weather", {}, call_id="call_1"),
+        ],
+        [function_call("add", {"a": 3, "b": 4}, call_id="more")],
+        [assistant_message("Sun.")],
+    ]
+    model = ScriptedModel(turns)
+    agent = Agent[Any](name="Desk", tools=[use_gateway_tool("add")], model=model)
+    door = FixedDoor()
+
+    with tools_from(door):
+        text = await saved(agent)
+        run = prepared(agent, MESSAGES)
+        assert await run.go_on_from(text)
+        assert await run.answer() == "Sun."
+
+    assert door.calls == [("add", '{"a":1,"b":2}', "own"), ("add", '{"a":3,"b":4}', "more")]
+
+
+class FixedDoor:
+    """A door of a process that has nothing of the gateway."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+
+    def names(self) -> list[str]:
+        return ["add"]
+
+    def spec(self, name: str) -> ToolSpec | None:
+        return ToolSpec("Adds.", NUMBERS) if name == "add" else None
+
+    async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
+        self.calls.append((name, arguments_json.replace(" ", ""), call_id))
+        return "3"
+
+
+def test_what_agents_import_knows_neither_django_nor_the_registry() -> None:
+    code = "import sys, agents_app.tools, sdk_adapter.gateway_tools; print(sorted({name.partition('.')[0] "
+    code += (
+        "for name in sys.modules} & {'django', 'tools_app', 'security_app', 'upstreams_app', 'usage_app'}))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
