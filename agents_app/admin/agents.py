@@ -33,7 +33,7 @@ _OPERATION = ("Limits of a run", {"fields": _LIMITS})
 _OF_DROP_INS: Any = (
     (None, {"fields": ("slug", "state", "is_enabled", "model", "visibility", "records_content")}),
     _OPERATION,
-    ("Code", {"fields": ("isolation",), "classes": ("collapse",)}),
+    ("Code", {"fields": ("isolation", "runs_in"), "classes": ("collapse",)}),
     ("From the code", {"fields": ("shown_name", "description_of_code", "folder", "digest")}),
 )
 _DEFINITION: Any = ("display_name", "description", "instructions", "model", "settings", "tools")
@@ -70,6 +70,7 @@ class AgentAdmin(VersionPages):
     readonly_fields = (
         "slug",
         "state",
+        "runs_in",
         "shown_name",
         "description_of_code",
         "folder",
@@ -186,6 +187,11 @@ class AgentAdmin(VersionPages):
         text = _state_of(row).description
         return f"{text[:120]}…" if len(text) > 120 else text or None
 
+    @display(description="Runs in", empty_value="–")
+    def runs_in(self, row: Agent) -> str | None:
+        """Where its code is now: others of its folder, or the policy of its namespace, may want it apart."""
+        return _state_of(row).runs_in or None
+
     @display(description="Name", empty_value="–")
     def shown_name(self, row: Agent) -> str | None:
         """As the code has it."""
@@ -235,7 +241,7 @@ class AgentAdmin(VersionPages):
         if change:
             row = Agent.objects.get(pk=form.instance.pk)
             values = {**form.operator_values(form.changed_data), **definition.fields()}
-            change_agent(row, actor=actor, note=note, **values)
+            change_agent(row, actor=actor, note=note, based_on=form.cleaned_data["base_version"], **values)
         else:
             names = [name for name in form.cleaned_data if name != "model"]
             agent_id, values = form.cleaned_data["agent_id"], form.operator_values(names)

@@ -174,6 +174,7 @@ def _figures(run: Run) -> list[tuple[str, str, str]]:
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
+        ("Agent", run.agent),
         ("Began", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("Run", run.public_id),
         ("Request", public_id("req", run.id)),

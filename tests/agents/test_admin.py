@@ -17,7 +17,7 @@ from tests.agents.dropins import write_agent
 from tests.agents.test_management import HELPER
 
 LIST = "/admin/agents_app/agent/"
-FORM = {"is_enabled": "on", "model": "", "visibility": "hidden", "isolation": "in_process", "members": "{}"}
+FORM = {"is_enabled": "on", "model": "", "visibility": "hidden", "isolation": "in_process"}
 LIMITS = {"max_turns": "10", "max_llm_calls": "50", "wall_clock_s": "600"}
 
 
