@@ -259,9 +259,7 @@ class FixedDoor:
 def test_what_agents_import_knows_neither_django_nor_the_registry() -> None:
     code = "import sys, agents_app.tools, sdk_adapter.gateway_tools; "
     code += "loaded = {name.partition('.')[0] for name in sys.modules}; "
-    code += (
-        "for name in sys.modules} & {'django', 'tools_app', 'security_app', 'upstreams_app', 'usage_app'}))"
-    )
+    code += "print(sorted(loaded & {'django', 'tools_app', 'security_app', 'upstreams_app', 'usage_app'}))"
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
