@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,12 +10,12 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 
 from agents import Agent, RunConfig, Runner, UserError
 from agents_app.sdk.gateway_tools import ToolSpec, gateway_tools_of, tools_from
+from agents_app.services.tool_door import MAX_CALLS, RunTools
 from agents_app.tools import gateway_tool, use_gateway_tool
 from gateway_project.core.snapshot import Snapshot
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import Setup, in_process, outcome
 from tests.agents.test_saved_state import MESSAGES, prepared, saved
-from tests.doors.gateway import ROOT
 from tests.fakes.exchange import Exchange
 from tests.fakes.vendor import FakeVendor
 from tests.tools.functions import SECRET
@@ -186,6 +184,19 @@ def test_six_runs_at_once_are_kept_apart(vendor: FakeVendor) -> None:
     }
 
 
+def test_a_run_does_not_call_tools_without_end(vendor: FakeVendor) -> None:
+    async def work(setup: Setup) -> None:
+        equip(setup, entry("greet", parameters=schema(name="string")))
+        tools = RunTools(setup.run(Agent(name="Clerk")))
+        told = [await tools.invoke("greet", '{"name": "x"}', "call_1") for _ in range(MAX_CALLS + 1)]
+        assert told[-2:] == [
+            '{"greeting": "Hello x"}',
+            f"Tool error: a run may call tools {MAX_CALLS} times.",
+        ]
+
+    in_process(vendor, work)
+
+
 async def test_outside_of_a_request_a_call_says_what_is_wrong() -> None:
     model = ScriptedModel([[function_call("add", {"a": 1, "b": 2}, call_id="call_1")]])
     agent = Agent(name="Clerk", tools=[use_gateway_tool("add")], model=model)
@@ -254,13 +265,3 @@ class FixedDoor:
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         self.calls.append((name, arguments_json.replace(" ", ""), call_id))
         return "3"
-
-
-def test_what_agents_import_knows_neither_django_nor_the_registry() -> None:
-    code = "import sys, agents_app.tools, sdk_adapter.gateway_tools; "
-    code += "loaded = {name.partition('.')[0] for name in sys.modules}; "
-    code += "print(sorted(loaded & {'django', 'tools_app', 'security_app', 'upstreams_app', 'usage_app'}))"
-
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "[]"
