@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 
 @register()
@@ -20,3 +20,17 @@ def check_discovery_roots(**_: Any) -> list[CheckMessage]:
         for root in settings.AGENT_ROOTS
         if (root / "__init__.py").exists()
     ]
+
+
+@register()
+def check_confinement(**_: Any) -> list[CheckMessage]:
+    """Whether agents' processes can be kept from what is none of their business."""
+    if not any(root.is_dir() for root in settings.AGENT_ROOTS):
+        return []
+    from agents_app.isolation.processes import limits_of_confinement
+
+    limits = limits_of_confinement()
+    if not limits:
+        return []
+    hint = "Allow user namespaces or Landlock to the server, or see docs/guides/drop-in-agents.md."
+    return [Warning(f"Processes of agents can't be confined. {limits}", hint=hint, id="gateway.W004")]

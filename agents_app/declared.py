@@ -235,6 +235,8 @@ class _Build:
 
 
 def _entry(row: Agent, one: Declared, generations: tuple[Any, ...], digest: str) -> AgentEntry:
+    from agents_app.sdk.gateway_tools import gateway_tools_of
+
     definition = one.definition
     return AgentEntry(
         id=row.slug,
@@ -254,4 +256,5 @@ def _entry(row: Agent, one: Declared, generations: tuple[Any, ...], digest: str)
         version=one.key[1],
         made_of=digest,
         generation=generations,
+        gateway_tools=frozenset(gateway_tools_of(one.agent)),
     )

@@ -90,12 +90,13 @@ def _folder(root: Path, path: Path, namespace: str) -> Folder:
             return Folder(path, name, namespace, slug, "", problem)
         # Files that can't be listed would count as none.
         next(path.iterdir(), None)
-        return Folder(path, name, namespace, slug, _digest(path))
+        return Folder(path, name, namespace, slug, digest_of(path))
     except (OSError, RuntimeError, ValueError) as error:
         return Folder(path, name, namespace, slug, "", writable(str(error)))
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
+    """What stands for a folder's content; OSError, and ValueError if it is too much or leads elsewhere."""
     digest = hashlib.sha256()
     for path in _watched_files(folder):
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -103,6 +104,11 @@ def _digest(folder: Path) -> str:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def source_files(folder: Path) -> list[Path]:
+    """The Python files of a folder, in a fixed order; OSError and ValueError as for a digest."""
+    return [path for path in _watched_files(folder) if path.suffix == ".py"]
 
 
 def _watched_files(folder: Path) -> Iterator[Path]:

@@ -10,38 +10,31 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from agents_app.declared import NOTHING, DeclaredAgents, build_declared, id_problem
-from agents_app.entry import AgentEntry
+from agents_app.discovery import FoundAgent, LoadedFolder, Treatment, load_folders
+from agents_app.entry import IN_PROCESS, PROCESS, AgentEntry, Place
 from agents_app.folders import Folder, find_folders, is_slug, writable
-from agents_app.models import Agent
+from agents_app.models import Agent, DropInPolicy
+from agents_app.models.agent import FOLDERS_SECTION
+from agents_app.policy import EVERYWHERE, Policy
 from gateway_project.core.codec import dumps
 from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
 from tools_app.registry import tools_of
 from upstreams_app.registry import UpstreamsConfig
 
-if TYPE_CHECKING:
-    from agents_app.sdk.loader import Loaded
-
 logger = logging.getLogger(__name__)
-FOLDERS = "agent_folders"
+FOLDERS = FOLDERS_SECTION
 SECTION = "agents"
 DISCOVERED = "discovered"
+_TO_BE_ISOLATED = "it is to run in a process of its own, and was loaded before that was known: load it again"
 _WITHOUT_TOOL = "warning: it is served without the tool '{name}', which is off or does not exist"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedFolder:
-    """A folder as it was loaded: its agents, or why there are none."""
-
-    folder: Folder
-    agents: tuple[Loaded, ...]
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +71,21 @@ def build_folders(
     A folder that can't be loaded has no agents, also if a former version of it had: what is served is what
     is on disk, never something that nobody can read any more.
     """
+    found = folders_on_disk()
     before = previous.value if previous is not None else {}
-    folders = {path: _loaded(folder, before.get(path)) for path, folder in folders_on_disk().items()}
-    return Section(folders, version)
+    return Section(load_folders(found, _treatments(found), before) if found else {}, version)
+
+
+def _treatments(folders: Mapping[str, Folder]) -> dict[str, Treatment]:
+    """What may be in each folder, and where its code runs: in the server only if nothing says otherwise."""
+    policies = {row.namespace: row.rules() for row in DropInPolicy.objects.all()}
+    apart = set(chain(*Agent.objects.filter(isolation=PROCESS).values_list("folder", "slug")))
+    found: dict[str, Treatment] = {}
+    for path, folder in folders.items():
+        policy = policies.get(folder.namespace) or policies.get(EVERYWHERE) or Policy()
+        names = {folder.name, f"{folder.namespace}/{folder.slug}"}
+        found[path] = Treatment(policy, policy.isolation == PROCESS or not apart.isdisjoint(names))
+    return found
 
 
 def build(
@@ -91,11 +96,14 @@ def build(
     upstreams: UpstreamsConfig = sections["upstreams"].value
     taken = {row.slug for row in rows.values() if row.is_declared}
     found, left_out = _by_id(sections[FOLDERS].value, upstreams, taken)
-    rows = _with_rows_of({agent_id: folder.name for agent_id, (folder, _) in found.items()}, rows)
-    entries = {
-        agent_id: _entry(agent_id, folder, one, rows[agent_id], sections["upstreams"].value)
-        for agent_id, (folder, one) in found.items()
-    }
+    rows = _with_rows_of({agent_id: loaded for agent_id, (loaded, _) in found.items()}, rows)
+    entries: dict[str, AgentEntry] = {}
+    for agent_id, (loaded, one) in found.items():
+        if rows[agent_id].isolation == PROCESS and not loaded.treatment.is_isolated:
+            # Its folder was another one until now; the next look at the folders knows.
+            left_out.append(Diagnostic(SECTION, f"agent {loaded.folder.name}", _TO_BE_ISOLATED))
+        else:
+            entries[agent_id] = _entry(agent_id, (loaded, one), rows[agent_id], upstreams)
     left_out += [item for entry in entries.values() for item in _unbound(entry, rows[entry.id])]
     before = previous.value.declared if previous is not None else NOTHING
     declared = build_declared(rows, drop_ins=entries, upstreams=upstreams, before=before)
@@ -108,14 +116,10 @@ def build(
 
 def _missing_tools(entries: Mapping[str, AgentEntry], tools: Collection[str]) -> list[Diagnostic]:
     """Agents that name tools which nobody can call: they are served without these."""
-    if not entries:
-        return []
-    from agents_app.sdk.gateway_tools import gateway_tools_of
-
     return [
         Diagnostic(SECTION, f"agent {entry.folder or entry.id}", _WITHOUT_TOOL.format(name=name))
         for entry in entries.values()
-        for name in sorted(gateway_tools_of(entry.agent) - set(tools))
+        for name in sorted(entry.gateway_tools - set(tools))
     ]
 
 
@@ -124,28 +128,11 @@ def folders_on_disk() -> dict[str, Folder]:
     return {str(folder.path): folder for folder in find_folders(settings.AGENT_ROOTS)}
 
 
-def _loaded(folder: Folder, before: LoadedFolder | None) -> LoadedFolder:
-    # What failed is tried again: a missing package may have been installed since.
-    if before is not None and before.folder == folder and not before.problem:
-        return before
-    if folder.problem:
-        return LoadedFolder(folder, (), folder.problem)
-    # Only where there is an agent: importing the SDK is expensive.
-    from agents_app.sdk import nested, runner  # noqa: F401  (else the first run would import them)
-    from agents_app.sdk.loader import DropInError, load
-
-    try:
-        return LoadedFolder(folder, tuple(load(folder)))
-    except DropInError as error:
-        logger.warning("agent.not_loaded", extra={"folder": folder.name, "reason": str(error)})
-        return LoadedFolder(folder, (), str(error))
-
-
 def _by_id(
     folders: Mapping[str, LoadedFolder], upstreams: UpstreamsConfig, taken: Set[str]
-) -> tuple[dict[str, tuple[Folder, Loaded]], list[Diagnostic]]:
+) -> tuple[dict[str, tuple[LoadedFolder, FoundAgent]], list[Diagnostic]]:
     """What is loaded by its id, and what can't be served. Of two with one id the first in order is served."""
-    found: dict[str, tuple[Folder, Loaded]] = {}
+    found: dict[str, tuple[LoadedFolder, FoundAgent]] = {}
     left_out: list[Diagnostic] = []
     for loaded in folders.values():
         name = f"agent {loaded.folder.name}"
@@ -162,32 +149,38 @@ def _by_id(
             elif agent_id in taken:
                 problem = f"a declared agent has the id '{agent_id}'"
             elif agent_id in found:
-                problem = f"the agent of {found[agent_id][0].name} has the id '{agent_id}' already"
+                problem = f"the agent of {found[agent_id][0].folder.name} has the id '{agent_id}' already"
             if problem:
                 left_out.append(Diagnostic(SECTION, name, problem))
             else:
-                found[agent_id] = (loaded.folder, one)
+                found[agent_id] = (loaded, one)
     return found, left_out
 
 
-def _with_rows_of(found: Mapping[str, str], rows: dict[str, Agent]) -> dict[str, Agent]:
-    """The rows with those of agents (folders by id) that had none; one gets it once among all processes.
+def _with_rows_of(found: Mapping[str, LoadedFolder], rows: dict[str, Agent]) -> dict[str, Agent]:
+    """The rows with those of agents (their folders by id) that had none, once among all processes.
 
     A new row holds what no row means, so the section's version stays as it is and nobody reloads for it.
     """
     new = [
-        Agent(slug=agent_id, folder=folder, managed_by=DISCOVERED)
-        for agent_id, folder in found.items()
+        Agent(
+            slug=agent_id,
+            folder=loaded.folder.name,
+            managed_by=DISCOVERED,
+            isolation=PROCESS if loaded.treatment.is_isolated else IN_PROCESS,
+        )
+        for agent_id, loaded in found.items()
         if agent_id not in rows
     ]
-    moved = [rows[agent_id] for agent_id, folder in found.items() if _is_elsewhere(rows, agent_id, folder)]
+    folders = {agent_id: loaded.folder.name for agent_id, loaded in found.items()}
+    moved = [rows[agent_id] for agent_id, folder in folders.items() if _is_elsewhere(rows, agent_id, folder)]
     try:
         with transaction.atomic():
             if new:
                 Agent._base_manager.bulk_create(new, ignore_conflicts=True)
                 rows = {row.slug: row for row in Agent.objects.all()}
             for row in moved:
-                Agent._base_manager.filter(pk=row.pk).update(folder=found[row.slug])
+                Agent._base_manager.filter(pk=row.pk).update(folder=folders[row.slug])
     except DatabaseError:
         # Its agents are served all the same; the next load tries again.
         logger.exception("agent.not_recorded")
@@ -199,17 +192,18 @@ def _is_elsewhere(rows: Mapping[str, Agent], agent_id: str, folder: str) -> bool
 
 
 def _entry(
-    agent_id: str, folder: Folder, loaded: Loaded, row: Agent, upstreams: UpstreamsConfig
+    agent_id: str, place: tuple[LoadedFolder, FoundAgent], row: Agent, upstreams: UpstreamsConfig
 ) -> AgentEntry:
-    overrides = loaded.overrides
+    loaded, found = place
+    overrides, folder, is_isolated = found.overrides, loaded.folder, loaded.treatment.is_isolated
     upstream, model = overrides.get("upstream", ""), overrides.get("model", "")
     suggested = f"{upstream}/{model}" if upstream else model
     return AgentEntry(
         id=agent_id,
         id_json=dumps(agent_id),
-        agent=loaded.agent,
-        name=writable(overrides.get("display_name", "") or str(loaded.agent.name)),
-        description=writable(overrides.get("description", "") or str(loaded.agent.handoff_description or "")),
+        agent=found.agent,
+        name=writable(overrides.get("display_name") or found.name),
+        description=writable(overrides.get("description") or found.description),
         created=int(row.created_at.timestamp()) if row.created_at else 0,
         model=row.model or suggested,
         visibility=row.visibility,
@@ -218,13 +212,15 @@ def _entry(
         wall_clock_s=row.wall_clock_s,
         max_tokens=row.max_tokens,
         max_cost_nano=to_nano(row.max_cost) if row.max_cost is not None else None,
-        member_names=loaded.members,
+        member_names=found.member_names,
         members={name: model for name, model in row.members.items() if is_chat_model(model, upstreams)},
-        isolation=row.isolation,
+        isolation=PROCESS if is_isolated else IN_PROCESS,
         records_content=row.records_content,
         folder=folder.name,
         digest=folder.digest,
-        generation=loaded.generation,
+        generation=found.generation,
+        gateway_tools=found.gateway_tools,
+        place=Place(folder, found.slug) if is_isolated else None,
     )
 
 

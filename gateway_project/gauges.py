@@ -6,6 +6,7 @@ import time
 
 from django.db import DatabaseError
 
+from agents_app.services.process_slots import slots
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
@@ -21,6 +22,7 @@ def process_gauges() -> list[Gauge]:
     stores = health["is_running"] and health["database_error"] is None
     gauges = [
         Gauge("in_flight", [], len(lifecycle.ticker.scopes)),
+        Gauge("agent_processes", [], slots.used),
         Gauge("ledger_backlog", [], health["backlog_bytes"]),
         Gauge("ledger_rejected", [], health["rejected_files"]),
         Gauge("ledger_flusher_up", [], int(stores)),

@@ -1,5 +1,5 @@
 """The admin of the agents app; importing it registers everything."""
 
-from agents_app.admin import agents, runs
+from agents_app.admin import agents, policies, runs
 
-__all__ = ["agents", "runs"]
+__all__ = ["agents", "policies", "runs"]

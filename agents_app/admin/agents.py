@@ -33,7 +33,7 @@ _OPERATION = ("Limits of a run", {"fields": _LIMITS})
 _OF_DROP_INS: Any = (
     (None, {"fields": ("slug", "state", "is_enabled", "model", "visibility", "records_content")}),
     _OPERATION,
-    ("Code", {"fields": ("isolation",), "classes": ("collapse",)}),
+    ("Code", {"fields": ("isolation", "runs_in"), "classes": ("collapse",)}),
     ("From the code", {"fields": ("shown_name", "description_of_code", "folder", "digest")}),
 )
 _DEFINITION: Any = ("display_name", "description", "instructions", "model", "settings", "tools")
@@ -70,6 +70,7 @@ class AgentAdmin(VersionPages):
     readonly_fields = (
         "slug",
         "state",
+        "runs_in",
         "shown_name",
         "description_of_code",
         "folder",
@@ -163,7 +164,7 @@ class AgentAdmin(VersionPages):
         if store.failure is not None:
             messages.error(request, "The configuration could not be loaded; what was served is served on.")
         elif problems := agent_problems():
-            messages.warning(request, f"The folders were loaded; {len(problems)} can't be served.")
+            messages.warning(request, f"The folders were loaded; problems: {len(problems)}.")
         else:
             messages.success(request, "The folders were loaded.")
         return HttpResponseRedirect(reverse("admin:agents_app_agent_changelist"))
@@ -185,6 +186,11 @@ class AgentAdmin(VersionPages):
         """What lists of models show, cut where it would be long."""
         text = _state_of(row).description
         return f"{text[:120]}…" if len(text) > 120 else text or None
+
+    @display(description="Runs in", empty_value="–")
+    def runs_in(self, row: Agent) -> str | None:
+        """Where its code is now: others of its folder, or the policy of its namespace, may want it apart."""
+        return _state_of(row).runs_in or None
 
     @display(description="Name", empty_value="–")
     def shown_name(self, row: Agent) -> str | None:

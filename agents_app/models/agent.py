@@ -5,19 +5,23 @@ Of both this row holds what an operator decides.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
 from agents_app.entry import IN_PROCESS, PROCESS
 from gateway_project.core.ids import public_id, uuid7
 from gateway_project.core.money import MoneyField
-from security_app.models import ConfigModel
+from security_app.models import ConfigModel, ConfigVersion
 from security_app.models.key import UNUSABLE
+
+# The section of the snapshot that holds drop-ins as they were loaded.
+FOLDERS_SECTION = "agent_folders"
 
 
 def validate_members(value: Any) -> None:
@@ -47,6 +51,8 @@ class Agent(ConfigModel):
         PROCESS = PROCESS, "In a process of its own, without secrets and network"
 
     config_section = "agents"
+    # As the database has it; None for a row that is not in there yet.
+    _isolation_before: str | None = None
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.CharField(
@@ -136,6 +142,23 @@ class Agent(ConfigModel):
 
     def __str__(self) -> str:
         return self.slug
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
+    ) -> Self:
+        """As Django's; where its code ran is remembered."""
+        row = super().from_db(db, field_names, values, **options)
+        row._isolation_before = row.__dict__.get("isolation")
+        return row
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As for all configuration; code that is to run elsewhere has to be loaded, or let go."""
+        with transaction.atomic():
+            if self._isolation_before not in (None, self.isolation):
+                ConfigVersion.bump(FOLDERS_SECTION)
+            super().save(*args, **kwargs)
+        self._isolation_before = self.isolation
 
     @property
     def is_declared(self) -> bool:

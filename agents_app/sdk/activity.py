@@ -7,9 +7,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from agents import HandoffOutputItem, ReasoningItem, RunItem, ToolCallItem, ToolCallOutputItem
+from agents_app.pieces import ShownStep
 
-# One thing that happened; `type` is tool_call, tool_output, handoff, drafts or verdict.
-Step = dict[str, str]
+Step = ShownStep
 # Takes the steps that no item of the run tells of; unset where nobody wants to know.
 reporter: ContextVar[Callable[[Step], None]] = ContextVar("agents_app_reporter")
 

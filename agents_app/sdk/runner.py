@@ -33,6 +33,7 @@ from agents import (
 )
 from agents_app.entry import AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.pieces import Outcome, Piece
 from agents_app.sdk.activity import Activity, Step, line_of, reporter, thoughts_of
 from agents_app.sdk.call_ids import UniqueCallIds
 from agents_app.sdk.client_tools import ClientTools, copy_graph, graph_of
@@ -40,7 +41,7 @@ from agents_app.sdk.convert import Item, items_of, with_one_system_message
 from agents_app.sdk.parameters import Parameters
 from agents_app.sdk.provider import Door, GatewayProvider
 from agents_app.sdk.saved_state import SavedRun, last_outputs, restored, state_of
-from agents_app.sdk.streaming import CallStream, Piece
+from agents_app.sdk.streaming import CallStream
 from gateway_project.core.errors import GatewayError, PermissionDenied, UpstreamFailed
 
 __all__ = ["Outcome", "Piece", "Run"]
@@ -48,19 +49,6 @@ __all__ = ["Outcome", "Piece", "Run"]
 _MAX_PARALLEL_TOOLS = 8
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 _PARAGRAPH = "\n\n"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a run came to, besides its text; complete when the run has ended."""
-
-    finish_reason: str = "stop"
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)
-    refusal: str | None = None
-    # Of a run that waits for the client's tools, if it can go on from there.
-    state: str | None = None
-    reasoning: str = ""
-    steps: list[Step] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from agents_app.sdk.activity import Step
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Something for the client: members of a delta, or a step of the run."""
-
-    delta: dict[str, Any]
-    step: Step | None = None
+from agents_app.pieces import Piece
 
 
 class CallStream:

@@ -12,13 +12,15 @@ from uuid import UUID
 
 from django.conf import settings
 
-from agents_app.entry import AgentEntry
+from agents_app.entry import PROCESS, AgentEntry
 from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.pieces import Piece
 from agents_app.services.door import RunDoor
+from agents_app.services.isolated_runs import IsolatedRun
 from agents_app.services.native_tools import observe_native_tools
 from agents_app.services.pending_runs import Asker, Found, find_state, keep_state
 from agents_app.services.run_lines import RunFacts, encode_run
-from agents_app.services.tool_door import tools_of_run
+from agents_app.services.tool_door import RunTools, tools_of_run
 from agents_app.trace import Recorder
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, Ticker
@@ -35,7 +37,7 @@ from usage_app.services.ledger import ledger
 from usage_app.services.settlement import CLIENT_LEFT, settle_run
 
 if TYPE_CHECKING:
-    from agents_app.sdk.runner import Piece, Run
+    from agents_app.sdk.runner import Run
 
 logger = logging.getLogger(__name__)
 _DEFAULT_MODEL = "agents.default_model"
@@ -93,14 +95,19 @@ class AgentRun:
     def end_user(self, value: str) -> None:
         self.door.end_user = value
 
-    def prepare(self, fields: dict[str, Any]) -> Run:
-        """The run of a request's fields; InvalidRequest names the field that an agent can't take."""
+    def prepare(self, fields: dict[str, Any]) -> Run | IsolatedRun:
+        """The run of a request's fields; InvalidRequest names the field that an agent can't take.
+
+        Of an agent in a process of its own that is raised later, by `answer` or before the first piece.
+        """
+        self._fields = fields
+        if self._entry.isolation == PROCESS:
+            return IsolatedRun(self._entry, fields, self.door, RunTools(self))
         from agents_app.sdk.runner import Run
 
-        self._fields = fields
         return Run.of(self._entry, fields, self.door)
 
-    async def answer(self, run: Run) -> str:
+    async def answer(self, run: Run | IsolatedRun) -> str:
         """The final answer. Raises GatewayError."""
         with self._settling(), self._surrounding(run):
             await self._go_on(run)
@@ -110,7 +117,7 @@ class AgentRun:
             await self._keep(run)
         return text
 
-    async def stream(self, run: Run, send: Callable[[Piece], Awaitable[None]]) -> None:
+    async def stream(self, run: Run | IsolatedRun, send: Callable[[Piece], Awaitable[None]]) -> None:
         """Send the answer as it comes; raises GatewayError, also after pieces.
 
         `send` returns when the client has taken its piece; until then no upstream is read from.
@@ -125,13 +132,13 @@ class AgentRun:
             self._raise_if_cut()
             await self._keep(run)
 
-    async def _go_on(self, run: Run) -> None:
+    async def _go_on(self, run: Run | IsolatedRun) -> None:
         """Where the client's tools ended the run before, if that is known still."""
         found = await find_state(self._asker, self._fields)
         if found is not None and await run.go_on_from(found.state):
             self._state = found
 
-    async def _keep(self, run: Run) -> None:
+    async def _keep(self, run: Run | IsolatedRun) -> None:
         """Before the client learns that the run is over, as its next request may come at once."""
         outcome = run.outcome
         if outcome.state is not None:
@@ -154,8 +161,12 @@ class AgentRun:
             scope.leave_phase()
 
     @contextmanager
-    def _surrounding(self, run: Run) -> Iterator[None]:
+    def _surrounding(self, run: Run | IsolatedRun) -> Iterator[None]:
         """Runs that the agents' code starts have this one's models and tools, and are steps of it."""
+        if isinstance(run, IsolatedRun):
+            # That is so in the process where the code is.
+            yield
+            return
         from agents_app.sdk.nested import models_from
         from agents_app.sdk.tracing import recording
 
@@ -241,6 +252,7 @@ class AgentRun:
                 is_stream=self._is_stream,
                 end_user=self.door.end_user,
                 first_token_ms=self._first_token_ms,
+                total_ms=duration_ms,
                 llm_calls=self.door.llm_calls,
                 attached=line() if trace.is_calm else b"",
             )

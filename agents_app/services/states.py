@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agents_app.discovery import LoadedFolder
+from agents_app.entry import PROCESS
+from agents_app.isolation.processes import limits_of_confinement
 from agents_app.models import Agent
-from agents_app.registry import FOLDERS, SECTION, AgentsConfig, LoadedFolder
+from agents_app.registry import FOLDERS, SECTION, AgentsConfig
 from security_app.services.configuration import store
 
 LOADED = "loaded"
@@ -27,6 +30,14 @@ class AgentState:
     digest: str = ""
     created: int = 0
     code_members: tuple[str, ...] = ()
+    isolation: str = ""
+
+    @property
+    def runs_in(self) -> str:
+        """Where its code runs now, in words, and what keeps a process from being confined; "" if nowhere."""
+        if self.isolation != PROCESS:
+            return "the server's process" if self.isolation else ""
+        return f"a process of its own. {limits_of_confinement()}".strip()
 
     @property
     def member_names(self) -> list[str]:
@@ -69,4 +80,4 @@ def _state(row: Agent, config: AgentsConfig, present: set[str]) -> AgentState:
         return AgentState(row, NOT_LOADED if row.is_declared or row.folder in present else GONE)
     state = LOADED if row.is_enabled else DISABLED
     code = (entry.name, entry.description, entry.digest, entry.created, entry.member_names)
-    return AgentState(row, state, *code)
+    return AgentState(row, state, *code, entry.isolation)

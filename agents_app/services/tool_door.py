@@ -35,6 +35,15 @@ class RunTools:
         entry = usable_tool(self._run.door.context, name)
         return None if entry is None else ToolSpec(entry.description, entry.parameters)
 
+    def plain(self) -> dict[str, dict[str, object]]:
+        """All of them by name, for a process of its own."""
+        context = self._run.door.context
+        return {
+            name: {"description": entry.description, "parameters": entry.parameters}
+            for name in usable_tools(context)
+            if (entry := usable_tool(context, name)) is not None
+        }
+
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         """Call one; what went wrong is a short text for the model."""
         run = self._run

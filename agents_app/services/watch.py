@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from agents_app.discovery import LoadedFolder
 from agents_app.folders import Folder
-from agents_app.registry import FOLDERS, LoadedFolder, folders_on_disk
+from agents_app.registry import FOLDERS, folders_on_disk
 from security_app.models import ConfigVersion
 from security_app.services.configuration import store
 

@@ -6,6 +6,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents_app.entry import AgentEntry
+from agents_app.pieces import Outcome, Piece
 from agents_app.services.runs import AgentRun
 from gateway_project.api.exchange import Exchange, header_value
 from gateway_project.core import sse
@@ -17,8 +18,8 @@ from security_app.services.reservation import reserve
 from usage_app.entry import TokenUsage
 
 if TYPE_CHECKING:
-    from agents_app.sdk.runner import Outcome, Run
-    from agents_app.sdk.streaming import Piece
+    from agents_app.sdk.runner import Run
+    from agents_app.services.isolated_runs import IsolatedRun
 
 
 class AgentRequest(NamedTuple):
@@ -99,7 +100,7 @@ def _message(text: str, outcome: Outcome) -> dict[str, Any]:
 
 
 async def _stream(
-    exchange: Exchange, run: AgentRun, prepared: Run, head: dict[str, Any], *, wants_usage: bool
+    exchange: Exchange, run: AgentRun, prepared: Run | IsolatedRun, head: dict[str, Any], *, wants_usage: bool
 ) -> None:
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

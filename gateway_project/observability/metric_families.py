@@ -118,6 +118,9 @@ GAUGES = {
     "in_flight": GaugeFamily(
         "agent_gateway_requests_in_flight", "Requests at the doors that are being answered.", (), "sum"
     ),
+    "agent_processes": GaugeFamily(
+        "agent_gateway_agent_processes", "Runs of agents in processes of their own.", (), "sum"
+    ),
     "workers": GaugeFamily("agent_gateway_workers", "Living server processes.", (), "sum"),
     "ledger_backlog": GaugeFamily(
         "agent_gateway_ledger_backlog_bytes", "Journal that is not in the database yet.", (), "max"

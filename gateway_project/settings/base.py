@@ -115,6 +115,16 @@ AGENT_STATE_TTL_S = parsers.parse_seconds(
 )
 # For agents that name no model; empty: the first chat model that is not the demo's, else the demo's.
 DEFAULT_MODEL: str = env("GATEWAY_DEFAULT_MODEL", default="").strip()
+# Processes of agents: what one may use, and how many a server process has for runs at one time.
+AGENT_PROCESS_MEMORY_MB = parsers.parse_positive(
+    env("GATEWAY_AGENT_PROCESS_MEMORY_MB", default="512"), name="GATEWAY_AGENT_PROCESS_MEMORY_MB"
+)
+AGENT_PROCESS_CPU_S = parsers.parse_positive(
+    env("GATEWAY_AGENT_PROCESS_CPU_S", default="60"), name="GATEWAY_AGENT_PROCESS_CPU_S"
+)
+AGENT_PROCESS_MAX = parsers.parse_positive(
+    env("GATEWAY_AGENT_PROCESS_MAX", default="16"), name="GATEWAY_AGENT_PROCESS_MAX"
+)
 
 # Functions that tools may call, as globs over module:function; empty: none.
 TOOL_MODULES: list[str] = env.list("GATEWAY_TOOL_MODULES", default=[])

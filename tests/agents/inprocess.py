@@ -16,7 +16,7 @@ from uuid import UUID
 
 from agents import Agent
 from agents_app.entry import AgentEntry
-from agents_app.sdk.streaming import Piece
+from agents_app.pieces import Piece
 from agents_app.services.runs import AgentRun
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext

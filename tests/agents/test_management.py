@@ -235,8 +235,10 @@ def test_what_broke_is_not_served_on(root: Path, admin: Caller) -> None:
 
 
 def test_a_folder_that_failed_is_tried_again_though_it_is_the_same(root: Path, admin: Caller) -> None:
-    path = root / "there"
-    write_agent(root, "Late", f"import pathlib\npathlib.Path({str(path)!r}).read_text()\n{HELPER}")
+    path = root / "Late" / "there.bin"
+    write_agent(
+        root, "Late", f"import pathlib\n(pathlib.Path(__file__).parent / 'there.bin').read_text()\n{HELPER}"
+    )
     assert len(admin.ok("POST", "/agents/refresh")["errors"]) == 1
 
     path.write_text("")

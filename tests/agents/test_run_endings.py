@@ -10,7 +10,7 @@ import pytest
 
 from agents import Agent, RunContextWrapper, Runner, function_tool
 from agents_app.errors import RunLimitExceeded
-from agents_app.sdk.runner import Piece
+from agents_app.pieces import Piece
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import UpstreamFailed, UpstreamTimeout
 from gateway_project.core.limits import limits

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from agents_app.discovery import LoadedFolder
 from agents_app.models import Agent
-from agents_app.registry import AgentsConfig, LoadedFolder
+from agents_app.registry import AgentsConfig
 from agents_app.sdk.loader import ROOT_PACKAGE
 from agents_app.services.watch import FolderWatch, reload_agents
 from gateway_project.core.snapshot import SnapshotStore

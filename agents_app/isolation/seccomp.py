@@ -1,0 +1,109 @@
+"""Takes system calls away from this process for good: programs, other processes, sockets, kernel interfaces.
+
+A filter in classic BPF (https://www.kernel.org/doc/html/latest/userspace-api/seccomp_filter.html). What is
+denied fails with EPERM. Threads may be made, processes not, so a limit of memory is one of all together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+import struct
+
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_CLONE = {"x86_64": 56, "aarch64": 220}
+_CLONE3 = 435
+_PRLIMIT = {"x86_64": 302, "aarch64": 261}
+# From 424 on all machines have the same numbers.
+_DENIED_EVERYWHERE = (
+    *(424, 425, 426, 427, 428, 429, 430, 431, 432, 433),  # pidfd_send_signal, io_uring_*, open_tree … fspick
+    *(434, 438, 440, 442, 447),  # pidfd_open, pidfd_getfd, process_madvise, mount_setattr, memfd_secret
+)
+_DENIED = {
+    "x86_64": {
+        "programs": (57, 58, 59, 322),  # fork, vfork, execve, execveat
+        "namespaces": (155, 161, 165, 166, 272, 308),  # pivot_root, chroot, mount, umount2, unshare, setns
+        "others": (62, 200, 234, 129, 297, 101, 310, 311, 312, 141),  # kill …, ptrace, process_vm_*, kcmp
+        "sockets": (41, 42, 49, 50),  # socket, connect, bind, listen; a socketpair may be made
+        "memory": (
+            29,
+            30,
+            64,
+            68,
+            240,
+            319,
+            279,
+            256,
+        ),  # shmget, shmat, semget, msgget, mq_open, memfd_create
+        "kernel": (103, 133, 135, 175, 246, 248, 249, 250, 259, 298, 304, 313, 321, 323),
+    },
+    "aarch64": {
+        "programs": (221, 281),
+        "namespaces": (41, 51, 40, 39, 97, 268),
+        "others": (129, 130, 131, 138, 240, 117, 270, 271, 272, 140),
+        "sockets": (198, 203, 200, 201),
+        "memory": (194, 196, 190, 186, 180, 279, 239, 238),
+        "kernel": (116, 33, 92, 105, 104, 217, 218, 219, 241, 265, 273, 280, 282),
+    },
+}
+_CLONE_THREAD = 0x10000
+_LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
+_ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+_FIRST_X32_NUMBER = 0x40000000
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+
+
+def is_supported() -> bool:
+    """Whether the numbers of this machine's system calls are known here."""
+    return platform.machine() in _AUDIT_ARCH
+
+
+def install() -> None:
+    """Filter this thread's system calls, and those of threads that it starts; OSError if that can't be.
+
+    It must have no way to new privileges (PR_SET_NO_NEW_PRIVS).
+    """
+    program = _program(platform.machine())
+    filters = ctypes.create_string_buffer(program)
+    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(filters))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(head), 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def _program(machine: str) -> bytes:
+    numbers = [number for group in _DENIED[machine].values() for number in group]
+    steps = [
+        _step(_LOAD, _ARCH),
+        _step(_JUMP_EQUAL, _AUDIT_ARCH[machine], 1, 0),
+        _step(_RETURN, _KILL),
+        _step(_LOAD, _NUMBER),
+        # The x32 numbers of the same calls.
+        _step(_JUMP_ABOVE, _FIRST_X32_NUMBER, 0, 1),
+        _step(_RETURN, _ERROR | errno.EPERM),
+    ]
+    for number in [*numbers, *_DENIED_EVERYWHERE]:
+        steps += [_step(_JUMP_EQUAL, number, 0, 1), _step(_RETURN, _ERROR | errno.EPERM)]
+    # Its arguments are in memory, where no filter looks; the C library then uses clone.
+    steps += [_step(_JUMP_EQUAL, _CLONE3, 0, 1), _step(_RETURN, _ERROR | errno.ENOSYS)]
+    steps += [
+        _step(_JUMP_EQUAL, _CLONE[machine], 0, 4),
+        _step(_LOAD, _FIRST_ARGUMENT),
+        _step(_JUMP_BITS, _CLONE_THREAD, 0, 1),
+        _step(_RETURN, _ALLOW),
+        _step(_RETURN, _ERROR | errno.EPERM),
+        # Limits of its own it may read, others are nobody's business.
+        _step(_JUMP_EQUAL, _PRLIMIT[machine], 0, 4),
+        _step(_LOAD, _FIRST_ARGUMENT),
+        _step(_JUMP_EQUAL, 0, 0, 1),
+        _step(_RETURN, _ALLOW),
+        _step(_RETURN, _ERROR | errno.EPERM),
+        _step(_RETURN, _ALLOW),
+    ]
+    return b"".join(steps)
+
+
+def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("HBBI", code, if_true, if_false, value)

@@ -1,0 +1,216 @@
+"""Drop-ins are imported in a limited process first: what happens there harms nothing, and is told."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from agents_app.folders import Folder, find_folders
+from agents_app.isolation import probe as probes
+from agents_app.isolation.probe import AgentReport, ProbeFailed, probe
+from agents_app.policy import RESTRICTED, Policy
+from tests.agents.confinement import needs_confinement
+from tests.agents.dropins import write_agent
+
+HEAD = "from agents import Agent, function_tool\n"
+DESK = """
+@function_tool
+def look_up(word: str) -> str:
+    return word
+clerk = Agent(name="Clerk", model="small", handoff_description="Does the rest.")
+__gateway__ = {"display_name": "Nice"}
+agent = Agent(name="Desk", tools=[look_up], handoffs=[clerk], model="big")
+"""
+
+
+@pytest.fixture(autouse=True)
+def reports(settings: Settings, tmp_path: Path) -> Path:
+    """Where reports are stored; the memory is enough for an import."""
+    settings.GATEWAY_DATA_DIR = tmp_path / "data"
+    settings.AGENT_PROCESS_MEMORY_MB = 256
+    return tmp_path / "data" / "agents" / "probes"
+
+
+def folder(root: Path, source: str) -> Folder:
+    """A folder with this agent.py."""
+    write_agent(root / "agents", "Desk", HEAD + source)
+    (found,) = find_folders((root / "agents",))
+    return found
+
+
+def reason(root: Path, source: str) -> str:
+    """Why the probe of such a folder fails."""
+    with pytest.raises(ProbeFailed) as caught:
+        probe(folder(root, source), Policy())
+    return str(caught.value)
+
+
+def test_the_report_says_what_is_in_the_folder(tmp_path: Path) -> None:
+    desk, clerk = probe(folder(tmp_path, DESK), Policy())
+
+    overrides = {"display_name": "Nice"}
+    assert desk == AgentReport("desk", "Desk", "", overrides, ["look_up"], ["big", "small"], ["Clerk"])
+    assert clerk == AgentReport("desk-clerk", "Clerk", "Does the rest.", {}, [], ["small"], [])
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import nothing_like_it", "No module named 'nothing_like_it' (agent.py, line 2)"),
+        ("agent = 1", "'agent' must be an Agent, not int"),
+        ("import os\nos._exit(7)", "The import ended the process (exit 7)."),
+        ("import os\nos.write(3, b'nonsense')\nos._exit(0)", "The import ended the process (exit 0)."),
+        ("import os\nos.write(3, b'\\0\\0\\0\\x0d' + b'{\"agents\":[]}')\nos._exit(0)", "1 to 200 agents"),
+        ("import ctypes\nctypes.string_at(0)", "The import ended the process (signal 11)."),
+    ],
+)
+def test_what_fails_is_told(tmp_path: Path, source: str, words: str) -> None:
+    assert words in reason(tmp_path, source)
+
+
+def test_an_endless_loop_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "PROBE_CPU_S", 1)
+
+    assert reason(tmp_path, "while True: pass") == "The import used more than 1 s of CPU time."
+
+
+def test_an_import_that_waits_for_ever_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "PROBE_S", 3.0)
+
+    assert reason(tmp_path, "import threading\nthreading.Event().wait()") == (
+        "The import did not end within 3 s."
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = []\nwhile True: x.append(bytearray(10_000_000))",
+        "import mmap\nx = mmap.mmap(-1, 2_000_000_000)\nx.write(b' ' * 2_000_000_000)",
+    ],
+)
+def test_memory_is_limited(tmp_path: Path, source: str) -> None:
+    assert any(
+        words in reason(tmp_path, source) for words in ("MemoryError", "Cannot allocate", "MB of memory")
+    )
+
+
+@needs_confinement
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import os\nraise SystemExit(os.system('echo'))", "SystemExit: 32512"),
+        ("import os\nos.fork()", "PermissionError"),
+        ("import subprocess\nsubprocess.run(['/bin/true'])", "PermissionError"),
+        ("import socket\nsocket.create_connection(('127.0.0.1', 1))", "PermissionError"),
+        ("open('/etc/passwd')", "FileNotFoundError"),
+        ("open('/proc/1/environ')", "FileNotFoundError"),
+        ("import os\nos.listdir(os.environ['DATA'])", "KeyError: 'DATA'"),
+        ("open(__file__, 'a')", "Error: [Errno"),
+        ("open('/tmp/big', 'wb').write(b' ' * 30_000_000)", "File too large"),
+        ("import os\nos.kill(-1, 9)", "PermissionError"),
+        ("import agents\nraise SystemExit(agents.sys.modules['os'].system('id'))", "SystemExit: 32512"),
+    ],
+)
+def test_an_import_gains_nothing(tmp_path: Path, source: str, words: str) -> None:
+    assert words in reason(tmp_path, source)
+
+
+def test_no_module_of_the_servers_is_in_the_process(tmp_path: Path) -> None:
+    source = """
+import sys, os
+names = {name.partition(".")[0] for name in sys.modules}
+raise SystemExit(sorted(names & {"django", "celery", "security_app", "usage_app", "upstreams_app"}) + sorted(
+    set(os.environ) - {"LANG", "HOME", "OPENAI_AGENTS_DISABLE_TRACING", "OPENAI_DEFAULT_MODEL"}))
+"""
+    assert reason(tmp_path, source) == "SystemExit: [] (agent.py, line 5)"
+
+
+@needs_confinement
+def test_only_the_agents_own_folder_and_code_of_the_product_can_be_read(tmp_path: Path) -> None:
+    secret = tmp_path / "data" / "secrets.env"
+    secret.parent.mkdir()
+    secret.write_text("GATEWAY_SECRET_KEY=x")
+    root = Path(probes.__file__).parents[2]
+
+    assert "FileNotFoundError" in reason(tmp_path, f"open({str(secret)!r})")
+    text = reason(tmp_path, f"import os\nraise SystemExit(sorted(os.listdir({str(root)!r})))")
+    assert set(text.partition("[")[2].partition("]")[0].replace("'", "").split(", ")) <= {
+        "agents_app",
+        "gateway_project",
+        "sdk_adapter",
+    }
+
+
+def test_a_report_is_stored_and_serves_without_a_process(
+    tmp_path: Path, reports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = folder(tmp_path, DESK)
+    first = probe(found, Policy())
+    monkeypatch.setattr(probes, "_made", None)
+
+    assert probe(found, Policy()) == first
+    assert len(list(reports.glob("*.json"))) == 1
+    with pytest.raises(TypeError):
+        probe(found, Policy(RESTRICTED))
+
+
+def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+    found = folder(
+        tmp_path, "import pathlib\n(pathlib.Path(__file__).parent / 'there.bin').read_text()" + DESK
+    )
+    with pytest.raises(ProbeFailed):
+        probe(found, Policy())
+
+    (found.path / "there.bin").write_text("")
+
+    assert probe(found, Policy())
+
+
+def test_those_who_ask_together_wait_for_one_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    original, found = probes._made, folder(tmp_path, DESK)
+    monkeypatch.setattr(probes, "_made", lambda one: made.append(one.name) or original(one))  # type: ignore[func-returns-value]
+
+    threads = [threading.Thread(target=probe, args=(found, Policy())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert made == ["Desk"]
+
+
+def test_old_reports_are_dropped(tmp_path: Path, reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "MAX_FILES", 3)
+    reports.mkdir(parents=True)
+    for number in range(5):
+        path = reports / f"{number:064}.json"
+        path.write_text("{}")
+        os.utime(path, (number, number))
+
+    probe(folder(tmp_path, DESK), Policy())
+
+    kept = sorted(path.name for path in reports.glob("*.json"))
+    assert len(kept) == 3
+    assert {f"{number:064}.json" for number in (3, 4)} < set(kept)
+
+
+def test_a_broken_report_is_made_anew(tmp_path: Path, reports: Path) -> None:
+    found = folder(tmp_path, DESK)
+    probe(found, Policy())
+    (stored,) = reports.glob("*.json")
+    stored.write_text('{"agents": 1}')
+
+    assert len(probe(found, Policy())) == 2
+
+
+def test_without_a_place_to_store_it_is_probed_all_the_same(tmp_path: Path, reports: Path) -> None:
+    reports.parent.mkdir(parents=True)
+    reports.write_text("in the way")
+
+    assert len(probe(folder(tmp_path, DESK), Policy())) == 2
