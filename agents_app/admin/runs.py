@@ -48,7 +48,9 @@ class AgentFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The agents that were ever found, and the one that is asked for."""
         names = set(Agent.objects.order_by("slug").values_list("slug", flat=True)[:_LISTED_AGENTS])
-        return [(name, name) for name in sorted(names | ({self.value()} - {None}))]
+        if chosen := self.value():
+            names.add(chosen)
+        return [(name, name) for name in sorted(names)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         """The runs of the agent."""
