@@ -10,7 +10,6 @@ import socket
 import sys
 from types import FrameType
 
-
 # What this process has read by the time it serves. Code of agents, and whatever it starts, needs none of it.
 _SECRETS = (
     "GATEWAY_SECRET_KEY",
