@@ -161,7 +161,7 @@ def _be_child(order: Any, channel: int, output: int, task: Callable[[socket.sock
         if rules >= 0:
             landlock.enforce(rules)
         if seccomp.is_supported():
-            seccomp.install()
+            seccomp.install(has_own_files=has_namespaces)
         task(socket.socket(fileno=3), order.folder)
         status = 0
     except MemoryError:
