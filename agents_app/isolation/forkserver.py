@@ -156,8 +156,9 @@ def _be_child(order: Any, channel: int, output: int, task: Callable[[socket.sock
         # Before the user changes: nobody may not even look for some of the paths.
         rules = -1 if has_namespaces or not landlock.is_supported() else landlock.prepare(order.readable)
         limits = Limits(order.memory_bytes, order.cpu_s, order.temporary_bytes)
-        sandbox.set_limits(limits, has_namespaces=has_namespaces)
+        sandbox.set_limits(limits)
         sandbox.drop_privileges(has_namespaces=has_namespaces)
+        sandbox.limit_tasks(limits, has_namespaces=has_namespaces)
         if rules >= 0:
             landlock.enforce(rules)
         if seccomp.is_supported():
