@@ -264,7 +264,7 @@ def test_errors_of_upstreams_and_guardrails_are_what_they_are_elsewhere(
         ("import os; result = sorted(os.environ)", "['HOME', 'LANG', 'OPENAI_AGENTS_DISABLE_TRACING'"),
         ("import os; os.kill(1, 9)", "PermissionError"),
         ("open('/etc/shadow')", "FileNotFoundError"),
-        ("open('/root/.bashrc')", "FileNotFoundError"),
+        ("import os; os.listdir('/var')", "FileNotFoundError"),
         ("import os; result = os.getuid() != 0 and os.getpid()", "done: 1"),
         ("open('/usr/lib/x', 'w')", "Error: [Errno"),
         ("import sys; result = [m for m in sys.modules if m.startswith('django')]", "done: []"),
