@@ -38,7 +38,7 @@ _OUR_PATHS = ("agents_app", "gateway_project/__init__.py", "gateway_project/core
 
 
 def main(control_fd: int, root: str) -> None:
-    """Serve until the server closes its end, or nothing was wanted for as long as the last order says."""
+    """Serve until the server closes its end, or nothing was wanted for as long as an order said."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
     tasks = _tasks()
@@ -61,7 +61,7 @@ def main(control_fd: int, root: str) -> None:
         if not message:
             break
         order = SimpleNamespace(**json.loads(message))
-        linger_s = order.linger_s
+        linger_s = max(linger_s, order.linger_s)
         order.readable = [*readable, order.folder]
         order.has_namespaces = has_namespaces
         sandbox.remember_memory()
@@ -91,7 +91,7 @@ def _readable_paths(root: str) -> list[str]:
     prefix = os.path.realpath(sys.base_prefix)
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     places = [*sys.path, *(sysconfig.get_path(name) for name in names), f"{prefix}/lib"]
-    modules = [place for place in places if not f"{root}/".startswith(f"{place}/")]
+    modules = [place for place in places if place and not f"{root}/".startswith(f"{place}/")]
     return [*modules, *(f"{root}/{path}" for path in _OUR_PATHS), *_SYSTEM_PATHS]
 
 

@@ -51,6 +51,14 @@ from gateway_project.core.ids import public_id
 logger = logging.getLogger(__name__)
 _MAX_OPEN_CALLS = 64
 _MAX_ERRORS = 100
+# Of models and tools, those that fail at once among them.
+_MAX_CALLS = 20_000
+# After so many frames of a process others have a turn, also if more of its frames are there.
+_FRAMES_IN_A_ROW = 64
+# A frame of a process may have so much more than twice what it was given.
+_FRAME_BYTES = 4 * 1024 * 1024
+_GUARDED = "guardrail_blocked"
+_MAX_PARAM = 200
 _NOT_SENT = frozenset({"agent", "generation", "place", "id_json", "gateway_tools", "made_of"})
 _KINDS: dict[str, type[GatewayError]] = {
     kind.__name__: kind
@@ -71,6 +79,8 @@ class IsolatedRun:
         self._text = ""
         self._link: ProcessLink
         self._token = ""
+        self._max_frame_bytes = _FRAME_BYTES
+        self._calls = 0
         # Calls that are under way, and why others failed.
         self._open: dict[int, asyncio.Task[None]] = {}
         self._errors: dict[int, GatewayError] = {}
@@ -102,7 +112,8 @@ class IsolatedRun:
                 raise
             logger.info("agent.process.started", extra=self._who)
             try:
-                await self._link.send(self._order(is_stream=is_stream))
+                sent_bytes = await self._link.send(self._order(is_stream=is_stream))
+                self._max_frame_bytes += 2 * sent_bytes
                 async for piece in self._conversation():
                     yield piece
                 ending = "done"
@@ -166,7 +177,11 @@ class IsolatedRun:
 
     async def _conversation(self) -> AsyncGenerator[Piece, None]:
         """Do what the process wants until it says that the run is over. EOFError if it ends before."""
-        while (frame := await read_frame(self._link.reader)) is not None:
+        count = 0
+        while (frame := await read_frame(self._link.reader, self._max_frame_bytes)) is not None:
+            count += 1
+            if count % _FRAMES_IN_A_ROW == 0:
+                await asyncio.sleep(0)
             token = frame.pop("token", None)
             if not isinstance(token, str) or not hmac.compare_digest(token.encode(), self._token.encode()):
                 raise FrameError("a frame has not the run's token")
@@ -178,8 +193,7 @@ class IsolatedRun:
             elif isinstance(said, ToolFrame):
                 self._begin(said.id, self._invoke(said))
             elif isinstance(said, DropFrame):
-                if (task := self._open.get(said.id)) is not None:
-                    task.cancel()
+                self._drop(said.id)
             elif isinstance(said, StepsFrame):
                 self._note_steps(said)
             else:
@@ -188,11 +202,17 @@ class IsolatedRun:
         raise EOFError
 
     def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
-        if number in self._open or len(self._open) >= _MAX_OPEN_CALLS:
+        self._calls += 1
+        if number in self._open or len(self._open) >= _MAX_OPEN_CALLS or self._calls > _MAX_CALLS:
             work.close()
-            raise FrameError("too many calls at once")
+            raise FrameError("too many calls")
         task = self._open[number] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._open.pop(number, None))
+
+    def _drop(self, number: int) -> None:
+        """It may have ended a moment ago."""
+        if (task := self._open.get(number)) is not None:
+            task.cancel()
 
     async def _call(self, said: CallFrame) -> None:
         """One LLM call, answered with a whole answer, or with chunks."""
@@ -228,7 +248,8 @@ class IsolatedRun:
         self._errors[number] = error
         if len(self._errors) > _MAX_ERRORS:
             del self._errors[next(iter(self._errors))]
-        await self._link.send({"id": number, "error": error.message})
+        told = {"error": error.message, "status": error.status, "code": error.code}
+        await self._link.send({"id": number, **told})
 
     def _note_steps(self, said: StepsFrame) -> None:
         trace = self._door.trace
@@ -252,7 +273,9 @@ class IsolatedRun:
         kind = _KINDS.get(told.kind, AgentFailed)
         if kind is AgentFailed or not told.message:
             return AgentFailed(told.text or "The agent failed; the log has the details.")
-        return kind(told.text, param=told.param, code=told.code)
+        is_guarded = kind is PermissionDenied and told.code == _GUARDED
+        param = told.param[:_MAX_PARAM] if told.param is not None else None
+        return kind(told.text, param=param, code=_GUARDED if is_guarded else None)
 
     def _ended(self, ending: str) -> GatewayError:
         """Why the process ended before the run did."""

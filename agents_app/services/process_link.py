@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 
 from agents_app.isolation.frames import Frame, encode
 from agents_app.isolation.processes import MAX_OUTPUT_BYTES, Child
@@ -29,14 +30,16 @@ class ProcessLink:
         reader, writer = await asyncio.open_unix_connection(sock=child.channel.dup())
         return cls(child, reader, writer)
 
-    async def send(self, frame: Frame) -> None:
-        """Send one, and wait while the process takes no more. What it does not live to read is lost."""
-        try:
-            self._writer.write(encode(frame))
+    async def send(self, frame: Frame) -> int:
+        """Send one, and wait while the process takes no more; its bytes. FrameError if it is too long.
+
+        What the process does not live to read is lost: who reads from it finds its end.
+        """
+        data = encode(frame)
+        with suppress(ConnectionError):
+            self._writer.write(data)
             await self._writer.drain()
-        except ConnectionError:
-            # Who reads finds the end.
-            return
+        return len(data)
 
     def close(self) -> str:
         """Nothing more is sent or read; what the process printed."""

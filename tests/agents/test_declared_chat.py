@@ -99,7 +99,7 @@ def test_an_agent_hands_over_to_declared_ones_and_to_drop_ins(
 ) -> None:
     declare(admin, "desk/sales", instructions="You sell.", model="backup/backup-chat")
     links = [{"target": "desk/sales", "kind": "handoff"}, {"target": "default/clerk", "kind": "handoff"}]
-    agent = declare(admin, "desk/front", links=links, visibility="gateway")
+    agent = declare(admin, "desk/lobby", links=links, visibility="gateway")
 
     for name, system in (("transfer_to_sales", "You sell."), ("transfer_to_clerk", "You are the clerk.")):
         vendor.reset()
