@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from agents_app.models import Agent, AgentLink, AgentVersion
 from security_app.services.configuration import store
@@ -181,26 +178,6 @@ def test_a_call_as_a_tool_must_not_lead_back(admin: Caller, kinds: tuple[str, ..
     assert (error["status"], error["param"]) == (400, "links[0].target")
     assert "'desk/c' leads back to 'desk/a'" in error["message"]
     assert AgentLink.objects.count() == 2
-
-
-def test_two_changes_at_once_make_no_circle(admin: Caller) -> None:
-    declare(admin, "desk/a")
-    declare(admin, "desk/b")
-    together = threading.Barrier(2)
-
-    def change(agent_id: str, target: str) -> int:
-        together.wait()
-        try:
-            body = {"links": [link(target, "as_tool")]}
-            return admin.with_key(admin.key).request("PATCH", f"/agents/{agent_id}", body).status_code
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(2) as pool:
-        statuses = pool.map(change, ("desk/a", "desk/b"), ("desk/b", "desk/a"))
-
-    assert sorted(statuses) == [200, 400]
-    assert AgentLink.objects.count() == 1
 
 
 def test_an_agent_can_not_reach_too_many(admin: Caller) -> None:
