@@ -42,6 +42,8 @@ class AgentForm(MembersForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "max_cost" in self.fields:
+            self.fields["max_cost"].label = "Cost"
         models = chat_models()
         if "model" in self.fields and 0 < len(models) <= _MAX_CHOICES:
             known = {*models, self.instance.model} - {""}
@@ -118,6 +120,8 @@ class DeclaredForm(AgentForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         row: Agent = self.instance
+        if "model" in self.fields:
+            self.fields["model"].help_text = "The chat model or route that it calls."
         # It has no code.
         self.fields.pop("isolation", None)
         kinds = ", ".join(guard_kind_names()) or "there are none yet"

@@ -80,6 +80,7 @@ class AgentLinkInline(TabularInline[AgentLink, Agent]):
     ordering = ("position", "id")
     extra = 0
     max_num = MAX_LINKS
+    hide_title = True
     verbose_name = "link"
     verbose_name_plural = "Other agents that it hands over to, or calls as tools"
 

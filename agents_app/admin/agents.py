@@ -164,7 +164,7 @@ class AgentAdmin(VersionPages):
         if store.failure is not None:
             messages.error(request, "The configuration could not be loaded; what was served is served on.")
         elif problems := agent_problems():
-            messages.warning(request, f"The folders were loaded; {len(problems)} can't be served.")
+            messages.warning(request, f"The folders were loaded; problems: {len(problems)}.")
         else:
             messages.success(request, "The folders were loaded.")
         return HttpResponseRedirect(reverse("admin:agents_app_agent_changelist"))
@@ -241,7 +241,7 @@ class AgentAdmin(VersionPages):
         if change:
             row = Agent.objects.get(pk=form.instance.pk)
             values = {**form.operator_values(form.changed_data), **definition.fields()}
-            change_agent(row, actor=actor, note=note, **values)
+            change_agent(row, actor=actor, note=note, based_on=form.cleaned_data["base_version"], **values)
         else:
             names = [name for name in form.cleaned_data if name != "model"]
             agent_id, values = form.cleaned_data["agent_id"], form.operator_values(names)

@@ -48,7 +48,9 @@ class AgentFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The agents that were ever found, and the one that is asked for."""
         names = set(Agent.objects.order_by("slug").values_list("slug", flat=True)[:_LISTED_AGENTS])
-        return [(name, name) for name in sorted(names | ({self.value()} - {None}))]
+        if chosen := self.value():
+            names.add(chosen)
+        return [(name, name) for name in sorted(names)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         """The runs of the agent."""
@@ -174,6 +176,7 @@ def _figures(run: Run) -> list[tuple[str, str, str]]:
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
+        ("Agent", run.agent),
         ("Began", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("Run", run.public_id),
         ("Request", public_id("req", run.id)),

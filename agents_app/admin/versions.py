@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from agents_app.definition import Definition
+from agents_app.definition import HANDOFF, Definition, Link
 from agents_app.models import Agent
 from agents_app.services.definitions import roll_back
 from agents_app.services.versions import (
@@ -162,7 +162,13 @@ def _shown_change(change: FieldChange) -> ShownField:
 
 def _shown_fields(definition: Definition) -> list[ShownField]:
     values = asdict(definition)
+    values["links"] = "\n".join(_described(link) for link in definition.links)
     return [ShownField(_label(name), _text(value)) for name, value in values.items() if _text(value)]
+
+
+def _described(link: Link) -> str:
+    what = "Hands over to" if link.kind == HANDOFF else "Calls as a tool"
+    return f"{what} {link.target} ({link.name}){': ' if link.description else ''}{link.description}"
 
 
 def _label(name: str) -> str:

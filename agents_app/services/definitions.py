@@ -58,11 +58,14 @@ def create_agent(
     return row
 
 
-def change_agent(row: Agent, *, actor: str, note: str = "", **values: Any) -> Agent:
+def change_agent(
+    row: Agent, *, actor: str, note: str = "", based_on: int | None = None, **values: Any
+) -> Agent:
     """Change fields of an agent: those of operators, and of a declared one those of its definition.
 
     A definition that is another than before is a new version. InvalidRequest and ValidationError name the
-    field; a drop-in's definition is its code's.
+    field; a drop-in's definition is its code's. With `based_on`, the version that somebody looked at, it is a
+    Conflict if that is not the one in force any more.
     """
     of_definition = FIELDS if row.is_declared else [name for name in FIELDS if name != "model"]
     defined = {name: values.pop(name) for name in of_definition if name in values}
@@ -71,6 +74,8 @@ def change_agent(row: Agent, *, actor: str, note: str = "", **values: Any) -> Ag
         raise InvalidRequest(f"A drop-in's code says what its '{name}' is.", param=name)
     with _locked():
         _read_again(row)
+        if based_on is not None and row.version != based_on:
+            raise Conflict(f"Somebody made version {row.version} of the agent meanwhile.", param="version")
         names = set_operator_fields(row, values)
         _check_operators_fields(row, is_declared=row.is_declared)
         if defined:
@@ -95,7 +100,8 @@ def roll_back(row: Agent, number: int, *, actor: str) -> Agent:
         if names:
             row.save(update_fields=names)
         refresh_after_commit()
-    logger.info("agent.rolled_back", extra={"agent": row.slug, "version": number, "actor": actor})
+    if names:
+        logger.info("agent.rolled_back", extra={"agent": row.slug, "version": number, "actor": actor})
     return row
 
 

@@ -47,22 +47,14 @@ def set_operator_fields(row: Agent, values: Mapping[str, Any]) -> list[str]:
         if name not in OPERATOR_FIELDS:
             raise ValueError(f"{name} is no field of operators")
         given = value.strip() if isinstance(value, str) else value
-        _check_models(row, name, given)
+        # One that was given before may have gone since.
+        if name == "model" and given != row.model and (problem := model_problem(given)):
+            raise InvalidRequest(problem, param="model")
         if given != getattr(row, name):
             setattr(row, name, given)
             changed.append(name)
     row.clean_fields(exclude=[field.name for field in Agent._meta.fields if field.name not in values])
     return changed
-
-
-def _check_models(row: Agent, name: str, given: Any) -> None:
-    """InvalidRequest if a model is given that there is none of; one that was given before may have gone."""
-    if name == "model" and given != row.model and (problem := model_problem(given)):
-        raise InvalidRequest(problem, param="model")
-    if name == "members" and isinstance(given, dict):
-        for member, model in given.items():
-            if row.members.get(member) != model and (problem := model_problem(str(model))):
-                raise InvalidRequest(problem, param=f"members.{member}"[:200])
 
 
 def chat_models() -> list[str]:

@@ -252,6 +252,7 @@ class AgentRun:
                 is_stream=self._is_stream,
                 end_user=self.door.end_user,
                 first_token_ms=self._first_token_ms,
+                total_ms=duration_ms,
                 llm_calls=self.door.llm_calls,
                 attached=line() if trace.is_calm else b"",
             )
@@ -268,7 +269,7 @@ class AgentRun:
         facts = RunFacts(
             id=context.request_id,
             agent=self._entry.id,
-            version=self._entry.digest,
+            version=self._entry.digest or str(self._entry.version or ""),
             key_id=principal.key_id,
             key_name=principal.name,
             end_user=self.door.end_user,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agents.testing import ScriptedModel, assistant_message
+from agents.testing import ScriptedModel, assistant_message, function_call
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -17,11 +19,14 @@ from agents_app.guards import Stage, forget_guard_kind, guard_kind_names, regist
 from agents_app.models import Agent as AgentRow
 from agents_app.sdk.builder import BuildError, Graphs
 from agents_app.sdk.client_tools import graph_of
+from gateway_project.core.errors import GatewayError
 from security_app.services.configuration import store
 from tests.admin import rows
 from tests.agents.declared import BILLING, declare, link, served
 from tests.agents.dropins import write_agent
+from tests.agents.inprocess import Setup, in_process
 from tests.agents.test_management import HELPER
+from tests.fakes.vendor import FakeVendor
 from tests.management.caller import Caller
 from upstreams_app.models import Upstream
 
@@ -36,6 +41,8 @@ class NoSecrets:
 
     async def refuses(self, text: str) -> bool:
         self.seen.append(text)
+        if "broken" in text:
+            raise ValueError("NoSecrets is broken")
         return "secret" in text
 
 
@@ -147,6 +154,64 @@ async def test_guardrails_look_at_what_comes_in_and_at_the_answer(guards: dict[s
         # What is refused was sent to nobody.
         assert len(model.calls) == (error is OutputGuardrailTripwireTriggered)
     assert guards["no-out"].seen == ["The secret is 7"]
+
+
+async def test_an_agent_that_is_called_as_a_tool_has_its_own_turns() -> None:
+    found = graphs(
+        a=Definition(links=(Link("d/b", "as_tool"),)),
+        b=Definition(links=(Link("d/c", "as_tool"),)),
+        c=Definition(),
+    )
+    script = [
+        [function_call("b", {"input": "1"}, call_id="call_a")],
+        *(
+            output
+            for number in range(3)
+            for output in (
+                [function_call("c", {"input": "2"}, call_id=f"call_b{number}")],
+                [assistant_message("3")],
+            )
+        ),
+        [assistant_message("b did not come to an end")],
+    ]
+    model = ScriptedModel(script)
+
+    config = RunConfig(model=model, tracing_disabled=True)
+    result = await Runner.run(found.build("d/a"), "Go", run_config=config)
+
+    assert result.final_output == "b did not come to an end"
+    model.assert_complete()
+
+
+@pytest.mark.parametrize(("word", "status"), [("secret", 403), ("broken", 500)])
+def test_what_a_guardrail_does_is_told_to_the_client(
+    vendor: FakeVendor, guards: dict[str, NoSecrets], db: None, word: str, status: int
+) -> None:
+    agent = graphs(a=Definition(guardrails=("no-in",))).build("d/a")
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(agent)
+        with pytest.raises(GatewayError) as caught:
+            await run.answer(run.prepare({"messages": [{"role": "user", "content": f"a {word}"}]}))
+        assert caught.value.status == status
+        assert "NoSecrets" not in caught.value.message
+
+    in_process(vendor, work)
+    assert vendor.requests == []
+
+
+def test_an_agent_that_was_replaced_is_forgotten(admin: Caller) -> None:
+    declare(admin, "desk/b")
+    declare(admin, links=[link("desk/b", "as_tool")])
+    entry = served()
+    assert entry is not None
+    old = weakref.ref(entry.agent)
+    del entry
+
+    admin.ok("PATCH", "/agents/desk/b", {"instructions": "2"})
+
+    gc.collect()
+    assert old() is None
 
 
 def test_an_agent_is_built_anew_only_if_it_or_what_it_reaches_changed(admin: Caller) -> None:

@@ -82,17 +82,6 @@ def test_an_agent_answers_under_its_own_name(vendor: FakeVendor, ai: OpenAI) -> 
     assert vendor.requests[0].json["messages"][0] == {"role": "system", "content": "Be plain."}
 
 
-def test_a_namespace_may_be_left_out_where_nobody_else_has_the_name(vendor: FakeVendor, ai: OpenAI) -> None:
-    name = PLAIN.partition("/")[2]
-
-    answer = ai.chat.completions.with_raw_response.create(model=name, messages=HELLO)
-
-    assert answer.parse().model == name
-    assert answer.headers["x-gateway-model"] == PLAIN
-    assert {chunk.model for chunk in streamed(ai, name)} == {name}
-    assert ai.models.retrieve(name).id == PLAIN
-
-
 def test_a_stream_has_one_id_one_role_and_one_end(vendor: FakeVendor, ai: OpenAI) -> None:
     chunks = streamed(ai, PLAIN)
 

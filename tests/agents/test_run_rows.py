@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from agents.tracing import get_trace_provider, set_trace_provider
+from agents.tracing.provider import DefaultTraceProvider
 
 from agents import (
     Agent,
@@ -18,14 +20,19 @@ from agents import (
     RunConfig,
     Runner,
     Tool,
+    TracingProcessor,
+    add_trace_processor,
     custom_span,
     function_tool,
     input_guardrail,
     output_guardrail,
+    set_trace_processors,
     trace,
 )
 from agents_app.models import Run
 from agents_app.pieces import Piece
+from agents_app.sdk import assert_ours
+from agents_app.sdk.tracing import RunTraces
 from agents_app.services.runs import AgentRun
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import GatewayError
@@ -77,7 +84,7 @@ def ran(
     assert (run.agent, run.key_id, run.key_name) == ("default/test", line.key_id, "alice")
     assert (run.started_at, run.status, run.error_code) == (line.at, line.status, line.error_code)
     assert (run.is_stream, run.first_token_ms) == (line.is_stream, line.first_token_ms)
-    assert run.duration_ms == pytest.approx(line.total_ms, abs=5)
+    assert run.duration_ms == line.total_ms
     assert run.llm_calls == len(made) == line.attempts
     assert run.input_tokens == sum(call.input_tokens for call in made)
     assert run.output_tokens == sum(call.output_tokens for call in made)
@@ -321,3 +328,55 @@ def test_spans_of_an_agents_code_are_steps_and_go_nowhere_else(vendor: FakeVendo
 
     number = run.steps.get(kind="tool").number
     assert [node for node in tree(run) if node[1] == "custom"] == [(number, "custom", "step one", "ok")]
+
+
+@EITHER
+def test_what_happens_at_once_is_told_apart(vendor: FakeVendor, is_stream: bool) -> None:
+    tools: list[Tool] = [Agent(name=name).as_tool(f"ask_{name}", "Ask.") for name in ("anna", "bert")]
+    asked = [Called(name, f"ask_{name}", '{"input": "x"}') for name in ("anna", "bert")]
+    vendor.script(calls(*asked))
+    vendor.always(says("Answered."))
+
+    run = ran(vendor, Agent(name="Outer", tools=tools), is_stream=is_stream)
+
+    names = dict(run.steps.values_list("number", "name"))
+    inside = {
+        (names[parent], kind, name)
+        for parent, kind, name, _ in tree(run)
+        if parent is not None and names[parent] in ("ask_anna", "ask_bert", "anna", "bert")
+    }
+    assert inside == {
+        ("ask_anna", "agent", "anna"),
+        ("ask_bert", "agent", "bert"),
+        ("anna", "turn", "Turn 1"),
+        ("bert", "turn", "Turn 1"),
+    }
+    assert (run.turns, run.llm_calls, run.tool_calls) == (4, 4, 2)
+
+
+def test_traces_go_to_nobody_whatever_an_agents_code_sets(vendor: FakeVendor) -> None:
+    told: list[str] = []
+
+    class Spy(TracingProcessor):
+        def on_trace_start(self, trace: Any) -> None:
+            told.append("trace")
+
+        def on_span_start(self, span: Any) -> None:
+            told.append("span")
+
+        on_trace_end, on_span_end = on_trace_start, on_span_start
+
+        def shutdown(self) -> None:
+            told.append("shutdown")
+
+        def force_flush(self) -> None:
+            told.append("flush")
+
+    add_trace_processor(Spy())
+    set_trace_processors([Spy()])
+    ran(vendor, HELPER)
+    assert told == []
+
+    set_trace_provider(DefaultTraceProvider())
+    assert_ours()
+    assert isinstance(get_trace_provider(), RunTraces)

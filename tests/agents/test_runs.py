@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from openai import APIError, APIStatusError, OpenAI
 
+from gateway_project.core.ids import public_id
+from gateway_project.core.money import to_nano
 from tests.agents.answers import Called, calls, says
 from tests.doors.gateway import Gateway
 from tests.doors.raw import chat_connection
-from tests.doors.rows import METRICS_KEY, MODEL
+from tests.doors.rows import ADMIN_KEY, METRICS_KEY, MODEL
 from tests.fakes import bodies
 from tests.fakes.behaviours import Behaviour, error, hang_before_headers, stream
 from tests.fakes.vendor import FakeVendor
@@ -194,7 +197,7 @@ def test_the_log_and_the_metrics_tell_a_run_from_its_calls(
     request_id = answer.headers["x-request-id"]
     usage = answer.parse().usage
     assert usage is not None and usage.prompt_tokens == 22
-    *made, run = agent_gateway.log_lines(request_id, count=3)
+    *made, tool, run = agent_gateway.log_lines(request_id, count=4)
     assert [line["event"] for line in made] == ["llm.call", "llm.call"]
     assert {line["parent_id"] for line in made} == {request_id}
     assert {line["upstream"] for line in made} == {"fake"}
@@ -205,6 +208,13 @@ def test_the_log_and_the_metrics_tell_a_run_from_its_calls(
         "default/looper",
     )
     assert "upstream" not in run
+    assert (tool["event"], tool["tool"], tool["source"], tool["status"], tool["agent"]) == (
+        "tool.invoke",
+        "again",
+        "sdk",
+        "ok",
+        "default/looper",
+    )
     record = agent_gateway.record(request_id)
     found = children(agent_gateway, record, 2)
     costs = sum(one["cost"] for one in found)
@@ -214,8 +224,57 @@ def test_the_log_and_the_metrics_tell_a_run_from_its_calls(
         metrics = {one["name"]: one["samples"] for one in client.get("/metrics").json()["metrics"]}
     asked = metrics["agent_gateway_upstream_requests_total"]
     assert {sample["labels"]["upstream"] for sample in asked} == {"fake"}
+    assert "default/looper" in {one["labels"]["agent"] for one in metrics["agent_gateway_runs_total"]}
+    assert "default/looper" in {one["labels"]["agent"] for one in metrics["agent_gateway_run_turns"]}
+    assert "again" in {one["labels"]["tool"] for one in metrics["agent_gateway_tool_invocations_total"]}
     assert MODEL in {one["labels"]["model"] for one in metrics["agent_gateway_cost_usd_total"]}
     assert "never retrieved" not in agent_gateway.log
+
+
+def test_a_namespace_may_be_left_out_where_nobody_else_has_the_name(
+    vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI
+) -> None:
+    vendor.always(says("Hi."))
+
+    answer = ai.chat.completions.with_raw_response.create(model="helper", messages=HELLO)
+    chunks = list(ai.chat.completions.create(model="helper", messages=HELLO, stream=True))
+
+    assert answer.parse().model == "helper"
+    assert answer.headers["x-gateway-model"] == "default/helper"
+    assert {chunk.model for chunk in chunks} == {"helper"}
+    assert ai.models.retrieve("helper").id == "default/helper"
+
+
+@EITHER
+def test_what_a_run_did_is_told_and_adds_up(
+    vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI, streams: bool
+) -> None:
+    vendor.script(calls(Called("c1", "again")), says("Enough."))
+    user = uuid.uuid4().hex
+
+    answer: Any = ai.chat.completions.create(
+        model="default/looper", messages=HELLO, stream=streams, user=user
+    )
+    for _ in answer:
+        pass
+
+    record = run_of_user(agent_gateway, user)
+    made = children(agent_gateway, record, 2)
+    with agent_gateway.client(ADMIN_KEY) as client:
+        told = client.get(f"/runs/{public_id('run', uuid.UUID(str(record['id'])))}").json()
+    steps = [(step["kind"], step["name"], step["parent"]) for step in told["steps"]]
+    assert steps == [
+        ("agent", "Looper", None),
+        ("turn", "Turn 1", 1),
+        ("llm", MODEL, 2),
+        ("tool", "again", 2),
+        ("turn", "Turn 2", 1),
+        ("llm", MODEL, 5),
+    ]
+    assert (told["end_user"], told["key_name"], told["is_stream"]) == (user, "alice", streams)
+    assert to_nano(Decimal(told["cost"])) == sum(one["cost"] for one in made)
+    assert told["input_tokens"] == sum(one["input_tokens"] for one in made)
+    assert not any("content" in step for step in told["steps"])
 
 
 def test_a_run_is_one_request_of_its_key(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from agents_app.definition import Definition
 from agents_app.models import Agent, AgentLink, AgentVersion
+from agents_app.services.definitions import change_agent
 from agents_app.services.versions import changes_between
+from gateway_project.core.errors import Conflict
 from security_app.services.configuration import store
 from tests.admin import rows
 from tests.agents.declared import BILLING, declare, link, served
@@ -200,3 +202,14 @@ def test_a_version_that_can_not_be_read_is_told(admin: Caller, text: str) -> Non
         admin.refused("POST", f"{PATH}/rollback", {"version": 1}),
     ):
         assert (answer["status"], answer["message"]) == (404, "Version 1 can't be read.")
+
+
+def test_a_change_of_what_somebody_else_changed_meanwhile_is_refused(admin: Caller) -> None:
+    declare(admin)
+    row = Agent.objects.get()
+    change(admin, instructions="Theirs.")
+
+    with pytest.raises(Conflict, match="version 2 of the agent meanwhile"):
+        change_agent(row, actor="tests", based_on=1, instructions="Mine.")
+
+    assert numbers(admin) == [2, 1]

@@ -135,3 +135,15 @@ def test_a_button_probes_an_upstream_and_tells_the_result(page: Page, live_serve
 
     assert "demo is healthy" in page.evaluate("document.body.innerText")
     assert page.complaints == []
+
+
+def test_a_new_tools_form_shows_the_part_of_its_kind(page: Page, live_server: LiveServer) -> None:
+    page.open(f"{live_server.url}/admin/tools_app/tool/add/")
+    shown = "['python_callable', 'http_url', 'agent_id'].filter(name => document.getElementById('id_' + name)"
+    shown += ".offsetParent !== null).join()"
+
+    choose = "const kind = document.getElementById('id_kind'); kind.value = '{}';"
+    choose += "kind.dispatchEvent(new Event('change'))"
+    for kind, field in (("http", "http_url"), ("agent", "agent_id"), ("python", "python_callable")):
+        page.evaluate("(() => {" + choose.format(kind) + "})()")
+        assert page.evaluate(shown) == field

@@ -83,6 +83,13 @@ def offered(vendor: FakeVendor, number: int = 0) -> set[str]:
     return {tool["function"]["name"] for tool in vendor.requests[number].json.get("tools", ())}
 
 
+def told_of_call(gateway: Gateway, request_id: str) -> dict[str, Any]:
+    """The log's one line of a tool that a request called."""
+    (line,) = gateway.log_lines(f'"request_id":"{request_id}","agent":')
+    assert line["event"] == "tool.invoke"
+    return line
+
+
 def test_each_call_of_the_guide_is_answered(followed: tuple[Gateway, list[httpx.Response]]) -> None:
     missing, *answers = followed[1]
 
@@ -117,9 +124,7 @@ def test_agents_of_either_path_of_import_call_a_tool(
     assert "find_order" in offered(vendor)
     told = vendor.requests[1].json["messages"][-1]
     assert told["content"] == '{"number": 7, "state": "shipped", "days": 2}'
-    request_id = answer.headers["x-request-id"]
-    lines = [one for one in gateway.log_lines(request_id, count=3) if one["event"] == "tool.invoke"]
-    (line,) = lines
+    line = told_of_call(gateway, answer.headers["x-request-id"])
     assert (line["tool"], line["agent"], line["status"]) == ("find_order", model, "ok")
     assert "number" not in line
     with gateway.client(METRICS_KEY) as scraper:
@@ -167,8 +172,8 @@ def test_an_agent_is_a_tool_of_another(vendor: FakeVendor, gateway: Gateway) -> 
     request_id = answer.headers["x-request-id"]
     assert answer.parse().choices[0].message.content == "The clerk says that it is shipped."
     assert gateway.record(request_id)["parent_id"] is None
-    lines = [one for one in gateway.log_lines("tool.invoke") if one["request_id"] == request_id]
-    assert [(one["tool"], one["kind"]) for one in lines] == [("ask_clerk", "agent")]
+    line = told_of_call(gateway, request_id)
+    assert (line["tool"], line["kind"]) == ("ask_clerk", "agent")
 
 
 def test_links_of_the_guide_lead_somewhere() -> None:

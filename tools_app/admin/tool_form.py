@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
@@ -81,9 +82,15 @@ class ToolForm(ModelForm[Tool]):
         model = Tool
         fields = COLUMNS
 
+    class Media:
+        js = ("admin_gateway/tool_form.js",)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         row: Tool = self.instance
+        if "kind" in self.fields:
+            parts = {kind: f"id_{next(iter(members.values()))}" for kind, members in MEMBERS.items()}
+            self.fields["kind"].widget.attrs["data-parts"] = json.dumps(parts)
         if not row._state.adding:
             shown = {**row.config, "headers": headers_for_display(row)}
             for member, field in MEMBERS.get(row.kind, {}).items():

@@ -167,6 +167,7 @@ def settle_run(
     is_stream: bool,
     end_user: str,
     first_token_ms: float | None,
+    total_ms: float,
     llm_calls: int,
     attached: bytes = b"",
 ) -> None:
@@ -192,7 +193,7 @@ def settle_run(
         is_stream=is_stream,
         cost_nano=0,
         first_token_ms=first_token_ms,
-        total_ms=round(context.elapsed_ms(), 3),
+        total_ms=total_ms,
         attempts=llm_calls,
         correlation_id=context.correlation_id,
     )
