@@ -38,7 +38,7 @@ def test_a_policy_that_is_written_acts_before_the_page_answers(admin_client: Cli
     assert admin_client.post(ADD, GOOD).status_code == 302
 
     row = DropInPolicy.objects.get()
-    assert (row.mode, row.rules().allowed) == ("restricted", {"httpx", "os"})
+    assert (row.mode, row.rules().allowed) == ("restricted", frozenset({"httpx", "os"}))
     assert config().agents["default/helper"].isolation == "process"
     admin_client.post(f"/admin/agents_app/dropinpolicy/{row.pk}/delete/", {"post": "yes"})
     assert config().agents["default/helper"].isolation == "in_process"
