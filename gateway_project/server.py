@@ -10,6 +10,17 @@ import socket
 import sys
 from types import FrameType
 
+# What this process has read by the time it serves. Code of agents, and whatever it starts, needs none of it.
+_SECRETS = (
+    "GATEWAY_SECRET_KEY",
+    "GATEWAY_ENCRYPTION_KEYS",
+    "GATEWAY_KEY_PEPPERS",
+    "GATEWAY_MASTER_KEY",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "DJANGO_SUPERUSER_PASSWORD",
+)
+
 
 def main(arguments: list[str]) -> None:
     """Serve until SIGTERM; started by `manage.py serve` with the number of an inherited socket."""
@@ -59,6 +70,9 @@ def main(arguments: list[str]) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.STREAM_DRAIN_S),
     )
+    # The settings are read: the lines above needed them.
+    for name in (*_SECRETS, *settings.VENDOR_KEY_NAMES):
+        os.environ.pop(name, None)
     # A terminal's Ctrl-C reaches `manage.py serve` alone, which sends one SIGTERM to each process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Server(config).run(sockets=[socket.socket(fileno=options.fd)])

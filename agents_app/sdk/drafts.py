@@ -22,7 +22,8 @@ _ANSWERING = (
     "Compare the drafts with each other and with what you know. Take over what is right, correct what is "
     "wrong, and answer the last message in your own words. Don't mention the drafts."
 )
-_TAG = re.compile(r"<(?=\s*/?\s*draft)", re.IGNORECASE)
+# Two repetitions that both match a space would take quadratic time over a draft of spaces.
+_TAG = re.compile(r"<(?=[\s/]*draft)", re.IGNORECASE)
 _THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
@@ -71,11 +72,11 @@ def without_tools(given: str | list[Any]) -> str | list[Any]:
 
 
 def question_in(given: str | list[Any]) -> str:
-    """What stands for the last message of the user's: two conversations that differ there differ in this."""
+    """What stands for the last message of the user's, also where that holds megabytes of images."""
     if isinstance(given, str):
         return given
     place = _last_question(given)
-    return f"{place} {given[place]!r}" if place >= 0 else ""
+    return f"{place} {hash(repr(given[place]))}" if place >= 0 else ""
 
 
 def is_follow_up(given: str | list[Any]) -> bool:

@@ -35,8 +35,10 @@ OWN_ERRORS = (InvalidRequest, PermissionDenied, RunLimitExceeded, UpstreamFailed
 class CallFailed(GatewayError):
     """A call that this run made failed; the server knows how, and tells the client."""
 
-    def __init__(self, message: str, call_id: int) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, call_id: int, *, status: int | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, status=status, code=code)
         self.call_id = call_id
 
 
@@ -151,7 +153,7 @@ class _Link:
 
 def _raise_if_failed(frame: Frame, number: int) -> None:
     if "error" in frame:
-        raise CallFailed(str(frame["error"]), number)
+        raise CallFailed(str(frame["error"]), number, status=frame.get("status"), code=frame.get("code"))
 
 
 def _call(request: Frame) -> Frame:

@@ -248,7 +248,8 @@ class IsolatedRun:
         self._errors[number] = error
         if len(self._errors) > _MAX_ERRORS:
             del self._errors[next(iter(self._errors))]
-        await self._link.send({"id": number, "error": error.message})
+        told = {"error": error.message, "status": error.status, "code": error.code}
+        await self._link.send({"id": number, **told})
 
     def _note_steps(self, said: StepsFrame) -> None:
         trace = self._door.trace

@@ -165,6 +165,7 @@ class AgentRun:
         """Runs that the agents' code starts have this one's models and tools, and are steps of it."""
         if isinstance(run, IsolatedRun):
             # That is so in the process where the code is.
+            self.door.trace.client_tools = _names_of_tools(self._fields)
             yield
             return
         from agents_app.sdk.nested import models_from
@@ -281,6 +282,15 @@ class AgentRun:
             first_token_ms=self._first_token_ms,
         )
         return encode_run(facts, self.door.trace)
+
+
+def _names_of_tools(fields: dict[str, Any]) -> frozenset[str]:
+    """The client's, as far as they are well formed, which is checked elsewhere."""
+    tools = fields.get("tools")
+    if not isinstance(tools, list):
+        return frozenset()
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
+    return frozenset(str(function.get("name")) for function in functions if isinstance(function, dict))
 
 
 def _append_late(line: Callable[[], bytes], request_id: UUID) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from agents_app.trace import MAX_NAME
 from tools_app.errors import ToolError
 from tools_app.services.call import call_tool, usable_tool, usable_tools
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from agents_app.sdk.gateway_tools import ToolSpec
     from agents_app.services.runs import AgentRun
 
+# Of one run. Models can't come near, but code in a process of its own might call without end.
+MAX_CALLS = 1000
 # The run that a call of a tool is made for, where it is made for one.
 calling_run: ContextVar[AgentRun | None] = ContextVar("agents_app_calling_run", default=None)
 
@@ -23,6 +26,7 @@ class RunTools:
 
     def __init__(self, run: AgentRun) -> None:
         self._run = run
+        self._calls = 0
 
     def names(self) -> Collection[str]:
         """The tools that the run's key may use, by the snapshot that the request began with."""
@@ -47,7 +51,10 @@ class RunTools:
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         """Call one; what went wrong is a short text for the model."""
         run = self._run
-        run.door.trace.gateway_tools.add(name)
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            return f"Tool error: a run may call tools {MAX_CALLS} times."
+        run.door.trace.gateway_tools.add(name[:MAX_NAME])
         token = calling_run.set(run)
         try:
             return await call_tool(

@@ -23,6 +23,22 @@ from tests.agents.test_admin import LIMITS, LIST, page
 FORM = {"is_enabled": "on", "model": "", "visibility": "hidden", **LIMITS, "agent_id": BILLING}
 CHANGE = {name: value for name, value in FORM.items() if name != "agent_id"} | {"base_version": "1"}
 
+WRONG: list[tuple[dict[str, str], str, str]] = [
+    ({"agent_id": "x"}, "agent_id", "namespace/name"),
+    ({"agent_id": "desk/other"}, "agent_id", "There is an agent"),
+    ({"agent_id": "vendor/x"}, "agent_id", "name of an upstream"),
+    ({"model": "no/such"}, "model", "no model or route"),
+    ({"settings": "[]"}, "settings", "JSON object"),
+    ({"settings": '{"temperature": 9}'}, "settings", "from 0 to 2"),
+    ({"settings": '{"tool_choice": "auto"}'}, "settings", "needs tools"),
+    ({"tools": "lookup"}, "tools", "no tool 'lookup'"),
+    ({"guardrails": "pii"}, "guardrails", "no kind of guardrail 'pii'"),
+    ({"output_schema": '{"type": 1}'}, "output_schema", "schema of an object"),
+    ({"output_strict": "on"}, "output_strict", "needs an 'output_schema'"),
+    ({"max_turns": "0"}, "max_turns", "greater than"),
+    ({"max_cost": "-1"}, "max_cost", "greater than"),
+]
+
 
 @pytest.fixture
 def other(snapshots: SnapshotStore) -> Agent:
@@ -132,33 +148,14 @@ def test_limits_alone_are_no_version(other: Agent, admin_client: Client) -> None
     assert (other.version, other.max_turns, other.records_content) == (1, 4, True)
 
 
-@pytest.mark.parametrize(
-    ("fields", "field", "words"),
-    [
-        ({"agent_id": "x"}, "agent_id", "namespace/name"),
-        ({"agent_id": "desk/other"}, "agent_id", "There is an agent"),
-        ({"agent_id": "vendor/x"}, "agent_id", "name of an upstream"),
-        ({"model": "no/such"}, "model", "no model or route"),
-        ({"settings": "[]"}, "settings", "JSON object"),
-        ({"settings": '{"temperature": 9}'}, "settings", "from 0 to 2"),
-        ({"settings": '{"tool_choice": "auto"}'}, "settings", "needs tools"),
-        ({"tools": "lookup"}, "tools", "no tool 'lookup'"),
-        ({"guardrails": "pii"}, "guardrails", "no kind of guardrail 'pii'"),
-        ({"output_schema": '{"type": 1}'}, "output_schema", "schema of an object"),
-        ({"output_strict": "on"}, "output_strict", "needs an 'output_schema'"),
-        ({"max_turns": "0"}, "max_turns", "greater than"),
-        ({"max_cost": "-1"}, "max_cost", "greater than"),
-    ],
-)
-def test_what_is_wrong_is_said_at_its_field(
-    other: Agent, admin_client: Client, fields: dict[str, str], field: str, words: str
-) -> None:
+def test_what_is_wrong_is_said_at_its_field(other: Agent, admin_client: Client) -> None:
     rows.upstream("vendor")
 
-    found = errors(add(admin_client, **fields))
+    for fields, field, words in WRONG:
+        found = errors(add(admin_client, **fields))
 
-    assert list(found) == [field]
-    assert words in found[field][0]
+        assert list(found) == [field]
+        assert words in found[field][0]
     assert Agent.objects.count() == 1
 
 

@@ -220,25 +220,39 @@ def test_whoever_answers_is_replaced_by_the_agents_own_model(
 
 
 @EITHER
+@pytest.mark.parametrize("isolation", ["in_process", "process"])
 def test_spark_does_without_tools_where_its_model_takes_none(
-    vendor: FakeVendor, ai: OpenAI, operator: Operator, is_stream: bool
+    vendor: FakeVendor, ai: OpenAI, operator: Operator, isolation: str, is_stream: bool
 ) -> None:
     async def refuse_tools(exchange: Exchange) -> None:
         takes_it = "tools" not in exchange.request.json
         await (says("The answer.") if takes_it else error(400, "it does not support tools"))(exchange)
 
     vendor.always(refuse_tools)
-    operator.set(SPARK, members={"coordinator": "fake/fake-chat"})
+    operator.set(SPARK, members={"coordinator": "fake/fake-chat"}, isolation=isolation)
 
     assert asked(ai, SPARK, "Plan my garden.", is_stream=is_stream) == "The answer."
 
 
 @EITHER
-@pytest.mark.parametrize("limit", [2, 4])
-def test_a_run_at_its_limit_of_calls_ends_with_an_error(
-    ai: OpenAI, operator: Operator, limit: int, is_stream: bool
+def test_a_mixture_in_a_process_of_its_own_is_the_same(
+    vendor: FakeVendor, ai: OpenAI, operator: Operator, is_stream: bool
 ) -> None:
-    operator.set(CORTEX, max_llm_calls=limit)
+    vendor.always(says("Another way."))
+    bound = {"skeptic": "gone/fake-chat", "explorer": "fake/fake-chat"}
+    operator.set(CORTEX, isolation="process", members=bound, visibility="gateway")
+
+    assert asked(ai, CORTEX, "What is 6 * 7?", is_stream=is_stream) == "6 * 7 = 42"
+
+    assert calls_of(vendor) == {"fake-chat": 1}
+
+
+@EITHER
+@pytest.mark.parametrize(("limit", "isolation"), [(2, "in_process"), (4, "in_process"), (4, "process")])
+def test_a_run_at_its_limit_of_calls_ends_with_an_error(
+    ai: OpenAI, operator: Operator, limit: int, isolation: str, is_stream: bool
+) -> None:
+    operator.set(CORTEX, max_llm_calls=limit, isolation=isolation)
 
     with pytest.raises(openai.APIStatusError) as caught:
         asked(ai, CORTEX, "What is 6 * 7?", is_stream=is_stream)

@@ -209,18 +209,21 @@ def test_steps_and_the_trace_tell_what_an_isolated_run_did(
     vendor: FakeVendor, ai: OpenAI, agent_gateway: Gateway
 ) -> None:
     vendor.script(calls(Called("c1", "look_up", '{"word": "fish"}')), says("Fish swim."))
+    vendor.always(calls(Called("c1", "theirs")))
+    tool: Any = {"type": "function", "function": {"name": "theirs", "parameters": {"type": "object"}}}
 
     answer = ai.chat.completions.create(model=DESK, messages=HELLO, user="tracer")
+    ai.chat.completions.create(model=DESK, messages=HELLO, user="asker", tools=[tool])
 
     shown = (answer.model_extra or {})["gateway"]["steps"]
     assert [step["type"] for step in shown] == ["tool_call", "tool_output"]
     query = (
         "SELECT kind FROM agents_app_runstep step JOIN agents_app_run run ON step.run_id = run.id "
-        "WHERE run.end_user = %s"
+        "WHERE run.end_user = %s ORDER BY kind"
     )
-    wait_until(lambda: bool(agent_gateway.database.fetch(query, "tracer")), 10, "the run's steps")
-    kinds = [step["kind"] for step in agent_gateway.database.fetch(query, "tracer")]
-    assert sorted(kinds) == ["agent", "llm", "llm", "tool", "turn", "turn"]
+    for user, kinds in (("tracer", "agent llm llm tool turn turn"), ("asker", "agent client_tool llm turn")):
+        wait_until(lambda user=user: bool(agent_gateway.database.fetch(query, user)), 10, "the steps")  # type: ignore[misc]
+        assert " ".join(step["kind"] for step in agent_gateway.database.fetch(query, user)) == kinds
 
 
 @EITHER

@@ -12,6 +12,7 @@ from agents.testing import ModelStep, ScriptedModel, assistant_message, function
 
 from agents import Agent, Runner, function_tool
 from agents_app.errors import RunLimitExceeded
+from agents_app.sdk.drafts import cleaned
 from agents_app.sdk.members import members_of
 from agents_app.sdk.mixture import OWN_MODEL, Layer, MixtureModel, Proposer, advisory_judge, member
 from agents_app.sdk.nested import models_from
@@ -234,6 +235,10 @@ async def test_tools_that_an_agent_needs_stay() -> None:
 
     with pytest.raises(InvalidRequest):
         await answer(duo(tools=[tool]), team)
+
+
+def test_a_draft_of_spaces_holds_up_nobody() -> None:
+    assert cleaned("<" + " " * 200_000 + "x", 5) == "<     […]"
 
 
 async def test_after_a_tool_the_drafts_are_kept_and_nobody_drafts_again() -> None:

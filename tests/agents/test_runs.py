@@ -75,6 +75,16 @@ AGENTS = {
         from agents import Agent
         agent = Agent(name="Lost", model="nobody-has-this")
     """,
+    "Curious": """
+        import os
+        from agents import Agent, function_tool
+
+        @function_tool
+        def look() -> str:
+            return " ".join(sorted(os.environ))
+
+        agent = Agent(name="Curious", tools=[look], tool_use_behavior="stop_on_first_tool")
+    """,
 }
 
 
@@ -275,6 +285,19 @@ def test_what_a_run_did_is_told_and_adds_up(
     assert to_nano(Decimal(told["cost"])) == sum(one["cost"] for one in made)
     assert told["input_tokens"] == sum(one["input_tokens"] for one in made)
     assert not any("content" in step for step in told["steps"])
+
+
+def test_the_environment_of_agents_has_no_secrets_of_the_gateway(
+    vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI
+) -> None:
+    vendor.script(calls(Called("c1", "look")))
+
+    answer = ai.chat.completions.create(model="default/curious", messages=HELLO)
+
+    names = str(answer.choices[0].message.content).split()
+    assert "GATEWAY_DATA_DIR" in names
+    secrets = {"GATEWAY_SECRET_KEY", "GATEWAY_ENCRYPTION_KEYS", "GATEWAY_KEY_PEPPERS", "DATABASE_URL"}
+    assert not secrets & set(names)
 
 
 def test_a_run_is_one_request_of_its_key(vendor: FakeVendor, agent_gateway: Gateway, ai: OpenAI) -> None:

@@ -45,8 +45,8 @@ def test_a_version_is_compared_with_the_one_before_or_another(row: Agent, admin_
     before = show(admin_client, row, "2/")
     first = show(admin_client, row, "3/?with=1")
 
-    assert '<span class="gw-diff-removed">-One.\n</span>' in before
-    assert '<span class="gw-diff-added">+&lt;b&gt;Two.&lt;/b&gt;\n</span>' in before
+    assert '<span class="gw-diff-removed">-One.</span>' in before
+    assert '<span class="gw-diff-added">+&lt;b&gt;Two.&lt;/b&gt;</span>' in before
     assert "Settings" not in before.partition("gw-whole")[0]
     assert "<strong>Version 2</strong>" in before
     assert '<span class="gw-diff-added">+  &quot;seed&quot;: 3' in first

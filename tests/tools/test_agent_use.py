@@ -6,14 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from agents.testing import ScriptedModel, function_call
+from agents.testing import ScriptedModel, assistant_message, function_call
 
 from agents import Agent, RunConfig, Runner, UserError
-from agents_app.sdk.gateway_tools import gateway_tools_of
+from agents_app.sdk.gateway_tools import ToolSpec, gateway_tools_of, tools_from
+from agents_app.services.tool_door import MAX_CALLS, RunTools
 from agents_app.tools import gateway_tool, use_gateway_tool
 from gateway_project.core.snapshot import Snapshot
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import Setup, in_process, outcome
+from tests.agents.test_saved_state import MESSAGES, prepared, saved
 from tests.fakes.exchange import Exchange
 from tests.fakes.vendor import FakeVendor
 from tests.tools.functions import SECRET
@@ -182,6 +184,19 @@ def test_six_runs_at_once_are_kept_apart(vendor: FakeVendor) -> None:
     }
 
 
+def test_a_run_does_not_call_tools_without_end(vendor: FakeVendor) -> None:
+    async def work(setup: Setup) -> None:
+        equip(setup, entry("greet", parameters=schema(name="string")))
+        tools = RunTools(setup.run(Agent(name="Clerk")))
+        told = [await tools.invoke("greet", '{"name": "x"}', "call_1") for _ in range(MAX_CALLS + 1)]
+        assert told[-2:] == [
+            '{"greeting": "Hello x"}',
+            f"Tool error: a run may call tools {MAX_CALLS} times.",
+        ]
+
+    in_process(vendor, work)
+
+
 async def test_outside_of_a_request_a_call_says_what_is_wrong() -> None:
     model = ScriptedModel([[function_call("add", {"a": 1, "b": 2}, call_id="call_1")]])
     agent = Agent(name="Clerk", tools=[use_gateway_tool("add")], model=model)
@@ -211,3 +226,42 @@ def test_both_paths_of_import_lead_to_one_function() -> None:
     from sdk_adapter import gateway_tools as adapter
 
     assert adapter.use_gateway_tool is use_gateway_tool is adapter.gateway_tool is gateway_tool
+
+
+async def test_a_run_that_waited_for_its_client_goes_on_with_the_same_tools() -> None:
+    turns = [
+        [
+            function_call("add", {"a": 1, "b": 2}, call_id="own"),
+            function_call("weather", {}, call_id="call_1"),
+        ],
+        [function_call("add", {"a": 3, "b": 4}, call_id="more")],
+        [assistant_message("Sun.")],
+    ]
+    model = ScriptedModel(turns)
+    agent = Agent[Any](name="Desk", tools=[use_gateway_tool("add")], model=model)
+    door = FixedDoor()
+
+    with tools_from(door):
+        text = await saved(agent)
+        run = prepared(agent, MESSAGES)
+        assert await run.go_on_from(text)
+        assert await run.answer() == "Sun."
+
+    assert door.calls == [("add", '{"a":1,"b":2}', "own"), ("add", '{"a":3,"b":4}', "more")]
+
+
+class FixedDoor:
+    """A door of a process that has nothing of the gateway."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+
+    def names(self) -> list[str]:
+        return ["add"]
+
+    def spec(self, name: str) -> ToolSpec | None:
+        return ToolSpec("Adds.", NUMBERS) if name == "add" else None
+
+    async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
+        self.calls.append((name, arguments_json.replace(" ", ""), call_id))
+        return "3"
