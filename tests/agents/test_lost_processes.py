@@ -13,8 +13,7 @@ import pytest
 from agents_app.entry import PROCESS, Place
 from agents_app.errors import AgentFailed
 from agents_app.folders import Folder
-from agents_app.isolation.processes import Child
-from agents_app.services import isolated_runs
+from agents_app.isolation.processes import Child, forkserver
 from tests.agents.inprocess import Setup, in_process, outcome
 from tests.fakes.vendor import FakeVendor
 
@@ -35,7 +34,7 @@ def lost(*_: object, **__: object) -> Child:
 
 def test_the_log_says_how_it_ended(vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[Any] = []
-    monkeypatch.setattr(isolated_runs.forkserver, "start", lost)
+    monkeypatch.setattr(forkserver, "start", lost)
 
     async def work(setup: Setup) -> None:
         run = setup.run(None)

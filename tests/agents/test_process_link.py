@@ -100,7 +100,7 @@ def test_processes_rest_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(process_link.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     pace = Pace()
 
     async def work() -> None:
