@@ -75,6 +75,11 @@ def test_one_that_is_wanted_is_there_before_a_run(
     assert pid_of(server) != first
 
 
+def open_files() -> list[int]:
+    """The numbers of this process's open files."""
+    return [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+
+
 def test_nobody_starts_one_that_is_not_wanted(server: Forkserver) -> None:
     server.keep(False)
 
@@ -86,9 +91,9 @@ def test_without_room_for_files_a_start_is_refused_and_leaves_none(
     server: Forkserver, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_files()
     # Without gaps below, so that there is room for just so many more.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before) + 1, hard))
     fillers: list[int] = []
     try:
         with suppress(OSError):
@@ -103,7 +108,7 @@ def test_without_room_for_files_a_start_is_refused_and_leaves_none(
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len(open_files()) == len(before)
 
 
 @pytest.mark.parametrize("is_isolated", [False, True])
