@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -133,6 +133,22 @@ raise SystemExit(sorted(names & {"django", "celery", "security_app", "usage_app"
     set(os.environ) - {"LANG", "HOME", "OPENAI_AGENTS_DISABLE_TRACING", "OPENAI_DEFAULT_MODEL"}))
 """
     assert reason(tmp_path, source) == "SystemExit: [] (agent.py, line 5)"
+
+
+def test_it_is_the_first_to_go_when_memory_runs_out(tmp_path: Path) -> None:
+    source = "import os, threading\nos.write(3, b'\\0\\0\\0\\2{}')\nthreading.Event().wait()"
+    child = forkserver.start(
+        PROBE, folder(tmp_path, source).path, limits=Limits(256_000_000, 15), linger_s=1.0
+    )
+    with closing(child):
+        child.channel.settimeout(30)
+        about = {"name": "Desk", "namespace": "default", "slug": "desk", "digest": ""}
+        send_frame(child.channel, {"folder": about})
+        assert receive_frame(child.channel) == {}
+        assert forkserver._process is not None
+        place = Path(f"/proc/{forkserver._process.pid}")
+        newest = (place / "task" / place.name / "children").read_text().split()[-1]
+        assert Path(f"/proc/{newest}/oom_score_adj").read_text().strip() == "1000"
 
 
 @needs_confinement
