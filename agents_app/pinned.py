@@ -121,8 +121,5 @@ def _told(problems: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Not more than somebody may read."""
     if len(problems) <= _MAX_TOLD:
         return problems
-    more = len(problems) - _MAX_TOLD
-    return [
-        *problems[:_MAX_TOLD],
-        (problems[_MAX_TOLD][0], f"warning: {more} more pins of keys can't be served"),
-    ]
+    more = f"warning: {len(problems) - _MAX_TOLD} more pins of keys can't be served"
+    return [*problems[:_MAX_TOLD], (problems[_MAX_TOLD][0], more)]
