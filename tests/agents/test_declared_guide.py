@@ -17,6 +17,7 @@ ADDRESS = "http://127.0.0.1:8000"
 def test_the_guide_can_be_followed(vendor: FakeVendor, agent_gateway: Gateway) -> None:
     calls = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     expected = ["desk/billing", '"content"', "desk/front", '"version":2', '"changes":[{', '"version":3']
+    expected.append('"agent_versions":{"desk/billing":1}')
     assert len(calls) == len(expected)
 
     for call, words in zip(calls, expected, strict=True):
