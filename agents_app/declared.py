@@ -195,6 +195,7 @@ class _Build:
         self._usable = usable
         self._rows = rows
         self._drop_ins = {slug: one for slug, one in drop_ins.items() if one.isolation == IN_PROCESS}
+        self._apart = drop_ins.keys() - self._drop_ins.keys()
         self._before = before
         self._graphs: Graphs | None = None
         self._reached_by: dict[str, dict[str, None]] = {}
@@ -204,6 +205,8 @@ class _Build:
         one, reached = self._usable[slug], self._reached(slug)
         if len(reached) > MAX_REACHED:
             raise NotBuilt(f"it can reach more than {MAX_REACHED} agents")
+        if apart := sorted(self._apart & reached.keys()):
+            raise NotBuilt(f"it needs '{apart[0]}', which runs in a process of its own")
         made_of = frozenset(map(self._made_of, reached))
         known = self._before.all.get(slug)
         if known is not None and known.agent is not None and known.made_of == made_of:

@@ -11,7 +11,9 @@ from agents_app.declared import MAX_REACHED
 from agents_app.definition import Definition, Link
 from agents_app.entry import IN_PROCESS
 from agents_app.models import Agent, AgentLink
+from agents_app.registry import SECTION, AgentsConfig
 from gateway_project.core.errors import InvalidRequest
+from security_app.services.configuration import store
 
 Edges = Mapping[UUID, list[tuple[UUID, str]]]
 
@@ -43,7 +45,7 @@ def _resolved(row: Agent, target: Agent | None, link: Link, number: int) -> Agen
         raise InvalidRequest("An agent can't link to itself.", param=where)
     if target is None:
         raise InvalidRequest(f"There is no agent '{link.target[:200]}'.", param=where)
-    if target.isolation != IN_PROCESS:
+    if _runs_apart(target):
         message = f"'{target.slug}' runs in a process of its own, and can't be part of another agent."
         raise InvalidRequest(message, param=where)
     return AgentLink(
@@ -54,6 +56,13 @@ def _resolved(row: Agent, target: Agent | None, link: Link, number: int) -> Agen
         description=link.description,
         position=number,
     )
+
+
+def _runs_apart(target: Agent) -> bool:
+    """Whether its code runs in another process: it was told to, or its whole namespace was."""
+    config: AgentsConfig = store.current.sections[SECTION].value
+    entry = config.loaded.get(target.slug)
+    return target.isolation != IN_PROCESS or (entry is not None and entry.isolation != IN_PROCESS)
 
 
 def _check_cycles(row: Agent, links: list[AgentLink]) -> None:

@@ -17,7 +17,7 @@ from security_app.services.pins import pinned_numbers
 MAX_NOTE = 200
 # Beyond this, comparing texts line by line would take long.
 _MAX_DIFF_LINES = 4_000
-_NO_VERSIONS = "A drop-in has no versions: its folder's code is what it is."
+NO_VERSIONS = "A drop-in has no versions: its folder's code is what it is."
 _TEXTS = ("instructions", "description")
 
 
@@ -34,7 +34,7 @@ class FieldChange:
 def list_versions(row: Agent) -> list[AgentVersion]:
     """The versions that are kept, the newest first, without their definitions; NotFound for a drop-in."""
     if not row.is_declared:
-        raise NotFound(_NO_VERSIONS, param="id")
+        raise NotFound(NO_VERSIONS, param="id")
     return list(row.versions.defer("definition"))
 
 
@@ -49,7 +49,7 @@ def find_version(row: Agent, number: int) -> AgentVersion:
 def current_definition(row: Agent) -> Definition:
     """What a declared agent is now; NotFound for a drop-in, whose code says what it is."""
     if row.version is None:
-        raise NotFound(_NO_VERSIONS, param="id")
+        raise NotFound(NO_VERSIONS, param="id")
     return read_definition(find_version(row, row.version))
 
 

@@ -1,7 +1,8 @@
-"""Declared agents through a live server: served when they are made, acting as their version in force says."""
+"""Declared agents through a live server: acting as their version in force says, and as the guide does."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from openai.lib._pydantic import to_strict_json_schema
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
+from agents_app import definition
 from tests.agents.answers import Called, calls, finish_of, says, text_of
 from tests.agents.test_chat import HELLO
-from tests.doors.gateway import Gateway
-from tests.doors.rows import MASTER_KEY
+from tests.doors.curl import run_curl
+from tests.doors.gateway import ROOT, Gateway
+from tests.doors.rows import KEY, MASTER_KEY
 from tests.fakes.behaviours import slow_headers
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
@@ -30,6 +33,9 @@ AGENTS = {
         agent = Agent(name="Clerk", instructions="You are the clerk.", handoff_description="Files things.")
     """,
 }
+
+GUIDE = ROOT / "docs" / "guides" / "declared-agents.md"
+ADDRESS = "http://127.0.0.1:8000"
 
 
 class Invoice(BaseModel):
@@ -95,7 +101,7 @@ def test_an_agent_hands_over_to_declared_ones_and_to_drop_ins(
 ) -> None:
     declare(admin, "desk/sales", instructions="You sell.", model="backup/backup-chat")
     links = [{"target": "desk/sales", "kind": "handoff"}, {"target": "default/clerk", "kind": "handoff"}]
-    agent = declare(admin, "desk/front", links=links, visibility="gateway")
+    agent = declare(admin, "desk/lobby", links=links, visibility="gateway")
 
     for name, system in (("transfer_to_sales", "You sell."), ("transfer_to_clerk", "You are the clerk.")):
         vendor.reset()
@@ -271,3 +277,33 @@ def test_a_roll_back_acts_and_a_deleted_agent_is_gone(
     with pytest.raises(openai.NotFoundError) as caught:
         ask(ai, agent)
     assert caught.value.code == "model_not_found"
+
+
+def test_the_guide_can_be_followed(vendor: FakeVendor, agent_gateway: Gateway) -> None:
+    calls = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    expected = ["desk/billing", '"content"', "desk/front", '"version":2', '"changes":[{', '"version":3']
+    expected.append('"agent_versions":{"desk/billing":1}')
+    assert len(calls) == len(expected)
+
+    for call, words in zip(calls, expected, strict=True):
+        call = call.replace(ADDRESS, agent_gateway.url)
+        answer = run_curl(call, GATEWAY_KEY=KEY, GATEWAY_MASTER_KEY=MASTER_KEY)
+
+        assert answer.status_code in (200, 201), answer.text
+        assert words in answer.text
+
+
+def test_the_guide_names_what_there_is() -> None:
+    text = GUIDE.read_text()
+
+    assert [
+        name
+        for name in (*definition.FIELDS, *definition.SETTINGS, *definition.LINK_KINDS)
+        if f"`{name}`" not in text
+    ] == []
+    assert f"at most {definition.MAX_LINKS} links" in text
+
+
+def test_links_of_the_guide_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", GUIDE.read_text()):
+        assert (GUIDE.parent / target).exists(), target
