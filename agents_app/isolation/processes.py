@@ -149,6 +149,11 @@ class Forkserver:
             self._process = None
 
 
+def are_possible() -> bool:
+    """Whether this system can have such processes at all."""
+    return sys.platform == "linux"
+
+
 @functools.cache
 def confinement() -> tuple[int, str]:
     """How processes can be confined here (`sandbox.NAMESPACES` and so on), and what is in the way."""
@@ -167,6 +172,8 @@ def confinement() -> tuple[int, str]:
 
 def limits_of_confinement() -> str:
     """What a process of an agent could do here that it should not, in words; "" if all is well."""
+    if not are_possible():
+        return "Limited: this system is not Linux, so code is not probed, and has no process of its own."
     level, reason = confinement()
     if level == sandbox.NOTHING:
         return f"Limited: it can read files that the server's user can ({reason})."
