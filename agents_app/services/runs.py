@@ -23,7 +23,7 @@ from agents_app.services.run_lines import RunFacts, encode_run
 from agents_app.services.tool_door import RunTools, tools_of_run
 from agents_app.trace import Recorder
 from gateway_project.core.context import RequestContext
-from gateway_project.core.deadline import DISCONNECTED, Ticker
+from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, Ticker
 from gateway_project.core.errors import GatewayError, InternalError
 from gateway_project.core.ids import public_id
 from gateway_project.core.limits import limits
@@ -223,6 +223,9 @@ class AgentRun:
             self._settle(CLIENT_LEFT, DISCONNECTED)
         elif scope.expired_phase is not None:
             self._settle(CLIENT_LEFT, "client_stalled")
+        elif scope.cause != SHUTDOWN and self._context.parent_id is not None:
+            # The run that called this one as a tool does not want its answer any more.
+            self._settle(CLIENT_LEFT, RUN_ENDED)
         else:
             self._settle(503, "cancelled")
 
