@@ -110,8 +110,8 @@ class AgentRun:
     async def answer(self, run: Run | IsolatedRun) -> str:
         """The final answer. Raises GatewayError."""
         with self._settling(), self._surrounding(run):
-            await self._go_on(run)
             async with self._wall_clock:
+                await self._go_on(run)
                 text = await run.answer()
             self._raise_if_cut()
             await self._keep(run)
@@ -123,12 +123,13 @@ class AgentRun:
         `send` returns when the client has taken its piece; until then no upstream is read from.
         """
         with self._settling(), self._surrounding(run):
-            await self._go_on(run)
-            async with self._wall_clock, aclosing(run.pieces()) as pieces:
-                async for piece in pieces:
-                    if self._first_token_ms is None:
-                        self._first_token_ms = round(self._context.elapsed_ms(), 3)
-                    await self._pass_on(piece, send)
+            async with self._wall_clock:
+                await self._go_on(run)
+                async with aclosing(run.pieces()) as pieces:
+                    async for piece in pieces:
+                        if self._first_token_ms is None:
+                            self._first_token_ms = round(self._context.elapsed_ms(), 3)
+                        await self._pass_on(piece, send)
             self._raise_if_cut()
             await self._keep(run)
 
