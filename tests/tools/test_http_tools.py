@@ -77,7 +77,7 @@ async def test_arguments_in_the_path_are_encoded_and_stand_nowhere_else(server: 
     assert only(server).target == "/items/a%2Fb%3Fc%20%C3%BC/parts/7?q=z"
 
 
-@pytest.mark.parametrize("value", ["..", ".", ""])
+@pytest.mark.parametrize("value", ["..", ".", "", "../admin", "a/../../admin", "..\\admin"])
 async def test_an_argument_can_not_lead_to_another_path(server: FakeVendor, value: str) -> None:
     with pytest.raises(ToolError) as caught:
         await call(tool(server, "/items/{id}/x", parameters=schema(id="string")), {"id": value})
@@ -216,6 +216,7 @@ async def test_a_name_that_leads_into_the_own_network_is_not_called(
         ({"url": "http://x.example/?q={q}"}, "url", "path only"),
         ({"url": "http://x.example/a{b"}, "url", "without its other half"),
         ({"url": "http://x.example/{}"}, "url", "needs the name"),
+        ({"url": "http://x.example/a/%2E%2E/{id}"}, "url", "the parts"),
         ({"url": "http://x.example/ä"}, "url", "percent-encoded"),
         ({"url": "http://x.example/{id}"}, "parameters", "must require an argument 'id'"),
         ({"url": "http://x.example/", "method": "TRACE"}, "method", "GET, POST"),

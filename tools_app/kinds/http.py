@@ -14,7 +14,7 @@ from gateway_project.core.outbound import async_http_client
 from tools_app.entry import PartialText, ToolCall
 from tools_app.errors import INVALID, ToolError
 from tools_app.kinds import ANY_OBJECT
-from tools_app.kinds.http_config import HttpConfig, http_config
+from tools_app.kinds.http_config import HttpConfig, has_dots, http_config
 
 _PLAIN = ("", "identity")
 
@@ -84,7 +84,7 @@ def _path(config: HttpConfig, arguments: Mapping[str, Any]) -> str:
         if not isinstance(value, str | int | float) or value == "":
             raise ToolError(f"{name}: must be a text or a number that is not empty", status=INVALID)
         path = path.replace(f"{{{name}}}", quote(_scalar(value), safe=""))
-    if any(segment in (".", "..") for segment in path.split("/")):
+    if has_dots(path):
         raise ToolError(f"{', '.join(config.path_names)}: leads to another path", status=INVALID)
     return path
 
