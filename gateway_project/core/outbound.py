@@ -53,7 +53,7 @@ def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
 
 
 def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to this one end at: mapped, by 6to4, or by the well-known NAT64 prefix."""
+    """The IPv4 address that packets to this one end at: mapped, 6to4, or the well-known NAT64 prefix."""
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
