@@ -204,6 +204,21 @@ def test_a_version_that_can_not_be_read_is_told(admin: Caller, text: str) -> Non
         assert (answer["status"], answer["message"]) == (404, "Version 1 can't be read.")
 
 
+def test_an_agent_whose_version_can_not_be_read_goes_back_to_one_that_can(admin: Caller) -> None:
+    declare(admin, instructions="1")
+    change(admin, instructions="2")
+    AgentVersion.objects.filter(number=2).update(definition="{")
+
+    partial = admin.refused("PATCH", PATH, {"instructions": "3"})
+    shown = admin.ok("POST", f"{PATH}/rollback", {"version": 1})
+
+    assert (partial["status"], partial["message"]) == (404, "Version 2 can't be read.")
+    assert (shown["version"], shown["definition"]["instructions"]) == (3, "1")
+    entry = served()
+    assert entry is not None
+    assert entry.version == 3
+
+
 def test_a_change_of_what_somebody_else_changed_meanwhile_is_refused(admin: Caller) -> None:
     declare(admin)
     row = Agent.objects.get()
