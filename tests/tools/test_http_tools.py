@@ -144,6 +144,12 @@ async def test_the_charset_of_an_answer_is_heeded(server: FakeVendor) -> None:
     assert await call(tool(server)) == "für"
 
 
+async def test_an_answer_is_not_read_as_the_encoding_of_a_hosts_name(server: FakeVendor) -> None:
+    server.on_path(PATH, answer(200, b"b-a", content_type="text/plain; charset=punycode"))
+
+    assert await call(tool(server)) == "b-a"
+
+
 async def test_a_server_that_says_nothing_is_left_at_the_time_limit(server: FakeVendor) -> None:
     server.on_path(PATH, hang_before_headers())
 

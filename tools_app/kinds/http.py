@@ -17,6 +17,8 @@ from tools_app.kinds import ANY_OBJECT
 from tools_app.kinds.http_config import HttpConfig, has_dots, http_config
 
 _PLAIN = ("", "identity")
+# Encodings of names of hosts, which take ever longer with a text's length.
+_NO_CHARSETS = ("punycode", "idna")
 
 
 class HttpKind:
@@ -70,8 +72,9 @@ async def _read(response: httpx.Response, limit: int) -> object:
 
 
 def _text(body: bytes, response: httpx.Response, *, errors: str = "replace") -> str:
+    charset = (response.charset_encoding or "utf-8").lower()
     try:
-        return body.decode(response.charset_encoding or "utf-8", errors)
+        return body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors)
     except LookupError:
         return body.decode("utf-8", errors)
 
