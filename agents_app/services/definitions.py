@@ -23,7 +23,6 @@ from agents_app.models import Agent, AgentLink
 from agents_app.services.links import replace_links, resolve_links
 from agents_app.services.management import model_problem, set_operator_fields
 from agents_app.services.versions import (
-    NO_VERSIONS,
     current_definition,
     find_version,
     read_definition,
@@ -85,8 +84,9 @@ def change_agent(
         names = set_operator_fields(row, values)
         _check_operators_fields(row, is_declared=row.is_declared)
         if defined:
-            before = _definition_now(row)
-            names += _redefine(row, replace(before, **defined), before, actor=actor, note=note)
+            before = _in_force(row, is_needed=len(defined) < len(FIELDS))
+            wanted = Definition(**defined) if before is None else replace(before, **defined)
+            names += _redefine(row, wanted, before, actor=actor, note=note)
         if names:
             row.save(update_fields=names)
         refresh_after_commit()
@@ -100,7 +100,7 @@ def roll_back(row: Agent, number: int, *, actor: str) -> Agent:
     """Make an older version the newest one, if it still can be; the same checks as of any change."""
     with _locked():
         _read_again(row)
-        before = _definition_now(row)
+        before = _in_force(row, is_needed=not row.is_declared)
         wanted = read_definition(find_version(row, number))
         names = _redefine(row, wanted, before, actor=actor, note=f"Rolled back to version {number}.")
         if names:
@@ -202,14 +202,14 @@ def _read_again(row: Agent) -> None:
         raise NotFound("There is no such agent any more.", param="id") from error
 
 
-def _definition_now(row: Agent) -> Definition:
-    """What is in force; an empty one if that can't be read, so that a change or an older version mends it."""
-    if not row.is_declared:
-        raise NotFound(NO_VERSIONS, param="id")
+def _in_force(row: Agent, *, is_needed: bool) -> Definition | None:
+    """What the agent is; None if that can't be read, which is a NotFound where it is needed."""
     try:
         return replace(current_definition(row), model=row.model)
     except NotFound:
-        return Definition(model=row.model)
+        if is_needed:
+            raise
+        return None
 
 
 def _check_operators_fields(row: Agent, *, is_declared: bool) -> None:
@@ -223,10 +223,12 @@ def _check_operators_fields(row: Agent, *, is_declared: bool) -> None:
         raise InvalidRequest(message, param="isolation")
 
 
-def _redefine(row: Agent, wanted: Definition, before: Definition, *, actor: str, note: str) -> list[str]:
+def _redefine(
+    row: Agent, wanted: Definition, before: Definition | None, *, actor: str, note: str
+) -> list[str]:
     """Give a locked agent another definition; the columns that changed, none if it is the same one."""
     wanted = normal(wanted)
-    if wanted.text() == before.text():
+    if before is not None and wanted.text() == before.text():
         return []
     links = check_definition(row, wanted, before=before)
     write_version(row, wanted, actor=actor, note=note)
