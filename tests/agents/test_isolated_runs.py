@@ -389,3 +389,15 @@ def test_files_that_changed_are_not_run_before_they_were_loaded(
     with agent_gateway.client(MASTER_KEY, timeout=60.0) as client:
         assert client.post("/agents/refresh").status_code == 200
     assert asked(ai, WILD) == TEXT
+
+
+def test_a_server_that_is_killed_leaves_no_process_behind(vendor: FakeVendor, agent_gateway: Gateway) -> None:
+    vendor.script(calls(Called("c1", "wait")))
+    with asking(agent_gateway):
+        vendor.wait_for_requests(1)
+        left = [child for keeper in processes(agent_gateway) for child in [keeper, *children(keeper)]]
+        assert len(left) == 2
+
+        agent_gateway.kill_servers()
+
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 10, "its processes to end")

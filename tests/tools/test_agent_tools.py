@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from agents import Agent
+from agents import Agent, function_tool
 from agents_app.entry import AgentEntry
 from agents_app.errors import RunLimitExceeded
+from agents_app.models import Run
 from agents_app.registry import AgentsConfig
 from agents_app.services.agent_tool import MAX_DEPTH
 from agents_app.tools import use_gateway_tool
@@ -61,7 +62,10 @@ def result(vendor: FakeVendor) -> str:
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
-def test_an_agent_answers_as_a_tool_of_another(vendor: FakeVendor, is_stream: bool) -> None:
+def test_an_agent_answers_as_a_tool_of_another(
+    vendor: FakeVendor, is_stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     vendor.script(calls(ASK), says("Not much."), says("It says: not much."))
     runs: list[Any] = []
 
@@ -91,6 +95,15 @@ def test_an_agent_answers_as_a_tool_of_another(vendor: FakeVendor, is_stream: bo
     assert [one.kind for one in of_child] == ["llm"]
     inputs = [one.input_tokens for one in [*below, *of_child]]
     assert door.tokens.input == sum(inputs)
+    # Each is a run of its own, with its own steps, and the tool is told of once.
+    kinds = {
+        row.id: (row.parent_id, row.llm_calls, list(row.steps.values_list("kind", flat=True)))
+        for row in Run.objects.filter(id__in=[run.id, child.id])
+    }
+    assert kinds[run.id] == (None, 2, ["agent", "turn", "llm", "tool", "turn", "llm"])
+    assert kinds[child.id] == (run.id, 1, ["agent", "turn", "llm"])
+    sources = [record.source for record in caplog.records if record.getMessage() == "tool.invoke"]  # type: ignore[attr-defined]
+    assert sources == ["gateway"]
 
 
 def test_what_the_called_agent_fails_by_is_a_word_for_the_model(vendor: FakeVendor) -> None:
@@ -188,5 +201,29 @@ def test_the_time_limit_of_the_tool_ends_the_run_below(vendor: FakeVendor) -> No
     assert result(vendor) == "Tool error: the tool did not answer within 0.3 s."
     run, below = records(runs[0])
     assert run.status == 200
-    assert [one.status for one in below if one.kind == "agent"] == [503]
+    (child,) = [one for one in below if one.kind == "agent"]
+    _, (call,) = records(child.id)
+    # Neither the server nor the upstream is to blame.
+    assert (child.status, child.error_code) == (call.status, call.error_code) == (499, "run_ended")
     vendor.requests[1].wait_aborted()
+
+
+def test_an_agent_that_the_code_itself_makes_a_tool_is_told_of_as_one(
+    vendor: FakeVendor, caplog: pytest.LogCaptureFixture
+) -> None:
+    @function_tool
+    def look_up() -> str:
+        return "nothing"
+
+    asked = Called("call_1", "helper", '{"input": "What is up?"}')
+    vendor.script(calls(asked, Called("call_2", "look_up")), says("Not much."), says("It says: not much."))
+    desk = Agent(name="Desk", tools=[HELPER.as_tool("helper", "Helps."), look_up])
+
+    async def work(setup: Setup) -> None:
+        with caplog.at_level("INFO"):
+            await outcome(setup.run(desk), is_stream=False)
+
+    in_process(vendor, work)
+
+    lines = [one.__dict__ for one in caplog.records if one.msg == "tool.invoke"]
+    assert {line["tool"]: line["kind"] for line in lines} == {"helper": "agent", "look_up": "function"}
