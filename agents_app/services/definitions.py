@@ -23,6 +23,7 @@ from agents_app.models import Agent, AgentLink
 from agents_app.services.links import replace_links, resolve_links
 from agents_app.services.management import model_problem, set_operator_fields
 from agents_app.services.versions import (
+    NO_VERSIONS,
     current_definition,
     find_version,
     read_definition,
@@ -84,9 +85,8 @@ def change_agent(
         names = set_operator_fields(row, values)
         _check_operators_fields(row, is_declared=row.is_declared)
         if defined:
-            before = _in_force(row, is_needed=len(defined) < len(FIELDS))
-            wanted = Definition(**defined) if before is None else replace(before, **defined)
-            names += _redefine(row, wanted, before, actor=actor, note=note)
+            before = _definition_now(row, is_whole=len(defined) == len(FIELDS))
+            names += _redefine(row, replace(before, **defined), before, actor=actor, note=note)
         if names:
             row.save(update_fields=names)
         refresh_after_commit()
@@ -100,7 +100,7 @@ def roll_back(row: Agent, number: int, *, actor: str) -> Agent:
     """Make an older version the newest one, if it still can be; the same checks as of any change."""
     with _locked():
         _read_again(row)
-        before = _in_force(row, is_needed=not row.is_declared)
+        before = _definition_now(row)
         wanted = read_definition(find_version(row, number))
         names = _redefine(row, wanted, before, actor=actor, note=f"Rolled back to version {number}.")
         if names:
@@ -202,14 +202,20 @@ def _read_again(row: Agent) -> None:
         raise NotFound("There is no such agent any more.", param="id") from error
 
 
-def _in_force(row: Agent, *, is_needed: bool) -> Definition | None:
-    """What the agent is; None if that can't be read, which is a NotFound where it is needed."""
+def _definition_now(row: Agent, *, is_whole: bool = True) -> Definition:
+    """What is in force; an empty one if that can't be read, so that a change or an older version mends it.
+
+    Conflict if the change is not of the whole: guardrails must not go because nobody can read them.
+    """
+    if not row.is_declared:
+        raise NotFound(NO_VERSIONS, param="id")
     try:
         return replace(current_definition(row), model=row.model)
-    except NotFound:
-        if is_needed:
-            raise
-        return None
+    except NotFound as error:
+        if not is_whole:
+            message = "go back to a version that can be read, or give the whole definition"
+            raise Conflict(f"{error.message[:-1]}: {message}.", param="version") from error
+        return Definition(model=row.model)
 
 
 def _check_operators_fields(row: Agent, *, is_declared: bool) -> None:
@@ -223,12 +229,10 @@ def _check_operators_fields(row: Agent, *, is_declared: bool) -> None:
         raise InvalidRequest(message, param="isolation")
 
 
-def _redefine(
-    row: Agent, wanted: Definition, before: Definition | None, *, actor: str, note: str
-) -> list[str]:
+def _redefine(row: Agent, wanted: Definition, before: Definition, *, actor: str, note: str) -> list[str]:
     """Give a locked agent another definition; the columns that changed, none if it is the same one."""
     wanted = normal(wanted)
-    if before is not None and wanted.text() == before.text():
+    if wanted.text() == before.text():
         return []
     links = check_definition(row, wanted, before=before)
     write_version(row, wanted, actor=actor, note=note)
