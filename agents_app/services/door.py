@@ -30,10 +30,13 @@ from upstreams_app.services.client import ClientPool
 from upstreams_app.services.relay import StreamRelay, complete
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.registry import UsageConfig
+from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
 _BY_NAME = "agents.models_by_name"
+# Characters of a name that nobody knows: an agent's code may ask for any.
+_MAX_SHOWN = 264
 
 
 class _OpenCall(Protocol):
@@ -94,9 +97,10 @@ class RunDoor:
         named = _by_name(snapshot).get(name, [])
         if len(named) == 1:
             return named[0]
+        shown = name[:_MAX_SHOWN]
         if named:
-            raise ModelMissing(f"The agent asks for the model '{name}', which several upstreams have.")
-        raise ModelMissing(f"The agent asks for the model '{name}', which no upstream has.")
+            raise ModelMissing(f"The agent asks for the model '{shown}', which several upstreams have.")
+        raise ModelMissing(f"The agent asks for the model '{shown}', which no upstream has.")
 
     async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """One LLM call: a chat completion. Raises GatewayError."""
@@ -316,7 +320,7 @@ def _call(
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
     settlement.end_user = door.end_user
     settlement.route = entry.id if entry.is_route else ""
-    settlement.measure_sent = lambda: len(dumps_loosely(request.get("messages", ())))
+    settlement.measure_sent = lambda: text_bytes(dumps_loosely(request))
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
     settlement.on_settled = partial(_note_call, door.trace, step)
     return Call(

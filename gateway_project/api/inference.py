@@ -30,14 +30,12 @@ from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.services.calls import Call
 from upstreams_app.services.relay import StreamRelay, complete
+from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
 router = Router(tags=["inference"])
 _MAX_MODEL_CHARS = 264
 _MAX_END_USER_CHARS = 256
-# Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
-_BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
-_BASE64_COUNTS_AS_BYTES = 4800
 # Patterns look into a value, however large, without a copy of it.
 _NULL = re.compile(rb"null")
 _ARRAY = re.compile(rb"\[")
@@ -101,7 +99,7 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
         await answer_by_agent(exchange, run)
         return
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
-    settlement.measure_sent = partial(_text_bytes, body)
+    settlement.measure_sent = partial(text_bytes, body)
     settlement.end_user = _end_user(fields)
     settlement.route = entry.id if entry.is_route else ""
     call = Call(
@@ -145,12 +143,6 @@ def _describe(exchange: Exchange, settlement: Settlement) -> None:
     exchange.add_header(b"x-gateway-upstream", header_value(settlement.upstream))
     exchange.add_header(b"x-gateway-attempts", b"%d" % settlement.attempts)
     exchange.add_header(b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms()))
-
-
-def _text_bytes(body: bytes) -> int:
-    """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
-    binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
-    return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
 
 
 def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:

@@ -134,6 +134,8 @@ def test_a_new_key_may_call_models_unless_something_else_is_chosen(admin_client:
         ("metadata", {"metadata": '{"a": NaN}'}, "NaN"),
         ("metadata", {"metadata": '{"a": "\\u0000"}'}, "Null"),
         ("metadata", {"metadata": '{"a": "\\ud800"}'}, "half characters"),
+        ("metadata", {"metadata": '{"a":' * 41 + "1" + "}" * 41}, "nested more than 40"),
+        ("metadata", {"metadata": '{"a":' * 9000 + "1" + "}" * 9000}, "nested more than 40"),
         ("name", {"name": "n" * 201}, "200"),
         ("name", {"name": "a\0b"}, "Null characters"),
     ],

@@ -22,7 +22,7 @@ from tests.agents.test_chat import HELLO
 from tests.doors.curl import run_curl
 from tests.doors.gateway import ROOT, Gateway
 from tests.doors.rows import KEY, MASTER_KEY
-from tests.fakes.behaviours import slow_headers
+from tests.fakes.behaviours import json_answer, slow_headers
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
 from tests.services import wait_until
@@ -133,6 +133,26 @@ def test_an_agent_calls_another_as_a_tool(vendor: FakeVendor, admin: httpx.Clien
     assert (first["tool_choice"], "tool_choice" in last) == ("required", False)
     assert [message["content"] for message in nested["messages"]] == ["You add.", "1+1"]
     assert answer.usage is not None
+
+
+def test_an_agent_uses_registered_tools(vendor: FakeVendor, admin: httpx.Client, ai: OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
+    config = {"method": "GET", "url": f"{vendor.url}/orders/{{order}}"}
+    tool = {"name": "find_order", "kind": "http", "description": "Finds.", "parameters": parameters}
+    assert admin.post("/tools", json={**tool, "config": config}).status_code == 201
+    agent = declare(admin, "desk/orders", tools=["find_order"], settings={"tool_choice": "find_order"})
+    vendor.on_path("/orders/A1", json_answer({"state": "sent"}))
+    vendor.script(calls(Called("call_1", "find_order", '{"order": "A1"}')), says("It is sent."))
+
+    assert ask(ai, agent) == "It is sent."
+
+    first, _, last = vendor.requests
+    assert first.json["tools"][0]["function"]["parameters"] == parameters
+    assert first.json["tool_choice"] == {"type": "function", "function": {"name": "find_order"}}
+    assert "sent" in last.json["messages"][-1]["content"]
+    assert admin.delete("/tools/find_order").status_code == 200
+    (problem,) = admin.get("/agents/errors").json()["data"]
+    assert (problem["folder"], "without the tool 'find_order'" in problem["message"]) == (agent, True)
 
 
 def test_an_output_schema_goes_to_the_upstream_and_its_answer_to_the_client(

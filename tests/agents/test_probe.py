@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from pytest_django import Settings
 
 from agents_app.folders import Folder, find_folders
 from agents_app.isolation import probe as probes
+from agents_app.isolation.forkserver import PROBE
+from agents_app.isolation.frames import receive_frame, send_frame
 from agents_app.isolation.probe import AgentReport, ProbeFailed, probe
+from agents_app.isolation.processes import forkserver
+from agents_app.isolation.sandbox import Limits
 from agents_app.policy import RESTRICTED, Policy
 from tests.agents.confinement import needs_confinement
 from tests.agents.dropins import write_agent
@@ -128,6 +133,26 @@ raise SystemExit(sorted(names & {"django", "celery", "security_app", "usage_app"
     set(os.environ) - {"LANG", "HOME", "OPENAI_AGENTS_DISABLE_TRACING", "OPENAI_DEFAULT_MODEL"}))
 """
     assert reason(tmp_path, source) == "SystemExit: [] (agent.py, line 5)"
+
+
+@needs_confinement
+def test_the_threads_of_a_process_are_no_others(tmp_path: Path) -> None:
+    source = """
+import os, threading
+for _ in range(40): threading.Thread(target=threading.Event().wait).start()
+os.write(3, b'\\0\\0\\0\\2{}')
+threading.Event().wait()
+"""
+    found = folder(tmp_path, source)
+    limits = Limits(256_000_000, 15)
+    with ExitStack() as stack:
+        for _ in range(2):
+            child = forkserver.start(PROBE, found.path, limits=limits, linger_s=1.0)
+            stack.callback(child.close)
+            child.channel.settimeout(30)
+            about = {"name": "Desk", "namespace": "default", "slug": "desk", "digest": ""}
+            send_frame(child.channel, {"folder": about})
+            assert receive_frame(child.channel) == {}
 
 
 @needs_confinement

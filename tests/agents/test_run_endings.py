@@ -11,6 +11,9 @@ import pytest
 from agents import Agent, RunContextWrapper, Runner, function_tool
 from agents_app.errors import RunLimitExceeded
 from agents_app.pieces import Piece
+from agents_app.sdk.runner import Run
+from agents_app.services import runs
+from agents_app.services.pending_runs import Found
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import UpstreamFailed, UpstreamTimeout
 from gateway_project.core.limits import limits
@@ -127,6 +130,32 @@ def test_the_wall_clock_ends_a_run_and_its_calls(vendor: FakeVendor, is_stream: 
     assert (line.status, line.error_code) == (422, "run_limit_exceeded")
     # No fault of the upstream.
     assert (made.status, made.error_code) == (499, "run_ended")
+
+
+@EITHER
+def test_the_wall_clock_runs_while_a_state_is_read(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, is_stream: bool
+) -> None:
+    async def found(*_: object) -> Found:
+        return Found("row", "{}")
+
+    async def hang(*_: object) -> bool:
+        """Code of the agent's, such as a tool's `is_enabled`, takes part in it."""
+        await asyncio.sleep(3600)
+        return True
+
+    monkeypatch.setattr(runs, "find_state", found)
+    monkeypatch.setattr(Run, "go_on_from", hang)
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=is_stream, wall_clock_s=0.2)
+        async with asyncio.timeout(10):
+            with pytest.raises(RunLimitExceeded, match=r"within 0\.2 s"):
+                await outcome(run, is_stream=is_stream)
+
+    in_process(vendor, work)
+
+    assert not vendor.requests
 
 
 @EITHER
