@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents_app.folders import REQUIREMENTS_FILE, Folder, writable
-from agents_app.isolation.processes import limits_of_confinement
+from agents_app.isolation import processes
 from agents_app.policy import Policy, violations
 from agents_app.requirements import unmet_requirements
 
 logger = logging.getLogger(__name__)
 _PROBES_AT_ONCE = 4
 _MAX_REASON = 1000
+_NEEDS_LINUX = "it is to run in a process of its own, which needs Linux"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def load_folders(
     new = [path for path in folders if path not in kept]
     if not new:
         return kept
-    if any(treatments[path].is_isolated for path in new) and (limits := limits_of_confinement()):
+    if any(treatments[path].is_isolated for path in new) and (limits := processes.limits_of_confinement()):
         logger.warning("agent.process.limited", extra={"reason": limits})
     with ThreadPoolExecutor(_PROBES_AT_ONCE, "probes") as pool:
         examined = dict(
@@ -85,6 +86,10 @@ def _examined(folder: Folder, treatment: Treatment) -> LoadedFolder:
     problem = folder.problem or _forbidden(folder, treatment.policy) or _unmet(folder)
     if problem:
         return _without(folder, treatment, problem)
+    if not processes.are_possible():
+        # A developer's machine: what is to be apart is not served, all else as if there were no probes.
+        problem = _NEEDS_LINUX if treatment.is_isolated else ""
+        return _without(folder, treatment, problem) if problem else LoadedFolder(folder, (), "", treatment)
     from agents_app.isolation.probe import ProbeFailed, probe
 
     try:

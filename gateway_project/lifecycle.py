@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from django.conf import settings
 
+from agents_app.services.warm_processes import keep_processes_warm
 from agents_app.services.watch import folder_watch
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
 from gateway_project.core.deadline import SHUTDOWN, Ticker
@@ -72,6 +73,7 @@ class Lifecycle:
         """Load the configuration and start the pollers; raises if the database can't be read."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_TOOL_THREADS, "tools"))
         await in_thread(store.refresh)
+        await in_own_thread(keep_processes_warm, store.current)
         feed.attach()
         ledger.start()
         self._stop_polling = threading.Event()
@@ -133,6 +135,7 @@ class Lifecycle:
             with_fresh_connections(store.refresh)
             if settings.AGENT_AUTO_RELOAD:
                 with_fresh_connections(folder_watch.look)
+            keep_processes_warm(store.current)
         close_connections_of_this_thread()
 
     def drain(self) -> None:

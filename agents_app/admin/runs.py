@@ -148,7 +148,7 @@ def _page(request: HttpRequest, run: Run) -> dict[str, Any]:
             RecordLink(
                 "Its record in the ledger", reverse("admin:usage_app_usagerecord_change", args=[run.id])
             ),
-            RecordLink("Its LLM calls in the ledger", f"{ledger}?{urlencode({'q': run.public_id})}"),
+            RecordLink("Its calls in the ledger", f"{ledger}?{urlencode({'q': run.public_id})}"),
         ]
         if run.parent_id is not None:
             links.append(RecordLink("The request that it is a part of", _record_url(run.parent_id)))

@@ -26,6 +26,8 @@ from agents_app.isolation import landlock, sandbox, seccomp
 from agents_app.isolation.sandbox import Limits
 
 PROBE, RUN = "probe", "run"
+# No task: only how long to wait for one from now on.
+WAIT = "wait"
 MAX_ORDER_BYTES = 16_384
 # The stack of a thread: what is reserved counts as memory.
 _STACK_BYTES = 1024 * 1024
@@ -61,14 +63,15 @@ def main(control_fd: int, root: str) -> None:
         if not message:
             break
         order = SimpleNamespace(**json.loads(message))
+        if order.task == WAIT:
+            linger_s = order.linger_s
+            continue
         linger_s = max(linger_s, order.linger_s)
         order.readable = [*readable, order.folder]
         order.has_namespaces = has_namespaces
         sandbox.remember_memory()
-        if (keeper := os.fork()) == 0:
-            control.close()
-            _keep(order, fds, tasks[order.task])
-        keepers.add(keeper)
+        if keeper := _keeper(control, order, fds, tasks[order.task]):
+            keepers.add(keeper)
         for fd in fds:
             os.close(fd)
 
@@ -93,6 +96,22 @@ def _readable_paths(root: str) -> list[str]:
     places = [*sys.path, *(sysconfig.get_path(name) for name in names), f"{prefix}/lib"]
     modules = [place for place in places if place and not f"{root}/".startswith(f"{place}/")]
     return [*modules, *(f"{root}/{path}" for path in _OUR_PATHS), *_SYSTEM_PATHS]
+
+
+def _keeper(
+    control: socket.socket, order: Any, fds: list[int], task: Callable[[socket.socket, str], None]
+) -> int:
+    """A new keeper, 0 if there can be none: that ends one run, and none of the others."""
+    try:
+        keeper = os.fork()
+    except OSError as error:
+        with suppress(OSError):
+            os.write(fds[-1], f"error {error}".encode()[:500])
+        return 0
+    if keeper == 0:
+        control.close()
+        _keep(order, fds, task)
+    return keeper
 
 
 def _reap(keepers: set[int]) -> None:
@@ -156,12 +175,13 @@ def _be_child(order: Any, channel: int, output: int, task: Callable[[socket.sock
         # Before the user changes: nobody may not even look for some of the paths.
         rules = -1 if has_namespaces or not landlock.is_supported() else landlock.prepare(order.readable)
         limits = Limits(order.memory_bytes, order.cpu_s, order.temporary_bytes)
-        sandbox.set_limits(limits, has_namespaces=has_namespaces)
+        sandbox.set_limits(limits)
         sandbox.drop_privileges(has_namespaces=has_namespaces)
+        sandbox.limit_tasks(limits, has_namespaces=has_namespaces)
         if rules >= 0:
             landlock.enforce(rules)
         if seccomp.is_supported():
-            seccomp.install()
+            seccomp.install(has_own_files=has_namespaces)
         task(socket.socket(fileno=3), order.folder)
         status = 0
     except MemoryError:

@@ -1,7 +1,8 @@
 """Rules for files that a process gives itself, for where namespaces are not possible: Landlock.
 
 https://www.kernel.org/doc/html/latest/userspace-api/landlock.html. Paths that are named can be read; nothing
-else can be read, and nothing be written.
+else can be read, and nothing be written. Newer kernels also refuse TCP, signals to others and their abstract
+sockets by it.
 """
 
 from __future__ import annotations
@@ -18,21 +19,28 @@ _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 # How many rights each version of the interface knows.
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _NEWEST_RIGHTS = 16
+# Binding and connecting TCP; abstract sockets and signals, which stay inside: each with its first version.
+_TCP, _TCP_SINCE, _INSIDE, _INSIDE_SINCE = 3, 4, 3, 6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def is_supported() -> bool:
     """Whether the kernel has it, and this process may use it."""
-    return _version() >= 1
+    return version() >= 1
 
 
 def prepare(readable: Iterable[str]) -> int:
     """Rules that let these paths be read, as a file descriptor for `enforce`; OSError."""
-    version = _version()
-    if version < 1:
+    newest = version()
+    if newest < 1:
         raise OSError(ctypes.get_errno(), "landlock")
-    handled = (1 << _RIGHTS.get(version, _NEWEST_RIGHTS)) - 1
-    rules = _call(_CREATE_RULESET, struct.pack("=Q", handled), 8, 0)
+    handled = (
+        (1 << _RIGHTS.get(newest, _NEWEST_RIGHTS)) - 1,
+        _TCP if newest >= _TCP_SINCE else 0,
+        _INSIDE if newest >= _INSIDE_SINCE else 0,
+    )
+    # What a kernel does not know must be zero, and is passed over then.
+    rules = _call(_CREATE_RULESET, struct.pack("=QQQ", *handled), 24, 0)
     for path in readable:
         if not Path(path).exists():
             continue
@@ -54,7 +62,8 @@ def enforce(rules: int) -> None:
     os.close(rules)
 
 
-def _version() -> int:
+def version() -> int:
+    """Of the kernel's interface; less than 1 if there is none."""
     return int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_FOR_VERSION))
 
 

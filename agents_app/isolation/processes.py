@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import select
 import socket
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents_app.isolation import sandbox, seccomp
-from agents_app.isolation.forkserver import MAX_ORDER_BYTES
+from agents_app.isolation.forkserver import MAX_ORDER_BYTES, WAIT
 from agents_app.isolation.sandbox import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,8 @@ PROBE_LINGER_S, RUN_LINGER_S = 20.0, 900.0
 MAX_OUTPUT_BYTES = 16_384
 _BLOCK_BYTES = 65_536
 _END_S = 2.0
+# A moment that one must have before another is started in its place.
+_KEPT_AGAIN_S = 30.0
 _TRIAL_S = 20.0
 _START = (
     "import sys; sys.path.append(sys.argv[2]); from agents_app.isolation.forkserver import main; "
@@ -75,6 +78,24 @@ class Forkserver:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._is_kept = False
+        self._kept_at = -math.inf
+
+    def keep(self, is_wanted: bool) -> None:
+        """Have it ready for as long as it is wanted, as its start takes seconds; ProcessError.
+
+        It is not waited for. One that ended is started anew when that is asked again, but not all the time.
+        """
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._is_kept = False
+            now = time.monotonic()
+            if is_wanted == self._is_kept or (is_wanted and now < self._kept_at + _KEPT_AGAIN_S):
+                return
+            self._kept_at = now
+            linger_s = math.inf if is_wanted else RUN_LINGER_S
+            self._send(json.dumps({"task": WAIT, "linger_s": linger_s}).encode(), [])
+            self._is_kept = is_wanted
 
     def start(self, task: str, folder: Path, *, limits: Limits, linger_s: float) -> Child:
         """Have it fork a child for a task on a folder; ProcessError if that can't be."""
@@ -140,6 +161,7 @@ class Forkserver:
         if self._control is not None:
             self._control.close()
             self._control = None
+        self._is_kept = False
         if self._process is not None:
             try:
                 self._process.wait(_END_S)
@@ -147,6 +169,11 @@ class Forkserver:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+
+def are_possible() -> bool:
+    """Whether this system can have such processes at all."""
+    return sys.platform == "linux"
 
 
 @functools.cache
@@ -167,6 +194,8 @@ def confinement() -> tuple[int, str]:
 
 def limits_of_confinement() -> str:
     """What a process of an agent could do here that it should not, in words; "" if all is well."""
+    if not are_possible():
+        return "Limited: this system is not Linux, so code is not probed, and has no process of its own."
     level, reason = confinement()
     if level == sandbox.NOTHING:
         return f"Limited: it can read files that the server's user can ({reason})."

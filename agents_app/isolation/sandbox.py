@@ -116,8 +116,8 @@ def keep_memory_arenas_few() -> None:
     _libc.mallopt(_M_ARENA_MAX, 2)
 
 
-def set_limits(limits: Limits, *, has_namespaces: bool) -> None:
-    """Limit what this process may use from now on."""
+def set_limits(limits: Limits) -> None:
+    """Limit what this process may use from now on, but for tasks."""
     data, whole = _memory_in_use()
     # The second one is for mappings that count as no data; a thread reserves more than it uses.
     _limit(resource.RLIMIT_DATA, data + limits.memory_bytes)
@@ -126,6 +126,14 @@ def set_limits(limits: Limits, *, has_namespaces: bool) -> None:
     _limit(resource.RLIMIT_FSIZE, limits.temporary_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.files)
     _limit(resource.RLIMIT_CORE, 0)
+
+
+def limit_tasks(limits: Limits, *, has_namespaces: bool) -> None:
+    """Limit its processes and threads, once it has its user.
+
+    A user namespace takes the limit that its maker has as one of all its maker's tasks: before it is made
+    this would be a limit of all these processes together.
+    """
     # Elsewhere all tasks of the user count, those of the server too.
     _limit(resource.RLIMIT_NPROC, limits.tasks if has_namespaces else 64 * limits.tasks)
 

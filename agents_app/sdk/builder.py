@@ -59,16 +59,18 @@ class Graphs:
         self._definitions = definitions
         self._turns = turns
         self._built: dict[str, Agent[Any]] = {**given, **ready}
+        self._begun: list[str] = []
 
     def build(self, agent_id: str) -> Agent[Any]:
         """The agent with all that it links to; BuildError if one of them can't be made."""
-        before = dict(self._built)
+        self._begun.clear()
         try:
             agent = self._agent(agent_id)
             _check_names(agent_id, agent)
         except BaseException as error:
             # What was begun is incomplete.
-            self._built = before
+            for begun in self._begun:
+                del self._built[begun]
             if isinstance(error, BuildError) and error.agent_id != agent_id:
                 raise BuildError(agent_id, f"it needs '{error.agent_id}': {error.reason}") from error
             raise
@@ -81,6 +83,7 @@ class Graphs:
         if definition is None:
             raise BuildError(agent_id, "it is not served")
         agent = self._built[agent_id] = _unlinked(agent_id, definition)
+        self._begun.append(agent_id)
         # After it is known, as agents may hand over to each other.
         tools: list[Tool] = [use_gateway_tool(name) for name in definition.tools]
         for link in definition.links:

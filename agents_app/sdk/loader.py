@@ -127,6 +127,9 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def _spec(fullname: str, root: Path, parts: list[str]) -> importlib.machinery.ModuleSpec | None:
     place = root.joinpath(*parts)
+    if place.parent.resolve() != place.parent or (place.is_dir() and place.resolve() != place):
+        # What a linked folder holds is in no digest, and nobody checked it.
+        return None
     files = [(place / "__init__.py", True), *([(place.with_suffix(".py"), False)] if parts else [])]
     for file, is_package in files:
         if file.is_file() and file.resolve().is_relative_to(root):
@@ -136,7 +139,7 @@ def _spec(fullname: str, root: Path, parts: list[str]) -> importlib.machinery.Mo
                 loader=_SourceLoader(fullname, str(file)),
                 submodule_search_locations=[str(place)] if is_package else None,
             )
-    if not place.is_dir() or not place.resolve().is_relative_to(root):
+    if not place.is_dir():
         return None
     # A folder without an __init__.py is a package, too.
     spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)

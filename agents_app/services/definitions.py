@@ -22,7 +22,13 @@ from agents_app.guards import find_guard_kind, guard_kind_names
 from agents_app.models import Agent, AgentLink
 from agents_app.services.links import replace_links, resolve_links
 from agents_app.services.management import model_problem, set_operator_fields
-from agents_app.services.versions import current_definition, find_version, read_definition, write_version
+from agents_app.services.versions import (
+    NO_VERSIONS,
+    current_definition,
+    find_version,
+    read_definition,
+    write_version,
+)
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit, store
@@ -79,7 +85,7 @@ def change_agent(
         names = set_operator_fields(row, values)
         _check_operators_fields(row, is_declared=row.is_declared)
         if defined:
-            before = replace(current_definition(row), model=row.model)
+            before = _definition_now(row, is_whole=len(defined) == len(FIELDS))
             names += _redefine(row, replace(before, **defined), before, actor=actor, note=note)
         if names:
             row.save(update_fields=names)
@@ -94,7 +100,7 @@ def roll_back(row: Agent, number: int, *, actor: str) -> Agent:
     """Make an older version the newest one, if it still can be; the same checks as of any change."""
     with _locked():
         _read_again(row)
-        before = replace(current_definition(row), model=row.model)
+        before = _definition_now(row)
         wanted = read_definition(find_version(row, number))
         names = _redefine(row, wanted, before, actor=actor, note=f"Rolled back to version {number}.")
         if names:
@@ -194,6 +200,22 @@ def _read_again(row: Agent) -> None:
         row.refresh_from_db()
     except Agent.DoesNotExist as error:
         raise NotFound("There is no such agent any more.", param="id") from error
+
+
+def _definition_now(row: Agent, *, is_whole: bool = True) -> Definition:
+    """What is in force; an empty one if that can't be read, so that a change or an older version mends it.
+
+    Conflict if the change is not of the whole: guardrails must not go because nobody can read them.
+    """
+    if not row.is_declared:
+        raise NotFound(NO_VERSIONS, param="id")
+    try:
+        return replace(current_definition(row), model=row.model)
+    except NotFound as error:
+        if not is_whole:
+            message = "go back to a version that can be read, or give the whole definition"
+            raise Conflict(f"{error.message[:-1]}: {message}.", param="version") from error
+        return Definition(model=row.model)
 
 
 def _check_operators_fields(row: Agent, *, is_declared: bool) -> None:

@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
+from agents_app.circles import leads_back
 from agents_app.declared import MAX_REACHED
-from agents_app.definition import AS_TOOL, Definition, Link
+from agents_app.definition import Definition, Link
 from agents_app.entry import IN_PROCESS
 from agents_app.models import Agent, AgentLink
+from agents_app.registry import SECTION, AgentsConfig
 from gateway_project.core.errors import InvalidRequest
+from security_app.services.configuration import store
 
 Edges = Mapping[UUID, list[tuple[UUID, str]]]
 
@@ -42,7 +45,7 @@ def _resolved(row: Agent, target: Agent | None, link: Link, number: int) -> Agen
         raise InvalidRequest("An agent can't link to itself.", param=where)
     if target is None:
         raise InvalidRequest(f"There is no agent '{link.target[:200]}'.", param=where)
-    if target.isolation != IN_PROCESS:
+    if _runs_apart(target):
         message = f"'{target.slug}' runs in a process of its own, and can't be part of another agent."
         raise InvalidRequest(message, param=where)
     return AgentLink(
@@ -55,10 +58,17 @@ def _resolved(row: Agent, target: Agent | None, link: Link, number: int) -> Agen
     )
 
 
+def _runs_apart(target: Agent) -> bool:
+    """Whether its code runs in another process: it was told to, or its whole namespace was."""
+    config: AgentsConfig = store.current.sections[SECTION].value
+    entry = config.loaded.get(target.slug)
+    return target.isolation != IN_PROCESS or (entry is not None and entry.isolation != IN_PROCESS)
+
+
 def _check_cycles(row: Agent, links: list[AgentLink]) -> None:
     edges = _edges_from({link.target_id for link in links}, row)
     for number, link in enumerate(links):
-        if _leads_back(row.pk, link, edges):
+        if leads_back(row.pk, [(link.target_id, link.kind)], lambda agent: edges.get(agent, [])):
             message = (
                 f"'{link.target.slug}' leads back to '{row.slug}', and a call as a tool is on the way: "
                 "such a run would never end."
@@ -81,21 +91,3 @@ def _edges_from(start: set[UUID], row: Agent) -> Edges:
                 frontier.add(target)
         seen |= frontier
     return edges
-
-
-def _leads_back(origin: UUID, link: AgentLink, edges: Edges) -> bool:
-    """Whether a way from the link's target back to its agent has, with the link, a call as a tool on it."""
-    todo = [(link.target_id, link.kind == AS_TOOL)]
-    seen = set(todo)
-    while todo:
-        agent, is_nested = todo.pop()
-        if agent == origin:
-            if is_nested:
-                return True
-            continue
-        for target, kind in edges.get(agent, ()):
-            step = (target, is_nested or kind == AS_TOOL)
-            if step not in seen:
-                seen.add(step)
-                todo.append(step)
-    return False

@@ -12,11 +12,12 @@ from django.conf import settings
 from agents_app.definition import FIELDS, Definition
 from agents_app.models import Agent, AgentVersion
 from gateway_project.core.errors import NotFound
+from security_app.services.pins import pinned_numbers
 
 MAX_NOTE = 200
 # Beyond this, comparing texts line by line would take long.
 _MAX_DIFF_LINES = 4_000
-_NO_VERSIONS = "A drop-in has no versions: its folder's code is what it is."
+NO_VERSIONS = "A drop-in has no versions: its folder's code is what it is."
 _TEXTS = ("instructions", "description")
 
 
@@ -33,7 +34,7 @@ class FieldChange:
 def list_versions(row: Agent) -> list[AgentVersion]:
     """The versions that are kept, the newest first, without their definitions; NotFound for a drop-in."""
     if not row.is_declared:
-        raise NotFound(_NO_VERSIONS, param="id")
+        raise NotFound(NO_VERSIONS, param="id")
     return list(row.versions.defer("definition"))
 
 
@@ -48,7 +49,7 @@ def find_version(row: Agent, number: int) -> AgentVersion:
 def current_definition(row: Agent) -> Definition:
     """What a declared agent is now; NotFound for a drop-in, whose code says what it is."""
     if row.version is None:
-        raise NotFound(_NO_VERSIONS, param="id")
+        raise NotFound(NO_VERSIONS, param="id")
     return read_definition(find_version(row, row.version))
 
 
@@ -61,13 +62,18 @@ def read_definition(version: AgentVersion) -> Definition:
 
 
 def write_version(row: Agent, definition: Definition, *, actor: str, note: str) -> AgentVersion:
-    """The next version of an agent, inside the caller's transaction; the oldest go when they are too many."""
+    """The next version of an agent, inside the caller's transaction; the oldest go when they are too many.
+
+    Those that keys are pinned to stay.
+    """
     number = (row.version or 0) + 1
     version = AgentVersion.objects.create(
         agent=row, number=number, definition=definition.text(), actor=actor[:200], note=note[:MAX_NOTE]
     )
     row.version = number
-    row.versions.filter(number__lte=number - settings.AGENT_VERSIONS_KEPT).delete()
+    old = row.versions.filter(number__lte=number - settings.AGENT_VERSIONS_KEPT)
+    if old.exists():
+        old.exclude(number__in=pinned_numbers(row.slug)).delete()
     return version
 
 

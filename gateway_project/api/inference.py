@@ -18,7 +18,7 @@ from gateway_project.api.admission import admit
 from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
-from gateway_project.api.models import find_model
+from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core import sse
@@ -172,13 +172,32 @@ def _model_id(fields: RawFields) -> str:
 
 
 async def _resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
-    """What a model id stands for; an unknown one may have been made elsewhere a moment ago."""
+    """What a model id stands for, for this key; an unknown one may have been made elsewhere a moment ago."""
     entry = find_model(context.snapshot, model_id)
     if entry is None:
         context.snapshot = await reloaded_snapshot()
         entry = find_model(context.snapshot, model_id)
     if entry is None:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
+    pins = context.principal.policy.agent_versions
+    if pins and isinstance(entry, AgentEntry) and (number := pins.get(entry.id)) is not None:
+        return await _pinned(context, entry.id, number)
+    return entry
+
+
+async def _pinned(context: RequestContext, agent_id: str, number: int) -> AgentEntry:
+    """The version of an agent that the key is pinned to, and never another one."""
+    entry = find_pinned(context.snapshot, agent_id, number)
+    if entry is None:
+        # The key may have been pinned while the snapshot was made.
+        context.snapshot = await reloaded_snapshot()
+        entry = find_pinned(context.snapshot, agent_id, number)
+    if entry is None:
+        raise ModelNotFound(
+            f"This key is pinned to version {number} of the agent '{agent_id}', which can't be run.",
+            param="model",
+            code="agent_version_not_found",
+        )
     return entry
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import Permission, User
 
-from agents_app.models import Agent, Run, RunStep
+from agents_app.models import Agent, DropInPolicy, Run, RunStep
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import uuid7, uuid7_time
 from security_app.models import ApiKey
@@ -57,6 +57,7 @@ def one_of_each(number: int = 0) -> None:
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
     Agent.objects.create(slug=f"default/agent-{number}")
+    DropInPolicy.objects.create(namespace=f"team-{number}")
     config = {"method": "GET", "url": "http://127.0.0.1:9/orders"}
     parameters = {"type": "object", "properties": {"id": {"type": "integer"}}}
     Tool.objects.create(

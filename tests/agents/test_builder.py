@@ -17,6 +17,7 @@ from agents import Agent, InputGuardrailTripwireTriggered, OutputGuardrailTripwi
 from agents_app.definition import Definition, Link
 from agents_app.guards import Stage, forget_guard_kind, guard_kind_names, register_guard_kind
 from agents_app.models import Agent as AgentRow
+from agents_app.models import DropInPolicy
 from agents_app.sdk.builder import BuildError, Graphs
 from agents_app.sdk.client_tools import graph_of
 from gateway_project.core.errors import GatewayError
@@ -304,3 +305,20 @@ def test_an_upstream_that_takes_the_namespace_is_a_diagnostic(admin: Caller) -> 
     (problem,) = admin.ok("GET", "/agents/errors")["data"]
     assert problem == {"folder": BILLING, "message": "the namespace 'desk' is the name of an upstream"}
     assert served() is None
+
+
+def test_an_agent_whose_drop_in_was_isolated_is_left_out_with_the_reason(
+    admin: Caller, tmp_path: Path, settings: Any
+) -> None:
+    settings.AGENT_ROOTS = (tmp_path,)
+    write_agent(tmp_path, "Helper", HELPER)
+    admin.ok("POST", "/agents/refresh")
+    declare(admin, links=[link("default/helper")])
+
+    DropInPolicy.objects.create(namespace="default", isolation="process")
+    (problem,) = admin.ok("POST", "/agents/refresh")["errors"]
+
+    reason = "it needs 'default/helper', which runs in a process of its own"
+    assert problem == {"folder": BILLING, "message": reason}
+    body = {"id": "desk/b", "links": [link("default/helper")]}
+    assert admin.refused("POST", "/agents", body)["param"] == "links[0].target"

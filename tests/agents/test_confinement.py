@@ -47,7 +47,7 @@ def test_a_filtered_process_has_threads_and_nothing_else() -> None:
     script = """
 import socket
 pair = socket.socketpair()
-seccomp.install()
+seccomp.install(has_own_files=True)
 thread = threading.Thread(target=lambda: print("thread"))
 thread.start(); thread.join()
 for action in (os.fork, lambda: os.execv("/bin/true", ["true"]), lambda: os.kill(os.getpid(), 9),
@@ -66,6 +66,47 @@ print(tried(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CORE)))
         *("True", "2", "True"),
         "PermissionError",
     ]
+
+
+@pytest.mark.skipif(not seccomp.is_supported(), reason="The system calls of this machine are not known.")
+def test_a_filtered_process_does_nothing_to_others_of_its_user(tmp_path: Path) -> None:
+    """Without namespaces it has the server's user, and sees its processes, files and sockets."""
+    (tmp_path / "data").write_text("x")
+    (tmp_path / "data").chmod(0o600)
+    script = """
+import fcntl, signal, socket
+path, parent = sys.argv[2], os.getppid()
+one, other = socket.socketpair()
+seccomp.install(has_own_files=False)
+libc = ctypes.CDLL(None, use_errno=True)
+for action in (
+    lambda: fcntl.fcntl(one, fcntl.F_SETOWN, parent),
+    lambda: fcntl.fcntl(one, 10, signal.SIGKILL),
+    lambda: fcntl.ioctl(one, 0x8901, parent.to_bytes(4, sys.byteorder)),
+    lambda: os.sched_setaffinity(parent, {0}),
+    lambda: os.sched_setscheduler(parent, os.SCHED_IDLE, os.sched_param(0)),
+    lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
+    lambda: os.chmod(path, 0o666),
+    lambda: os.chmod("data", 0o666, dir_fd=os.open(os.path.dirname(path), os.O_PATH)),
+    lambda: os.chown(path, -1, -1),
+    lambda: os.utime(path, (0, 0)),
+    lambda: os.setxattr(path, "user.x", b"1"),
+    lambda: os.truncate(path, 0),
+):
+    print(tried(action))
+print(libc.inotify_init(), fcntl.fcntl(one, fcntl.F_GETFL) >= 0, len(socket.socketpair()))
+"""
+    assert said(script, tmp_path / "data") == [*["PermissionError"] * 12, "-1", "True", "2"]
+
+
+def test_a_filtered_process_changes_files_of_its_own(tmp_path: Path) -> None:
+    script = """
+seccomp.install(has_own_files=True)
+print(tried(lambda: os.chmod(sys.argv[2], 0o600)), tried(lambda: os.utime(sys.argv[2])))
+"""
+    (tmp_path / "mine").write_text("x")
+
+    assert said(script, tmp_path / "mine") == ["ok", "ok"]
 
 
 @pytest.mark.skipif(not landlock.is_supported(), reason="This kernel has no Landlock.")
@@ -87,6 +128,17 @@ for action in (
     print(tried(action))
 """
     assert said(script, tmp_path) == ["ok", *["PermissionError"] * 5]
+
+
+@pytest.mark.skipif(landlock.version() < 6, reason="This kernel's Landlock is for files.")
+def test_rules_keep_a_process_from_others_also_without_a_filter(tmp_path: Path) -> None:
+    script = """
+import socket
+landlock.enforce(landlock.prepare([sys.argv[2]]))
+for action in (lambda: os.kill(os.getppid(), 0), lambda: socket.create_connection(("127.0.0.1", 1))):
+    print(tried(action))
+"""
+    assert said(script, tmp_path) == ["PermissionError"] * 2
 
 
 def test_a_level_of_confinement_is_told() -> None:

@@ -183,6 +183,15 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert found.problem == "package.py is a link that leads out of the folder"
 
 
+def test_a_linked_folder_shows_no_code_that_nobody_looks_at(tmp_path: Path) -> None:
+    """Hidden files are in no digest, and not checked by the policy."""
+    files = {"agent.py": HEAD + "from .shown.code import NAME\nagent = Agent(name=NAME)"}
+    folder = write(tmp_path, files | {".hidden/code.py": "NAME = 'x'"})
+    (folder / "shown").symlink_to(".hidden")
+
+    assert "No module named" in reason(tmp_path)
+
+
 def test_what_agents_set_for_the_whole_process_is_put_back(tmp_path: Path) -> None:
     from agents.models import _openai_shared as shared
 

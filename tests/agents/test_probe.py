@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,11 @@ from pytest_django import Settings
 
 from agents_app.folders import Folder, find_folders
 from agents_app.isolation import probe as probes
+from agents_app.isolation.forkserver import PROBE
+from agents_app.isolation.frames import receive_frame, send_frame
 from agents_app.isolation.probe import AgentReport, ProbeFailed, probe
+from agents_app.isolation.processes import forkserver
+from agents_app.isolation.sandbox import Limits
 from agents_app.policy import RESTRICTED, Policy
 from tests.agents.confinement import needs_confinement
 from tests.agents.dropins import write_agent
@@ -131,6 +137,26 @@ raise SystemExit(sorted(names & {"django", "celery", "security_app", "usage_app"
 
 
 @needs_confinement
+def test_the_threads_of_a_process_are_no_others(tmp_path: Path) -> None:
+    source = """
+import os, threading
+for _ in range(40): threading.Thread(target=threading.Event().wait).start()
+os.write(3, b'\\0\\0\\0\\2{}')
+threading.Event().wait()
+"""
+    found = folder(tmp_path, source)
+    limits = Limits(256_000_000, 15)
+    with ExitStack() as stack:
+        for _ in range(2):
+            child = forkserver.start(PROBE, found.path, limits=limits, linger_s=1.0)
+            stack.callback(child.close)
+            child.channel.settimeout(30)
+            about = {"name": "Desk", "namespace": "default", "slug": "desk", "digest": ""}
+            send_frame(child.channel, {"folder": about})
+            assert receive_frame(child.channel) == {}
+
+
+@needs_confinement
 def test_only_the_agents_own_folder_and_code_of_the_product_can_be_read(tmp_path: Path) -> None:
     secret = tmp_path / "data" / "secrets.env"
     secret.parent.mkdir()
@@ -139,11 +165,11 @@ def test_only_the_agents_own_folder_and_code_of_the_product_can_be_read(tmp_path
 
     assert "FileNotFoundError" in reason(tmp_path, f"open({str(secret)!r})")
     text = reason(tmp_path, f"import os\nraise SystemExit(sorted(os.listdir({str(root)!r})))")
-    assert set(text.partition("[")[2].partition("]")[0].replace("'", "").split(", ")) <= {
-        "agents_app",
-        "gateway_project",
-        "sdk_adapter",
-    }
+    seen = set(text.partition("[")[2].partition("]")[0].replace("'", "").split(", "))
+    # Python itself may be there.
+    packages = Path(sys.prefix)
+    own = {packages.relative_to(root).parts[0]} if packages.is_relative_to(root) else set()
+    assert seen - own <= {"agents_app", "gateway_project", "sdk_adapter"}
 
 
 def test_a_report_is_stored_and_serves_without_a_process(

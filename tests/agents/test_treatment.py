@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
 from agents_app.entry import AgentEntry
+from agents_app.isolation import processes
 from agents_app.models import Agent, DropInPolicy
 from agents_app.registry import AgentsConfig
 from agents_app.services.definitions import change_agent
@@ -125,6 +126,19 @@ def test_an_isolated_agent_stays_so_when_its_folder_moves(root: Path) -> None:
     store.refresh(everything=True)
 
     assert served()[ID].isolation == "process"
+
+
+def test_where_processes_are_not_possible_only_trusted_code_is_served(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "are_possible", lambda: False)
+    write_agent(root / "apart", "Desk", HELPER)
+
+    DropInPolicy.objects.create(namespace="apart", isolation="process")
+    store.refresh(everything=True)
+
+    assert list(served()) == [ID]
+    assert problems() == ["apart/Desk: it is to run in a process of its own, which needs Linux"]
 
 
 @pytest.mark.parametrize(

@@ -213,3 +213,23 @@ def test_a_change_of_what_somebody_else_changed_meanwhile_is_refused(admin: Call
         change_agent(row, actor="tests", based_on=1, instructions="Mine.")
 
     assert numbers(admin) == [2, 1]
+
+
+@pytest.mark.parametrize("by_roll_back", [True, False], ids=["rolled back", "changed"])
+def test_an_agent_whose_version_can_not_be_read_is_mended(admin: Caller, by_roll_back: bool) -> None:
+    declare(admin, instructions="1")
+    change(admin, instructions="2")
+    AgentVersion.objects.filter(number=2).update(definition="{")
+    store.refresh(everything=True)
+    assert served() is None
+
+    part = admin.refused("PATCH", PATH, {"instructions": "1"})
+    if by_roll_back:
+        admin.ok("POST", f"{PATH}/rollback", {"version": 1})
+    else:
+        change(admin, **admin.ok("GET", f"{PATH}/versions/1")["definition"])
+
+    assert (part["status"], part["param"]) == (409, "version")
+    entry = served()
+    assert entry is not None
+    assert (entry.version, entry.agent.instructions) == (3, "1")

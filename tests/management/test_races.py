@@ -12,6 +12,7 @@ from threading import Barrier
 import pytest
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 
+from agents_app.models import AgentLink
 from tests.management.caller import Caller
 from upstreams_app.models import Route, RouteTarget, Upstream
 
@@ -93,3 +94,19 @@ def test_changes_of_names_and_prices_at_once_do_not_wait_for_each_other_forever(
         return caller.request("POST", "/model/new", body).status_code
 
     assert at_once(change) == [200] * WRITERS
+
+
+def test_links_made_at_once_make_no_circle(admin: Caller) -> None:
+    agents = [f"desk/n{number}" for number in range(WRITERS)]
+    for agent in agents:
+        admin.ok("POST", "/agents", {"id": agent})
+
+    def close_the_circle(number: int) -> int:
+        links = [{"target": agents[(number + 1) % WRITERS], "kind": "as_tool"}]
+        path = f"/agents/{agents[number]}"
+        return admin.with_key(admin.key).request("PATCH", path, {"links": links}).status_code
+
+    statuses = at_once(close_the_circle)
+
+    assert sorted(statuses) == [200] * (WRITERS - 1) + [400]
+    assert AgentLink.objects.count() == WRITERS - 1

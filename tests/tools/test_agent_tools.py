@@ -9,6 +9,7 @@ import pytest
 from agents import Agent, function_tool
 from agents_app.entry import AgentEntry
 from agents_app.errors import RunLimitExceeded
+from agents_app.models import Run
 from agents_app.registry import AgentsConfig
 from agents_app.sdk.mixture import Layer, MixtureModel, Proposer
 from agents_app.services.agent_tool import MAX_DEPTH
@@ -62,7 +63,10 @@ def result(vendor: FakeVendor) -> str:
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
-def test_an_agent_answers_as_a_tool_of_another(vendor: FakeVendor, is_stream: bool) -> None:
+def test_an_agent_answers_as_a_tool_of_another(
+    vendor: FakeVendor, is_stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     vendor.script(calls(ASK), says("Not much."), says("It says: not much."))
     runs: list[Any] = []
 
@@ -92,6 +96,15 @@ def test_an_agent_answers_as_a_tool_of_another(vendor: FakeVendor, is_stream: bo
     assert [one.kind for one in of_child] == ["llm"]
     inputs = [one.input_tokens for one in [*below, *of_child]]
     assert door.tokens.input == sum(inputs)
+    # Each is a run of its own, with its own steps, and the tool is told of once.
+    kinds = {
+        row.id: (row.parent_id, row.llm_calls, list(row.steps.values_list("kind", flat=True)))
+        for row in Run.objects.filter(id__in=[run.id, child.id])
+    }
+    assert kinds[run.id] == (None, 2, ["agent", "turn", "llm", "tool", "turn", "llm"])
+    assert kinds[child.id] == (run.id, 1, ["agent", "turn", "llm"])
+    sources = [record.source for record in caplog.records if record.getMessage() == "tool.invoke"]  # type: ignore[attr-defined]
+    assert sources == ["gateway"]
 
 
 def test_what_the_called_agent_fails_by_is_a_word_for_the_model(vendor: FakeVendor) -> None:

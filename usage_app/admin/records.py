@@ -174,7 +174,7 @@ def _links(request: HttpRequest, record: UsageRecord) -> list[RecordLink]:
         links.append(RecordLink("The request that this call is a part of", parent))
     elif record.kind == "agent":
         calls = reverse("admin:usage_app_usagerecord_changelist")
-        links.append(RecordLink("Its LLM calls", f"{calls}?q={public_id('run', record.id)}"))
+        links.append(RecordLink("Its calls", f"{calls}?q={public_id('run', record.id)}"))
     return links
 
 

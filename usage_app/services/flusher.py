@@ -127,9 +127,10 @@ class Flusher:
             except BadLine as error:
                 self.rejects.add(line, str(error))
         stored = self._store(pairs, record_store.store)
+        stored += sum(self._store(found, kind.store) for kind, found in others.items())
         if is_live:
             feed.publish([line for _, line in pairs])
-        return stored + sum(self._store(found, kind.store) for kind, found in others.items())
+        return stored
 
     def _store(self, pairs: list[tuple[bytes, Any]], store: Callable[[list[Any]], int]) -> int:
         """Store a batch; if the database refuses it, find the lines that are to blame by halving."""
