@@ -25,7 +25,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/commands/test_guides.py tests/
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools confinement convert declared_chat \
 	definition examples failing_runs folders isolated_runs judge loader mixture policy probe request_fuzz saved_state \
 	silent_work trace version_pages visibility) \
-	$(patsubst %,tests/tools/test_%.py,agent_use calls guide http_tools)
+	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_metrics.py tests/health/test_database_away.py
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
@@ -94,8 +94,9 @@ coverage: $(LOCKED_DEV) ## Run the suite on SQLite and show what it does not rea
 smoke: ## Ask a running server for its health and models (GATEWAY_URL, GATEWAY_API_KEY)
 	@$(find_python); "$$python" tests/smoke.py
 
-bench: $(LOCKED_DEV) ## Measure what the gateway costs against a bare relay
+bench: $(LOCKED_DEV) ## Measure what the gateway costs against a bare relay, and agents against the SDK alone
 	$(PY) -m bench
+	$(PY) -m bench.agents
 
 docker-build: ## Build the container image
 	@if [ -f Dockerfile ]; then docker build -t agent-gateway .; else echo "There is no Dockerfile yet." >&2; exit 1; fi

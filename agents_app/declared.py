@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import F
 
+from agents_app.circles import leads_back
 from agents_app.definition import Definition
 from agents_app.entry import IN_PROCESS, AgentEntry
 from agents_app.models import Agent, AgentVersion
@@ -112,7 +113,7 @@ def build_declared(
     for slug in usable:
         try:
             one = built[slug] = build.agent(slug)
-        except _NotBuilt as error:
+        except NotBuilt as error:
             problems[slug] = str(error)
             built[slug] = replace(found[slug], agent=None)
         else:
@@ -130,7 +131,54 @@ def id_problem(agent_id: str, upstreams: UpstreamsConfig) -> str:
     return ""
 
 
-class _NotBuilt(Exception):
+def build_version(
+    one: Declared,
+    row: Agent,
+    *,
+    rows: Mapping[str, Agent],
+    drop_ins: Mapping[str, AgentEntry],
+    now: DeclaredAgents,
+    known: Declared | None,
+) -> tuple[Declared, AgentEntry]:
+    """An agent as one of its versions says, among all others as they are `now`; NotBuilt says why not.
+
+    Whatever links back to it gets this version, too: a run has one definition of each agent. It is as it was
+    (`known`) unless something that it can reach changed.
+    """
+    slug, row = row.slug, row.clone()
+    # Rows have the model of the version in force.
+    row.model = one.definition.model
+    usable = {other: now.all[other] for other in now.entries} | {slug: one}
+    reached = _reach(slug, usable)
+    usable = {other: usable[other] for other in reached if other in usable}
+    if leads_back(slug, _links(one), lambda other: _links(usable.get(other))):
+        # Only links of versions in force are checked when they are made.
+        raise NotBuilt("its links lead back to it, with a call as a tool on the way")
+    before = {other: now.all[other] for other in usable if other != slug}
+    if known is not None:
+        before[slug] = known
+    build = _Build(usable, {**rows, slug: row}, drop_ins, DeclaredAgents(before, {}, {}))
+    built = build.agent(slug)
+    return built, _entry(row, built, build.generations(slug), build.digest(slug))
+
+
+def _links(one: Declared | None) -> list[tuple[str, str]]:
+    return [(link.target, link.kind) for link in one.definition.links] if one is not None else []
+
+
+def _reach(slug: str, usable: Mapping[str, Declared]) -> dict[str, None]:
+    """The agent and all that it links to, directly or not; one more than the limit is enough."""
+    reached: dict[str, None] = {slug: None}
+    todo = [slug]
+    while todo and len(reached) <= MAX_REACHED:
+        for target, _ in _links(usable.get(todo.pop())):
+            if target not in reached:
+                reached[target] = None
+                todo.append(target)
+    return reached
+
+
+class NotBuilt(Exception):
     """The agent can't be served; the text says why."""
 
 
@@ -156,9 +204,9 @@ class _Build:
         """The agent, built or as it was."""
         one, reached = self._usable[slug], self._reached(slug)
         if len(reached) > MAX_REACHED:
-            raise _NotBuilt(f"it can reach more than {MAX_REACHED} agents")
+            raise NotBuilt(f"it can reach more than {MAX_REACHED} agents")
         if apart := sorted(self._apart & reached.keys()):
-            raise _NotBuilt(f"it needs '{apart[0]}', which runs in a process of its own")
+            raise NotBuilt(f"it needs '{apart[0]}', which runs in a process of its own")
         made_of = frozenset(map(self._made_of, reached))
         known = self._before.all.get(slug)
         if known is not None and known.agent is not None and known.made_of == made_of:
@@ -178,17 +226,9 @@ class _Build:
         return hashlib.sha256(dumps(parts)).hexdigest()
 
     def _reached(self, slug: str) -> dict[str, None]:
-        """The agent and all that it links to, directly or not; one more than the limit is enough."""
-        if slug in self._reached_by:
-            return self._reached_by[slug]
-        reached, todo = self._reached_by.setdefault(slug, {slug: None}), [slug]
-        while todo and len(reached) <= MAX_REACHED:
-            one = self._usable.get(todo.pop())
-            for link in one.definition.links if one is not None else ():
-                if link.target not in reached:
-                    reached[link.target] = None
-                    todo.append(link.target)
-        return reached
+        if slug not in self._reached_by:
+            self._reached_by[slug] = _reach(slug, self._usable)
+        return self._reached_by[slug]
 
     def _made_of(self, slug: str) -> tuple[Any, ...]:
         row = self._rows.get(slug)
@@ -218,11 +258,11 @@ class _Build:
         try:
             return self._graphs.build(slug)
         except BuildError as error:
-            raise _NotBuilt(str(error)) from error
+            raise NotBuilt(str(error)) from error
         except Exception as error:
             # Whatever the SDK has against one definition, the others are served.
             logger.exception("agent.not_loaded", extra={"folder": slug, "reason": type(error).__name__})
-            raise _NotBuilt(f"{type(error).__name__}: {error}"[:500]) from error
+            raise NotBuilt(f"{type(error).__name__}: {error}"[:500]) from error
 
     def _ready(self) -> dict[str, Any]:
         """What is as it was; an agent that can reach a changed one is not among it."""

@@ -22,10 +22,12 @@ from agents_app.entry import IN_PROCESS, PROCESS, AgentEntry, Place
 from agents_app.folders import Folder, find_folders, is_slug, writable
 from agents_app.models import Agent, DropInPolicy
 from agents_app.models.agent import FOLDERS_SECTION
+from agents_app.pinned import NO_PINS, PinnedAgents, build_pinned
 from agents_app.policy import EVERYWHERE, Policy
 from gateway_project.core.codec import dumps
 from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
+from security_app.registry import pinned_versions
 from tools_app.registry import tools_of
 from upstreams_app.registry import UpstreamsConfig
 
@@ -41,12 +43,15 @@ _WITHOUT_TOOL = "warning: it is served without the tool '{name}', which is off o
 class AgentsConfig:
     """The agents that clients can call, and all that are loaded, by id.
 
+    `pinned` has the versions of those that clients can call that keys are pinned to, by id and number.
     `by_name` has those that no other shares the part after the slash with, by that part.
     """
 
     agents: dict[str, AgentEntry]
     loaded: dict[str, AgentEntry]
     declared: DeclaredAgents = NOTHING
+    pins: PinnedAgents = NO_PINS
+    pinned: dict[tuple[str, int], AgentEntry] = field(default_factory=dict)
     by_name: dict[str, AgentEntry] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,13 +110,38 @@ def build(
         else:
             entries[agent_id] = _entry(agent_id, (loaded, one), rows[agent_id], upstreams)
     left_out += [item for entry in entries.values() for item in _unbound(entry, rows[entry.id])]
-    before = previous.value.declared if previous is not None else NOTHING
-    declared = build_declared(rows, drop_ins=entries, upstreams=upstreams, before=before)
-    left_out += [Diagnostic(SECTION, f"agent {slug}", text) for slug, text in declared.problems.items()]
+    declared, pins = _declared(rows, entries, previous, sections)
+    problems = chain(declared.problems.items(), pins.problems)
+    left_out += [Diagnostic(SECTION, f"agent {slug}", text) for slug, text in problems]
     entries |= declared.entries
     left_out += _missing_tools(entries, tools_of(sections))
     enabled = {agent_id: entry for agent_id, entry in entries.items() if rows[agent_id].is_enabled}
-    return Section(AgentsConfig(enabled, entries, declared), version, tuple(left_out))
+    pinned = {pin: entry for pin, entry in pins.entries.items() if entry.id in enabled}
+    return Section(AgentsConfig(enabled, entries, declared, pins, pinned), version, tuple(left_out))
+
+
+def _declared(
+    rows: Mapping[str, Agent],
+    drop_ins: Mapping[str, AgentEntry],
+    previous: Section[AgentsConfig] | None,
+    sections: Mapping[str, Section[Any]],
+) -> tuple[DeclaredAgents, PinnedAgents]:
+    """The declared agents in their versions in force, and in those that keys are pinned to."""
+    known = previous.value if previous is not None else None
+    declared = build_declared(
+        rows,
+        drop_ins=drop_ins,
+        upstreams=sections["upstreams"].value,
+        before=known.declared if known is not None else NOTHING,
+    )
+    pins = build_pinned(
+        pinned_versions(sections),
+        rows=rows,
+        drop_ins=drop_ins,
+        now=declared,
+        before=known.pins if known is not None else NO_PINS,
+    )
+    return declared, pins
 
 
 def _missing_tools(entries: Mapping[str, AgentEntry], tools: Collection[str]) -> list[Diagnostic]:

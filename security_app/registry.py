@@ -26,16 +26,28 @@ _MAX_SHARED_POLICIES = 10_000
 
 
 class KeyPolicy:
-    """What a key may do; shared by all keys with the same scopes, models and tools."""
+    """What a key may do; shared by all keys with the same scopes, models, tools and versions of agents."""
 
-    __slots__ = ("_matches_model", "_matches_tool", "allowed_models", "allowed_tools", "scopes")
+    __slots__ = (
+        "_matches_model",
+        "_matches_tool",
+        "agent_versions",
+        "allowed_models",
+        "allowed_tools",
+        "scopes",
+    )
 
     def __init__(
-        self, scopes: frozenset[str], allowed_models: tuple[str, ...], allowed_tools: tuple[str, ...] = ()
+        self,
+        scopes: frozenset[str],
+        allowed_models: tuple[str, ...],
+        allowed_tools: tuple[str, ...] = (),
+        agent_versions: Mapping[str, int] | None = None,
     ) -> None:
         self.scopes = scopes
         self.allowed_models = allowed_models
         self.allowed_tools = allowed_tools
+        self.agent_versions = agent_versions or {}
         self._matches_model = _matcher(allowed_models)
         self._matches_tool = _matcher(allowed_tools)
 
@@ -72,7 +84,7 @@ class SecurityConfig:
     def __init__(self, peppers: Ring) -> None:
         self.keys: dict[bytes, Principal] = {}
         self.peppers = peppers
-        self.policies: dict[tuple[str, str, str], KeyPolicy] = {}
+        self.policies: dict[tuple[str, ...], KeyPolicy] = {}
         self.unusable: dict[UUID, Diagnostic] = {}
         self._digest_by_id: dict[UUID, bytes] = {}
 
@@ -100,15 +112,20 @@ class SecurityConfig:
         if digest is not None:
             self.keys.pop(digest, None)
 
-    def policy(self, scopes_json: str, models_json: str, tools_json: str) -> KeyPolicy:
+    def policy(
+        self, scopes_json: str, models_json: str, tools_json: str, versions_json: str = "{}"
+    ) -> KeyPolicy:
         """The shared policy of these column texts; raises if they are unusable."""
-        texts = (scopes_json, models_json, tools_json)
+        texts = (scopes_json, models_json, tools_json, versions_json)
         policy = self.policies.get(texts)
         if policy is None:
-            scopes, models, tools = map(loads, texts)
+            scopes, models, tools, versions = map(loads, texts)
             if not all(map(_is_list_of_texts, (scopes, models, tools))):
                 raise TypeError("scopes, allowed models and allowed tools must be lists of texts")
-            policy = self.policies[texts] = KeyPolicy(frozenset(scopes), tuple(models), tuple(tools))
+            if not isinstance(versions, dict) or any(type(number) is not int for number in versions.values()):
+                raise TypeError("versions of agents must be an object of numbers")
+            policy = KeyPolicy(frozenset(scopes), tuple(models), tuple(tools), versions)
+            self.policies[texts] = policy
         return policy
 
 
@@ -116,9 +133,25 @@ def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def pinned_versions(sections: Mapping[str, Section[Any]]) -> list[tuple[str, int]]:
+    """The versions of agents that keys are pinned to, each once; those of the oldest keys come first.
+
+    So each process has them in one order, and what a new key brings displaces nothing.
+    """
+    section: Section[SecurityConfig] | None = sections.get(SECTION)
+    first: dict[tuple[str, int], UUID] = {}
+    for principal in section.value.keys.values() if section is not None else ():
+        key_id = principal.key_id
+        if key_id is None or not principal.policy.agent_versions:
+            continue
+        for pin in principal.policy.agent_versions.items():
+            first[pin] = min(key_id, first.get(pin, key_id))
+    return sorted(first, key=lambda pin: (first[pin], pin))
+
+
 _COLUMNS = (
-    "id, digest, scopes, allowed_models, allowed_tools, expires_at, is_blocked, name, user_id, "
-    "deleted_at IS NOT NULL"
+    "id, digest, scopes, allowed_models, allowed_tools, agent_versions, expires_at, is_blocked, name, "
+    "user_id, deleted_at IS NOT NULL"
 )
 
 
@@ -151,14 +184,14 @@ def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, S
 
 
 def _load_row(config: SecurityConfig, row: tuple[Any, ...]) -> None:
-    key_id, digest, scopes, models, tools, expires_at, is_blocked, name, user_id, is_deleted = row
+    key_id, digest, scopes, models, tools, versions, expires_at, is_blocked, name, user_id, is_deleted = row
     key_uuid = key_id if isinstance(key_id, UUID) else UUID(key_id)
     config.unusable.pop(key_uuid, None)
     if is_deleted:
         config.remove(key_uuid)
         return
     try:
-        policy = config.policy(scopes, models, tools)
+        policy = config.policy(scopes, models, tools, versions)
         principal = Principal(key_uuid, name, user_id, policy, _timestamp(expires_at), bool(is_blocked))
         config.put(bytes(digest), principal)
     except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)

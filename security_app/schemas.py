@@ -38,6 +38,10 @@ class KeyFields(StrictModel):
     allowed_tools: list[str] | None = Field(
         default=None, description="Tools that agents may use for it, or patterns such as crm_*; empty: all."
     )
+    agent_versions: dict[str, int] | None = Field(
+        default=None,
+        description="Versions that declared agents have for it, by their ids; others are as they are now.",
+    )
     metadata: dict[str, Any] | None = None
     user_id: ShortText | None = Field(default=None, description="Your own id of the key's owner.")
     blocked: bool | None = None
@@ -126,6 +130,7 @@ class KeyRow(BaseModel):
     status: Literal["active", "blocked", "expired", "deleted"]
     models: list[str]
     allowed_tools: list[str]
+    agent_versions: dict[str, int]
     scopes: list[str]
     user_id: str | None
     metadata: dict[str, Any]

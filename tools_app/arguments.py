@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gateway_project.core.codec import dumps
+from tools_app.bounded_validation import TooMuchWork, bounded, errors_of, without_dialects
 from tools_app.errors import INVALID, ConfigProblem, ToolError
 
 MAX_SCHEMA_BYTES = 65_536
@@ -38,13 +39,15 @@ def argument_check(schema: object) -> ArgumentCheck:
     for reference in _references(plain):
         if not reference.startswith("#"):
             raise ConfigProblem(_MEMBER, f"The reference '{reference[:100]}' leads out of the schema.")
-    validator = kind(plain, registry=Registry())
+    validator = bounded(kind)(without_dialects(plain), registry=Registry())
 
     def check(arguments: dict[str, Any]) -> None:
         try:
-            error = best_match(validator.iter_errors(arguments))
+            error = best_match(errors_of(validator, arguments))
         except RecursionError:
-            raise ToolError("The arguments are nested too deeply.", status=INVALID) from None
+            raise ToolError("the arguments are nested too deeply", status=INVALID) from None
+        except TooMuchWork:
+            raise ToolError("the arguments are too much to check", status=INVALID) from None
         if error is not None:
             raise ToolError(_described(error, "the arguments"), status=INVALID)
 
@@ -53,8 +56,11 @@ def argument_check(schema: object) -> ArgumentCheck:
         resolver = Registry().resolver_with_root(Resource.from_contents(plain, DRAFT202012))
         for reference in _references(plain):
             resolver.lookup(reference)
-        for _ in validator.iter_errors({}):
-            pass
+        errors_of(validator, {})
+    except TooMuchWork as error:
+        raise ConfigProblem(
+            _MEMBER, "The references of the schema multiply: checking takes too long."
+        ) from error
     except Exception as error:
         raise ConfigProblem(_MEMBER, "A reference of the schema leads to nothing, or to itself.") from error
     return check

@@ -85,7 +85,7 @@ def change_agent(
         names = set_operator_fields(row, values)
         _check_operators_fields(row, is_declared=row.is_declared)
         if defined:
-            before = _definition_now(row)
+            before = _definition_now(row, is_whole=len(defined) == len(FIELDS))
             names += _redefine(row, replace(before, **defined), before, actor=actor, note=note)
         if names:
             row.save(update_fields=names)
@@ -202,13 +202,19 @@ def _read_again(row: Agent) -> None:
         raise NotFound("There is no such agent any more.", param="id") from error
 
 
-def _definition_now(row: Agent) -> Definition:
-    """What is in force; an empty one if that can't be read, so that a change or an older version mends it."""
+def _definition_now(row: Agent, *, is_whole: bool = True) -> Definition:
+    """What is in force; an empty one if that can't be read, so that a change or an older version mends it.
+
+    Conflict if the change is not of the whole: guardrails must not go because nobody can read them.
+    """
     if not row.is_declared:
         raise NotFound(NO_VERSIONS, param="id")
     try:
         return replace(current_definition(row), model=row.model)
-    except NotFound:
+    except NotFound as error:
+        if not is_whole:
+            message = "go back to a version that can be read, or give the whole definition"
+            raise Conflict(f"{error.message[:-1]}: {message}.", param="version") from error
         return Definition(model=row.model)
 
 

@@ -30,6 +30,7 @@ from upstreams_app.services.client import ClientPool
 from upstreams_app.services.relay import StreamRelay, complete
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.registry import UsageConfig
+from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
@@ -319,7 +320,7 @@ def _call(
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
     settlement.end_user = door.end_user
     settlement.route = entry.id if entry.is_route else ""
-    settlement.measure_sent = lambda: len(dumps_loosely(request.get("messages", ())))
+    settlement.measure_sent = lambda: text_bytes(dumps_loosely(request))
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
     settlement.on_settled = partial(_note_call, door.trace, step)
     return Call(

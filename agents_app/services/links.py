@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
+from agents_app.circles import leads_back
 from agents_app.declared import MAX_REACHED
-from agents_app.definition import AS_TOOL, Definition, Link
+from agents_app.definition import Definition, Link
 from agents_app.entry import IN_PROCESS
 from agents_app.models import Agent, AgentLink
 from agents_app.registry import SECTION, AgentsConfig
@@ -67,7 +68,7 @@ def _runs_apart(target: Agent) -> bool:
 def _check_cycles(row: Agent, links: list[AgentLink]) -> None:
     edges = _edges_from({link.target_id for link in links}, row)
     for number, link in enumerate(links):
-        if _leads_back(row.pk, link, edges):
+        if leads_back(row.pk, [(link.target_id, link.kind)], lambda agent: edges.get(agent, [])):
             message = (
                 f"'{link.target.slug}' leads back to '{row.slug}', and a call as a tool is on the way: "
                 "such a run would never end."
@@ -90,21 +91,3 @@ def _edges_from(start: set[UUID], row: Agent) -> Edges:
                 frontier.add(target)
         seen |= frontier
     return edges
-
-
-def _leads_back(origin: UUID, link: AgentLink, edges: Edges) -> bool:
-    """Whether a way from the link's target back to its agent has, with the link, a call as a tool on it."""
-    todo = [(link.target_id, link.kind == AS_TOOL)]
-    seen = set(todo)
-    while todo:
-        agent, is_nested = todo.pop()
-        if agent == origin:
-            if is_nested:
-                return True
-            continue
-        for target, kind in edges.get(agent, ()):
-            step = (target, is_nested or kind == AS_TOOL)
-            if step not in seen:
-                seen.add(step)
-                todo.append(step)
-    return False

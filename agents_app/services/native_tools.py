@@ -8,14 +8,15 @@ from __future__ import annotations
 from time import perf_counter
 from uuid import UUID
 
-from agents_app.trace import AGENT, AGENT_AS_TOOL, CANCELLED, TOOL, Recorder
+from agents_app.trace import AGENT, CANCELLED, TOOL, Recorder
 from tools_app.services.observation import FUNCTION, SDK, observe_tool
 
 
 def observe_native_tools(trace: Recorder, *, request_id: UUID, agent: str) -> None:
     """Tell of each call of a tool that is no tool of the registry, nor the client's."""
+    callers = {step.parent for step in trace.steps if step.kind == AGENT}
     for step in trace.steps:
-        if step.kind not in (TOOL, AGENT_AS_TOOL) or step.name in trace.gateway_tools:
+        if step.kind != TOOL or step.name in trace.gateway_tools:
             continue
         ended = step.ended if step.ended is not None else perf_counter()
         observe_tool(
@@ -23,7 +24,7 @@ def observe_native_tools(trace: Recorder, *, request_id: UUID, agent: str) -> No
             request_id=request_id,
             status=step.status if step.ended is not None else CANCELLED,
             latency_ms=(ended - step.started) * 1000,
-            kind=AGENT if step.kind == AGENT_AS_TOOL else FUNCTION,
+            kind=AGENT if step.key in callers else FUNCTION,
             source=SDK,
             agent=agent,
         )

@@ -22,7 +22,7 @@ from django.db import Error as DatabaseFailure
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
-from agents_app.entry import AgentEntry
+from agents_app.entry import PROCESS, AgentEntry
 from agents_app.models import PendingRun
 from gateway_project.core.clock import utc_now
 from gateway_project.core.codec import dumps, loads
@@ -52,8 +52,8 @@ class Asker:
 
     @property
     def can_keep(self) -> bool:
-        """Whether states are kept at all, and code can be told from other code."""
-        return settings.AGENT_STATE_TTL_S > 0 and bool(self.code)
+        """Whether states are kept at all, code can be told from other code, and runs may go on from them."""
+        return settings.AGENT_STATE_TTL_S > 0 and bool(self.code) and self.entry.isolation != PROCESS
 
     @property
     def code(self) -> str:
@@ -146,16 +146,21 @@ def _write(asker: Asker, row_id: str, state: str, previous_id: str) -> None:
 
 
 def _row_id(asker: Asker, fields: dict[str, Any], messages: list[Any], calls: Any) -> str:
-    """The digest of all that must be the same; "" if that is more than a state may be.
+    """The digest of all that must be the same; "" if that is more, or deeper, than a state may be.
 
     It is keyed: who reads the table can't try out what a conversation may have been.
     """
     entry, key_id = asker.entry, asker.principal.key_id
     who = [_sdk_version(), str(key_id), asker.end_user, entry.id, asker.code]
     said = [messages, fields.get("tools"), _comparable(calls)]
-    if len(dumps(said)) > MAX_STATE_BYTES:
+    try:
+        if len(dumps(said)) > MAX_STATE_BYTES:
+            return ""
+        digested = dumps([*who, _sorted(said)])
+    except (TypeError, RecursionError):
+        # Upstreams may take what is nested deeper than our JSON can be.
         return ""
-    return salted_hmac(_SALT, dumps([*who, _sorted(said)]), algorithm="sha256").hexdigest()
+    return salted_hmac(_SALT, digested, algorithm="sha256").hexdigest()
 
 
 def _comparable(calls: Any) -> list[list[Any]]:

@@ -23,7 +23,7 @@ from agents_app.services.run_lines import RunFacts, encode_run
 from agents_app.services.tool_door import RunTools, tools_of_run
 from agents_app.trace import Recorder
 from gateway_project.core.context import RequestContext
-from gateway_project.core.deadline import DISCONNECTED, Ticker
+from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, Ticker
 from gateway_project.core.errors import GatewayError, InternalError
 from gateway_project.core.ids import public_id
 from gateway_project.core.limits import limits
@@ -110,8 +110,8 @@ class AgentRun:
     async def answer(self, run: Run | IsolatedRun) -> str:
         """The final answer. Raises GatewayError."""
         with self._settling(), self._surrounding(run):
-            await self._go_on(run)
             async with self._wall_clock:
+                await self._go_on(run)
                 text = await run.answer()
             self._raise_if_cut()
             await self._keep(run)
@@ -123,12 +123,13 @@ class AgentRun:
         `send` returns when the client has taken its piece; until then no upstream is read from.
         """
         with self._settling(), self._surrounding(run):
-            await self._go_on(run)
-            async with self._wall_clock, aclosing(run.pieces()) as pieces:
-                async for piece in pieces:
-                    if self._first_token_ms is None:
-                        self._first_token_ms = round(self._context.elapsed_ms(), 3)
-                    await self._pass_on(piece, send)
+            async with self._wall_clock:
+                await self._go_on(run)
+                async with aclosing(run.pieces()) as pieces:
+                    async for piece in pieces:
+                        if self._first_token_ms is None:
+                            self._first_token_ms = round(self._context.elapsed_ms(), 3)
+                        await self._pass_on(piece, send)
             self._raise_if_cut()
             await self._keep(run)
 
@@ -210,6 +211,9 @@ class AgentRun:
             self._settle(200, "")
         finally:
             self.door.end()
+            # The loop keeps timers that were cancelled for a while, with the context that they were set in,
+            # and so this run: not with its conversation.
+            self._fields, self._state = {}, None
 
     def _blamed_on_agent(self) -> AgentFailed:
         """Inside of `except`. Code of the agent's author: what it says is for the log alone."""
@@ -223,6 +227,9 @@ class AgentRun:
             self._settle(CLIENT_LEFT, DISCONNECTED)
         elif scope.expired_phase is not None:
             self._settle(CLIENT_LEFT, "client_stalled")
+        elif scope.cause != SHUTDOWN and self._context.parent_id is not None:
+            # The run that called this one as a tool does not want its answer any more.
+            self._settle(CLIENT_LEFT, RUN_ENDED)
         else:
             self._settle(503, "cancelled")
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from agents_app.definition import FIELDS, Definition
 from agents_app.models import Agent, AgentVersion
 from gateway_project.core.errors import NotFound
+from security_app.services.pins import pinned_numbers
 
 MAX_NOTE = 200
 # Beyond this, comparing texts line by line would take long.
@@ -61,13 +62,18 @@ def read_definition(version: AgentVersion) -> Definition:
 
 
 def write_version(row: Agent, definition: Definition, *, actor: str, note: str) -> AgentVersion:
-    """The next version of an agent, inside the caller's transaction; the oldest go when they are too many."""
+    """The next version of an agent, inside the caller's transaction; the oldest go when they are too many.
+
+    Those that keys are pinned to stay.
+    """
     number = (row.version or 0) + 1
     version = AgentVersion.objects.create(
         agent=row, number=number, definition=definition.text(), actor=actor[:200], note=note[:MAX_NOTE]
     )
     row.version = number
-    row.versions.filter(number__lte=number - settings.AGENT_VERSIONS_KEPT).delete()
+    old = row.versions.filter(number__lte=number - settings.AGENT_VERSIONS_KEPT)
+    if old.exists():
+        old.exclude(number__in=pinned_numbers(row.slug)).delete()
     return version
 
 

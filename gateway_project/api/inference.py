@@ -18,7 +18,7 @@ from gateway_project.api.admission import admit
 from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
-from gateway_project.api.models import find_model
+from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core import sse
@@ -30,14 +30,12 @@ from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.services.calls import Call
 from upstreams_app.services.relay import StreamRelay, complete
+from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
 router = Router(tags=["inference"])
 _MAX_MODEL_CHARS = 264
 _MAX_END_USER_CHARS = 256
-# Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
-_BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
-_BASE64_COUNTS_AS_BYTES = 4800
 # Patterns look into a value, however large, without a copy of it.
 _NULL = re.compile(rb"null")
 _ARRAY = re.compile(rb"\[")
@@ -101,7 +99,7 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
         await answer_by_agent(exchange, run)
         return
     settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
-    settlement.measure_sent = partial(_text_bytes, body)
+    settlement.measure_sent = partial(text_bytes, body)
     settlement.end_user = _end_user(fields)
     settlement.route = entry.id if entry.is_route else ""
     call = Call(
@@ -147,12 +145,6 @@ def _describe(exchange: Exchange, settlement: Settlement) -> None:
     exchange.add_header(b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms()))
 
 
-def _text_bytes(body: bytes) -> int:
-    """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
-    binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
-    return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
-
-
 def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:
     require_json_text(body)
     try:
@@ -180,13 +172,32 @@ def _model_id(fields: RawFields) -> str:
 
 
 async def _resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
-    """What a model id stands for; an unknown one may have been made elsewhere a moment ago."""
+    """What a model id stands for, for this key; an unknown one may have been made elsewhere a moment ago."""
     entry = find_model(context.snapshot, model_id)
     if entry is None:
         context.snapshot = await reloaded_snapshot()
         entry = find_model(context.snapshot, model_id)
     if entry is None:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
+    pins = context.principal.policy.agent_versions
+    if pins and isinstance(entry, AgentEntry) and (number := pins.get(entry.id)) is not None:
+        return await _pinned(context, entry.id, number)
+    return entry
+
+
+async def _pinned(context: RequestContext, agent_id: str, number: int) -> AgentEntry:
+    """The version of an agent that the key is pinned to, and never another one."""
+    entry = find_pinned(context.snapshot, agent_id, number)
+    if entry is None:
+        # The key may have been pinned while the snapshot was made.
+        context.snapshot = await reloaded_snapshot()
+        entry = find_pinned(context.snapshot, agent_id, number)
+    if entry is None:
+        raise ModelNotFound(
+            f"This key is pinned to version {number} of the agent '{agent_id}', which can't be run.",
+            param="model",
+            code="agent_version_not_found",
+        )
     return entry
 
 

@@ -61,6 +61,12 @@ def find_model(snapshot: Snapshot, model_id: str) -> ModelEntry | AgentEntry | N
     return models.get(model_id) or agents.find(model_id)
 
 
+def find_pinned(snapshot: Snapshot, agent_id: str, number: int) -> AgentEntry | None:
+    """An agent in a version that keys are pinned to; None if that can't be run."""
+    agents: AgentsConfig = snapshot.sections["agents"].value
+    return agents.pinned.get((agent_id, number))
+
+
 def list_body(context: RequestContext, now: float) -> bytes:
     """The list as JSON, with the prices that hold `now` (seconds since 1970).
 

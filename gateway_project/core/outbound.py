@@ -25,6 +25,7 @@ _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-d
 _METADATA_ADDRESSES = frozenset(
     {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")}
 )
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052, section 2.1.
 _ANSWER_SERVES_S = 30.0
 _MAX_KNOWN_NAMES = 256
 _CONNECT_TIMEOUT_S = 10.0
@@ -39,8 +40,8 @@ class ForbiddenHost(OSError):
 def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
     """Whether an IP address must not be called."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _ipv4_inside(address) or address
     if (
         address in _METADATA_ADDRESSES
         or address.is_link_local
@@ -49,6 +50,13 @@ def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
     ):
         return True
     return not allow_private and not address.is_global
+
+
+def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to this one end at: mapped, 6to4, or the well-known NAT64 prefix."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def check_url(url: str, *, allow_private: bool) -> None:

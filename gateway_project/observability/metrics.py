@@ -126,7 +126,8 @@ class Numbers:
         self._agents: set[str] = set()
         # By tool, kind and source: durations of all calls, and how many ended in which way.
         self.tools: dict[tuple[str, str, str], tuple[Histogram, dict[str, int]]] = {}
-        self._tools: set[str] = set()
+        # By source: what agents' code calls its tools takes no room from the registry's.
+        self._tools: dict[str, set[str]] = {}
         self._upstreams: set[str] = set()
         self._models: set[str] = set()
 
@@ -179,7 +180,8 @@ class Numbers:
 
     def observe_tool(self, tool: str, kind: str, source: str, status: str, latency_ms: float) -> None:
         """Count one call of a tool; without a kind there is no such tool. All but names are words of ours."""
-        key = (self._bounded(self._tools, tool) if kind else OTHER, kind, source)
+        known = self._tools.setdefault(source, set())
+        key = (self._bounded(known, tool) if kind else OTHER, kind, source)
         latencies, statuses = self.tools.setdefault(key, (Histogram(BUCKETS_MS), {}))
         latencies.observe(latency_ms)
         statuses[status] = statuses.get(status, 0) + 1

@@ -7,8 +7,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 
 from gateway_project.admin_base import TextAreaWidget
+
+# As the management API's.
+MAX_DEPTH = 40
 
 
 class LinesField(forms.CharField):
@@ -55,6 +59,24 @@ class JsonObjectField(forms.JSONField):
             return json.dumps(value)
         return text
 
+    def to_python(self, value: Any) -> Any:
+        """The value; ValidationError if it is no JSON, or nested deeper than the API takes it."""
+        too_deep = ValidationError(f"This is nested more than {MAX_DEPTH} levels deep.", code="invalid")
+        try:
+            parsed = super().to_python(value)
+        except RecursionError as error:
+            raise too_deep from error
+        if _is_deeper(parsed, MAX_DEPTH):
+            raise too_deep
+        return parsed
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """The value that was sent, or its text where it is none."""
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return InvalidJSONInput(data)
+
     def clean(self, value: Any) -> dict[str, Any]:
         """The object; ValidationError if it is another value or holds what PostgreSQL refuses."""
         parsed = super().clean(value)
@@ -72,3 +94,12 @@ class JsonObjectField(forms.JSONField):
         if "\\u0000" in text:
             raise ValidationError("Null characters can’t be stored.", code="unstorable")
         return parsed
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects are in each other more often than that."""
+    level = [value]
+    for _ in range(depth + 1):
+        inner = [one for one in level if isinstance(one, dict | list)]
+        level = [item for one in inner for item in (one.values() if isinstance(one, dict) else one)]
+    return bool(level)

@@ -37,6 +37,12 @@ class ApiKeyForm(ModelForm[ApiKey]):
         help_text="What agents may use for this key: one tool or pattern such as crm_* a line; empty allows "
         "every tool.",
     )
+    agent_versions = JsonObjectField(
+        label="Versions of agents",
+        widget=TextAreaWidget(attrs={"rows": 3, "placeholder": '{"desk/billing": 3}'}),
+        help_text="A JSON object: the version that a declared agent has for this key, by the agent's id; "
+        "other agents are as they are now.",
+    )
     metadata = JsonObjectField(
         widget=TextAreaWidget(attrs={"rows": 3}),
         help_text="A JSON object of your own; the gateway only keeps it.",
@@ -50,6 +56,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
             "scopes",
             "allowed_models",
             "allowed_tools",
+            "agent_versions",
             "expires_at",
             "is_blocked",
             "metadata",

@@ -95,7 +95,7 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
     actions = ("block_keys", "unblock_keys", "delete_keys_for_good")
     readonly_fields = ("hint", "public_id", "status", "last_used", "request_count", "created_by", "created")
     _rules: Any = (
-        ("May", {"fields": ("scopes", "allowed_models", "allowed_tools")}),
+        ("May", {"fields": ("scopes", "allowed_models", "allowed_tools", "agent_versions")}),
         ("Until", {"fields": ("expires_at", "is_blocked")}),
         ("Your own data", {"fields": ("metadata",)}),
     )

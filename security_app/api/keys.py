@@ -171,6 +171,8 @@ def _values(body: KeyFields) -> dict[str, Any]:
         values["allowed_models"] = _patterns(body.models)
     if body.allowed_tools is not None:
         values["allowed_tools"] = body.allowed_tools
+    if body.agent_versions is not None:
+        values["agent_versions"] = body.agent_versions
     if "duration" in given:
         values["expires_at"] = _expiry(body.duration)
     return values | _scopes(body)
@@ -212,6 +214,7 @@ def _row(row: ApiKey) -> dict[str, Any]:
         "status": row.status(),
         "models": row.allowed_models,
         "allowed_tools": row.allowed_tools,
+        "agent_versions": row.agent_versions,
         "scopes": row.scopes,
         "user_id": row.user_id or None,
         "metadata": row.metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -15,6 +16,11 @@ from security_app.models.config import ConfigModel, ConfigQuerySet
 SCOPES = ("inference", "admin", "metrics")
 # Not "invalid": a JSONField puts its own message in place of one with that code.
 UNUSABLE = "unusable"
+# The section of the snapshot that holds the versions of agents that keys are pinned to.
+PINS_SECTION = "agents"
+MAX_PINS = 50
+_MAX_VERSION = 2**31 - 1
+_AGENT_ID = re.compile(r"[a-z0-9_-]{1,99}/[a-z0-9_-]{1,99}")
 
 
 def default_scopes() -> list[str]:
@@ -44,6 +50,23 @@ def validate_tool_patterns(value: Any) -> None:
         raise ValidationError("Give a list of names of tools or patterns such as crm_*.", code=UNUSABLE)
     if len(value) > 200 or any(len(item) > 200 for item in value):
         raise ValidationError("At most 200 patterns of 200 characters.", code=UNUSABLE)
+
+
+def validate_agent_versions(value: Any) -> None:
+    """Pins are a JSON object of at most 50 agents' ids with the number of a version each.
+
+    Whether there is such an agent and such a version is for those to say who run it: both may come and go.
+    """
+    if not isinstance(value, dict) or not all(map(_is_pin, value.items())):
+        raise ValidationError('Give a JSON object such as {"desk/billing": 3}.', code=UNUSABLE)
+    if len(value) > MAX_PINS:
+        raise ValidationError(f"At most {MAX_PINS} agents.", code=UNUSABLE)
+
+
+def _is_pin(pin: tuple[Any, Any]) -> bool:
+    agent_id, number = pin
+    # In Python true is a number, too.
+    return bool(_AGENT_ID.fullmatch(agent_id)) and type(number) is int and 1 <= number <= _MAX_VERSION
 
 
 def validate_metadata(value: Any) -> None:
@@ -105,6 +128,14 @@ class ApiKey(ConfigModel):
         validators=[validate_tool_patterns],
         help_text="Tools that agents may use for this key: names or patterns such as crm_*; empty allows "
         "every tool.",
+    )
+    agent_versions = models.JSONField(
+        "versions of agents",
+        default=dict,
+        blank=True,
+        validators=[validate_agent_versions],
+        help_text="The version that a declared agent has for this key, by the agent's id; others are as they "
+        "are now.",
     )
     expires_at = models.DateTimeField("expires", null=True, blank=True, help_text="UTC; empty means never.")
     is_blocked = models.BooleanField(

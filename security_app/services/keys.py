@@ -26,6 +26,7 @@ from gateway_project.core.crypto import (
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, ConfigVersion
+from security_app.models.key import PINS_SECTION
 from security_app.services.configuration import refresh_after_commit
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,8 @@ def create_key(
             if requires_unique_name:
                 _require_unique_name(row)
             row.save(force_insert=True)
+            if row.agent_versions:
+                _count_change_of_pins()
             refresh_after_commit()
     except IntegrityError as error:
         raise Conflict("This key exists already.", param="key") from error
@@ -217,6 +220,11 @@ def _require_unique_name(row: ApiKey) -> None:
         raise Conflict(f"Another key has the alias '{row.name}'.", param="key_alias")
 
 
+def _count_change_of_pins() -> None:
+    """Let what keys are pinned to be built; after the key's own section, as two locks need one order."""
+    ConfigVersion.bump(PINS_SECTION)
+
+
 def find_key_by_id(key_id: UUID) -> ApiKey | None:
     """A key that is not deleted, by id."""
     return ApiKey.objects.filter(pk=key_id, deleted_at=None).first()
@@ -231,6 +239,8 @@ def update_key(row: ApiKey, *, actor: str, requires_unique_name: bool = False, *
         if requires_unique_name and "name" in values:
             _require_unique_name(row)
         row.save(update_fields=set(values))
+        if "agent_versions" in values:
+            _count_change_of_pins()
         refresh_after_commit()
     logger.info("key.updated", extra={"key_id": row.public_id, "actor": actor, "fields": sorted(values)})
     return row

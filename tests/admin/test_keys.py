@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,8 @@ from usage_app.models import KeyUse
 
 LIST = "/admin/security_app/apikey/"
 ADD = f"{LIST}add/"
+MANY_AGENTS = [f"desk/a{number}" for number in range(51)]
+PINS = '{"desk/billing": 3}'
 
 
 def _form(**changes: Any) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def _form(**changes: Any) -> dict[str, Any]:
         "scopes": ["inference"],
         "allowed_models": "",
         "allowed_tools": "",
+        "agent_versions": "{}",
         "expires_at_0": "",
         "expires_at_1": "",
         "metadata": "{}",
@@ -59,7 +63,9 @@ def _act(client: Client, action: str, *rows: ApiKey, **more: str) -> Any:
 
 def test_a_key_made_in_the_admin_opens_the_door(admin_client: Client, snapshots: SnapshotStore) -> None:
     patterns = "openai/*\n\n demo/chat \nopenai/*"
-    answer = admin_client.post(ADD, _form(allowed_models=patterns, allowed_tools="crm_*\n find "))
+    answer = admin_client.post(
+        ADD, _form(allowed_models=patterns, allowed_tools="crm_*\n find ", agent_versions=PINS)
+    )
 
     principal = authenticate(
         snapshots.current.sections["security"].value, _plain_key(answer.content.decode())
@@ -67,6 +73,7 @@ def test_a_key_made_in_the_admin_opens_the_door(admin_client: Client, snapshots:
     assert principal.name == "team search"
     assert principal.policy.allowed_models == ("openai/*", "demo/chat")
     assert principal.policy.allowed_tools == ("crm_*", "find")
+    assert principal.policy.agent_versions == {"desk/billing": 3}
     assert principal.policy.scopes == {"inference"}
     assert ApiKey.objects.get().created_by == "admin"
 
@@ -118,11 +125,17 @@ def test_a_new_key_may_call_models_unless_something_else_is_chosen(admin_client:
         ("allowed_tools", {"allowed_tools": "x" * 201}, "200 patterns of 200 characters"),
         ("expires_at", {"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "passed"),
         ("expires_at", {"expires_at_0": "soon", "expires_at_1": "00:00"}, "valid date"),
+        ("agent_versions", {"agent_versions": '["desk/a"]'}, "JSON object"),
+        ("agent_versions", {"agent_versions": '{"desk/a": "1"}'}, "JSON object such as"),
+        ("agent_versions", {"agent_versions": '{"desk/a": true}'}, "JSON object such as"),
+        ("agent_versions", {"agent_versions": json.dumps(dict.fromkeys(MANY_AGENTS, 1))}, "At most 50"),
         ("metadata", {"metadata": "[]"}, "JSON object"),
         ("metadata", {"metadata": "{"}, "valid JSON"),
         ("metadata", {"metadata": '{"a": NaN}'}, "NaN"),
         ("metadata", {"metadata": '{"a": "\\u0000"}'}, "Null"),
         ("metadata", {"metadata": '{"a": "\\ud800"}'}, "half characters"),
+        ("metadata", {"metadata": '{"a":' * 41 + "1" + "}" * 41}, "nested more than 40"),
+        ("metadata", {"metadata": '{"a":' * 9000 + "1" + "}" * 9000}, "nested more than 40"),
         ("name", {"name": "n" * 201}, "200"),
         ("name", {"name": "a\0b"}, "Null characters"),
     ],
@@ -141,11 +154,13 @@ def test_a_change_keeps_the_digest_and_acts_at_once(admin_client: Client, snapsh
     digest = bytes(made.row.digest)
 
     admin_client.post(
-        f"{LIST}{made.row.pk}/change/", _form(name="after", scopes=["admin", "metrics"], digest="00")
+        f"{LIST}{made.row.pk}/change/",
+        _form(name="after", scopes=["admin", "metrics"], agent_versions=PINS, digest="00"),
     )
 
     principal = authenticate(snapshots.current.sections["security"].value, made.plain)
     assert (principal.name, principal.policy.scopes) == ("after", frozenset({"admin", "metrics"}))
+    assert principal.policy.agent_versions == {"desk/billing": 3}
     assert bytes(ApiKey.objects.get().digest) == digest
 
 

@@ -141,6 +141,18 @@ def test_a_change_is_a_version_and_links_are_given_anew(other: Agent, admin_clie
     assert current_definition(row).instructions == "New."
 
 
+def test_an_agent_whose_version_can_not_be_read_is_defined_anew(other: Agent, admin_client: Client) -> None:
+    row = create_agent(BILLING, Definition(instructions="Old."), actor="tests")
+    AgentVersion.objects.filter(agent=row).update(definition="{")
+
+    answer = change(admin_client, row, (other, "handoff", ""), instructions="New.")
+
+    assert answer.status_code == 302
+    row.refresh_from_db()
+    assert (row.version, current_definition(row).instructions) == (2, "New.")
+    assert AgentLink.objects.get().target == other
+
+
 def test_limits_alone_are_no_version(other: Agent, admin_client: Client) -> None:
     assert change(admin_client, other, max_turns="4", records_content="on").status_code == 302
 

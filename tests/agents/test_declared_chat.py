@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -21,9 +22,10 @@ from tests.agents.test_chat import HELLO
 from tests.doors.curl import run_curl
 from tests.doors.gateway import ROOT, Gateway
 from tests.doors.rows import KEY, MASTER_KEY
-from tests.fakes.behaviours import slow_headers
+from tests.fakes.behaviours import json_answer, slow_headers
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
+from tests.services import wait_until
 
 AGENTS = {
     "Clerk": """
@@ -133,6 +135,26 @@ def test_an_agent_calls_another_as_a_tool(vendor: FakeVendor, admin: httpx.Clien
     assert answer.usage is not None
 
 
+def test_an_agent_uses_registered_tools(vendor: FakeVendor, admin: httpx.Client, ai: OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
+    config = {"method": "GET", "url": f"{vendor.url}/orders/{{order}}"}
+    tool = {"name": "find_order", "kind": "http", "description": "Finds.", "parameters": parameters}
+    assert admin.post("/tools", json={**tool, "config": config}).status_code == 201
+    agent = declare(admin, "desk/orders", tools=["find_order"], settings={"tool_choice": "find_order"})
+    vendor.on_path("/orders/A1", json_answer({"state": "sent"}))
+    vendor.script(calls(Called("call_1", "find_order", '{"order": "A1"}')), says("It is sent."))
+
+    assert ask(ai, agent) == "It is sent."
+
+    first, _, last = vendor.requests
+    assert first.json["tools"][0]["function"]["parameters"] == parameters
+    assert first.json["tool_choice"] == {"type": "function", "function": {"name": "find_order"}}
+    assert "sent" in last.json["messages"][-1]["content"]
+    assert admin.delete("/tools/find_order").status_code == 200
+    (problem,) = admin.get("/agents/errors").json()["data"]
+    assert (problem["folder"], "without the tool 'find_order'" in problem["message"]) == (agent, True)
+
+
 def test_an_output_schema_goes_to_the_upstream_and_its_answer_to_the_client(
     vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
 ) -> None:
@@ -203,6 +225,62 @@ def test_a_change_acts_at_once_and_a_run_under_way_ends_as_it_began(
     assert systems(vendor) == ["New chief.", "You are the new aide.", "New chief."]
 
 
+@contextmanager
+def pinned_client(gateway: Gateway, admin: httpx.Client, **versions: int) -> Iterator[tuple[OpenAI, str]]:
+    """A client whose key is pinned to versions of agents in the namespace `desk`, and the key's id."""
+    pins = {f"desk/{name}": number for name, number in versions.items()}
+    made = admin.post("/key/generate", json={"agent_versions": pins}).json()
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=made["key"], max_retries=0) as client:
+        yield client, made["key_id"]
+
+
+def test_a_pinned_key_has_its_version_and_others_the_one_in_force(
+    vendor: FakeVendor, agent_gateway: Gateway, admin: httpx.Client, ai: OpenAI
+) -> None:
+    agent = declare(admin, "desk/steady", instructions="Be kind.")
+    change(admin, agent, instructions="Be rude.")
+    vendor.script(*[says("Well.")] * 6)
+
+    with pinned_client(agent_gateway, admin, steady=1) as (pinned, key_id):
+        ask(pinned, agent)
+        # The name alone, and as a stream.
+        list(pinned.chat.completions.create(model="steady", messages=HELLO, stream=True))
+        ask(ai, agent)
+        list(ai.chat.completions.create(model=agent, messages=HELLO, stream=True))
+        admin.post(f"/agents/{agent}/rollback", json={"version": 1})
+        change(admin, agent, instructions="Be brief.")
+        ask(pinned, agent)
+        admin.post("/key/update", json={"key": key_id, "agent_versions": {}})
+        ask(pinned, agent)
+
+    kind, rude, brief = "Be kind.", "Be rude.", "Be brief."
+    assert systems(vendor) == [kind, kind, rude, rude, kind, brief]
+    query = f"/runs?agent={agent}"
+    wait_until(lambda: len(admin.get(query).json()["data"]) == 6, 10, "the runs")
+    assert [run["version"] for run in admin.get(query).json()["data"]] == ["4", "1", "2", "2", "1", "1"]
+
+
+def test_a_key_that_is_pinned_to_a_version_that_is_not_there_is_refused(
+    vendor: FakeVendor, agent_gateway: Gateway, admin: httpx.Client, ai: OpenAI
+) -> None:
+    agent = declare(admin, "desk/absent")
+
+    with pinned_client(agent_gateway, admin, absent=7) as (pinned, key_id):
+        for stream in (False, True):
+            with pytest.raises(openai.NotFoundError) as caught:
+                pinned.chat.completions.create(model=agent, messages=HELLO, stream=stream)
+            assert (caught.value.code, caught.value.param) == ("agent_version_not_found", "model")
+            assert "version 7 of the agent 'desk/absent'" in caught.value.message
+        assert vendor.requests == []
+        # Of what others can call nothing is lost.
+        vendor.script(says("Here."), says("Here."))
+        assert ask(ai, agent) == "Here."
+        admin.post("/key/update", json={"key": key_id, "agent_versions": {"default/clerk": 1}})
+        assert ask(pinned, agent) == "Here."
+        with pytest.raises(openai.NotFoundError, match="version 1 of the agent 'default/clerk'"):
+            ask(pinned, "default/clerk")
+
+
 def test_a_roll_back_acts_and_a_deleted_agent_is_gone(
     vendor: FakeVendor, admin: httpx.Client, ai: OpenAI
 ) -> None:
@@ -224,6 +302,7 @@ def test_a_roll_back_acts_and_a_deleted_agent_is_gone(
 def test_the_guide_can_be_followed(vendor: FakeVendor, agent_gateway: Gateway) -> None:
     calls = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     expected = ["desk/billing", '"content"', "desk/front", '"version":2', '"changes":[{', '"version":3']
+    expected.append('"agent_versions":{"desk/billing":1}')
     assert len(calls) == len(expected)
 
     for call, words in zip(calls, expected, strict=True):

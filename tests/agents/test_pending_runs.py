@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError
 from pytest_django import Settings
 
-from agents_app.entry import AgentEntry
+from agents_app.entry import PROCESS, AgentEntry
 from agents_app.models import PendingRun
 from agents_app.services import pending_runs
 from agents_app.services.pending_runs import MAX_STATE_BYTES, Asker, Found, find_state, keep_state
@@ -204,3 +204,29 @@ def test_other_requests_make_no_query(monkeypatch: pytest.MonkeyPatch, messages:
 
     assert asyncio.run(find_state(BY_ALICE, {"messages": messages})) is None
     assert not asked
+
+
+def test_what_is_nested_too_deep_for_a_state_costs_no_answer() -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = {"not": deep}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": deep}}]
+    fields = {**question(""), "tools": tools}
+    message = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+    asyncio.run(keep_state(BY_ALICE, fields, [CALL], STATE, None))
+    found = asyncio.run(find_state(BY_ALICE, {**fields, "messages": [*fields["messages"], message, RESULT]}))
+
+    assert found is None
+    assert not PendingRun.objects.exists()
+
+
+def test_runs_in_processes_of_their_own_have_none_and_are_given_what_the_client_sent() -> None:
+    apart = replace(BY_ALICE, entry=replace(ENTRY, isolation=PROCESS))
+    odd: Any = [*question("")["messages"], {"role": "assistant", "tool_calls": [{"id": 1}]}, RESULT]
+
+    keep(apart)
+
+    assert not PendingRun.objects.exists()
+    # Nobody has looked at the messages by then: that they are wrong is for the process to say.
+    assert asyncio.run(find_state(apart, {"messages": odd})) is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from agents import Agent, RunContextWrapper, Runner, function_tool
 from agents_app.errors import RunLimitExceeded
 from agents_app.pieces import Piece
+from agents_app.sdk.runner import Run
+from agents_app.services import runs
+from agents_app.services.pending_runs import Found
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import UpstreamFailed, UpstreamTimeout
 from gateway_project.core.limits import limits
@@ -127,6 +132,32 @@ def test_the_wall_clock_ends_a_run_and_its_calls(vendor: FakeVendor, is_stream: 
     assert (line.status, line.error_code) == (422, "run_limit_exceeded")
     # No fault of the upstream.
     assert (made.status, made.error_code) == (499, "run_ended")
+
+
+@EITHER
+def test_the_wall_clock_runs_while_a_state_is_read(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, is_stream: bool
+) -> None:
+    async def found(*_: object) -> Found:
+        return Found("row", "{}")
+
+    async def hang(*_: object) -> bool:
+        """Code of the agent's, such as a tool's `is_enabled`, takes part in it."""
+        await asyncio.sleep(3600)
+        return True
+
+    monkeypatch.setattr(runs, "find_state", found)
+    monkeypatch.setattr(Run, "go_on_from", hang)
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(HELPER, is_stream=is_stream, wall_clock_s=0.2)
+        async with asyncio.timeout(10):
+            with pytest.raises(RunLimitExceeded, match=r"within 0\.2 s"):
+                await outcome(run, is_stream=is_stream)
+
+    in_process(vendor, work)
+
+    assert not vendor.requests
 
 
 @EITHER
@@ -282,3 +313,30 @@ def test_an_upstream_waits_for_a_client_that_takes_nothing(vendor: FakeVendor) -
     assert len(taken) == 1
     # Estimated from the text that was read: of 200 words not even a few.
     assert 0 < made.output_tokens * 3 < 8 * len(words[0])
+
+
+@EITHER
+def test_a_run_that_ended_keeps_no_conversation(vendor: FakeVendor, is_stream: bool) -> None:
+    class Messages(list[Any]):
+        """A list that can be referred to weakly."""
+
+    async def answered(setup: Setup) -> weakref.ref[Messages]:
+        messages = Messages(FIELDS["messages"])
+        run = setup.run(HELPER, is_stream=is_stream)
+        prepared = run.prepare({"messages": messages})
+        if is_stream:
+            await run.stream(prepared, _take)
+        else:
+            await run.answer(prepared)
+        return weakref.ref(messages)
+
+    async def work(setup: Setup) -> None:
+        gone = await asyncio.create_task(answered(setup))
+        gc.collect()
+        assert gone() is None
+
+    in_process(vendor, work)
+
+
+async def _take(_: Piece) -> None:
+    """A client that takes every piece at once."""

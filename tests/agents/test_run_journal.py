@@ -55,14 +55,18 @@ def test_storing_a_line_again_changes_nothing(tmp_path: Path) -> None:
     assert segment_paths(tmp_path) == []
 
 
-def test_the_run_of_a_process_that_was_killed_is_adopted_and_a_torn_one_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [-20, len('{"line":"ru'), len('{"line":"'), len('{"li')])
+def test_the_run_of_a_process_that_was_killed_is_adopted_and_a_torn_one_is_not(
+    tmp_path: Path, cut: int
+) -> None:
     whole, torn = make_line(), make_line()
-    write_dead_segment(tmp_path, encode(make_entry()), whole, torn[:-20])
+    write_dead_segment(tmp_path, encode(make_entry()), whole, torn[:cut])
 
     assert Flusher(tmp_path).adopt() == 2
 
     assert Run.objects.get().id == decode_run(whole[:-1]).id
     assert rejected_lines(tmp_path) == []
+    assert segment_paths(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from agents import Agent, function_tool
 from agents_app.errors import RunLimitExceeded
+from agents_app.services.door import RunDoor
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import Setup, in_process, outcome, records
@@ -122,6 +123,23 @@ def test_tokens_that_nobody_reports_are_estimated(vendor: FakeVendor, is_stream:
     vendor.always(silent_call(is_stream=is_stream))
 
     assert refused(vendor, "5 tokens", is_stream=is_stream, max_tokens=5) == 1
+
+
+def test_images_are_estimated_as_those_of_other_requests(vendor: FakeVendor) -> None:
+    url = "data:image/png;base64," + "iVBORw0KGgo" * 30_000
+    image = {"type": "image_url", "image_url": {"url": url}}
+    vendor.script(json_answer(bodies.chat_completion("A cat.", model="fake-chat", usage=None)))
+    doors: list[RunDoor] = []
+
+    async def work(setup: Setup) -> None:
+        run = setup.run(AGENT)
+        doors.append(run.door)
+        prepared = run.prepare({"messages": [{"role": "user", "content": [image]}]})
+        assert await run.answer(prepared) == "A cat."
+
+    in_process(vendor, work)
+
+    assert 1600 < doors[0].charged_tokens < 2000
 
 
 @EITHER

@@ -223,11 +223,13 @@ def test_an_agent_whose_version_can_not_be_read_is_mended(admin: Caller, by_roll
     store.refresh(everything=True)
     assert served() is None
 
+    part = admin.refused("PATCH", PATH, {"instructions": "1"})
     if by_roll_back:
         admin.ok("POST", f"{PATH}/rollback", {"version": 1})
     else:
-        change(admin, instructions="1")
+        change(admin, **admin.ok("GET", f"{PATH}/versions/1")["definition"])
 
+    assert (part["status"], part["param"]) == (409, "version")
     entry = served()
     assert entry is not None
     assert (entry.version, entry.agent.instructions) == (3, "1")

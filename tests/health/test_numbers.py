@@ -51,6 +51,18 @@ def test_names_beyond_the_bound_share_one() -> None:
     assert total == 3 * MAX_LABEL_VALUES
 
 
+def test_names_that_agents_code_makes_up_take_no_room_from_the_registrys_tools() -> None:
+    numbers = Numbers()
+    for number in range(3 * MAX_LABEL_VALUES):
+        numbers.observe_tool(f"made_up_{number}", "function", "sdk", "ok", 1.0)
+
+    numbers.observe_tool("look_up", "http", "gateway", "ok", 1.0)
+
+    names = [name for name, _, _ in numbers.tools]
+    assert len(names) == MAX_LABEL_VALUES + 1
+    assert "look_up" in names
+
+
 def test_routes_over_many_upstreams_stay_bounded() -> None:
     numbers = Numbers()
     for model in range(60):

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from agents import Agent
+from agents import Agent, function_tool
 from agents_app.entry import AgentEntry
 from agents_app.errors import RunLimitExceeded
 from agents_app.models import Run
 from agents_app.registry import AgentsConfig
+from agents_app.sdk.mixture import Layer, MixtureModel, Proposer
 from agents_app.services.agent_tool import MAX_DEPTH
 from agents_app.tools import use_gateway_tool
 from gateway_project.core.codec import dumps
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
-from tests.agents.inprocess import Setup, in_process, outcome, records
+from tests.agents.inprocess import FIELDS, Setup, in_process, outcome, records
 from tests.fakes.behaviours import error, hang_before_headers
 from tests.fakes.vendor import FakeVendor
 from tests.tools.setup import entry, principal, section
@@ -201,5 +202,43 @@ def test_the_time_limit_of_the_tool_ends_the_run_below(vendor: FakeVendor) -> No
     assert result(vendor) == "Tool error: the tool did not answer within 0.3 s."
     run, below = records(runs[0])
     assert run.status == 200
-    assert [one.status for one in below if one.kind == "agent"] == [503]
+    (child,) = [one for one in below if one.kind == "agent"]
+    _, (call,) = records(child.id)
+    # Neither the server nor the upstream is to blame.
+    assert (child.status, child.error_code) == (call.status, call.error_code) == (499, "run_ended")
     vendor.requests[1].wait_aborted()
+
+
+def test_an_agent_that_the_code_itself_makes_a_tool_is_told_of_as_one(
+    vendor: FakeVendor, caplog: pytest.LogCaptureFixture
+) -> None:
+    @function_tool
+    def look_up() -> str:
+        return "nothing"
+
+    asked = Called("call_1", "helper", '{"input": "What is up?"}')
+    vendor.script(calls(asked, Called("call_2", "look_up")), says("Not much."), says("It says: not much."))
+    desk = Agent(name="Desk", tools=[HELPER.as_tool("helper", "Helps."), look_up])
+
+    async def work(setup: Setup) -> None:
+        with caplog.at_level("INFO"):
+            await outcome(setup.run(desk), is_stream=False)
+
+    in_process(vendor, work)
+
+    lines = [one.__dict__ for one in caplog.records if one.msg == "tool.invoke"]
+    assert {line["tool"]: line["kind"] for line in lines} == {"helper": "agent", "look_up": "function"}
+
+
+def test_what_a_called_agent_does_is_not_shown_where_it_hides_that(vendor: FakeVendor) -> None:
+    mixture = Agent(name="Mixture", model=MixtureModel([Layer([Proposer("one"), Proposer("two")])]))
+    vendor.script(calls(ASK), says("A."), says("B."), says("Not much."), says("It says: not much."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", mixture))
+        run = setup.run(CLERK, visibility="reasoning")
+        prepared = run.prepare(FIELDS)
+        await run.answer(prepared)
+        assert prepared.outcome.reasoning == "[Clerk] calls ask\n"
+
+    in_process(vendor, work)

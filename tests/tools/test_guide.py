@@ -137,7 +137,7 @@ def test_an_http_tool_reaches_its_server(vendor: FakeVendor, gateway: Gateway) -
     arguments = '{"id": "a/1", "place": "north"}'
     vendor.script(calls(Called("call_1", "stock", arguments)), says("There are 3."))
 
-    ask(gateway, "default/clerk")
+    answer = ask(gateway, "default/clerk")
 
     _, asked, last = vendor.requests
     assert (asked.target, asked.header("x-api-key")) == (
@@ -145,6 +145,8 @@ def test_an_http_tool_reaches_its_server(vendor: FakeVendor, gateway: Gateway) -
         "a-secret-of-16-or-more",
     )
     assert last.json["messages"][-1]["content"] == '{"count":3}'
+    assert told_of_call(gateway, answer.headers["x-request-id"])["tool"] == "stock"
+    assert "a%2F1" not in gateway.log
 
 
 def test_a_key_with_a_list_is_offered_no_other_tool(

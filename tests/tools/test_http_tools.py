@@ -77,7 +77,7 @@ async def test_arguments_in_the_path_are_encoded_and_stand_nowhere_else(server: 
     assert only(server).target == "/items/a%2Fb%3Fc%20%C3%BC/parts/7?q=z"
 
 
-@pytest.mark.parametrize("value", ["..", ".", ""])
+@pytest.mark.parametrize("value", ["..", ".", "", "../admin", "a/../../admin", "..\\admin"])
 async def test_an_argument_can_not_lead_to_another_path(server: FakeVendor, value: str) -> None:
     with pytest.raises(ToolError) as caught:
         await call(tool(server, "/items/{id}/x", parameters=schema(id="string")), {"id": value})
@@ -142,6 +142,12 @@ async def test_the_charset_of_an_answer_is_heeded(server: FakeVendor) -> None:
     server.on_path(PATH, answer(200, "für".encode("latin-1"), content_type="text/plain; charset=iso-8859-1"))
 
     assert await call(tool(server)) == "für"
+
+
+async def test_an_answer_is_not_read_as_the_encoding_of_a_hosts_name(server: FakeVendor) -> None:
+    server.on_path(PATH, answer(200, b"b-a", content_type="text/plain; charset=punycode"))
+
+    assert await call(tool(server)) == "b-a"
 
 
 async def test_a_server_that_says_nothing_is_left_at_the_time_limit(server: FakeVendor) -> None:
@@ -216,6 +222,7 @@ async def test_a_name_that_leads_into_the_own_network_is_not_called(
         ({"url": "http://x.example/?q={q}"}, "url", "path only"),
         ({"url": "http://x.example/a{b"}, "url", "without its other half"),
         ({"url": "http://x.example/{}"}, "url", "needs the name"),
+        ({"url": "http://x.example/a/%2E%2E/{id}"}, "url", "the parts"),
         ({"url": "http://x.example/ä"}, "url", "percent-encoded"),
         ({"url": "http://x.example/{id}"}, "parameters", "must require an argument 'id'"),
         ({"url": "http://x.example/", "method": "TRACE"}, "method", "GET, POST"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from gateway_project.core.errors import NotFound
 from gateway_project.core.snapshot import SnapshotStore
 from security_app.models import ConfigVersion
 from security_app.services.configuration import store
@@ -21,6 +22,7 @@ from tests.tools.functions import SECRET
 from tests.tools.setup import MODULES, schema
 from tools_app.models import Tool
 from tools_app.registry import tools_of
+from tools_app.services.management import update_tool
 from usage_app.models import UsageRecord
 from usage_app.services.ledger import ledger
 
@@ -93,6 +95,7 @@ def test_a_tool_is_made_shown_changed_and_deleted(admin: Caller) -> None:
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "a b"}, "name", "pattern"),
     ({"name": "x" * 65}, "name", "pattern"),
+    ({"name": "refresh"}, "name", "No tool can be named"),
     ({"kind": "mcp"}, "kind", "'python'"),
     ({"description": " "}, "description", "Say what the tool is for"),
     ({"description": "x" * 4001}, "description", "4000"),
@@ -169,6 +172,17 @@ def test_a_name_that_exists_is_a_conflict(admin: Caller) -> None:
     error = admin.refused("POST", "/tools", ADD)
 
     assert (error["status"], error["param"]) == (409, "name")
+
+
+def test_a_tool_that_is_gone_is_not_changed(admin: Caller) -> None:
+    admin.ok("POST", "/tools", ADD)
+    row = Tool.objects.get()
+    admin.ok("DELETE", "/tools/add")
+
+    with pytest.raises(NotFound):
+        update_tool(row, actor="tests", timeout_s=3.0)
+
+    assert not Tool.objects.exists()
 
 
 def test_secrets_of_headers_are_encrypted_masked_and_kept(admin: Caller, file_secrets: None) -> None:
@@ -345,5 +359,6 @@ def test_an_agent_as_a_tool_is_tried_with_connections_of_its_own(
         assert (found["status"], found["result"]) == ("ok", "Not much.")
         assert vendor.requests[-1].json["messages"] == [{"role": "user", "content": "What is up?"}]
     ledger.flush_now()
-    run, call = UsageRecord.objects.order_by("id")
-    assert (run.kind, run.key_name, call.kind, call.parent_id) == ("agent", "master key", "llm", run.id)
+    run = UsageRecord.objects.filter(kind="agent", model="default/helper").latest("id")
+    (call,) = UsageRecord.objects.filter(parent_id=run.id)
+    assert (run.key_name, call.kind) == ("master key", "llm")

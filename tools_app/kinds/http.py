@@ -14,9 +14,11 @@ from gateway_project.core.outbound import async_http_client
 from tools_app.entry import PartialText, ToolCall
 from tools_app.errors import INVALID, ToolError
 from tools_app.kinds import ANY_OBJECT
-from tools_app.kinds.http_config import HttpConfig, http_config
+from tools_app.kinds.http_config import HttpConfig, has_dots, http_config
 
 _PLAIN = ("", "identity")
+# Encodings of names of hosts, which take ever longer with a text's length.
+_NO_CHARSETS = ("punycode", "idna")
 
 
 class HttpKind:
@@ -70,8 +72,9 @@ async def _read(response: httpx.Response, limit: int) -> object:
 
 
 def _text(body: bytes, response: httpx.Response, *, errors: str = "replace") -> str:
+    charset = (response.charset_encoding or "utf-8").lower()
     try:
-        return body.decode(response.charset_encoding or "utf-8", errors)
+        return body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors)
     except LookupError:
         return body.decode("utf-8", errors)
 
@@ -84,7 +87,7 @@ def _path(config: HttpConfig, arguments: Mapping[str, Any]) -> str:
         if not isinstance(value, str | int | float) or value == "":
             raise ToolError(f"{name}: must be a text or a number that is not empty", status=INVALID)
         path = path.replace(f"{{{name}}}", quote(_scalar(value), safe=""))
-    if any(segment in (".", "..") for segment in path.split("/")):
+    if has_dots(path):
         raise ToolError(f"{', '.join(config.path_names)}: leads to another path", status=INVALID)
     return path
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -41,6 +41,7 @@ _OWN_HEADERS = {
     "transfer-encoding",
     "upgrade",
 }
+_SEPARATORS = re.compile(r"[/\\]")
 _UNRESERVED = "/%:@!$&'()*+,;=~-._"
 
 
@@ -98,7 +99,14 @@ def _split(url: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         raise ConfigProblem("url", "The path has a brace without its other half.")
     if quote(literal, safe=_UNRESERVED) != literal:
         raise ConfigProblem("url", "The path has characters that must be percent-encoded.")
+    if has_dots(parts.path):
+        raise ConfigProblem("url", "The path must not have the parts '.' or '..'.")
     return origin, parts.path or "/", tuple(parse_qsl(parts.query, keep_blank_values=True))
+
+
+def has_dots(path: str) -> bool:
+    """Whether a path leads to another one, as a server may read it that decodes it first."""
+    return any(part in (".", "..") for part in _SEPARATORS.split(unquote(path)))
 
 
 def checked_headers(value: object) -> dict[str, str]:

@@ -24,6 +24,8 @@ from tools_app.registry import tool_entry
 logger = logging.getLogger(__name__)
 _HEADERS = "headers"
 _UNREADABLE = "unreadable under the current encryption keys"
+# A path of the management API ends in this word.
+_RESERVED_NAMES = ("refresh",)
 _TOP_LEVEL = ("name", "kind", "description", "parameters")
 
 
@@ -62,6 +64,8 @@ def update_tool(row: Tool, *, actor: str, **values: Any) -> Tool:
         changed |= {"config", "headers_sealed"}
     check_tool(row)
     with transaction.atomic():
+        if not Tool.objects.select_for_update().filter(pk=row.pk).exists():
+            raise NotFound("There is no such tool any more.", param="name")
         row.save(update_fields=changed)
         refresh_after_commit()
     logger.info("tool.updated", extra={"tool": row.name, "fields": sorted(changed), "actor": actor})
@@ -144,6 +148,8 @@ def check_tool(row: Tool) -> None:
         kind = Conflict if problems[0].code in ("unique", "unique_together") else InvalidRequest
         names = {"is_enabled": "enabled"}
         raise kind(problems[0].messages[0], param=names.get(field, field)) from error
+    if row.name in _RESERVED_NAMES:
+        raise InvalidRequest(f"No tool can be named '{row.name}'.", param="name")
     if not row.is_enabled:
         # One that broke, and one that is not ready yet, can be kept as it is.
         return

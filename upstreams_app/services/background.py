@@ -1,4 +1,4 @@
-"""Short tasks that outlive their request: owned here, waited for and cancelled when the server stops."""
+"""Short tasks that outlive their request: owned here, waited for and cancelled when their loop ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ def spawn(work: Coroutine[object, object, None]) -> None:
 
 
 async def finish(timeout_s: float) -> None:
-    """Wait for what runs, then cancel the rest."""
-    tasks = list(_tasks)
+    """Wait for what runs on the current loop, then cancel the rest."""
+    loop = asyncio.get_running_loop()
+    # Another thread's loop, such as that of a tool's trial in the admin, has tasks of its own.
+    tasks = [task for task in list(_tasks) if task.get_loop() is loop]
     if not tasks:
         return
     _, pending = await asyncio.wait(tasks, timeout=timeout_s)

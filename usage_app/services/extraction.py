@@ -7,6 +7,7 @@ for the answer it came with was already paid for.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from usage_app.entry import TokenUsage
 
 MAX_TOKENS = 2**40
 _BYTES_PER_TOKEN = 3
+# Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
+_BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
+_BASE64_COUNTS_AS_BYTES = 4800
 _Number = int | float | None
 
 
@@ -71,6 +75,12 @@ def estimate_tokens(text_bytes: int) -> int:
     code and of other scripts. Three errs a little upwards, so a budget is rather kept than broken.
     """
     return -(-max(text_bytes, 0) // _BYTES_PER_TOKEN)
+
+
+def text_bytes(body: bytes) -> int:
+    """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
+    binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
+    return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
 
 
 def _tokens(usage: _Usage) -> TokenUsage | None:

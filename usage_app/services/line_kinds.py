@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from usage_app.services.lines import LaterVersion
+from usage_app.services.lines import BadLine, LaterVersion
 
 # The end of each line included. The flusher takes a longer one for damage.
 MAX_LINE_BYTES = 256 * 1024
@@ -38,10 +38,17 @@ def register_line_kind(name: str, kind: LineKind) -> None:
 
 
 def kind_of(text: bytes) -> LineKind | None:
-    """The kind of a line, None for a request's; LaterVersion if nobody here knows it."""
+    """The kind of a line, None for a request's.
+
+    LaterVersion if nobody here knows it, BadLine if it ends before its kind does.
+    """
     if not text.startswith(_PREFIX):
         return None
-    name = text[len(_PREFIX) : len(_PREFIX) + 64].partition(b'"')[0].decode("ascii", "replace")
+    word, quote, _ = text[len(_PREFIX) : len(_PREFIX) + 64].partition(b'"')
+    if not quote:
+        # Torn there: what is of a later release says so in full.
+        raise BadLine("the name of its kind has no end")
+    name = word.decode("ascii", "replace")
     kind = _kinds.get(name)
     if kind is None:
         raise LaterVersion(f"a line of the kind {name!r}")
