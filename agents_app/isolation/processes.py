@@ -198,7 +198,7 @@ def limits_of_confinement() -> str:
         return "Limited: this system is not Linux, so code is not probed, and has no process of its own."
     level, reason = confinement()
     if level == sandbox.NOTHING:
-        return f"Limited: it can read files that the server's user can ({reason})."
+        return f"Limited: it can read and change files that the server's user can ({reason})."
     if not seccomp.is_supported():
         return (
             "Limited: it can use the network and start programs (the machine's system calls are not known)."
