@@ -23,8 +23,8 @@ UNIT := not browser and not clients and not soak
 SQLITE_ONLY := tests/repository tests/fakes tests/commands/test_guides.py tests/doors/test_heads.py \
 	tests/doors/test_websocket.py $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools confinement convert declared_chat \
-	definition examples failing_runs folders isolated_runs judge loader mixture policy probe request_fuzz saved_state \
-	silent_work trace version_pages visibility) \
+	definition examples failing_runs folders forkserver isolated_runs judge loader lost_processes mixture policy \
+	probe process_link request_fuzz saved_state silent_work trace version_pages visibility) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_metrics.py tests/health/test_database_away.py
