@@ -16,7 +16,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action as _theme_action
@@ -32,6 +32,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from gateway_project.core.errors import GatewayError
 from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
 
@@ -210,6 +211,14 @@ class ConfigModelAdmin(ModelAdmin[C]):
     def has_delete_permission(self, request: HttpRequest, obj: C | None = None) -> bool:
         """As Django's; rows that are managed elsewhere are read-only."""
         return super().has_delete_permission(request, obj) and not is_managed_elsewhere(obj)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """What a service refuses after the form's checks (another change came between) is a message."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except GatewayError as error:
+            messages.error(request, f"Nothing was saved: {error.message}")
+            return HttpResponseRedirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: C, form: ModelForm[C], change: bool) -> None:
         """Save the row and reload the snapshot when the whole form is committed."""

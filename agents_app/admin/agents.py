@@ -22,7 +22,6 @@ from agents_app.services.definitions import change_agent, create_agent, delete_a
 from agents_app.services.states import GONE, AgentState, agent_problems, agent_states
 from agents_app.services.watch import reload_agents
 from gateway_project.admin_base import display, log_change, register
-from gateway_project.core.errors import GatewayError
 from security_app.admin.diagnostics import MAX_DIAGNOSTICS_SHOWN, reasons_by_object, snapshot_context
 from security_app.services.configuration import refresh_after_commit, store
 
@@ -213,14 +212,6 @@ class AgentAdmin(VersionPages):
         return _state_of(row).digest or None
 
     # Writing, by the services
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """What a service refuses after the form's checks (another change came between) is a message."""
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except GatewayError as error:
-            messages.error(request, f"Nothing was saved: {error.message}")
-            return HttpResponseRedirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
         """Change a drop-in's row; a declared agent is saved with its links, which come after this."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_http_methods
 
 from gateway_project.admin_base import SwitchableModelAdmin, display, log_change, register
-from gateway_project.core.errors import GatewayError
 from security_app.admin.diagnostics import snapshot_context
 from tools_app.admin.tool_form import MEMBERS, ToolForm, TrialForm
 from tools_app.models import Tool
@@ -129,14 +127,6 @@ class ToolAdmin(SwitchableModelAdmin[Tool]):
         return json.dumps({**row.config, "headers": headers_for_display(row)}, ensure_ascii=False)
 
     # Writing, by the services
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """What a service refuses after the form's checks (another change came between) is a message."""
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except GatewayError as error:
-            messages.error(request, f"Nothing was saved: {error.message}")
-            return HttpResponseRedirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: Tool, form: Any, change: bool) -> None:
         """Make or change the tool."""

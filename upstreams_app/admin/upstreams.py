@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway_project.admin_base import display, log_change, moment, register
-from gateway_project.core.errors import GatewayError
 from security_app.admin.diagnostics import reasons_by_object, snapshot_context
 from upstreams_app.admin.filters import StateFilter
 from upstreams_app.admin.health_strip import strip_of
@@ -152,14 +151,6 @@ class UpstreamAdmin(UpstreamCallActions):
         return moment(row.last_at)
 
     # Writing, by the services
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """What a service refuses after the form's checks (another change came between) is a message."""
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except GatewayError as error:
-            messages.error(request, f"Nothing was saved: {error.message}")
-            return HttpResponseRedirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: Upstream, form: Any, change: bool) -> None:
         """Make or change the upstream."""
