@@ -10,7 +10,7 @@ from agents import HandoffOutputItem, ReasoningItem, RunItem, ToolCallItem, Tool
 from agents_app.pieces import ShownStep
 
 Step = ShownStep
-# Takes the steps that no item of the run tells of; unset where nobody wants to know.
+# Takes the steps that no item of the run tells of; unset outside of runs.
 reporter: ContextVar[Callable[[Step], None]] = ContextVar("agents_app_reporter")
 
 

@@ -6,6 +6,7 @@ The SDK refuses members that it does not know, so items are made anew from what 
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 from agents.run import CallModelData, ModelInputData
@@ -34,11 +35,11 @@ def with_one_system_message(call: CallModelData[Any]) -> ModelInputData:
     The templates of many local models know a system message only at the start, and only one.
     """
     given = call.model_data
-    rest: list[Any] = list(given.input)
+    items: list[Any] = list(given.input)
     texts = [given.instructions] if given.instructions else []
-    while len(rest) > 1 and _is_system_text(rest[0]):
-        texts.append(rest.pop(0)["content"])
-    return ModelInputData(input=rest, instructions="\n\n".join(texts) or None)
+    # Something must be left to answer.
+    leading = [item["content"] for item in takewhile(_is_system_text, items[:-1])]
+    return ModelInputData(input=items[len(leading) :], instructions="\n\n".join([*texts, *leading]) or None)
 
 
 def _is_system_text(item: Any) -> bool:

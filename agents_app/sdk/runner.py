@@ -144,9 +144,11 @@ class Run:
         return {"max_turns": self.entry.max_turns, "run_config": self.config, "hooks": _Ends(self)}
 
     def _take_reports(self) -> None:
-        """Have what the run's models and guardrails report, in this task and those that it starts."""
-        if self.shows_steps:
-            reporter.set(self.reported.append)
+        """Have what the run's models and guardrails report, in this task and those that it starts.
+
+        Also where nobody is shown it: a run that called this one as a tool is not told either.
+        """
+        reporter.set(self.reported.append if self.shows_steps else _unseen)
 
     @property
     def _input(self) -> Any:
@@ -305,6 +307,10 @@ def _adjusted(agent: Agent[Any], parameters: Parameters, tools: ClientTools) -> 
         return changes | parameters.format_changes(original, own)
 
     return copy_graph(agent, change)
+
+
+def _unseen(_: Step) -> None:
+    """A step that the agent's clients do not see."""
 
 
 def _tool_call(pending: ToolApprovalItem) -> dict[str, Any]:

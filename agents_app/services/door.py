@@ -35,6 +35,8 @@ from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
 _BY_NAME = "agents.models_by_name"
+# Characters of a name that nobody knows: an agent's code may ask for any.
+_MAX_SHOWN = 264
 
 
 class _OpenCall(Protocol):
@@ -95,9 +97,10 @@ class RunDoor:
         named = _by_name(snapshot).get(name, [])
         if len(named) == 1:
             return named[0]
+        shown = name[:_MAX_SHOWN]
         if named:
-            raise ModelMissing(f"The agent asks for the model '{name}', which several upstreams have.")
-        raise ModelMissing(f"The agent asks for the model '{name}', which no upstream has.")
+            raise ModelMissing(f"The agent asks for the model '{shown}', which several upstreams have.")
+        raise ModelMissing(f"The agent asks for the model '{shown}', which no upstream has.")
 
     async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """One LLM call: a chat completion. Raises GatewayError."""

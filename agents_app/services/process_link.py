@@ -20,6 +20,7 @@ class ProcessLink:
         self._writer = writer
         self._output = child.output
         self._printed = bytearray()
+        self._sending = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._output, self._take_output)
 
@@ -33,12 +34,15 @@ class ProcessLink:
     async def send(self, frame: Frame) -> int:
         """Send one, and wait while the process takes no more; its bytes. FrameError if it is too long.
 
-        What the process does not live to read is lost: who reads from it finds its end.
+        What the process does not live to read is lost: who reads from it finds its end. One frame at a time
+        waits in memory, however many calls are made and dropped by a process that reads nothing.
         """
         data = encode(frame)
-        with suppress(ConnectionError):
-            self._writer.write(data)
-            await self._writer.drain()
+        async with self._sending:
+            with suppress(ConnectionError):
+                await self._writer.drain()
+                self._writer.write(data)
+                await self._writer.drain()
         return len(data)
 
     def close(self) -> str:

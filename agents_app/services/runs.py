@@ -211,6 +211,9 @@ class AgentRun:
             self._settle(200, "")
         finally:
             self.door.end()
+            # The loop keeps timers that were cancelled for a while, with the context that they were set in,
+            # and so this run: not with its conversation.
+            self._fields, self._state = {}, None
 
     def _blamed_on_agent(self) -> AgentFailed:
         """Inside of `except`. Code of the agent's author: what it says is for the log alone."""

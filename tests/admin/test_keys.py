@@ -154,11 +154,13 @@ def test_a_change_keeps_the_digest_and_acts_at_once(admin_client: Client, snapsh
     digest = bytes(made.row.digest)
 
     admin_client.post(
-        f"{LIST}{made.row.pk}/change/", _form(name="after", scopes=["admin", "metrics"], digest="00")
+        f"{LIST}{made.row.pk}/change/",
+        _form(name="after", scopes=["admin", "metrics"], agent_versions=PINS, digest="00"),
     )
 
     principal = authenticate(snapshots.current.sections["security"].value, made.plain)
     assert (principal.name, principal.policy.scopes) == ("after", frozenset({"admin", "metrics"}))
+    assert principal.policy.agent_versions == {"desk/billing": 3}
     assert bytes(ApiKey.objects.get().digest) == digest
 
 

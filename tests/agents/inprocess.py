@@ -103,8 +103,8 @@ class Setup:
         self.ticker = Ticker()
         self.context: RequestContext
 
-    def run(self, agent: Any, *, is_stream: bool = False, **limits: Any) -> AgentRun:
-        """A run in the current task, as a request would begin it."""
+    def run(self, agent: Any, *, is_stream: bool = False, **fields: Any) -> AgentRun:
+        """A run in the current task, as a request would begin it; `fields` are of the agent's entry."""
         task = asyncio.current_task()
         assert task is not None
         scope = CallScope(task)
@@ -112,7 +112,7 @@ class Setup:
         self.context = RequestContext(self.config, scope, principal=principal)
         self.ticker.add(scope)
         task.add_done_callback(lambda _: self.ticker.remove(scope))
-        known: dict[str, Any] = {"max_turns": 10, "max_llm_calls": 50, "wall_clock_s": 60} | limits
+        known: dict[str, Any] = {"max_turns": 10, "max_llm_calls": 50, "wall_clock_s": 60}
         texts: dict[str, Any] = {
             "id": "default/test",
             "name": "Test",
@@ -120,7 +120,7 @@ class Setup:
             "model": "",
             "visibility": "hidden",
         }
-        entry = AgentEntry(id_json=b'"default/test"', agent=agent, created=0, **known, **texts)
+        entry = AgentEntry(id_json=b'"default/test"', agent=agent, created=0, **known | texts | fields)
         return AgentRun(
             self.context,
             Ticket(principal, entry.id),

@@ -97,7 +97,7 @@ def test_a_process_that_can_not_be_made_is_told_and_ends_no_other(monkeypatch: p
 
     ours, theirs = socket.socketpair()
     heard, told = os.pipe()
-    monkeypatch.setattr(inner.os, "fork", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
     task: Any = None
     with ours, theirs:
         assert inner._keeper(theirs, SimpleNamespace(), [-1, -1, told], task) == 0

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from tests.agents.answers import Called, calls, finish_of, says, text_of
 from tests.agents.confinement import needs_confinement
 from tests.agents.dropins import write_agent
+from tests.agents.run_processes import children, is_forkserver, processes, wait_for_no_process
 from tests.doors.gateway import Gateway
 from tests.doors.rows import KEY, MASTER_KEY
 from tests.fakes.behaviours import error, hang_before_headers
@@ -108,36 +109,6 @@ def attempted(vendor: FakeVendor, ai: OpenAI, code: str) -> str:
     assert asked(ai, WILD) == "Tried."
     (output,) = [one["content"] for one in vendor.requests[-1].json["messages"] if one["role"] == "tool"]
     return str(output)
-
-
-def processes(gateway: Gateway) -> list[int]:
-    """The processes of runs: what the forkservers of the gateway's processes have started."""
-    forkservers = [child for pid in gateway.pids() for child in children(pid) if is_forkserver(child)]
-    return [keeper for pid in forkservers for keeper in children(pid)]
-
-
-def children(pid: int) -> list[int]:
-    """The direct children of a process, of all its threads."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [int(number) for number in task.read_text().split()]
-        except OSError:
-            continue
-    return found
-
-
-def is_forkserver(pid: int) -> bool:
-    """Whether this is one, by its command line."""
-    try:
-        return b"agents_app.isolation.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def wait_for_no_process(gateway: Gateway) -> None:
-    """All processes of runs have ended."""
-    wait_until(lambda: not processes(gateway), 10, "the processes of runs to end")
 
 
 @contextmanager
@@ -392,12 +363,14 @@ def test_files_that_changed_are_not_run_before_they_were_loaded(
 
 
 def test_a_server_that_is_killed_leaves_no_process_behind(vendor: FakeVendor, agent_gateway: Gateway) -> None:
+    wait_for_no_process(agent_gateway)
     vendor.script(calls(Called("c1", "wait")))
     with asking(agent_gateway):
         vendor.wait_for_requests(1)
-        left = [child for keeper in processes(agent_gateway) for child in [keeper, *children(keeper)]]
+        (keeper,) = processes(agent_gateway)
+        left = [keeper, *children(keeper)]
         assert len(left) == 2
 
         agent_gateway.kill_servers()
 
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 10, "its processes to end")
+    wait_until(lambda: not any(map(is_forkserver, left)), 10, "its processes to end")

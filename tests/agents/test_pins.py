@@ -9,32 +9,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agents_app import pinned
+from agents_app import registry as agents
 from agents_app.models import Agent, AgentVersion
 from agents_app.registry import AgentsConfig
 from agents_app.sdk.client_tools import graph_of
-from gateway_project.core.ids import parse_public_id
-from security_app.models import ApiKey, ConfigVersion
-from security_app.registry import KeyPolicy
-from security_app.services.configuration import store
-from security_app.services.keys import create_key
+from gateway_project.core.snapshot import SnapshotStore
+from security_app import registry as security
+from security_app.models import ConfigVersion
+from security_app.services.configuration import read_versions, store
 from tests.admin import rows
 from tests.agents.declared import BILLING, declare, link, served
+from tests.agents.pins import key, pin, policy
 from tests.management.caller import Caller
+from upstreams_app import registry as upstreams
 
 PATH = f"/agents/{BILLING}"
-
-
-def key(admin: Caller, **pins: int) -> str:
-    """A key that is pinned to versions of agents in the namespace `desk`; its id."""
-    versions = {f"desk/{name}": number for name, number in pins.items()}
-    made: str = admin.ok("POST", "/key/generate", {"agent_versions": versions})["key_id"]
-    return made
-
-
-def pin(admin: Caller, key_id: str, **pins: int) -> None:
-    """Pin the key to these versions, and to no others."""
-    versions = {f"desk/{name}": number for name, number in pins.items()}
-    admin.ok("POST", "/key/update", {"key": key_id, "agent_versions": versions})
 
 
 def change(admin: Caller, text: str, path: str = PATH, **fields: Any) -> None:
@@ -51,14 +40,6 @@ def config() -> AgentsConfig:
 def problems() -> list[tuple[str, str]]:
     """What this process says is wrong with agents."""
     return [(one.object, one.message) for one in store.current.sections["agents"].diagnostics]
-
-
-def policy(key_id: str) -> KeyPolicy:
-    """What a key may do, as this process knows it."""
-    wanted = parse_public_id("key", key_id)
-    keys = store.current.sections["security"].value.keys.values()
-    (found,) = [one.policy for one in keys if one.key_id == wanted]
-    return found
 
 
 def versions() -> dict[str, int]:
@@ -205,7 +186,7 @@ def test_a_pinned_version_is_kept_as_long_as_a_key_has_it(admin: Caller, setting
     assert numbers() == [5, 6]
 
 
-@pytest.mark.parametrize("text", ["[]", "{", None])
+@pytest.mark.parametrize("text", ["{", None])
 def test_a_version_that_is_gone_or_can_not_be_read_is_told_and_not_replaced(
     admin: Caller, text: str | None
 ) -> None:
@@ -334,66 +315,20 @@ def test_a_change_of_pins_counts_for_agents_and_other_changes_of_keys_do_not(adm
     assert not store.refresh()
 
 
-def test_keys_with_the_same_pins_share_their_rules(admin: Caller) -> None:
-    several = [key(admin, a=1, b=2), key(admin, b=2, a=1), key(admin, a=1)]
-    store.refresh(everything=True)
+def test_other_processes_take_a_key_and_its_version_together(admin: Caller) -> None:
+    declare(admin, instructions="Old.")
+    change(admin, "New.")
+    other = SnapshotStore(read_versions)
+    for registry in (security, upstreams):
+        other.register(registry.SECTION, registry.build)
+    other.register(agents.FOLDERS, agents.build_folders)
+    other.register(agents.SECTION, agents.build)
+    other.refresh()
 
-    first, second, third = map(policy, several)
-
-    assert first.agent_versions == second.agent_versions == {"desk/a": 1, "desk/b": 2}
-    assert third.agent_versions == {"desk/a": 1}
-    assert policy(key(admin, a=1)) is third
-
-
-@pytest.mark.parametrize("value", [[], ["desk/a"], {"desk/a": "1"}, {"desk/a": True}, {"desk/a": 1.5}, 7])
-def test_a_key_with_broken_pins_is_out_of_force(admin: Caller, value: Any) -> None:
-    row = create_key(actor="tests", name="broken").row
-    store.refresh()
-
-    ApiKey.objects.filter(pk=row.pk).update(agent_versions=value)
-    store.refresh()
-
-    section = store.current.sections["security"]
-    assert bytes(row.digest) not in section.value.keys
-    assert [one.object for one in section.diagnostics] == [f"key broken ({row.public_id})"]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["desk/billing"],
-        {"billing": 1},
-        {"desk/": 1},
-        {"Desk/Billing": 1},
-        {"desk/a\u0000": 1},
-        {"desk/billing": 0},
-        {"desk/billing": -1},
-        {"desk/billing": "1"},
-        {"desk/billing": True},
-        {"desk/billing": 1.5},
-        {"desk/billing": None},
-        {"desk/billing": 2**31},
-        {f"desk/a{number}": 1 for number in range(51)},
-    ],
-)
-def test_what_is_wrong_with_pins_is_told_at_their_field(admin: Caller, wrong: Any) -> None:
     made = key(admin, billing=1)
 
-    for error in (
-        admin.refused("POST", "/key/generate", {"agent_versions": wrong}),
-        admin.refused("POST", "/key/update", {"key": made, "agent_versions": wrong}),
-    ):
-        assert error["status"] == 400
-        assert str(error["param"]).startswith("agent_versions")
-    assert policy(made).agent_versions == {BILLING: 1}
-
-
-def test_a_key_shows_its_pins(admin: Caller) -> None:
-    made = admin.ok("POST", "/key/generate", {"agent_versions": {BILLING: 2}, "key_alias": "shop"})
-
-    assert made["agent_versions"] == {BILLING: 2}
-    assert admin.ok("GET", f"/key/info?key={made['key_id']}")["info"]["agent_versions"] == {BILLING: 2}
-    listed = admin.ok("GET", "/key/list?return_full_object=true&key_alias=shop")["keys"]
-    assert [one["agent_versions"] for one in listed] == [{BILLING: 2}]
-    changed = admin.ok("POST", "/key/update", {"key": made["key_id"], "agent_versions": {}})
-    assert changed["agent_versions"] == {}
+    assert other.refresh()
+    theirs = other.current.sections
+    assert theirs["agents"].value.pinned[BILLING, 1].agent.instructions == "Old."
+    assert policy(made, theirs).agent_versions == {BILLING: 1}
+    assert not other.refresh()

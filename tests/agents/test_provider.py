@@ -214,6 +214,7 @@ def test_a_model_of_the_agents_own_needs_no_upstream(vendor: FakeVendor) -> None
         ("alias", "alias"),
         ("twice", "several upstreams have"),
         ("nothing", "which no upstream has"),
+        pytest.param("x" * 100_000, "which no upstream has", id="long"),
     ],
 )
 def test_an_agent_may_name_a_model_by_the_upstreams_name(
@@ -228,6 +229,7 @@ def test_an_agent_may_name_a_model_by_the_upstreams_name(
             assert door.entry(name).id == expected
         except ModelMissing as error:
             assert expected in error.message
+            assert len(error.message) < 400
 
     in_process(vendor, work)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -311,3 +313,30 @@ def test_an_upstream_waits_for_a_client_that_takes_nothing(vendor: FakeVendor) -
     assert len(taken) == 1
     # Estimated from the text that was read: of 200 words not even a few.
     assert 0 < made.output_tokens * 3 < 8 * len(words[0])
+
+
+@EITHER
+def test_a_run_that_ended_keeps_no_conversation(vendor: FakeVendor, is_stream: bool) -> None:
+    class Messages(list[Any]):
+        """A list that can be referred to weakly."""
+
+    async def answered(setup: Setup) -> weakref.ref[Messages]:
+        messages = Messages(FIELDS["messages"])
+        run = setup.run(HELPER, is_stream=is_stream)
+        prepared = run.prepare({"messages": messages})
+        if is_stream:
+            await run.stream(prepared, _take)
+        else:
+            await run.answer(prepared)
+        return weakref.ref(messages)
+
+    async def work(setup: Setup) -> None:
+        gone = await asyncio.create_task(answered(setup))
+        gc.collect()
+        assert gone() is None
+
+    in_process(vendor, work)
+
+
+async def _take(_: Piece) -> None:
+    """A client that takes every piece at once."""

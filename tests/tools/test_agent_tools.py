@@ -11,12 +11,13 @@ from agents_app.entry import AgentEntry
 from agents_app.errors import RunLimitExceeded
 from agents_app.models import Run
 from agents_app.registry import AgentsConfig
+from agents_app.sdk.mixture import Layer, MixtureModel, Proposer
 from agents_app.services.agent_tool import MAX_DEPTH
 from agents_app.tools import use_gateway_tool
 from gateway_project.core.codec import dumps
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
-from tests.agents.inprocess import Setup, in_process, outcome, records
+from tests.agents.inprocess import FIELDS, Setup, in_process, outcome, records
 from tests.fakes.behaviours import error, hang_before_headers
 from tests.fakes.vendor import FakeVendor
 from tests.tools.setup import entry, principal, section
@@ -227,3 +228,17 @@ def test_an_agent_that_the_code_itself_makes_a_tool_is_told_of_as_one(
 
     lines = [one.__dict__ for one in caplog.records if one.msg == "tool.invoke"]
     assert {line["tool"]: line["kind"] for line in lines} == {"helper": "agent", "look_up": "function"}
+
+
+def test_what_a_called_agent_does_is_not_shown_where_it_hides_that(vendor: FakeVendor) -> None:
+    mixture = Agent(name="Mixture", model=MixtureModel([Layer([Proposer("one"), Proposer("two")])]))
+    vendor.script(calls(ASK), says("A."), says("B."), says("Not much."), says("It says: not much."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", mixture))
+        run = setup.run(CLERK, visibility="reasoning")
+        prepared = run.prepare(FIELDS)
+        await run.answer(prepared)
+        assert prepared.outcome.reasoning == "[Clerk] calls ask\n"
+
+    in_process(vendor, work)
