@@ -15,6 +15,8 @@ from agents import Model
 from agents_app.errors import RunLimitExceeded
 
 logger = logging.getLogger(__name__)
+# A code of an error may be an upstream's own.
+_MAX_REASON = 64
 
 
 def ends_the_run(error: Exception) -> bool:
@@ -25,7 +27,7 @@ def ends_the_run(error: Exception) -> bool:
 def log_failure(member: str, error: Exception) -> None:
     """A member's call failed, and the run goes on without it."""
     reason = getattr(error, "code", None) or type(error).__name__
-    logger.warning("agent.member_failed", extra={"member": member, "reason": str(reason)})
+    logger.warning("agent.member_failed", extra={"member": member, "reason": str(reason)[:_MAX_REASON]})
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ _KINDS: dict[type[SpanData], str] = {
     CustomSpanData: CUSTOM,
     MCPListToolsSpanData: CUSTOM,
 }
+_encoder = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class _RunSpan(NoOpSpan[Any]):
@@ -173,8 +174,15 @@ def _name(kind: str, data: Any) -> str:
 def _text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
+    parts: list[str] = []
+    length = 0
     try:
-        # Cut before it is looked at again: a conversation may be long.
-        return json.dumps(value, ensure_ascii=False, default=str)[:MAX_TEXT]
-    except (TypeError, ValueError):
+        # No further than it is kept: a conversation may be long, and is a text of each call.
+        for part in _encoder.iterencode(value):
+            parts.append(part)
+            length += len(part)
+            if length >= MAX_TEXT:
+                break
+    except (TypeError, ValueError, RecursionError):
         return ""
+    return "".join(parts)[:MAX_TEXT]

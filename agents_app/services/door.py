@@ -77,8 +77,8 @@ class RunDoor:
     # Of the run that this one was called by as a tool: what is used here is used there, too.
     outer: RunDoor | None = None
     client_follows: asyncio.Event = field(default_factory=asyncio.Event)
+    is_over: bool = False
     _open_calls: set[_OpenCall] = field(default_factory=set)
-    _is_over: bool = False
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class RunDoor:
 
     def _begin_call(self, entry: ModelEntry) -> None:
         """Count one more LLM call; RunLimitExceeded if the run may not make it."""
-        if self._is_over:
+        if self.is_over:
             raise AgentFailed("The run is over.")
         if asyncio.get_running_loop() is not self._loop:
             raise AgentFailed("Connections belong to the server's event loop, and can't be used in another.")
@@ -173,7 +173,7 @@ class RunDoor:
     def end(self) -> None:
         """The run is over: what its agents and tools left behind ends too, and nothing more begins."""
         cause = self.context.scope.cause
-        self._is_over = True
+        self.is_over = True
         for call in list(self._open_calls):
             call.end(cause if cause in (DISCONNECTED, SHUTDOWN) else RUN_ENDED)
 

@@ -105,6 +105,7 @@ _RUN_LENGTHS = _lengths(Run, "agent", "version", "key_name", "end_user", "error_
 _STEP_LENGTHS = _lengths(
     RunStep, "kind", "name", "status", "error_code", "model", "upstream", "upstream_model", "finish_reason"
 )
+_ERROR_CODE = _STEP_LENGTHS["error_code"]
 
 
 def encode_run(facts: RunFacts, recorder: Recorder) -> bytes:
@@ -172,7 +173,8 @@ def _step_lines(steps: list[Step], origin: float) -> list[StepLine]:
             round(max(step.started - origin, 0.0) * 1000, 3),
             round(max((step.ended or step.started) - step.started, 0.0) * 1000, 3),
             step.status,
-            step.error_code,
+            # An upstream may have chosen it; all other texts are bounded by now.
+            step.error_code[:_ERROR_CODE],
             step.model,
             step.upstream,
             step.upstream_model,

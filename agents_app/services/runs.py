@@ -239,7 +239,10 @@ class AgentRun:
         return error
 
     def _discourage(self, error: GatewayError) -> None:
-        if self.door.llm_calls or self._state is not None:
+        trace = self.door.trace
+        # Models of the agent's own are no calls here, and code in another process may call tools at once.
+        has_called = self.door.llm_calls or trace.tool_calls or trace.gateway_tools
+        if has_called or self._state is not None:
             # Tools may have acted: a client that tries again would make them act again.
             error.headers = {**error.headers, "x-should-retry": "false"}
 

@@ -51,6 +51,9 @@ class RunTools:
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         """Call one; what went wrong is a short text for the model."""
         run = self._run
+        if run.door.is_over:
+            # What the agent's code left behind acts for nobody any more.
+            return "Tool error: the run is over."
         self._calls += 1
         if self._calls > MAX_CALLS:
             return f"Tool error: a run may call tools {MAX_CALLS} times."

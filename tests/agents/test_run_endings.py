@@ -9,9 +9,10 @@ import weakref
 from typing import Any
 
 import pytest
+from agents.testing import ScriptedModel, function_call
 
 from agents import Agent, RunContextWrapper, Runner, function_tool
-from agents_app.errors import RunLimitExceeded
+from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.pieces import Piece
 from agents_app.sdk.runner import Run
 from agents_app.services import runs
@@ -313,6 +314,26 @@ def test_an_upstream_waits_for_a_client_that_takes_nothing(vendor: FakeVendor) -
     assert len(taken) == 1
     # Estimated from the text that was read: of 200 words not even a few.
     assert 0 < made.output_tokens * 3 < 8 * len(words[0])
+
+
+@EITHER
+def test_no_client_tries_again_after_a_tool_though_the_gateway_made_no_call(
+    vendor: FakeVendor, is_stream: bool
+) -> None:
+    @function_tool(failure_error_function=None)
+    def pay() -> str:
+        raise ValueError("paid twice")
+
+    async def work(setup: Setup) -> None:
+        own = ScriptedModel([[function_call("pay", {}, call_id="c1")]])
+        run = setup.run(Agent(name="Own", model=own, tools=[pay]), is_stream=is_stream)
+        with pytest.raises(AgentFailed) as raised:
+            await outcome(run, is_stream=is_stream)
+        assert raised.value.headers["x-should-retry"] == "false"
+
+    in_process(vendor, work)
+
+    assert not vendor.requests
 
 
 @EITHER

@@ -119,6 +119,15 @@ def test_steps_that_say_the_same_key_make_no_circle() -> None:
     assert [(step.number, step.parent) for step in steps] == [(1, None), (2, 1), (3, 2)]
 
 
+def test_an_upstreams_code_for_an_error_fits_its_column_though_the_run_went_on() -> None:
+    recorder = Recorder()
+    recorder.end_call(recorder.begin_call("fake/one", "req_" + uuid7().hex), 400, "c" * 400)
+
+    (step,) = decode_run(make_line(recorder)[:-1]).steps
+
+    assert step.error_code == "c" * 64
+
+
 def test_a_long_run_is_cut_and_says_so() -> None:
     recorder = Recorder()
     for number in range(MAX_STEPS + 50):

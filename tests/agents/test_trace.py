@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from agents import generation_span
+from agents_app.sdk.tracing import recording
 from agents_app.trace import (
     AGENT,
     AGENT_AS_TOOL,
@@ -147,3 +149,22 @@ def test_lies_of_another_process_do_no_harm() -> None:
     assert shown(steps) == [(TURN, "one", None), (TURN, "two", "one"), (LLM, "three", None)]
     assert all(step.status == "cancelled" and step.content is None for step in steps)
     assert recorder.cost_nano == 0
+
+
+def test_no_more_of_a_conversation_is_read_than_is_kept() -> None:
+    read: list[bool] = []
+
+    class Later:
+        def __str__(self) -> str:
+            read.append(True)
+            return "later"
+
+    recorder = Recorder(keeps_content=True)
+    said: list[dict[str, Any]] = [{"content": "x" * MAX_TEXT}, {"content": Later()}]
+    with recording(recorder), generation_span(input=said):
+        pass
+
+    (step,) = recorder.steps
+    assert step.content is not None
+    assert len(step.content["input"]) == MAX_TEXT
+    assert not read

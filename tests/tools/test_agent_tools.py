@@ -15,12 +15,14 @@ from agents_app.sdk.mixture import Layer, MixtureModel, Proposer
 from agents_app.services.agent_tool import MAX_DEPTH
 from agents_app.tools import use_gateway_tool
 from gateway_project.core.codec import dumps
+from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import FIELDS, Setup, in_process, outcome, records
 from tests.fakes.behaviours import error, hang_before_headers
 from tests.fakes.vendor import FakeVendor
 from tests.tools.setup import entry, principal, section
+from usage_app.services import settlement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ASK = Called("call_1", "ask", '{"input": "What is up?"}')
@@ -242,3 +244,25 @@ def test_what_a_called_agent_does_is_not_shown_where_it_hides_that(vendor: FakeV
         assert prepared.outcome.reasoning == "[Clerk] calls ask\n"
 
     in_process(vendor, work)
+
+
+def test_the_log_leads_from_the_calls_of_a_run_below_to_the_request(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.script(calls(ASK), says("Not much."), says("It says: not much."))
+    lines: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(settlement, "log_event", lambda event, fields: lines.append((event, fields)))
+    ids: list[str] = []
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER))
+        run = setup.run(CLERK)
+        ids.append(public_id("req", setup.context.request_id))
+        await outcome(run, is_stream=False)
+
+    in_process(vendor, work)
+
+    (below,) = [fields for event, fields in lines if event == "agent.run"]
+    assert (below["parent_id"], below["model"], below["kind"]) == (ids[0], "default/helper", "agent")
+    parents = [fields["parent_id"] for event, fields in lines if event == "llm.call"]
+    assert parents == [ids[0], below["request_id"], ids[0]]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
+from agents.tool_context import ToolContext
 
-from agents import Agent, RunConfig, Runner, UserError
+from agents import Agent, RunConfig, Runner, UserError, function_tool
 from agents_app.sdk.gateway_tools import ToolSpec, gateway_tools_of, tools_from
 from agents_app.services.tool_door import MAX_CALLS, RunTools
 from agents_app.tools import gateway_tool, use_gateway_tool
@@ -265,3 +266,28 @@ class FixedDoor:
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:
         self.calls.append((name, arguments_json.replace(" ", ""), call_id))
         return "3"
+
+
+def test_what_a_run_leaves_behind_calls_no_tool(vendor: FakeVendor) -> None:
+    add = use_gateway_tool("add")
+    is_over = asyncio.Event()
+    left: list[asyncio.Task[Any]] = []
+
+    async def stay(context: ToolContext[Any]) -> Any:
+        await is_over.wait()
+        return await add.on_invoke_tool(context, ADDS.arguments)
+
+    @function_tool
+    async def leave(context: ToolContext[Any]) -> str:
+        left.append(asyncio.create_task(stay(context)))
+        return "left"
+
+    vendor.script(calls(Called("call_1", "leave")), says("Done."))
+
+    async def work(setup: Setup) -> None:
+        equip(setup, entry("add", parameters=NUMBERS))
+        await outcome(setup.run(Agent(name="Clerk", tools=[leave, add])), is_stream=False)
+        is_over.set()
+        assert await left[0] == "Tool error: the run is over."
+
+    in_process(vendor, work)

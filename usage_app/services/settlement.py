@@ -153,7 +153,7 @@ class Settlement:
         ledger.append(entry)
         metrics.observe_call(entry)
         if context.is_answered:
-            _log_late(entry)
+            log_event("llm.call", _late_fields(entry))
         else:
             context.settled_call = entry
 
@@ -198,7 +198,11 @@ def settle_run(
         correlation_id=context.correlation_id,
     )
     ledger.append(entry, attached)
-    context.settled_call = entry
+    if context.is_answered:
+        # The request's line is that of the run above; the calls below refer to this one.
+        log_event("agent.run", _late_fields(entry))
+    else:
+        context.settled_call = entry
 
 
 def call_fields(entry: UsageEntry) -> dict[str, object]:
@@ -227,7 +231,7 @@ def call_fields(entry: UsageEntry) -> dict[str, object]:
     }
 
 
-def _log_late(entry: UsageEntry) -> None:
+def _late_fields(entry: UsageEntry) -> dict[str, object]:
     """The request has a line of its own: it is a run's, or the client left and the usage came after that."""
     fields = {
         "request_id": "req_" + entry.id.hex,
@@ -239,4 +243,4 @@ def _log_late(entry: UsageEntry) -> None:
         "streaming": entry.is_stream,
         "total_ms": entry.total_ms,
     }
-    log_event("llm.call", fields | call_fields(entry))
+    return fields | call_fields(entry)
