@@ -128,10 +128,13 @@ class Forkserver:
                 return
             except BlockingIOError:
                 raise ProcessError("too many processes are being started") from None
-            except OSError as error:
+            except ConnectionError as error:
                 self._forget()
                 if is_last:
                     raise ProcessError(f"the forkserver can't be reached: {error.strerror}") from error
+            except OSError as error:
+                # It is well, and others' runs are its children.
+                raise ProcessError(f"nothing can be handed to the forkserver: {error.strerror}") from error
 
     def _running(self) -> socket.socket:
         """The socket of a forkserver that runs; one that was idle for long has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -84,6 +85,22 @@ def test_nobody_starts_one_that_is_not_wanted(server: Forkserver) -> None:
     server.keep(False)
 
     assert server._process is None
+
+
+def test_a_start_that_fails_here_ends_nobody_elses_run(
+    server: Forkserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.keep(True)
+    first = pid_of(server)
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ETOOMANYREFS, "Too many references")
+
+    monkeypatch.setattr(socket, "send_fds", refuse)
+    with pytest.raises(ProcessError):
+        server.start("run", Path("/x"), limits=Limits(1, 1), linger_s=1.0)
+
+    assert pid_of(server) == first
 
 
 @pytest.mark.parametrize("room", [0, 1, 2, 3, 4, 5])
