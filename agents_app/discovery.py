@@ -83,17 +83,20 @@ def _is_kept(
 
 def _examined(folder: Folder, treatment: Treatment) -> LoadedFolder:
     """The folder as the policy and the probe see it; none of its code runs in this process."""
-    problem = folder.problem or _forbidden(folder, treatment.policy) or _unmet(folder)
+    problem = folder.problem or _unmet(folder)
     if problem:
         return _without(folder, treatment, problem)
     if not processes.are_possible():
         # A developer's machine: what is to be apart is not served, all else as if there were no probes.
-        problem = _NEEDS_LINUX if treatment.is_isolated else ""
+        problem = _NEEDS_LINUX if treatment.is_isolated else _forbidden(folder, treatment.policy)
         return _without(folder, treatment, problem) if problem else LoadedFolder(folder, (), "", treatment)
-    from agents_app.isolation.probe import ProbeFailed, probe
+    from agents_app.isolation.probe import Blocked, ProbeFailed, probe
 
     try:
         reports = probe(folder, treatment.policy)
+    except Blocked as error:
+        _tell_blocked(folder, treatment.policy, str(error))
+        return _without(folder, treatment, str(error))
     except ProbeFailed as error:
         return _without(folder, treatment, str(error))
     agents = [
@@ -115,10 +118,15 @@ def _forbidden(folder: Folder, policy: Policy) -> str:
         found = violations(folder.path, policy)
     except (OSError, ValueError) as error:
         return writable(str(error))
+    problem = "; ".join(found)[:_MAX_REASON]
     if found:
-        fields = {"folder": folder.name, "mode": policy.mode, "reason": "; ".join(found)}
-        logger.warning("agent.dropin.blocked", extra=fields)
-    return "; ".join(found)[:_MAX_REASON]
+        _tell_blocked(folder, policy, problem)
+    return problem
+
+
+def _tell_blocked(folder: Folder, policy: Policy, reason: str) -> None:
+    fields = {"folder": folder.name, "mode": policy.mode, "reason": reason}
+    logger.warning("agent.dropin.blocked", extra=fields)
 
 
 def _unmet(folder: Folder) -> str:

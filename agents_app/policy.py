@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agents_app.entry import IN_PROCESS
 from agents_app.folders import source_files, writable
@@ -98,6 +99,15 @@ class Policy:
         """Stands for everything that a check depends on."""
         parts = [str(RULES_VERSION), self.mode, *sorted(self.allowed), "", *sorted(self.denied)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def plain(self) -> dict[str, Any]:
+        """What a check needs, for the process of a probe."""
+        return {"mode": self.mode, "allowed": sorted(self.allowed), "denied": sorted(self.denied)}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Policy:
+        """The inverse of `plain`."""
+        return cls(plain["mode"], frozenset(plain["allowed"]), frozenset(plain["denied"]))
 
 
 def violations(folder: Path, policy: Policy) -> list[str]:

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Kind = Literal["python", "http", "agent"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-MAX_CONFIG_BYTES = 16_384
 
 
 class StrictModel(BaseModel):

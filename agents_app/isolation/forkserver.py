@@ -125,6 +125,7 @@ def _keep(order: Any, fds: list[int], task: Callable[[socket.socket, str], None]
     channel, output, ending = fds
     try:
         sandbox.die_with_parent()
+        sandbox.be_killed_first()
         os.setsid()
         if order.has_namespaces:
             sandbox.enter_namespaces(order.readable, order.temporary_bytes)

@@ -35,13 +35,17 @@ MAX_REPORT_BYTES = 1024 * 1024
 MAX_AGENTS = 200
 MAX_FILES = 1000
 # Changes whenever a report means something else.
-_FORMAT = 1
+_FORMAT = 2
 _LOCKS = 16
 _OVERRIDES = {"namespace", "display_name", "description", "model", "upstream"}
 
 
 class ProbeFailed(Exception):
     """The folder holds no agent that can be served; the text says why, for who wrote it."""
+
+
+class Blocked(ProbeFailed):
+    """The policy forbids what the folder's files say."""
 
 
 class AgentReport(msgspec.Struct, frozen=True):
@@ -59,15 +63,16 @@ class AgentReport(msgspec.Struct, frozen=True):
 
 
 class _Report(msgspec.Struct, frozen=True):
-    """What is stored: the agents, or why there are none."""
+    """What is stored: the agents, or why there are none; `violations` are of the policy."""
 
     agents: list[AgentReport] = []
     problem: str = ""
     made_at: float = 0.0
+    violations: list[str] = []
 
 
 def probe(folder: Folder, policy: Policy) -> list[AgentReport]:
-    """The agents of a folder; ProbeFailed. Takes up to half a minute, unless it is known already."""
+    """The agents of a folder; ProbeFailed, Blocked. Takes up to half a minute, unless it is known already."""
     began_at = time.time()
     path = _probes_dir() / f"{_key(folder, policy)}.json"
     report = _stored(path, began_at)
@@ -75,8 +80,10 @@ def probe(folder: Folder, policy: Policy) -> list[AgentReport]:
         with _lock(path):
             report = _stored(path, began_at)
             if report is None:
-                report = _made(folder)
+                report = _made(folder, policy)
                 _store(path, report)
+    if report.violations:
+        raise Blocked(report.problem)
     if report.problem:
         raise ProbeFailed(report.problem)
     return report.agents
@@ -138,13 +145,17 @@ def _prune(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _made(folder: Folder) -> _Report:
+def _made(folder: Folder, policy: Policy) -> _Report:
     began = time.monotonic()
+    agents: list[AgentReport] = []
+    problem, violations = "", []
     try:
-        agents = _agents_of(folder)
-        problem = ""
+        agents = _agents_of(folder, policy)
+    except Blocked as error:
+        problem = writable(str(error))
+        violations = [problem]
     except ProbeFailed as error:
-        agents, problem = [], writable(str(error))
+        problem = writable(str(error))
     logger.info(
         "agent.probed",
         extra={
@@ -154,17 +165,17 @@ def _made(folder: Folder) -> _Report:
             "duration_ms": round((time.monotonic() - began) * 1000),
         },
     )
-    return _Report(agents, problem, time.time())
+    return _Report(agents, problem, time.time(), violations)
 
 
-def _agents_of(folder: Folder) -> list[AgentReport]:
+def _agents_of(folder: Folder, policy: Policy) -> list[AgentReport]:
     limits = Limits(settings.AGENT_PROCESS_MEMORY_MB * 1_000_000, PROBE_CPU_S)
     try:
         child = forkserver.start(PROBE, folder.path.resolve(), limits=limits, linger_s=PROBE_LINGER_S)
     except ProcessError as error:
         raise ProbeFailed(f"The probe could not be started: {error}") from error
     try:
-        sent, printed = _talk(child, folder)
+        sent, printed = _talk(child, folder, policy)
         return _checked(sent, folder, printed, child.how_it_ended())
     except TimeoutError:
         raise ProbeFailed(f"The import did not end within {PROBE_S:.0f} s.") from None
@@ -174,10 +185,10 @@ def _agents_of(folder: Folder) -> list[AgentReport]:
         child.close()
 
 
-def _talk(child: Child, folder: Folder) -> tuple[bytes, str]:
+def _talk(child: Child, folder: Folder, policy: Policy) -> tuple[bytes, str]:
     about = {"name": folder.name, "namespace": folder.namespace, "slug": folder.slug, "digest": folder.digest}
     # So little that it waits for nobody.
-    child.channel.sendall(encode({"folder": about}))
+    child.channel.sendall(encode({"folder": about, "policy": policy.plain()}))
     return read_all(child, max_bytes=MAX_REPORT_BYTES, timeout_s=PROBE_S)
 
 
@@ -189,6 +200,8 @@ def _checked(sent: bytes, folder: Folder, printed: str, ending: str) -> list[Age
         if printed:
             logger.warning("agent.output", extra={"folder": folder.name, "output": printed})
         raise ProbeFailed(_reason(ending)) from None
+    if report.violations:
+        raise Blocked("; ".join(report.violations)[:1000])
     if report.problem:
         raise ProbeFailed(report.problem[:1000])
     for one in report.agents:

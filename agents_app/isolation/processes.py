@@ -209,20 +209,26 @@ def limits_of_confinement() -> str:
 @contextlib.contextmanager
 def _pairs() -> Iterator[tuple[Child, list[int]]]:
     """A socket and two pipes: our ends, which stay open if the block succeeds, and theirs."""
-    ours, theirs = socket.socketpair()
-    output, ending = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(output[0], False)
-    os.set_blocking(ending[0], False)
-    child = Child(ours, output[0], ending[0])
-    try:
-        yield child, [theirs.fileno(), output[1], ending[1]]
-    except BaseException:
-        child.close()
-        raise
-    finally:
-        theirs.close()
-        os.close(output[1])
-        os.close(ending[1])
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        try:
+            channel, other = socket.socketpair()
+            ours.callback(channel.close)
+            theirs.callback(other.close)
+            pipes = [_pipe(ours, theirs) for _ in range(2)]
+        except OSError as error:
+            raise ProcessError(f"there can be no socket or pipe: {error.strerror}") from error
+        (output, printing), (ending, telling) = pipes
+        yield Child(channel, output, ending), [other.fileno(), printing, telling]
+        ours.pop_all()
+
+
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe that we read, and without waiting."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    ours.callback(os.close, reading)
+    theirs.callback(os.close, writing)
+    os.set_blocking(reading, False)
+    return reading, writing
 
 
 def read_all(child: Child, *, max_bytes: int, timeout_s: float) -> tuple[bytes, str]:

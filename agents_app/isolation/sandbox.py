@@ -93,6 +93,12 @@ def become_subreaper() -> None:
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
 
 
+def be_killed_first() -> None:
+    """When the machine runs out of memory, this process and its children end before the server does."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def kill_all_children() -> None:
     """Kill and bury what the first child left behind: with a pid namespace nothing."""
     with suppress(ChildProcessError):

@@ -15,6 +15,9 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
+# It may not outlive its keeper: PR_SET_PDEATHSIG stays as it is.
+_PRCTL = {"x86_64": 157, "aarch64": 167}
+_SET_PDEATHSIG = 1
 _SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
 _UNIX, _STREAM, _KIND_OF_SOCKET = 1, 1, 0xF
 # Commands that have signals sent to any process of the same user when something comes in:
@@ -115,7 +118,8 @@ def _program(machine: str, *, has_own_files: bool) -> bytes:
     # Its arguments are in memory, where no filter looks; the C library then uses clone.
     steps += [_step(_JUMP_EQUAL, _CLONE3, 0, 1), _step(_RETURN, _ERROR | errno.ENOSYS)]
     for number, commands in _OWNERS[machine].items():
-        steps += _without_commands(number, commands)
+        steps += _without_commands(number, commands, _SECOND_ARGUMENT)
+    steps += _without_commands(_PRCTL[machine], (_SET_PDEATHSIG,), _FIRST_ARGUMENT)
     steps += _only_plain_pairs(_SOCKETPAIR[machine])
     steps += [
         _step(_JUMP_EQUAL, _CLONE[machine], 0, 4),
@@ -134,9 +138,9 @@ def _program(machine: str, *, has_own_files: bool) -> bytes:
     return b"".join(steps)
 
 
-def _without_commands(number: int, commands: tuple[int, ...]) -> list[bytes]:
-    """A call whose second argument may be none of these."""
-    steps = [_step(_LOAD, _SECOND_ARGUMENT)]
+def _without_commands(number: int, commands: tuple[int, ...], argument: int) -> list[bytes]:
+    """A call of which one argument may be none of these."""
+    steps = [_step(_LOAD, argument)]
     for command in commands:
         steps += [_step(_JUMP_EQUAL, command, 0, 1), _step(_RETURN, _ERROR | errno.EPERM)]
     steps.append(_step(_RETURN, _ALLOW))

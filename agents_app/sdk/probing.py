@@ -1,4 +1,7 @@
-"""The task of a probe's process: import a drop-in, and report what is in it."""
+"""The task of a probe's process: check a drop-in's files, import it, and report what is in it.
+
+The check is done here, too, as Python's parser may take much time and memory for a file that was made for it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from agents import Agent
 from agents_app.folders import Folder, writable
 from agents_app.isolation.frames import Frame, receive_frame, send_frame
+from agents_app.policy import Policy, violations
 from agents_app.sdk.client_tools import graph_of
 from agents_app.sdk.gateway_tools import gateway_tools_of
 from agents_app.sdk.loader import DropInError, Loaded, load
@@ -22,12 +26,19 @@ def main(channel: socket.socket, path: str) -> None:
     order = receive_frame(channel)
     if order is None:
         return
+    send_frame(channel, _examined(Folder(path=Path(path), **order["folder"]), Policy.of(order["policy"])))
+
+
+def _examined(folder: Folder, policy: Policy) -> Frame:
+    """None of the folder's code has run before the check is over."""
     try:
-        found = load(Folder(path=Path(path), **order["folder"]))
-        report: Frame = {"agents": [_report(one) for one in found]}
+        if found := violations(folder.path, policy):
+            return {"violations": found}
+        return {"agents": [_report(one) for one in load(folder)]}
     except DropInError as error:
-        report = {"problem": str(error)}
-    send_frame(channel, report)
+        return {"problem": str(error)}
+    except (OSError, ValueError) as error:
+        return {"problem": writable(str(error))}
 
 
 def _report(loaded: Loaded) -> Frame:

@@ -37,6 +37,28 @@ class DropFrame(msgspec.Struct, tag_field="do", tag="drop", frozen=True):
     id: Number
 
 
+class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str = ""
+    arguments: str = ""
+
+
+class _ClientCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that the client is to make, or a part of one."""
+
+    function: _Function
+    id: str = ""
+    type: Literal["function"] = "function"
+    index: int = 0
+
+
+def _require_calls(found: object) -> None:
+    """FrameError if these are no calls for a client, who gets them as they are."""
+    try:
+        msgspec.convert(found, list[_ClientCall])
+    except msgspec.ValidationError:
+        raise FrameError("a call for the client is none") from None
+
+
 class PieceFrame(msgspec.Struct, tag_field="do", tag="piece", frozen=True):
     """A piece of a streamed answer."""
 
@@ -48,6 +70,7 @@ class PieceFrame(msgspec.Struct, tag_field="do", tag="piece", frozen=True):
         for name, value in self.delta.items():
             if not isinstance(value, _DELTA.get(name, ())):
                 raise FrameError("a piece is none")
+        _require_calls(self.delta.get("tool_calls", []))
         return Piece(self.delta, self.step)
 
 
@@ -68,7 +91,8 @@ class OutcomeFrame(msgspec.Struct, frozen=True):
     steps: list[dict[str, str]] = []
 
     def outcome(self) -> Outcome:
-        """The same as the server has it."""
+        """The same as the server has it; FrameError if its calls are none."""
+        _require_calls(self.tool_calls)
         return Outcome(
             finish_reason=self.finish_reason,
             tool_calls=self.tool_calls,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hmac
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Coroutine
@@ -20,7 +19,7 @@ from django.conf import settings
 from agents_app.entry import AgentEntry, Place
 from agents_app.errors import AgentFailed, RunLimitExceeded
 from agents_app.isolation.forkserver import RUN
-from agents_app.isolation.frames import Frame, FrameError, read_frame
+from agents_app.isolation.frames import Frame, FrameError
 from agents_app.isolation.processes import RUN_LINGER_S, Child, ProcessError, forkserver
 from agents_app.isolation.sandbox import Limits
 from agents_app.pieces import Outcome, Piece
@@ -33,7 +32,6 @@ from agents_app.services.isolated_frames import (
     PieceFrame,
     StepsFrame,
     ToolFrame,
-    checked,
 )
 from agents_app.services.process_link import ProcessLink
 from agents_app.services.process_slots import slots
@@ -55,8 +53,6 @@ _MAX_ERRORS = 100
 _MAX_CALLS = 20_000
 # After so many frames of a process others have a turn, also if more of its frames are there.
 _FRAMES_IN_A_ROW = 64
-# A frame of a process may have so much more than twice what it was given.
-_FRAME_BYTES = 4 * 1024 * 1024
 _GUARDED = "guardrail_blocked"
 _MAX_PARAM = 200
 _NOT_SENT = frozenset({"agent", "generation", "place", "id_json", "gateway_tools", "made_of"})
@@ -78,8 +74,6 @@ class IsolatedRun:
         self._tools = tools
         self._text = ""
         self._link: ProcessLink
-        self._token = ""
-        self._max_frame_bytes = _FRAME_BYTES
         self._calls = 0
         # Calls that are under way, and why others failed.
         self._open: dict[int, asyncio.Task[None]] = {}
@@ -112,14 +106,14 @@ class IsolatedRun:
                 raise
             logger.info("agent.process.started", extra=self._who)
             try:
-                sent_bytes = await self._link.send(self._order(is_stream=is_stream))
-                self._max_frame_bytes += 2 * sent_bytes
+                await self._link.begin(self._order(is_stream=is_stream))
                 async for piece in self._conversation():
                     yield piece
                 ending = "done"
             except EOFError:
                 ending = child.how_it_ended() or "unknown"
-                raise self._ended(ending) from None
+                failure = self._ended(ending)
+                raise failure from failure.__cause__
             except (FrameError, UnicodeDecodeError) as error:
                 raise _failed(f"broke the protocol: {error}") from error
             finally:
@@ -153,7 +147,6 @@ class IsolatedRun:
 
     def _order(self, *, is_stream: bool) -> Frame:
         """All that the process gets to know."""
-        self._token = secrets.token_hex(16)
         folder, place = self._place.folder, self._place
         entry = {
             one.name: getattr(self._entry, one.name)
@@ -161,7 +154,7 @@ class IsolatedRun:
             if one.name not in _NOT_SENT
         }
         return {
-            "token": self._token,
+            "token": secrets.token_hex(16),
             "folder": {
                 "name": folder.name,
                 "namespace": folder.namespace,
@@ -178,14 +171,10 @@ class IsolatedRun:
     async def _conversation(self) -> AsyncGenerator[Piece, None]:
         """Do what the process wants until it says that the run is over. EOFError if it ends before."""
         count = 0
-        while (frame := await read_frame(self._link.reader, self._max_frame_bytes)) is not None:
+        while (said := await self._link.read()) is not None:
             count += 1
             if count % _FRAMES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
-            token = frame.pop("token", None)
-            if not isinstance(token, str) or not hmac.compare_digest(token.encode(), self._token.encode()):
-                raise FrameError("a frame has not the run's token")
-            said = checked(frame)
             if isinstance(said, PieceFrame):
                 yield said.piece()
             elif isinstance(said, CallFrame):
@@ -253,7 +242,9 @@ class IsolatedRun:
 
     def _note_steps(self, said: StepsFrame) -> None:
         trace = self._door.trace
-        offset_ms = (perf_counter() - trace.started) * 1000 - said.elapsed_ms
+        ran_ms = (perf_counter() - trace.started) * 1000
+        # Its clock began after the run.
+        offset_ms = ran_ms - min(max(said.elapsed_ms, 0.0), ran_ms)
         for step in said.steps[:MAX_STEPS]:
             trace.add(step, offset_ms)
 

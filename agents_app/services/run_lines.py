@@ -160,7 +160,10 @@ def _version(text: bytes) -> int:
 
 
 def _step_lines(steps: list[Step], origin: float) -> list[StepLine]:
-    numbers = {step.key: number for number, step in enumerate(steps, 1)}
+    numbers: dict[int, int] = {}
+    for number, step in enumerate(steps, 1):
+        # Another process may have said a key twice: by the first of them a parent comes before its children.
+        numbers.setdefault(step.key, number)
     return [
         StepLine(
             number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from typing import Any
@@ -15,8 +16,10 @@ from gateway_project.core.errors import NotFound
 from security_app.services.pins import pinned_numbers
 
 MAX_NOTE = 200
-# Beyond this, comparing texts line by line would take long.
+# Beyond these, comparing texts line by line could take long.
 _MAX_DIFF_LINES = 4_000
+_MAX_EQUAL_PAIRS = 10_000
+_FEW_LINES = 200
 NO_VERSIONS = "A drop-in has no versions: its folder's code is what it is."
 _TEXTS = ("instructions", "description")
 
@@ -85,11 +88,27 @@ def changes_between(before: Definition, after: Definition) -> list[FieldChange]:
 
 def _change(name: str, before: Any, after: Any) -> FieldChange:
     lines = (_lines(name, before), _lines(name, after))
-    if max(map(len, lines)) <= 1 or max(map(len, lines)) > _MAX_DIFF_LINES:
+    if not 1 < max(map(len, lines)) <= _MAX_DIFF_LINES or _equal_pairs(*lines) > _MAX_EQUAL_PAIRS:
         return FieldChange(name, before, after)
     diff = unified_diff(*lines, n=3, lineterm="")
     # Without the two lines that name files.
     return FieldChange(name, before, after, tuple(diff)[2:])
+
+
+def _equal_pairs(before: list[str], after: list[str]) -> int:
+    """How many pairs of equal lines difflib may have to look at, time and again.
+
+    What both texts begin or end with is found at once, and lines that stand everywhere are passed over.
+    """
+    shorter = min(len(before), len(after))
+    first = next((i for i in range(shorter) if before[i] != after[i]), shorter)
+    last = next((i for i in range(shorter - first) if before[-1 - i] != after[-1 - i]), shorter - first)
+    if max(len(before), len(after)) < _FEW_LINES:
+        return 0
+    often = len(after) // 100 + 1 if len(after) >= _FEW_LINES else len(after)
+    everywhere = {line for line, count in Counter(after).items() if count > often}
+    old = Counter(before[first : len(before) - last])
+    return sum(old[line] for line in after[first : len(after) - last] if line not in everywhere)
 
 
 def _lines(name: str, value: Any) -> list[str]:

@@ -31,6 +31,8 @@ _MAX_KNOWN_NAMES = 256
 _CONNECT_TIMEOUT_S = 10.0
 # Threads of their own: a resolver may be slow, and those of the loop are for blocking tools of agents.
 _look_ups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="look-up")
+# Off the relay path, so that a name which nobody answers for does not hold up those of upstreams.
+_other_look_ups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="other-look-up")
 
 
 class ForbiddenHost(OSError):
@@ -102,10 +104,10 @@ class Address(NamedTuple):
 LookUp = Callable[[str, int], Awaitable[list[Address]]]
 
 
-async def look_up(host: str, port: int) -> list[Address]:
+async def look_up(host: str, port: int, *, threads: ThreadPoolExecutor = _look_ups) -> list[Address]:
     """What the system's resolver knows, in its order of preference; OSError if it knows nothing."""
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    found = await asyncio.get_running_loop().run_in_executor(_look_ups, ask)
+    found = await asyncio.get_running_loop().run_in_executor(threads, ask)
     return [Address(family, place) for family, _, _, _, place in found]  # type: ignore[arg-type]
 
 
@@ -214,7 +216,8 @@ class _GuardedAsyncTransport(httpx.AsyncHTTPTransport):
     def __init__(self, *, allow_private: bool, verify: ssl.SSLContext) -> None:
         super().__init__(verify=verify, retries=0, limits=httpx.Limits(max_keepalive_connections=0))
         self._allow_private = allow_private
-        self._resolver = GuardedResolver(allow_private=allow_private)
+        own_look_up = partial(look_up, threads=_other_look_ups)
+        self._resolver = GuardedResolver(allow_private=allow_private, look_up=own_look_up)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         check_url(f"{request.url.scheme}://{request.url.netloc.decode()}", allow_private=self._allow_private)

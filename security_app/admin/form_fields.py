@@ -51,12 +51,15 @@ class JsonObjectField(forms.JSONField):
         super().__init__(**{"required": False, "initial": dict, **options})
 
     def prepare_value(self, value: Any) -> Any:
-        """As JSON text; half characters, which no page can hold, stay escaped."""
-        text = super().prepare_value(value)
+        """As JSON text of a line for each member; half characters, which no page can hold, stay escaped."""
+        if isinstance(value, InvalidJSONInput):
+            return value
+        indent = 2 if value else None
+        text = json.dumps(value, ensure_ascii=False, indent=indent)
         try:
-            str(text).encode()
+            text.encode()
         except UnicodeEncodeError:
-            return json.dumps(value)
+            return json.dumps(value, indent=indent)
         return text
 
     def to_python(self, value: Any) -> Any:

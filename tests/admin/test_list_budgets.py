@@ -22,6 +22,8 @@ LISTS = [
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
     "/admin/agents_app/run/",
+    "/admin/agents_app/dropinpolicy/",
+    "/admin/tools_app/tool/",
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,10 @@ from agents_app.checks import check_confinement
 from agents_app.isolation import landlock, processes, sandbox, seccomp
 from agents_app.isolation.frames import FrameError, encode, receive_frame, send_frame
 from agents_app.isolation.processes import ROOT
-from agents_app.services.isolated_frames import CallFrame, EndFrame, PieceFrame, checked
+from agents_app.services.isolated_frames import CallFrame, EndFrame, PieceFrame, StepsFrame, checked
+from agents_app.services.isolated_runs import IsolatedRun
 from agents_app.services.process_slots import ProcessSlots
+from agents_app.trace import TOOL, Recorder
 from gateway_project.core.errors import Overloaded
 
 HEAD = """
@@ -94,9 +98,14 @@ for action in (
     lambda: os.truncate(path, 0),
 ):
     print(tried(action))
+print(libc.prctl(1, 0), libc.prctl(15, b"named"))
 print(libc.inotify_init(), fcntl.fcntl(one, fcntl.F_GETFL) >= 0, len(socket.socketpair()))
 """
-    assert said(script, tmp_path / "data") == [*["PermissionError"] * 12, "-1", "True", "2"]
+    assert said(script, tmp_path / "data") == [
+        *["PermissionError"] * 12,
+        *("-1", "0"),
+        *("-1", "True", "2"),
+    ]
 
 
 def test_a_filtered_process_changes_files_of_its_own(tmp_path: Path) -> None:
@@ -222,6 +231,32 @@ def test_a_piece_holds_only_what_clients_know() -> None:
             bad.piece()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "c", "type": "function", "function": {"name": "x", "arguments": [[1]]}},
+        {"id": "c", "function": {"name": "x"}, "more": {}},
+        {"id": "c"},
+    ],
+)
+def test_calls_for_the_client_have_their_form(call: dict[str, Any]) -> None:
+    """Else no answer can be made of them, after the run was told to have gone well."""
+    good = {"index": 0, "id": "c", "type": "function", "function": {"name": "x", "arguments": "{}"}}
+    for one, is_good in ((good, True), (call, False)):
+        piece = checked({"do": "piece", "delta": {"tool_calls": [one]}})
+        end = checked({"do": "end", "outcome": {"tool_calls": [one]}})
+        assert isinstance(piece, PieceFrame)
+        assert isinstance(end, EndFrame)
+        assert end.outcome is not None
+        if is_good:
+            assert piece.piece().delta["tool_calls"] == end.outcome.outcome().tool_calls == [good]
+            continue
+        with pytest.raises(FrameError):
+            piece.piece()
+        with pytest.raises(FrameError):
+            end.outcome.outcome()
+
+
 def test_frames_have_their_forms() -> None:
     call = checked({"do": "call", "id": 1, "request": {"model": "m"}, "step": None})
     end = checked({"do": "end", "error": {"kind": "X", "message": "m" * 5000}})
@@ -230,6 +265,22 @@ def test_frames_have_their_forms() -> None:
     assert isinstance(end, EndFrame)
     assert end.error is not None
     assert len(end.error.text) == 1000
+
+
+@pytest.mark.parametrize("elapsed_ms", [-1e308, 1e308])
+def test_steps_are_within_the_time_of_the_run(elapsed_ms: float) -> None:
+    trace = Recorder()
+    door: Any = SimpleNamespace(trace=trace)
+    anything: Any = None
+    frame = checked(
+        {"do": "steps", "steps": [{"key": 1, "kind": TOOL, "name": "x"}], "elapsed_ms": elapsed_ms}
+    )
+    assert isinstance(frame, StepsFrame)
+
+    IsolatedRun(anything, {}, door, anything)._note_steps(frame)
+
+    (step,) = trace.steps
+    assert trace.started <= step.started <= perf_counter()
 
 
 def test_a_frame_that_is_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

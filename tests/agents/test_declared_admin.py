@@ -119,7 +119,7 @@ def test_the_form_shows_what_is_stored_and_saves_it_unchanged(other: Agent, admi
     answer = admin_client.get(f"{LIST}{row.pk}/change/")
 
     text = answer.content.decode()
-    for part in ("Be exact.", "{&quot;seed&quot;: 1}", "desk/other", "Version 1 is in force", "Chat with"):
+    for part in ("Be exact.", "&quot;seed&quot;: 1", "desk/other", "Version 1 is in force", "Chat with"):
         assert part in text
     form = answer.context["adminform"].form
     formset = answer.context["inline_admin_formsets"][0].formset
@@ -169,6 +169,15 @@ def test_what_is_wrong_is_said_at_its_field(other: Agent, admin_client: Client) 
         assert list(found) == [field]
         assert words in found[field][0]
     assert Agent.objects.count() == 1
+
+
+def test_a_schema_stays_readable_while_something_else_is_wrong(other: Agent, admin_client: Client) -> None:
+    schema = '{\n  "type": "object"\n}'
+
+    answer = add(admin_client, output_schema=schema, max_turns="0")
+
+    assert set(errors(answer)) == {"max_turns"}
+    assert answer.context["adminform"].form["output_schema"].value() == schema
 
 
 def test_what_is_wrong_with_a_link_is_said_at_the_link(other: Agent, admin_client: Client) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,8 @@ from agents_app.entry import AgentEntry, Place
 from agents_app.folders import Folder
 from agents_app.isolation import forkserver as inner
 from agents_app.isolation import processes
-from agents_app.isolation.processes import Forkserver
+from agents_app.isolation.processes import Forkserver, ProcessError
+from agents_app.isolation.sandbox import Limits
 from agents_app.registry import SECTION, AgentsConfig
 from agents_app.services import warm_processes
 from agents_app.services.warm_processes import keep_processes_warm
@@ -72,10 +75,40 @@ def test_one_that_is_wanted_is_there_before_a_run(
     assert pid_of(server) != first
 
 
+def open_files() -> list[int]:
+    """The numbers of this process's open files."""
+    return [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+
+
 def test_nobody_starts_one_that_is_not_wanted(server: Forkserver) -> None:
     server.keep(False)
 
     assert server._process is None
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 4, 5])
+def test_without_room_for_files_a_start_is_refused_and_leaves_none(
+    server: Forkserver, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = open_files()
+    # Without gaps below, so that there is room for just so many more.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before) + 1, hard))
+    fillers: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        for fd in fillers[:room]:
+            os.close(fd)
+        with pytest.raises(ProcessError):
+            server.start("run", Path("/x"), limits=Limits(1, 1), linger_s=1.0)
+    finally:
+        for fd in fillers[room:]:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert len(open_files()) == len(before)
 
 
 @pytest.mark.parametrize("is_isolated", [False, True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from agents_app.folders import Folder, find_folders
 from agents_app.isolation import probe as probes
 from agents_app.isolation.forkserver import PROBE
 from agents_app.isolation.frames import receive_frame, send_frame
-from agents_app.isolation.probe import AgentReport, ProbeFailed, probe
+from agents_app.isolation.probe import AgentReport, Blocked, ProbeFailed, probe
 from agents_app.isolation.processes import forkserver
 from agents_app.isolation.sandbox import Limits
 from agents_app.policy import RESTRICTED, Policy
@@ -71,11 +71,31 @@ def test_the_report_says_what_is_in_the_folder(tmp_path: Path) -> None:
         ("import os\nos._exit(7)", "The import ended the process (exit 7)."),
         ("import os\nos.write(3, b'nonsense')\nos._exit(0)", "The import ended the process (exit 0)."),
         ("import os\nos.write(3, b'\\0\\0\\0\\x0d' + b'{\"agents\":[]}')\nos._exit(0)", "1 to 200 agents"),
-        ("import ctypes\nctypes.string_at(0)", "The import ended the process (signal 11)."),
+        ("import os\nos.abort()", "The import ended the process (signal "),
     ],
 )
 def test_what_fails_is_told(tmp_path: Path, source: str, words: str) -> None:
     assert words in reason(tmp_path, source)
+
+
+@pytest.mark.parametrize("source", ["a\n" * 250_000, "f'" + "{a}" * 100_000 + "'"], ids=["long", "slow"])
+def test_a_check_of_the_source_costs_the_server_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, source: str
+) -> None:
+    """Python's parser takes a minute, or a gigabyte, for a file of a megabyte."""
+    settings.AGENT_PROCESS_MEMORY_MB = 64
+    monkeypatch.setattr(probes, "PROBE_CPU_S", 1)
+
+    assert "The import used more than" in reason(tmp_path, source) or "MemoryError" in reason(
+        tmp_path, source
+    )
+
+
+def test_what_the_policy_forbids_is_not_imported(tmp_path: Path) -> None:
+    found = folder(tmp_path, "import os\nos._exit(7)")
+
+    with pytest.raises(Blocked, match=r"agent\.py, line 2: imports 'os', which the policy does not allow"):
+        probe(found, Policy(RESTRICTED))
 
 
 def test_an_endless_loop_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,6 +156,22 @@ raise SystemExit(sorted(names & {"django", "celery", "security_app", "usage_app"
     assert reason(tmp_path, source) == "SystemExit: [] (agent.py, line 5)"
 
 
+def test_it_is_the_first_to_go_when_memory_runs_out(tmp_path: Path) -> None:
+    source = "import os, threading\nos.write(3, b'\\0\\0\\0\\2{}')\nthreading.Event().wait()"
+    child = forkserver.start(
+        PROBE, folder(tmp_path, source).path, limits=Limits(256_000_000, 15), linger_s=1.0
+    )
+    with closing(child):
+        child.channel.settimeout(30)
+        about = {"name": "Desk", "namespace": "default", "slug": "desk", "digest": ""}
+        send_frame(child.channel, {"folder": about, "policy": Policy().plain()})
+        assert receive_frame(child.channel) == {}
+        assert forkserver._process is not None
+        place = Path(f"/proc/{forkserver._process.pid}")
+        newest = (place / "task" / place.name / "children").read_text().split()[-1]
+        assert Path(f"/proc/{newest}/oom_score_adj").read_text().strip() == "1000"
+
+
 @needs_confinement
 def test_the_threads_of_a_process_are_no_others(tmp_path: Path) -> None:
     source = """
@@ -152,7 +188,7 @@ threading.Event().wait()
             stack.callback(child.close)
             child.channel.settimeout(30)
             about = {"name": "Desk", "namespace": "default", "slug": "desk", "digest": ""}
-            send_frame(child.channel, {"folder": about})
+            send_frame(child.channel, {"folder": about, "policy": Policy().plain()})
             assert receive_frame(child.channel) == {}
 
 
@@ -200,7 +236,11 @@ def test_a_failure_is_not_kept(tmp_path: Path) -> None:
 def test_those_who_ask_together_wait_for_one_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     original, found = probes._made, folder(tmp_path, DESK)
-    monkeypatch.setattr(probes, "_made", lambda one: made.append(one.name) or original(one))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(
+        probes,
+        "_made",
+        lambda one, policy: made.append(one.name) or original(one, policy),  # type: ignore[func-returns-value]
+    )
 
     threads = [threading.Thread(target=probe, args=(found, Policy())) for _ in range(4)]
     for thread in threads:

@@ -109,6 +109,16 @@ def test_texts_that_no_database_takes_are_cleaned() -> None:
     assert run.steps.get().content == {"input": " half ?"}
 
 
+def test_steps_that_say_the_same_key_make_no_circle() -> None:
+    recorder = Recorder()
+    for start_ms, (key, parent) in enumerate([(1, None), (2, 1), (1, 2)]):
+        recorder.add({"key": key, "parent": parent, "kind": TOOL, "name": "x", "start_ms": start_ms})
+
+    steps = decode_run(make_line(recorder)[:-1]).steps
+
+    assert [(step.number, step.parent) for step in steps] == [(1, None), (2, 1), (3, 2)]
+
+
 def test_an_upstreams_code_for_an_error_fits_its_column_though_the_run_went_on() -> None:
     recorder = Recorder()
     recorder.end_call(recorder.begin_call("fake/one", "req_" + uuid7().hex), 400, "c" * 400)

@@ -114,6 +114,23 @@ def test_schemas_and_links_are_compared_as_text() -> None:
     assert [line for line in found.lines if line[0] in "+-"] == ['-    "a": {', '+    "b": {']
 
 
+def test_only_changes_that_are_quick_to_find_are_told_line_by_line() -> None:
+    usual = [f"Line {number}." for number in range(4_000)]
+    same = [f"Line {number % 101}." for number in range(4_000)]
+
+    def count(before: list[str], after: list[str]) -> int:
+        old, new = (Definition(instructions="\n".join(text)) for text in (before, after))
+        (found,) = changes_between(old, new)
+        return len(found.lines)
+
+    assert count(usual, ["First.", *usual[1:-1], "Last."]) == 12
+    assert count(usual, usual[::-1]) > 7_000
+    assert count(same, [*same[:2_000], "Another.", *same[2_001:]]) == 9
+    assert count(same, ["First.", *same[1:-1], "Last."]) == 0
+    assert count(["Same."] * 150, ["Same."] * 151) == 5
+    assert count([*usual, *["Same."] * 1_000][::2], ["Same.", "Other."] * 90) == 0
+
+
 def test_a_version_that_is_not_there_is_not_found(admin: Caller) -> None:
     declare(admin)
 

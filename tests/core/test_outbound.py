@@ -16,6 +16,7 @@ from gateway_project.core.outbound import (
     Address,
     ForbiddenHost,
     GuardedResolver,
+    async_http_client,
     check_url,
     http_client,
     is_forbidden_address,
@@ -246,3 +247,30 @@ async def test_blocking_tools_of_agents_hold_up_no_look_up() -> None:
             await stuck
 
     assert found[0].place == ("127.0.0.1", 80)
+
+
+async def test_names_that_tools_call_hold_up_no_look_up_for_upstreams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_go, ask = threading.Event(), socket.getaddrinfo
+
+    def answer(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "slow.example":
+            let_go.wait()
+            raise OSError
+        return ask(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    async with async_http_client(allow_private=True) as client:
+        calls = [asyncio.ensure_future(client.get(f"http://slow.example:{80 + one}")) for one in range(20)]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(5):
+                found = await look_up("127.0.0.1", 80)
+        finally:
+            let_go.set()
+            failures = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert found[0].place == ("127.0.0.1", 80)
+    assert all(isinstance(one, httpx.TransportError | OSError) for one in failures)

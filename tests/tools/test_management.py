@@ -108,6 +108,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"config": {"callable": "tests.tools.functions:__name__"}}, "config.callable", "module:function"),
     ({"config": {"callable": "tests.tools.functions:add", "x": 1}}, "config.x", "no such member"),
     ({"config": {}}, "config.callable", "module:function"),
+    ({"config": {"headers": {"x-a": "secret"}}, "enabled": False}, "config.headers", "Only tools of"),
+    ({"config": {"x": "y" * 17_000}, "enabled": False}, "config", "16384"),
     ({"parameters": {"type": "array"}}, "parameters", "'object'"),
     ({"parameters": {"type": "object", "properties": []}}, "parameters", "properties: "),
     ({"parameters": schema(a="number") | {"required": "a"}}, "parameters", "required: 'a'"),

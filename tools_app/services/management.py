@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ _HEADERS = "headers"
 _UNREADABLE = "unreadable under the current encryption keys"
 # A path of the management API ends in this word.
 _RESERVED_NAMES = ("refresh",)
+_MAX_CONFIG_CHARS = 16_384
 _TOP_LEVEL = ("name", "kind", "description", "parameters")
 
 
@@ -116,14 +118,18 @@ def set_config(row: Tool, config: object) -> None:
     """Put a configuration on an unsaved row, its headers encrypted; InvalidRequest names what is wrong."""
     if not isinstance(config, dict):
         raise InvalidRequest("The configuration must be an object.", param="config")
+    if len(json.dumps(config)) > _MAX_CONFIG_CHARS:
+        message = f"The configuration may have at most {_MAX_CONFIG_CHARS} characters."
+        raise InvalidRequest(message, param="config")
     plain = dict(config)
-    if row.kind != Tool.Kind.HTTP or not plain.get(_HEADERS):
-        # Of another kind it is an unknown member; an empty one says nothing.
-        if not plain.get(_HEADERS):
-            plain.pop(_HEADERS, None)
+    if not plain.get(_HEADERS):
+        plain.pop(_HEADERS, None)
         row.config = plain
         row.set_headers({})
         return
+    if row.kind != Tool.Kind.HTTP:
+        # Also of a tool that is off: they may be secrets, and would be stored as they are.
+        raise InvalidRequest("Only tools of the kind http have headers.", param=f"config.{_HEADERS}")
     stored = _stored_headers(row)
     given = plain.pop(_HEADERS)
     headers = kept_headers(given, stored=stored)
