@@ -150,13 +150,19 @@ class RunDoor:
         self._open_calls.add(call)
         self.ticker.add(scope)
 
-    def leave(self, call: _OpenCall, scope: CallScope, settlement: Settlement) -> None:
-        """The call is over; add what it used."""
+    def leave(self, call: _OpenCall, scope: CallScope) -> None:
+        """The call is over; what it used may be known later, if it was ended before its last words."""
         self._open_calls.discard(call)
         self.ticker.remove(scope)
         scope.close()
-        charged = settlement.charged
-        self._add(settlement.tokens, charged.input + charged.output, settlement.cost_nano)
+
+    def note(self, step: Step, settlement: Settlement, entry: UsageEntry) -> None:
+        """A call is settled: what the ledger says about it, its step says, and the run adds up."""
+        step.upstream, step.upstream_model = entry.upstream, entry.upstream_model
+        step.input_tokens, step.output_tokens = entry.tokens.input, entry.tokens.output
+        step.cost_nano = entry.cost_nano
+        self._add(settlement.tokens, entry.tokens.input + entry.tokens.output, entry.cost_nano)
+        self.trace.end_call(step, entry.status, entry.error_code)
 
     def _add(self, used: TokenUsage | None, charged_tokens: int, cost_nano: int | None) -> None:
         if used is not None:
@@ -193,7 +199,7 @@ class _PlainCall:
         try:
             body: dict[str, Any] = loads_loosely(await complete(self._call, door.clients))
         finally:
-            door.leave(self, self._scope, self._call.settlement)
+            door.leave(self, self._scope)
         return body
 
     def end(self, reason: str) -> None:
@@ -273,7 +279,7 @@ class ChunkStream:
             return
         self._is_closed = True
         self._relay.close()
-        self._door.leave(self, self._scope, self._call.settlement)
+        self._door.leave(self, self._scope)
 
 
 def _upstreams(snapshot: Snapshot) -> UpstreamsConfig:
@@ -322,7 +328,7 @@ def _call(
     settlement.route = entry.id if entry.is_route else ""
     settlement.measure_sent = lambda: text_bytes(dumps_loosely(request))
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
-    settlement.on_settled = partial(_note_call, door.trace, step)
+    settlement.on_settled = partial(door.note, step)
     return Call(
         context,
         entry,
@@ -334,11 +340,3 @@ def _call(
         client_secret=parent.client_api_key,
         fields_for=partial(body_fields, request),
     )
-
-
-def _note_call(trace: Recorder, step: Step, entry: UsageEntry) -> None:
-    """What the ledger says about a call is what its step says."""
-    step.upstream, step.upstream_model = entry.upstream, entry.upstream_model
-    step.input_tokens, step.output_tokens = entry.tokens.input, entry.tokens.output
-    step.cost_nano = entry.cost_nano
-    trace.end_call(step, entry.status, entry.error_code)

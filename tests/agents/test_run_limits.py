@@ -14,7 +14,9 @@ from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import Setup, in_process, outcome, records
 from tests.fakes import bodies
 from tests.fakes.behaviours import Behaviour, json_answer, stream
+from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
+from upstreams_app.services import background
 from usage_app.registry import RateCard, UsageConfig
 
 pytestmark = pytest.mark.django_db
@@ -154,3 +156,27 @@ def test_a_model_without_a_price_is_not_called_where_costs_are_limited(
     in_process(vendor, work)
 
     assert not vendor.requests
+
+
+def test_a_call_that_is_left_before_its_usage_came_counts_when_it_is_known(vendor: FakeVendor) -> None:
+    gate = Gate()
+    chunks = bodies.chat_chunks(["Hello"], model="fake-chat", usage=bodies.USAGE)
+    *answer, usage, done = bodies.sse_events(chunks)
+    vendor.script(stream([*answer, gate, usage, done]))
+
+    async def work(setup: Setup) -> None:
+        run = with_prices(setup, "fake/fake-chat").run(AGENT)
+        request = {"model": "fake/fake-chat", "messages": [{"role": "user", "content": "Hi"}]}
+        chunks = await run.door.stream({**request, "stream": True})
+        async for chunk in chunks:
+            if chunk["choices"][0]["finish_reason"]:
+                break
+        await chunks.aclose()
+        # Not "a call without a price", after which a run with a limit of costs may make no more.
+        assert (run.door.cost_nano, run.door.charged_tokens) == (0, 0)
+        gate.open()
+        await background.finish(3)
+        assert (run.door.cost_nano, run.door.charged_tokens) == (COST_OF_A_CALL, TOKENS_OF_A_CALL)
+        run.door.end()
+
+    in_process(vendor, work)

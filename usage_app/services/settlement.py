@@ -33,7 +33,6 @@ class Settlement:
 
     __slots__ = (
         "attempts",
-        "charged",
         "context",
         "cost_nano",
         "end_user",
@@ -67,15 +66,13 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
-        # What the line in the ledger says: as reported, or estimated.
-        self.charged = TokenUsage()
         # How much text was sent, asked only if an estimate is needed.
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
         self.cost_nano: int | None = None
         self.is_settled = False
-        # Told what the ledger is about to be; it must not raise.
-        self.on_settled: Callable[[UsageEntry], None] | None = None
+        # Told what the ledger is about to be, with this; it must not raise.
+        self.on_settled: Callable[[Settlement, UsageEntry], None] | None = None
 
     @property
     def cost_text(self) -> str | None:
@@ -111,7 +108,6 @@ class Settlement:
         if self.is_settled:
             return
         self.is_settled = True
-        self.charged = tokens
         context, principal = self.context, self.ticket.principal
         prices: UsageConfig = context.snapshot.sections["usage"].value
         # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
@@ -149,7 +145,7 @@ class Settlement:
             correlation_id=context.correlation_id,
         )
         if self.on_settled is not None:
-            self.on_settled(entry)
+            self.on_settled(self, entry)
         ledger.append(entry)
         metrics.observe_call(entry)
         if context.is_answered:
