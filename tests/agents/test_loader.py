@@ -15,8 +15,16 @@ import pytest
 import agents
 from agents_app.folders import find_folders
 from agents_app.sdk.loader import ROOT_PACKAGE, DropInError, Loaded, load
+from security_app.services.configuration import store
 
 HEAD = "from agents import Agent\n"
+
+
+@pytest.fixture(autouse=True)
+def no_other_drop_ins() -> None:
+    """What a test before this one has loaded goes: modules are counted here."""
+    store.forget()
+    gc.collect()
 
 
 def write(root: Path, files: dict[str, str], name: str = "Helper") -> Path:

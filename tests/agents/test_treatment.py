@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,14 @@ ID = "default/helper"
 
 
 @pytest.fixture(autouse=True)
-def root(settings: Settings, tmp_path: Path) -> Path:
+def root(settings: Settings, tmp_path: Path) -> Iterator[Path]:
     """A discovery root with one agent, which is loaded."""
     settings.AGENT_ROOTS = (tmp_path / "agents",)
     settings.GATEWAY_DATA_DIR = tmp_path / "data"
     write_agent(tmp_path / "agents", "Helper", READS)
     store.refresh(everything=True)
-    return tmp_path / "agents"
+    yield tmp_path / "agents"
+    store.forget()
 
 
 def served() -> dict[str, AgentEntry]:
