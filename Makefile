@@ -21,10 +21,10 @@ UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
 # in every run out of the one on SQLite: once is enough.
 SQLITE_ONLY := tests/repository tests/fakes tests/commands/test_guides.py tests/commands/test_bootstrap.py \
-	$(patsubst %,tests/doors/test_%.py,access azure client_libraries client_recipes django_bodies heads https_only \
-	management_cors openai_errors paths websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
-	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools confinement convert declared_chat \
-	definition examples failing_runs folders forkserver isolated_runs judge loader mixture policy \
+	$(patsubst %,tests/doors/test_%.py,access azure chat_clients client_libraries client_recipes django_bodies forwarding \
+	heads https_only management_cors openai_client openai_errors paths stalled_client websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
+	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
+	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	probe process_link request_fuzz saved_state silent_work trace version_pages visibility) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \

@@ -131,6 +131,26 @@ def in_memory(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("in_memory")
+def test_a_feed_ends_though_a_loop_that_was_closed_left_work_behind() -> None:
+    feed = LiveFeed()
+
+    async def watch_and_go() -> None:
+        feed.attach()
+        viewer = Viewer(EventFilter())
+        await feed.join(viewer)
+        feed.publish([make_entry()])
+        await viewer.wait(5)
+        feed.leave(viewer)
+
+    async def begin_and_end() -> None:
+        feed.attach()
+        await feed.detach()
+
+    asyncio.run(watch_and_go())
+    asyncio.run(begin_and_end())
+
+
+@pytest.mark.usefixtures("in_memory")
 def test_what_is_published_at_once_travels_in_few_bounded_messages() -> None:
     async def run() -> tuple[list[list[Event]], int, float]:
         feed, viewer = LiveFeed(), Viewer(EventFilter())

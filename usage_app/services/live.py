@@ -148,7 +148,9 @@ class LiveFeed:
         self._is_draining = True
         self._close_viewers()
         self._loop, watch = None, self._watch
-        tasks = [task for task in (self._sender, self._look) if task is not None]
+        # Nobody can wait for what a loop that was closed left behind.
+        here = asyncio.get_running_loop()
+        tasks = [task for task in (self._sender, self._look) if task is not None and task.get_loop() is here]
         for task in tasks:
             task.cancel()
         if self._listener is not None:
