@@ -84,7 +84,7 @@ def test_a_chart_shows_its_numbers_as_a_table(page: Page, live_server: LiveServe
         "[...document.querySelectorAll('#chart-requests td')]"
         ".reduce((sum, cell) => sum + Number(cell.textContent), 0)"
     )
-    assert sums == 600 + 1, "one is of rows.one_of_each"
+    assert sums == 600 + 2, "a request and a run are of rows.one_of_each"
 
 
 def test_another_range_is_another_address(page: Page, live_server: LiveServer) -> None:
