@@ -56,7 +56,6 @@ class AgentRun:
         ticker: Ticker,
         is_stream: bool,
     ) -> None:
-
         self._context = context
         self._ticket = ticket
         self._entry = entry
