@@ -1,5 +1,6 @@
 """Who may do what: keys, secrets at rest, versions of the configuration."""
 
+from security_app.models.access import AccessGroup, AccessRule
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
 from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
@@ -8,6 +9,8 @@ from security_app.models.secret import CheckValue
 __all__ = [
     "SCOPES",
     "SECTIONS",
+    "AccessGroup",
+    "AccessRule",
     "ApiKey",
     "CheckValue",
     "ConfigModel",
