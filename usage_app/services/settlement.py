@@ -32,6 +32,7 @@ class Settlement:
     """The account of one call. `measure_sent` and `received_bytes`, of text, serve estimates only."""
 
     __slots__ = (
+        "agent",
         "attempts",
         "context",
         "cost_nano",
@@ -58,6 +59,8 @@ class Settlement:
         self.operation = operation
         self.is_stream = is_stream
         self.end_user = ""
+        # The agent whose run makes the call.
+        self.agent = ""
         self.route = ""
         self.upstream = ""
         self.upstream_model = ""
@@ -130,6 +133,7 @@ class Settlement:
             key_name=principal.name,
             user_id=principal.user_id,
             end_user=self.end_user,
+            agent=self.agent,
             route=self.route,
             upstream=self.upstream,
             upstream_model=self.upstream_model,
@@ -185,6 +189,7 @@ def settle_run(
         key_name=ticket.principal.name,
         user_id=ticket.principal.user_id,
         end_user=end_user,
+        agent=ticket.model_id,
         error_code=error_code,
         is_stream=is_stream,
         cost_nano=0,
