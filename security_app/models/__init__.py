@@ -1,5 +1,6 @@
 """Who may do what: keys, people, secrets at rest, versions of the configuration."""
 
+from security_app.models.access import AccessGroup, AccessRule
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
 from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
@@ -16,6 +17,8 @@ from security_app.models.secret import CheckValue
 __all__ = [
     "SCOPES",
     "SECTIONS",
+    "AccessGroup",
+    "AccessRule",
     "ApiKey",
     "CheckValue",
     "ConfigModel",
