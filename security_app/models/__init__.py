@@ -3,15 +3,20 @@
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
 from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
+from security_app.models.limits import Budget, Limit, SubjectKind, WhenUnavailable
 from security_app.models.secret import CheckValue
 
 __all__ = [
     "SCOPES",
     "SECTIONS",
     "ApiKey",
+    "Budget",
     "CheckValue",
     "ConfigModel",
     "ConfigQuerySet",
     "ConfigVersion",
     "FirstRun",
+    "Limit",
+    "SubjectKind",
+    "WhenUnavailable",
 ]
