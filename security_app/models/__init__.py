@@ -4,6 +4,7 @@ from security_app.models.access import AccessGroup, AccessRule
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
 from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
+from security_app.models.limits import Budget, Limit, SubjectKind, WhenUnavailable
 from security_app.models.people import (
     EndUser,
     GatewayUser,
@@ -20,6 +21,7 @@ __all__ = [
     "AccessGroup",
     "AccessRule",
     "ApiKey",
+    "Budget",
     "CheckValue",
     "ConfigModel",
     "ConfigQuerySet",
@@ -27,8 +29,11 @@ __all__ = [
     "EndUser",
     "FirstRun",
     "GatewayUser",
+    "Limit",
     "Membership",
     "Organization",
+    "SubjectKind",
     "Team",
     "TokenIssuer",
+    "WhenUnavailable",
 ]
