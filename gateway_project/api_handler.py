@@ -16,6 +16,7 @@ from gateway_project.api.cors import origin_headers, preflight_headers, raw_head
 from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.tags import request_tags
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, SHUTDOWN, CallScope
@@ -118,6 +119,7 @@ class ApiHandler:
         context.started = exchange.started
         context.correlation_id = exchange.correlation_id
         context.client_ip = exchange.client_ip
+        context.tags = request_tags(exchange)
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         exchange.context = context
 
