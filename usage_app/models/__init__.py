@@ -3,21 +3,31 @@
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
 from usage_app.models.rollup import (
+    DailyEndUserRollup,
+    DailyTagRollup,
+    DailyUsageRollup,
     HourlyLatencyRollup,
     HourlyUsageRollup,
     LatencyRollup,
+    RollupDay,
     RollupWindow,
+    UsageGroup,
     UsageRollup,
 )
 
 __all__ = [
+    "DailyEndUserRollup",
+    "DailyTagRollup",
+    "DailyUsageRollup",
     "HourlyLatencyRollup",
     "HourlyUsageRollup",
     "KeyUse",
     "LatencyRollup",
     "Price",
+    "RollupDay",
     "RollupWindow",
     "SpendCounter",
+    "UsageGroup",
     "UsageRecord",
     "UsageRollup",
 ]
