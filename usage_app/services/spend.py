@@ -30,7 +30,10 @@ class RecordFilter:
     parent_id: UUID | None = None
     key_id: UUID | None = None
     user_id: str | None = None
+    team_id: UUID | None = None
+    organization_id: UUID | None = None
     end_user: str | None = None
+    agent: str | None = None
     model: str | None = None
     upstream: str | None = None
     status: int | None = None
@@ -130,6 +133,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         "parent_id": _public("req", row["parent_id"]),
         "key_id": _public("key", row["key_id"]),
         "price_id": _public("price", row["price_id"]),
+        "team_id": _public("team", row["team_id"]),
+        "organization_id": _public("org", row["organization_id"]),
         "total_tokens": row["input_tokens"] + row["output_tokens"],
         "cost": text,
         "spend": text or "0",
