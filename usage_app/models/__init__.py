@@ -2,6 +2,7 @@
 
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
     HourlyLatencyRollup,
     HourlyUsageRollup,
@@ -16,6 +17,8 @@ __all__ = [
     "KeyUse",
     "LatencyRollup",
     "Price",
+    "Report",
+    "ReportExport",
     "RollupWindow",
     "SpendCounter",
     "UsageRecord",
