@@ -4,14 +4,22 @@ from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
 from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
+    DailyEndUserRollup,
+    DailyTagRollup,
+    DailyUsageRollup,
     HourlyLatencyRollup,
     HourlyUsageRollup,
     LatencyRollup,
+    RollupDay,
     RollupWindow,
+    UsageGroup,
     UsageRollup,
 )
 
 __all__ = [
+    "DailyEndUserRollup",
+    "DailyTagRollup",
+    "DailyUsageRollup",
     "HourlyLatencyRollup",
     "HourlyUsageRollup",
     "KeyUse",
@@ -19,8 +27,10 @@ __all__ = [
     "Price",
     "Report",
     "ReportExport",
+    "RollupDay",
     "RollupWindow",
     "SpendCounter",
+    "UsageGroup",
     "UsageRecord",
     "UsageRollup",
 ]

@@ -31,7 +31,7 @@ GROUPS = (*TIMES, *DIMENSIONS)
 MAX_GROUPS = 8
 MAX_FILTER_VALUES = 100
 MAX_VALUE_CHARS = 300
-LONGEST = timedelta(days=366 * 5)
+LONGEST = timedelta(days=1100)
 _QUARTER = timedelta(minutes=15)
 
 
@@ -141,7 +141,7 @@ def _checked_bounds(start: datetime, end: datetime) -> tuple[datetime, datetime]
     if start >= end:
         raise InvalidRequest("The end must be after the start.", param="end")
     if end - start > LONGEST:
-        raise InvalidRequest("A report may span five years at most.", param="start")
+        raise InvalidRequest("A report may span three years at most.", param="start")
     return start, end
 
 
