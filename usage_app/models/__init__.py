@@ -2,6 +2,7 @@
 
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
     DailyEndUserRollup,
     DailyTagRollup,
@@ -24,6 +25,8 @@ __all__ = [
     "KeyUse",
     "LatencyRollup",
     "Price",
+    "Report",
+    "ReportExport",
     "RollupDay",
     "RollupWindow",
     "SpendCounter",
