@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from security_app.services.issuers import refresh_keys
 from security_app.services.rotation import rotate_due_keys
 
 
@@ -14,3 +15,9 @@ from security_app.services.rotation import rotate_due_keys
 def rotate_keys() -> int:
     """Give new secrets to the keys whose rotation is due."""
     return rotate_due_keys()
+
+
+@shared_task(name="security.refresh_issuers", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def refresh_issuers() -> int:
+    """Fetch the public keys of issuers of tokens anew."""
+    return refresh_keys()

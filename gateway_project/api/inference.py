@@ -26,6 +26,7 @@ from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import InvalidRequest, ModelNotFound
 from gateway_project.lifecycle import lifecycle
+from security_app.services.end_users import take_stated
 from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.services.calls import Call
@@ -89,19 +90,20 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     model_id = _model_id(fields)
     entry = await _resolve(context, model_id)
     exchange.model_id = entry.id
+    take_stated(context, _end_user(fields))
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
     if isinstance(entry, AgentEntry):
         if operation != "chat":
             raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")
         wants_usage = is_stream and _wants_usage(fields)
-        run = AgentRequest(entry, model_id, fields, _end_user(fields), is_stream, wants_usage)
+        run = AgentRequest(entry, model_id, fields, context.end_user, is_stream, wants_usage)
         await answer_by_agent(exchange, run)
         return
     ticket = reserve(context.principal, entry.id, ip=context.client_ip)
     settlement = Settlement(context, ticket, operation, is_stream=is_stream)
     settlement.measure_sent = partial(text_bytes, body)
-    settlement.end_user = _end_user(fields)
+    settlement.end_user = context.end_user
     settlement.route = entry.id if entry.is_route else ""
     call = Call(
         context, entry, path, fields, settlement, is_stream=is_stream, client_secret=context.client_api_key
