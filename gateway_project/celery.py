@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
     "purge pending runs": _every("agents.purge_pending_runs", 10 * _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),
+    "reconcile usage": _every("usage.reconcile", _DAY_S),
     "purge usage records": _every("usage.purge_usage_records", _DAY_S),
     "purge runs": _every("agents.purge_runs", _HOUR_S),
     "make usage partitions": _every("usage.ensure_usage_partitions", _DAY_S),
