@@ -2,6 +2,7 @@
 
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
     DailyEndUserRollup,
     DailyTagRollup,
@@ -26,6 +27,8 @@ __all__ = [
     "LatencyRollup",
     "Price",
     "Reconciliation",
+    "Report",
+    "ReportExport",
     "RollupDay",
     "RollupWindow",
     "SpendCounter",
