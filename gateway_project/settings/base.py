@@ -147,6 +147,11 @@ AGENT_PROCESS_MAX = parsers.parse_positive(
     env("GATEWAY_AGENT_PROCESS_MAX", default="16"), name="GATEWAY_AGENT_PROCESS_MAX"
 )
 
+# People and keys. Until when the secret before a scheduled rotation is good.
+KEY_ROTATION_GRACE = parsers.parse_period(
+    env("GATEWAY_KEY_ROTATION_GRACE", default="7d"), name="GATEWAY_KEY_ROTATION_GRACE"
+)
+
 # Functions that tools may call, as globs over module:function; empty: none.
 TOOL_MODULES: list[str] = env.list("GATEWAY_TOOL_MODULES", default=[])
 
