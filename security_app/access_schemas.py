@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from security_app.schemas import ShortText, StrictModel
 
@@ -16,7 +16,7 @@ Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Patterns = Annotated[list[Pattern], Field(max_length=500)]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=1000, strip_whitespace=True)]
 # As text in ISO 8601; bodies are strict otherwise.
-Moment = Annotated[datetime, Field(strict=False)]
+Moment = Annotated[AwareDatetime, Field(strict=False)]
 
 
 class Subject(StrictModel):

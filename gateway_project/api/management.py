@@ -33,7 +33,7 @@ from gateway_project.core.errors import (
     NotFound,
 )
 from gateway_project.core.ids import correlation_id, public_id, uuid7
-from security_app.api import admin_key
+from security_app.api import access_router, admin_key, decisions_router
 from security_app.api import router as keys_router
 from security_app.registry import Principal
 from security_app.services.spend import KeyUsage, register_spend_source
@@ -56,6 +56,8 @@ management_api = NinjaAPI(
 )
 install(management_api)
 management_api.add_router("", keys_router)
+management_api.add_router("", access_router)
+management_api.add_router("", decisions_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)

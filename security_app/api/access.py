@@ -35,7 +35,11 @@ _EMPTIED = ("valid_from", "valid_until")
 
 
 @router.get(
-    "/security/rules", auth=admin_key, response=RuleList, operation_id="list_access_rules", summary="List rules"
+    "/security/rules",
+    auth=admin_key,
+    response=RuleList,
+    operation_id="list_access_rules",
+    summary="List rules",
 )
 def list_rules(request: HttpRequest, query: Query[RuleListQuery]) -> RuleList:
     """Access rules and temporary grants, the newest first."""

@@ -66,7 +66,7 @@ def preview(request: HttpRequest, body: Preview) -> PreviewAnswer:
     summary="Allow something for a while",
 )
 def override(request: HttpRequest, body: Override) -> Status[ShownRule]:
-    """It makes up for what lists and rules leave out, and lifts no denial. Delete its rule to end it early."""
+    """It makes up for what lists and rules leave out, and lifts no denial. Delete its rule to end it."""
     subjects = {name: getattr(body, name) for name in ("key", *_PEOPLE) if getattr(body, name) is not None}
     objects = {name: getattr(body, name) for name in _OBJECTS if getattr(body, name) is not None}
     if len(subjects) != 1:
@@ -129,7 +129,9 @@ def _somebody(body: Preview) -> Somebody:
     named = [name for name in _PEOPLE if getattr(body, name) is not None]
     if body.key is not None:
         if set(named) - {"end_user"}:
-            raise InvalidRequest("A key says itself whose it is; give it alone, or with 'end_user'.", param="key")
+            raise InvalidRequest(
+                "A key says itself whose it is; give it alone, or with 'end_user'.", param="key"
+            )
         return of_key(keys.find_key(body.key), end_user=body.end_user or "")
     if not named:
         raise InvalidRequest(f"Say who asks: give one of key, {', '.join(_PEOPLE)}.", param="key")
@@ -162,8 +164,6 @@ def _until(body: Override) -> datetime:
     if (body.duration is None) == (body.until is None):
         raise InvalidRequest("Give either 'duration' or 'until'.", param="duration")
     if body.until is not None:
-        if body.until.tzinfo is None:
-            raise InvalidRequest("Say the time zone, as in 2026-01-31T09:05:00Z.", param="until")
         return body.until
     try:
         return utc_now() + parse_duration(body.duration or "")

@@ -84,7 +84,13 @@ def grant(*, actor: str, until: datetime, reason: str, names: Mapping[str, str],
     if until > now + MAX_GRANT:
         message = f"A temporary grant lasts at most {MAX_GRANT.days} days; longer ones are rules."
         raise InvalidRequest(message, param=names.get("valid_until", "until"))
-    given = {"name": reason[:200], "note": reason, "effect": "allow", "origin": OVERRIDE, "valid_until": until}
+    given = {
+        "name": reason[:200],
+        "note": reason,
+        "effect": "allow",
+        "origin": OVERRIDE,
+        "valid_until": until,
+    }
     return create_rule(actor=actor, names=names, **given, **values)
 
 
