@@ -87,6 +87,10 @@ USAGE_RETENTION_DAYS = parsers.parse_positive(
 RUN_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
 )
+# The audit: days after which events go; 0: never.
+AUDIT_RETENTION_DAYS = parsers.parse_whole(
+    env("GATEWAY_AUDIT_RETENTION_DAYS", default="0"), name="GATEWAY_AUDIT_RETENTION_DAYS"
+)
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
 )
@@ -197,6 +201,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "gateway_project.middleware.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

@@ -43,6 +43,13 @@ def parse_positive(text: str, *, name: str) -> int:
     return number
 
 
+def parse_whole(text: str, *, name: str) -> int:
+    """A whole number, zero or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least 0, not '{text}'.")
+    return int(text)
+
+
 def parse_seconds(text: str, *, name: str) -> float:
     """A finite duration in seconds, zero or more."""
     try:
