@@ -13,6 +13,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
 from celery import Celery
 from django.conf import settings
 
+# Who asked for a report in the admin waits for it.
+_REPORTS_S = 5
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
@@ -30,6 +32,8 @@ app.conf.beat_schedule = {
     "probe upstreams": _every("upstreams.probe_all", settings.HEALTH_INTERVAL_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
+    "make reports": _every("usage.make_reports", _REPORTS_S),
+    "purge reports": _every("usage.purge_reports", _HOUR_S),
     "purge pending runs": _every("agents.purge_pending_runs", 10 * _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),
     "purge usage records": _every("usage.purge_usage_records", _DAY_S),
