@@ -205,9 +205,7 @@ OIDC_ALLOWED_DOMAINS = frozenset(
 )
 OIDC_CREATE_USERS = env.bool("GATEWAY_OIDC_CREATE_USERS", default=True)
 OIDC_GROUPS_CLAIM: str = env("GATEWAY_OIDC_GROUPS_CLAIM", default="groups").strip()
-OIDC_GROUPS = parsers.parse_pairs(
-    env.list("GATEWAY_OIDC_GROUPS", default=[]), name="GATEWAY_OIDC_GROUPS"
-)
+OIDC_GROUPS = parsers.parse_pairs(env.list("GATEWAY_OIDC_GROUPS", default=[]), name="GATEWAY_OIDC_GROUPS")
 SOCIALACCOUNT_PROVIDERS = sign_in.identity_provider(
     issuer=OIDC_ISSUER,
     client_id=env("GATEWAY_OIDC_CLIENT_ID", default="").strip(),

@@ -64,5 +64,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
 
 def no_form(request: HttpRequest) -> HttpResponse:
     """Where allauth would ask somebody from a provider for more; an administrator has to, here."""
-    messages.error(request, "Your account could not be made from what your provider says; ask an administrator.")
+    messages.error(
+        request, "Your account could not be made from what your provider says; ask an administrator."
+    )
     return HttpResponseRedirect(reverse("account_login"))
