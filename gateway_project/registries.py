@@ -12,6 +12,7 @@ from usage_app import registry as usage
 __all__ = ["store"]
 
 store.register(security.SECTION, security.build)
+store.register(security.PEOPLE, security.build_people)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)
 store.register(tools.SECTION, tools.build)

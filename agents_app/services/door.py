@@ -320,7 +320,7 @@ def _call(
     parent = door.context
     context = RequestContext(parent.snapshot, scope, principal=parent.principal)
     context.parent_id = parent.request_id
-    context.correlation_id = parent.correlation_id
+    context.correlation_id, context.tags = parent.correlation_id, parent.tags
     # The run has the request's line in the log; its calls have lines of their own.
     context.is_answered = True
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)

@@ -11,9 +11,10 @@ from ninja.security.base import AuthBase
 
 from gateway_project.core.errors import AuthenticationFailed, Overloaded
 from gateway_project.core.ids import public_id
+from gateway_project.core.snapshot import Snapshot
 from gateway_project.observability import metrics
-from security_app.registry import Principal, SecurityConfig
-from security_app.services.authentication import UnknownKey, authenticate, bearer_token
+from security_app.registry import Principal
+from security_app.services.authentication import UnknownKey, authenticate_in, bearer_token
 from security_app.services.configuration import store
 from security_app.services.permissions import require_scope
 
@@ -70,21 +71,20 @@ def _token(request: HttpRequest) -> str:
 
 def _authenticate(token: str) -> Principal:
     try:
-        return authenticate(_security(), token)
+        return authenticate_in(_snapshot(), token)
     except UnknownKey:
         # The key may have been made in another process a moment ago.
         _looks.look()
-        return authenticate(_security(), token)
+        return authenticate_in(_snapshot(), token)
 
 
-def _security() -> SecurityConfig:
+def _snapshot() -> Snapshot:
     if not store.is_loaded:
         try:
             store.refresh()
         except DatabaseError as error:
             raise Overloaded("The configuration can't be read now.", headers={"retry-after": "5"}) from error
-    value: SecurityConfig = store.current.sections["security"].value
-    return value
+    return store.current
 
 
 class _Looks:

@@ -35,6 +35,9 @@ def decide_scope(principal: Principal, scope: str) -> Decision:
 def decide_model(principal: Principal, model_id: str) -> Decision:
     """Whether a principal may use this model id."""
     if principal.policy.allows_model(model_id):
+        for bound in principal.bounds:
+            if not bound.allows_model(model_id):
+                return _outside(bound.scope, "models")
         return _MODEL_MATCHES if principal.policy.allowed_models else _EVERY_MODEL
     return _NO_MODEL_MATCHES
 
@@ -42,8 +45,15 @@ def decide_model(principal: Principal, model_id: str) -> Decision:
 def decide_tool(principal: Principal, name: str) -> Decision:
     """Whether a principal may use this tool, through whichever agent."""
     if principal.policy.allows_tool(name):
+        for bound in principal.bounds:
+            if not bound.allows_tool(name):
+                return _outside(bound.scope, "tools")
         return _TOOL_MATCHES if principal.policy.allowed_tools else _EVERY_TOOL
     return _NO_TOOL_MATCHES
+
+
+def _outside(scope: str, what: str) -> Decision:
+    return Decision(False, f"no pattern of the {scope.replace('_', ' ')}'s allowed {what} matches")
 
 
 def require_scope(principal: Principal, scope: str) -> None:
