@@ -30,6 +30,8 @@ app.conf.beat_schedule = {
     "probe upstreams": _every("upstreams.probe_all", settings.HEALTH_INTERVAL_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
+    "look for alerts": _every("usage.alert", _MINUTE_S),
+    "purge alerts": _every("usage.purge_alerts", _DAY_S),
     "purge pending runs": _every("agents.purge_pending_runs", 10 * _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),
     "purge usage records": _every("usage.purge_usage_records", _DAY_S),

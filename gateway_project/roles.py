@@ -64,6 +64,9 @@ TABLE: tuple[Line, ...] = (
         "usage_app.usagerecord", "view export", operator="view", auditor="view export", finance="view export"
     ),
     Line("usage_app.price", _ALL, auditor="view", finance=_ALL),
+    Line("usage_app.alert", "view", operator="view", auditor="view", finance="view"),
+    Line("usage_app.alertrule", _ALL, operator=_ALL, auditor="view", finance=_ALL),
+    Line("usage_app.alertchannel", _ALL, operator="view", auditor="view", finance="view"),
     Line("usage_app.spendcounter", "view", auditor="view", finance="view"),
     Line("usage_app.keyuse", "view", auditor="view", finance="view"),
 )

@@ -8,6 +8,9 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
+from usage_app.services.alerts.delivery import send_due
+from usage_app.services.alerts.evaluation import evaluate_rules
+from usage_app.services.alerts.retention import purge_alerts
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
 from usage_app.services.retention import purge_usage
@@ -36,3 +39,17 @@ def ensure_usage_partitions() -> list[str]:
 def roll_up_usage() -> int:
     """Sum up the quarter-hours that got records."""
     return roll_up()
+
+
+@shared_task(name="usage.alert", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def alert() -> int:
+    """Look at what is watched, and tell who wants to know; how many alerts began or ended."""
+    changes = evaluate_rules()
+    send_due()
+    return changes
+
+
+@shared_task(name="usage.purge_alerts", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def purge_old_alerts() -> int:
+    """Delete alerts beyond their retention."""
+    return purge_alerts()

@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.db.models import F
 
 M = TypeVar("M", bound="ConfigModel")
-SECTIONS = ("security", "people", "rules", "limits", "usage", "upstreams", "tools", "agent_folders", "agents")
+SECTIONS = ("security", "people", "rules", "limits", "usage", "upstreams", "tools", "agent_folders", "agents", "alerts")
 
 
 class ConfigVersion(models.Model):
