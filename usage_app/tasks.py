@@ -14,7 +14,7 @@ from usage_app.services.alerts.retention import purge_alerts
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
 from usage_app.services.retention import purge_usage
-from usage_app.services.rollups import roll_up
+from usage_app.services.rollups import roll_up, sum_up_days
 
 
 @shared_task(name="usage.sweep_journal", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
@@ -37,8 +37,10 @@ def ensure_usage_partitions() -> list[str]:
 
 @shared_task(name="usage.roll_up", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
 def roll_up_usage() -> int:
-    """Sum up the quarter-hours that got records."""
-    return roll_up()
+    """Sum up the quarter-hours that got records, and days by end user and by tag."""
+    done = roll_up()
+    sum_up_days()
+    return done
 
 
 @shared_task(name="usage.alert", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]

@@ -111,6 +111,17 @@ EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("GATEWAY_MAIL_FROM", default="agent-gateway@localhost")
 MAIL_IS_CONFIGURED = bool(env("EMAIL_URL", default=""))
 
+# Reports: files of usage, made by the Celery worker and served by the servers, who share this folder.
+REPORTS_DIR = Path(env("GATEWAY_REPORTS_DIR", default=str(GATEWAY_DATA_DIR / "reports")))
+REPORT_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_REPORT_RETENTION_DAYS", default="90"), name="GATEWAY_REPORT_RETENTION_DAYS"
+)
+REPORT_MAIL_MAX_BYTES = parsers.parse_size(
+    env("GATEWAY_REPORT_MAIL_MAX", default="10M"), name="GATEWAY_REPORT_MAIL_MAX"
+)
+# Where people reach the admin, for links in mails; empty: mails have none.
+PUBLIC_URL: str = env("GATEWAY_PUBLIC_URL", default="").strip().rstrip("/")
+
 # Drop-in agents: folders of folders with an agent.py. Reloading looks at them each second.
 AGENT_ROOTS = tuple(
     Path(text).resolve()

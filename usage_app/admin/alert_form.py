@@ -1,4 +1,4 @@
-"""Forms of alerts: a rule's figure is chosen from what can be measured, a channel's secrets never come back."""
+"""Forms of alerts: a rule's figure is one that can be measured, a channel's secrets never come back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from gateway_project.admin_base import CheckboxesWidget, ModelForm, PasswordWidget, SelectWidget, TextAreaWidget
+from gateway_project.admin_base import (
+    CheckboxesWidget,
+    ModelForm,
+    PasswordWidget,
+    SelectWidget,
+    TextAreaWidget,
+)
 from gateway_project.core.outbound import check_url
 from security_app.admin.form_fields import LinesField
 from usage_app.models import AlertChannel, AlertRule

@@ -68,7 +68,10 @@ class AlertRuleAdmin(SwitchableModelAdmin[AlertRule]):
     list_filter = ("is_enabled", "per")
     search_fields = ("name",)
     fieldsets = (
-        (None, {"fields": ("name", "kind", "per", "threshold", "window_minutes", "min_requests", "is_enabled")}),
+        (
+            None,
+            {"fields": ("name", "kind", "per", "threshold", "window_minutes", "min_requests", "is_enabled")},
+        ),
         ("Who is told", {"fields": ("channels", "repeat_minutes")}),
         ("Working hours", {"fields": ("time_zone", "work_from_hour", "work_to_hour")}),
     )

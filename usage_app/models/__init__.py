@@ -3,11 +3,17 @@
 from usage_app.models.alert import Alert, AlertChannel, AlertMessage, AlertRule
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
+    DailyEndUserRollup,
+    DailyTagRollup,
+    DailyUsageRollup,
     HourlyLatencyRollup,
     HourlyUsageRollup,
     LatencyRollup,
+    RollupDay,
     RollupWindow,
+    UsageGroup,
     UsageRollup,
 )
 
@@ -16,13 +22,20 @@ __all__ = [
     "AlertChannel",
     "AlertMessage",
     "AlertRule",
+    "DailyEndUserRollup",
+    "DailyTagRollup",
+    "DailyUsageRollup",
     "HourlyLatencyRollup",
     "HourlyUsageRollup",
     "KeyUse",
     "LatencyRollup",
     "Price",
+    "Report",
+    "ReportExport",
+    "RollupDay",
     "RollupWindow",
     "SpendCounter",
+    "UsageGroup",
     "UsageRecord",
     "UsageRollup",
 ]

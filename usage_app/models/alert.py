@@ -112,7 +112,7 @@ class AlertRule(ConfigModel):
     per = models.CharField(max_length=10, choices=Per.choices, default=Per.ALL)
     threshold = MoneyField(
         validators=[MinValueValidator(0)],
-        help_text="From this figure on: dollars, percent, milliseconds, tokens or a count, as what is watched.",
+        help_text="From this figure on: dollars, percent, milliseconds or tokens, as what is watched.",
     )
     window_minutes = models.PositiveIntegerField(
         "span (minutes)",

@@ -81,6 +81,8 @@ def send(channel: AlertChannel, message: AlertMessage) -> None:
 
 
 def _mail(channel: AlertChannel, message: AlertMessage) -> None:
+    if not settings.MAIL_IS_CONFIGURED:
+        raise NotSent("EMAIL_URL is not set")
     mail = EmailMessage(
         subject=message_title(message), body=message_text(message), to=list(channel.recipients)
     )

@@ -22,7 +22,7 @@ _Event = AlertMessage.Event
 
 
 def evaluate_rules(*, now: datetime | None = None) -> int:
-    """Look at all rules; how many alerts began or ended. A rule that fails is logged, and the others go on."""
+    """Look at all rules; how many alerts began or ended. A rule that fails is logged, others go on."""
     moment = now or utc_now()
     changes = 0
     for rule in AlertRule.objects.all():

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from django.db.models import Sum
 
@@ -95,12 +94,12 @@ def _latency(rule: AlertRule, now: datetime) -> list[Figure]:
 
 
 def _off_hours(rule: AlertRule, now: datetime) -> list[Figure]:
-    zone = ZoneInfo(rule.time_zone)
-    query = UsageQuery(start=span_start(rule, now), end=window_of(now) + WINDOW, group_by=("hour",))
+    start, end = span_start(rule, now), window_of(now) + WINDOW
+    hours = UsageQuery(start=start, end=end, time_zone=rule.time_zone, group_by=("hour",))
     spent = sum(
         row.cost_nano
-        for row in usage_sums(query)
-        if not _is_working_time(rule, datetime.fromisoformat(row.group[0]).astimezone(zone))
+        for row in usage_sums(hours)
+        if not _is_working_time(rule, datetime.fromisoformat(row.group[0]))
     )
     return [Figure(_ALL, from_nano(spent))]
 

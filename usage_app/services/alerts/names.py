@@ -24,7 +24,9 @@ def shown_names(per: str, subjects: Collection[str]) -> dict[str, str]:
     return {subject: subject for subject in subjects}
 
 
-def _names_of_rows(prefix: str, model: type[ApiKey] | type[Team], subjects: Collection[str]) -> dict[str, str]:
+def _names_of_rows(
+    prefix: str, model: type[ApiKey] | type[Team], subjects: Collection[str]
+) -> dict[str, str]:
     ids = [UUID(subject) for subject in subjects if subject]
     known = dict(model._default_manager.filter(pk__in=ids).values_list("pk", "name"))
     return {one.hex: known.get(one) or public_id(prefix, one) for one in ids}
