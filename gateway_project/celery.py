@@ -48,6 +48,8 @@ app.conf.beat_schedule = {
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
     "make reports": _every("usage.make_reports", _REPORTS_S),
     "purge reports": _every("usage.purge_reports", _HOUR_S),
+    "look for alerts": _every("usage.alert", _MINUTE_S),
+    "purge alerts": _every("usage.purge_alerts", _DAY_S),
     "purge pending runs": _every("agents.purge_pending_runs", 10 * _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),
     "reconcile usage": _every("usage.reconcile", _DAY_S),

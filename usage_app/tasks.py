@@ -9,6 +9,9 @@ from celery import shared_task
 from django.conf import settings
 
 from gateway_project.core.acting import acting_as
+from usage_app.services.alerts.delivery import send_due
+from usage_app.services.alerts.evaluation import evaluate_rules
+from usage_app.services.alerts.retention import purge_alerts
 from usage_app.services.exports.jobs import make_files
 from usage_app.services.exports.mail import send_due_mails
 from usage_app.services.exports.schedule import queue_due_reports
@@ -67,3 +70,17 @@ def make_reports() -> int:
 def purge_reports() -> int:
     """Delete files of reports beyond their retention."""
     return purge_exports()
+
+
+@shared_task(name="usage.alert", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def alert() -> int:
+    """Look at what is watched, and tell who wants to know; how many alerts began or ended."""
+    changes = evaluate_rules()
+    send_due()
+    return changes
+
+
+@shared_task(name="usage.purge_alerts", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def purge_old_alerts() -> int:
+    """Delete alerts beyond their retention."""
+    return purge_alerts()

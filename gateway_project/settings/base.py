@@ -86,6 +86,9 @@ JOURNAL_MAX_BACKLOG_BYTES = parsers.parse_size(
 USAGE_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_USAGE_RETENTION_DAYS", default="400"), name="GATEWAY_USAGE_RETENTION_DAYS"
 )
+ALERT_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_ALERT_RETENTION_DAYS", default="90"), name="GATEWAY_ALERT_RETENTION_DAYS"
+)
 RUN_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
 )
