@@ -16,6 +16,7 @@ from gateway_project.api.cors import origin_headers, preflight_headers, raw_head
 from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.tags import request_tags
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, SHUTDOWN, CallScope
@@ -32,8 +33,8 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.registry import Principal
-from security_app.services.authentication import UnknownKey, authenticate
-from security_app.services.permissions import require_scope
+from security_app.services.authentication import UnknownKey, authenticate_in
+from security_app.services.permissions import require_entry
 from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
 
@@ -103,13 +104,13 @@ class ApiHandler:
         snapshot = lifecycle.snapshot()
         token = exchange.token()
         try:
-            principal = authenticate(snapshot.sections["security"].value, token)
+            principal = authenticate_in(snapshot, token)
         except UnknownKey as error:
             principal, snapshot = await _authenticate_after_reload(token, error)
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
-        require_scope(principal, door.access)
+        require_entry(principal, door.path, access=door.access, ip=exchange.client_ip)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
         context = RequestContext(
@@ -117,6 +118,8 @@ class ApiHandler:
         )
         context.started = exchange.started
         context.correlation_id = exchange.correlation_id
+        context.client_ip = exchange.client_ip
+        context.tags = request_tags(exchange)
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         exchange.context = context
 
@@ -125,7 +128,7 @@ async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Pri
     """The key may have been made in another process a moment ago: look once more, together with others."""
     snapshot = await reloaded_snapshot()
     try:
-        return authenticate(snapshot.sections["security"].value, token), snapshot
+        return authenticate_in(snapshot, token), snapshot
     except AuthenticationFailed as still:
         metrics.observe_denial(still.reason)
         raise still from error

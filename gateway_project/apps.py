@@ -11,5 +11,7 @@ class GatewayConfig(AppConfig):
     verbose_name = "Agent Gateway"
 
     def ready(self) -> None:
-        """Register the system checks and the sections of the snapshot."""
-        from gateway_project import checks, registries  # noqa: F401  (importing registers)
+        """Register the system checks and the sections of the snapshot, and keep the roles' groups."""
+        from gateway_project import checks, registries, roles  # noqa: F401  (importing registers)
+
+        roles.connect()

@@ -28,10 +28,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "probe upstreams": _every("upstreams.probe_all", settings.HEALTH_INTERVAL_S),
+    "rotate keys": _every("security.rotate_keys", _MINUTE_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
     "purge pending runs": _every("agents.purge_pending_runs", 10 * _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),
+    "reconcile usage": _every("usage.reconcile", _DAY_S),
     "purge usage records": _every("usage.purge_usage_records", _DAY_S),
     "purge runs": _every("agents.purge_runs", _HOUR_S),
     "make usage partitions": _every("usage.ensure_usage_partitions", _DAY_S),

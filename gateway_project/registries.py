@@ -12,6 +12,8 @@ from usage_app import registry as usage
 __all__ = ["store"]
 
 store.register(security.SECTION, security.build)
+store.register(security.PEOPLE, security.build_people)
+store.register(security.RULES, security.build_rules)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)
 store.register(tools.SECTION, tools.build)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import path
 from django.views import defaults
 
@@ -35,9 +37,12 @@ def handler400(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Refusals of Django's own; the API answers for itself."""
-    if _is_for_a_person(request):
+    if not _is_for_a_person(request):
+        return answer_error(request, PermissionDenied("This is not allowed."))
+    if not hasattr(request, "user") or not admin.site.has_permission(request):
         return defaults.permission_denied(request, exception)
-    return answer_error(request, PermissionDenied("This is not allowed."))
+    context = {**admin.site.each_context(request), "title": "Not allowed"}
+    return TemplateResponse(request, "admin_gateway/forbidden.html", context, status=403).render()
 
 
 def handler500(request: HttpRequest) -> HttpResponse:

@@ -35,7 +35,11 @@ class UsageEntry(msgspec.Struct, omit_defaults=True, gc=False):
     key_id: UUID | None = None
     key_name: str = ""
     user_id: str = ""
+    team_id: UUID | None = None
+    organization_id: UUID | None = None
     end_user: str = ""
+    agent: str = ""
+    tags: tuple[str, ...] = ()
     route: str = ""
     upstream: str = ""
     upstream_model: str = ""

@@ -113,7 +113,7 @@ def _context_below(parent: RequestContext) -> RequestContext:
     scope = CallScope(cast("asyncio.Task[object]", asyncio.current_task()), parent=parent.scope)
     context = RequestContext(parent.snapshot, scope, principal=parent.principal)
     context.parent_id = parent.request_id
-    context.correlation_id = parent.correlation_id
+    context.correlation_id, context.tags = parent.correlation_id, parent.tags
     context.client_api_key = parent.client_api_key
     # The request has its line in the log already.
     context.is_answered = True

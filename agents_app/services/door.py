@@ -320,11 +320,11 @@ def _call(
     parent = door.context
     context = RequestContext(parent.snapshot, scope, principal=parent.principal)
     context.parent_id = parent.request_id
-    context.correlation_id = parent.correlation_id
+    context.correlation_id, context.tags = parent.correlation_id, parent.tags
     # The run has the request's line in the log; its calls have lines of their own.
     context.is_answered = True
     settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
-    settlement.end_user = door.end_user
+    settlement.end_user, settlement.agent = door.end_user, door.ticket.model_id
     settlement.route = entry.id if entry.is_route else ""
     settlement.measure_sent = lambda: text_bytes(dumps_loosely(request))
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))

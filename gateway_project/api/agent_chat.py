@@ -39,7 +39,7 @@ class AgentRequest(NamedTuple):
 async def answer_by_agent(exchange: Exchange, request: AgentRequest) -> None:
     """Run the agent on a chat request and answer with what it says."""
     context, entry = exchange.caller(), request.entry
-    ticket = reserve(context.principal, entry.id)
+    ticket = reserve(context.principal, entry.id, is_agent=True, ip=context.client_ip)
     fields = _decoded(request.fields)
     run = AgentRun(
         context,

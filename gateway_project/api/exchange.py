@@ -54,6 +54,7 @@ class Exchange:
         "_send",
         "_send_tasks",
         "_watch_task",
+        "client_ip",
         "context",
         "correlation_id",
         "cors_headers",
@@ -81,6 +82,9 @@ class Exchange:
         self.path: str = asgi_scope["path"]
         self.query: bytes = asgi_scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(asgi_scope["headers"])
+        # uvicorn has put there what trusted proxies (GATEWAY_TRUSTED_PROXIES) say, and believes no others.
+        client = asgi_scope.get("client")
+        self.client_ip: str = client[0] if client else ""
         own_id = self.header(b"x-client-request-id") or self.header(b"x-request-id")
         self.correlation_id = correlation_id(own_id) if own_id else ""
         self.path_params: dict[str, str] = {}

@@ -28,7 +28,7 @@ from gateway_project.readiness import (
     without_database,
 )
 from gateway_project.registries import store
-from security_app.services.authentication import authenticate
+from security_app.services.authentication import authenticate_in
 from security_app.services.permissions import decide_scope
 from upstreams_app.services.health import UpstreamHealth, health_by_upstream
 from usage_app.services.ledger import ledger
@@ -63,7 +63,7 @@ def _may_see_details(exchange: Exchange) -> bool:
     if not token or not store.is_loaded:
         return False
     try:
-        principal = authenticate(store.current.sections["security"].value, token)
+        principal = authenticate_in(store.current, token)
     except AuthenticationFailed as error:
         metrics.observe_denial(error.reason)
         return False

@@ -98,7 +98,8 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
         run = AgentRequest(entry, model_id, fields, _end_user(fields), is_stream, wants_usage)
         await answer_by_agent(exchange, run)
         return
-    settlement = Settlement(context, reserve(context.principal, entry.id), operation, is_stream=is_stream)
+    ticket = reserve(context.principal, entry.id, ip=context.client_ip)
+    settlement = Settlement(context, ticket, operation, is_stream=is_stream)
     settlement.measure_sent = partial(text_bytes, body)
     settlement.end_user = _end_user(fields)
     settlement.route = entry.id if entry.is_route else ""

@@ -34,7 +34,7 @@ from gateway_project.core.errors import (
 )
 from gateway_project.core.ids import correlation_id, public_id, uuid7
 from security_app.api import admin_key
-from security_app.api import router as keys_router
+from security_app.api import routers as security_routers
 from security_app.registry import Principal
 from security_app.services.spend import KeyUsage, register_spend_source
 from tools_app.api import router as tools_router
@@ -55,7 +55,8 @@ management_api = NinjaAPI(
     renderer=ExactRenderer(),
 )
 install(management_api)
-management_api.add_router("", keys_router)
+for security_router in security_routers:
+    management_api.add_router("", security_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)

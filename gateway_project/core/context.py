@@ -22,7 +22,9 @@ class RequestContext:
 
     __slots__ = (
         "client_api_key",
+        "client_ip",
         "correlation_id",
+        "end_user",
         "is_answered",
         "parent_id",
         "principal",
@@ -31,6 +33,7 @@ class RequestContext:
         "settled_call",
         "snapshot",
         "started",
+        "tags",
     )
 
     def __init__(
@@ -46,6 +49,11 @@ class RequestContext:
         self.parent_id: UUID | None = None
         # The client's own credential for an upstream that takes it (credential source "client").
         self.client_api_key = ""
+        # The address of the client itself, beyond the proxies that are trusted; "" where there is none.
+        self.client_ip = ""
+        # Whom the client serves with this request, by the client's own id, and its words for reports.
+        self.end_user = ""
+        self.tags: tuple[str, ...] = ()
         # The call that answered the request, for the request's own line in the log.
         self.settled_call: Any = None
         self.is_answered = False

@@ -15,7 +15,12 @@ from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.services.discovery import FoundServer
 
 SESSION_KEY = "first_run"
-PERMISSIONS = ("upstreams_app.add_upstream", "upstreams_app.change_upstream", "security_app.add_apikey")
+PERMISSIONS = (
+    "upstreams_app.add_upstream",
+    "upstreams_app.change_upstream",
+    "upstreams_app.probe_upstream",
+    "security_app.add_apikey",
+)
 MAX_CHAT_MODELS = 200
 # The first start makes a key, and registers the demo and what it finds, before anybody has seen the admin.
 _BOOTSTRAP = "bootstrap"

@@ -11,11 +11,12 @@ from ninja.security.base import AuthBase
 
 from gateway_project.core.errors import AuthenticationFailed, Overloaded
 from gateway_project.core.ids import public_id
+from gateway_project.core.snapshot import Snapshot
 from gateway_project.observability import metrics
-from security_app.registry import Principal, SecurityConfig
-from security_app.services.authentication import UnknownKey, authenticate, bearer_token
+from security_app.registry import Principal
+from security_app.services.authentication import UnknownKey, authenticate_in, bearer_token
 from security_app.services.configuration import store
-from security_app.services.permissions import require_scope
+from security_app.services.permissions import require_entry
 
 _CHECK_INTERVAL_S = 0.1
 
@@ -26,23 +27,29 @@ class KeyAuth(AuthBase):
     openapi_type = "http"
     openapi_scheme = "bearer"
 
+    # The scope that is asked for; "" lets in every key.
+    access = ""
+
     def __call__(self, request: HttpRequest) -> Principal:
-        """The principal of the request; AuthenticationFailed if it shows no good key."""
+        """The principal of the request; AuthenticationFailed if it shows no good key.
+
+        PermissionDenied if it lacks the scope, or may not come from there or this way.
+        """
         try:
-            return _authenticate(_token(request))
+            principal = _authenticate(_token(request))
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
+        route = "/" + request.path.strip("/")
+        ip = request.META.get("REMOTE_ADDR") or ""
+        require_entry(principal, route, access=self.access, ip=ip)
+        return principal
 
 
 class AdminAuth(KeyAuth):
     """A valid key with the scope `admin`, or the master key."""
 
-    def __call__(self, request: HttpRequest) -> Principal:
-        """As any key, and PermissionDenied if the scope is missing."""
-        principal = super().__call__(request)
-        require_scope(principal, "admin")
-        return principal
+    access = "admin"
 
 
 any_key = KeyAuth()
@@ -70,21 +77,20 @@ def _token(request: HttpRequest) -> str:
 
 def _authenticate(token: str) -> Principal:
     try:
-        return authenticate(_security(), token)
+        return authenticate_in(_snapshot(), token)
     except UnknownKey:
         # The key may have been made in another process a moment ago.
         _looks.look()
-        return authenticate(_security(), token)
+        return authenticate_in(_snapshot(), token)
 
 
-def _security() -> SecurityConfig:
+def _snapshot() -> Snapshot:
     if not store.is_loaded:
         try:
             store.refresh()
         except DatabaseError as error:
             raise Overloaded("The configuration can't be read now.", headers={"retry-after": "5"}) from error
-    value: SecurityConfig = store.current.sections["security"].value
-    return value
+    return store.current
 
 
 class _Looks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -12,8 +13,16 @@ from django.db import models
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models.config import ConfigModel, ConfigQuerySet
+from security_app.models.secret import sealed_column
 
 SCOPES = ("inference", "admin", "metrics")
+# LiteLLM's names for groups of routes, and the scope that each door of the group asks for.
+ROUTE_GROUPS = ("llm_api_routes", "management_routes", "info_routes")
+TRUST_CHOICES = [
+    ("off", "Only the request's own 'user' field, as a note"),
+    ("header", "What request headers say"),
+    ("jwt", "What a signed token says"),
+]
 # Not "invalid": a JSONField puts its own message in place of one with that code.
 UNUSABLE = "unusable"
 # The section of the snapshot that holds the versions of agents that keys are pinned to.
@@ -67,6 +76,34 @@ def _is_pin(pin: tuple[Any, Any]) -> bool:
     agent_id, number = pin
     # In Python true is a number, too.
     return bool(_AGENT_ID.fullmatch(agent_id)) and type(number) is int and 1 <= number <= _MAX_VERSION
+
+
+def validate_networks(value: Any) -> None:
+    """Addresses are a list of at most 100 IP addresses or networks in CIDR notation."""
+    try:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError("no list")
+        for item in value:
+            ip_network(item)
+    except ValueError as error:
+        raise ValidationError("Give a list of addresses or networks such as 10.0.0.0/8.", UNUSABLE) from error
+    if len(value) > 100:
+        raise ValidationError("At most 100 networks.", code=UNUSABLE)
+
+
+def validate_routes(value: Any) -> None:
+    """Routes are a list of at most 100 paths, paths that end in `*`, or names of groups of routes."""
+    if not isinstance(value, list) or not all(isinstance(item, str) and _is_route(item) for item in value):
+        raise ValidationError(
+            f"Give a list of paths such as /v1/chat/completions or /v1/*, or of: {', '.join(ROUTE_GROUPS)}.",
+            code=UNUSABLE,
+        )
+    if len(value) > 100:
+        raise ValidationError("At most 100 routes.", code=UNUSABLE)
+
+
+def _is_route(item: str) -> bool:
+    return item in ROUTE_GROUPS or (item.startswith("/") and len(item) <= 200 and "*" not in item[:-1])
 
 
 def validate_metadata(value: Any) -> None:
@@ -147,6 +184,55 @@ class ApiKey(ConfigModel):
         blank=True,
         help_text="Your own id of the person or system that owns the key.",
     )
+    team = models.ForeignKey(
+        "security_app.Team",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="keys",
+        help_text="What the team may not do, its keys may not either; its limits and budgets count them all.",
+    )
+    is_service_account = models.BooleanField(
+        "service account", default=False, help_text="The key is of the team itself and of no person."
+    )
+    allowed_ips = models.JSONField(
+        "allowed addresses",
+        default=list,
+        blank=True,
+        validators=[validate_networks],
+        help_text="Addresses or networks such as 10.0.0.0/8 that the key may be used from; empty: from "
+        "anywhere.",
+    )
+    allowed_routes = models.JSONField(
+        "allowed routes",
+        default=list,
+        blank=True,
+        validators=[validate_routes],
+        help_text="Paths that the key may be used for, such as /v1/chat/completions, /v1/* or a group: "
+        "llm_api_routes, management_routes, info_routes; empty: all that its scopes allow.",
+    )
+    trusts_end_user = models.CharField(
+        "end users",
+        max_length=10,
+        choices=TRUST_CHOICES,
+        default="off",
+        help_text="Whether to believe what a request says of whom it is for.",
+    )
+    token_issuer = models.ForeignKey(
+        "security_app.TokenIssuer",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="keys",
+        help_text="Who signs the tokens that tell the end user.",
+    )
+    previous_digest = models.BinaryField(max_length=32, null=True, editable=False)
+    previous_until = models.DateTimeField(null=True, blank=True, editable=False)
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    rotation_interval_s = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    next_rotation_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # What a scheduled rotation made, until somebody fetches it, once.
+    new_secret_sealed = sealed_column()
     metadata = models.JSONField(default=dict, blank=True, validators=[validate_metadata])
     created_by = models.CharField(max_length=200, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -160,6 +246,8 @@ class ApiKey(ConfigModel):
         indexes = [
             models.Index(fields=["name"], name="apikey_name"),
             models.Index(fields=["user_id"], name="apikey_user"),
+            models.Index(fields=["previous_digest"], name="apikey_previous"),
+            models.Index(fields=["next_rotation_at"], name="apikey_next_rotation"),
         ]
 
     def __str__(self) -> str:

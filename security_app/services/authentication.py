@@ -10,7 +10,8 @@ from django.conf import settings
 
 from gateway_project.core.crypto import KEY_PREFIX, has_valid_checksum, key_digest, token_hash
 from gateway_project.core.errors import AuthenticationFailed
-from security_app.registry import KeyPolicy, Principal, SecurityConfig
+from gateway_project.core.snapshot import Snapshot
+from security_app.registry import PEOPLE, SECTION, KeyPolicy, PeopleConfig, Principal, SecurityConfig
 
 MASTER = Principal(None, "master key", "", KeyPolicy(frozenset({"admin", "metrics"}), ()), 0.0, False)
 _MAX_KEY_CHARS = 512
@@ -24,6 +25,42 @@ def bearer_token(authorization: str) -> str:
     """The token of an Authorization header, "" if there is none."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def authenticate_in(snapshot: Snapshot, token: str) -> Principal:
+    """The principal of a key with what its team, organization and user say; raises as `authenticate` does."""
+    principal = authenticate(snapshot.sections[SECTION].value, token)
+    return with_people(snapshot.sections[PEOPLE].value, principal)
+
+
+def with_people(people: PeopleConfig, principal: Principal) -> Principal:
+    """The principal in its organization and within its bounds; AuthenticationFailed if one is blocked.
+
+    UnknownKey if its team is not in the snapshot yet: it was made a moment ago.
+    """
+    user = people.users.get(principal.user_id) if principal.user_id else None
+    if principal.team_id is None and user is None:
+        return principal
+    bounds = []
+    organization_id = None
+    if principal.team_id is not None:
+        team = people.teams.get(principal.team_id)
+        if team is None:
+            raise UnknownKey(reason="unknown")
+        if team.is_blocked:
+            raise AuthenticationFailed(reason="team_blocked")
+        bounds.append(team.bound)
+        if team.organization is not None:
+            if team.organization.is_blocked:
+                raise AuthenticationFailed(reason="organization_blocked")
+            organization_id = team.organization.id
+            bounds.append(team.organization.bound)
+    if user is not None:
+        if user.is_blocked:
+            raise AuthenticationFailed(reason="user_blocked")
+        bounds.append(user.bound)
+    narrowing = tuple(bound for bound in bounds if bound is not None)
+    return principal._replace(organization_id=organization_id, bounds=narrowing)
 
 
 def authenticate(config: SecurityConfig, token: str) -> Principal:
@@ -42,9 +79,12 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
     except UnicodeEncodeError as error:
         raise AuthenticationFailed(reason="malformed") from error
     for pepper in config.peppers:
-        principal = config.keys.get(key_digest(hashed, pepper.secret))
+        digest = key_digest(hashed, pepper.secret)
+        principal = config.keys.get(digest)
         if principal is not None:
             return _check_validity(principal)
+        if digest in config.retiring:
+            return _check_validity(_before_rotation(config, digest))
     if is_master_key(hashed):
         return MASTER
     if token.startswith(KEY_PREFIX) and not has_valid_checksum(token):
@@ -57,6 +97,15 @@ def is_master_key(hashed: bytes) -> bool:
     """Whether this is the SHA-256 of the configured master key; False if it is switched off."""
     master: str = settings.GATEWAY_MASTER_KEY
     return bool(master) and hmac.compare_digest(hashed, hashlib.sha256(master.encode()).digest())
+
+
+def _before_rotation(config: SecurityConfig, digest: bytes) -> Principal:
+    """The key that this secret was of, which ends for it with the grace."""
+    until, key_digest_now = config.retiring[digest]
+    if until <= time.time():
+        raise AuthenticationFailed(reason="rotated")
+    principal = config.keys[key_digest_now]
+    return principal._replace(expires_at=min(until, principal.expires_at or until))
 
 
 def _check_validity(principal: Principal) -> Principal:

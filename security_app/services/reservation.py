@@ -23,7 +23,7 @@ def reserve_child(ticket: Ticket, model_id: str) -> Ticket:
     return Ticket(ticket.principal, model_id)
 
 
-def reserve(principal: Principal, model_id: str) -> Ticket:
+def reserve(principal: Principal, model_id: str, *, is_agent: bool = False, ip: str = "") -> Ticket:
     """Authorize a call; PermissionDenied if the principal may not use this model."""
-    require_model(principal, model_id)
+    require_model(principal, model_id, is_agent=is_agent, ip=ip)
     return Ticket(principal, model_id)

@@ -103,7 +103,7 @@ def test_half_the_permissions_open_no_step(
 
 
 def test_all_the_permissions_open_every_step(charlie: User, charlies_client: Client) -> None:
-    permit(charlie, "add_upstream", "change_upstream", "add_apikey")
+    permit(charlie, "add_upstream", "change_upstream", "probe_upstream", "add_apikey")
 
     for step in ("upstream", "test", "key", "chat", "client", "unknown"):
         assert charlies_client.get(_at(step)).status_code == 200

@@ -13,6 +13,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway_project.core.ids import uuid7
 from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.models import KeyUse, SpendCounter, UsageRecord
@@ -62,7 +63,11 @@ def test_every_field_arrives() -> None:
         key_id=ALICE,
         key_name="alice",
         user_id="u1",
+        team_id=uuid7(),
+        organization_id=uuid7(),
         end_user="élan \N{GRINNING FACE} \\ \t",
+        agent="desk/billing",
+        tags=("blue", 'a"b\\c\td'),
         route="fast",
         upstream="acme",
         upstream_model="small",
@@ -84,10 +89,11 @@ def test_every_field_arrives() -> None:
 
     assert record.at == datetime(2026, 11, 5, 6, 7, 8, 9000, tzinfo=UTC)
     assert record.cost == Decimal("123.456789012")
-    same = (set(UsageEntry.__struct_fields__) - {"tokens", "cost_nano"}) & {
+    same = (set(UsageEntry.__struct_fields__) - {"tokens", "cost_nano", "tags"}) & {
         field.name for field in record._meta.fields
     }
     assert {name: getattr(record, name) for name in same} == {name: getattr(entry, name) for name in same}
+    assert record.tags == list(entry.tags)
     for name in TokenUsage.__struct_fields__:
         assert getattr(record, f"{name}_tokens") == getattr(entry.tokens, name)
 

@@ -91,6 +91,10 @@ class UpstreamCallActions(MaintenanceActions):
             *super().get_urls(),
         ]
 
+    def has_probe_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may have upstreams called, which is a permission of its own."""
+        return request.user.has_perm("upstreams_app.probe_upstream")
+
     def probe_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """“Probe now” of one upstream."""
         return self._call_one(request, object_id, probe)
@@ -107,12 +111,12 @@ class UpstreamCallActions(MaintenanceActions):
         """“Refresh models” of the list."""
         return self._call_every(request, import_from)
 
-    @action(description="Probe selected upstreams now", permissions=("change",))
+    @action(description="Probe selected upstreams now", permissions=("probe",))
     def probe_selected(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
         """Ask each whether it answers."""
         self._call(request, selected_rows(request, queryset), probe)
 
-    @action(description="Import models of selected upstreams", permissions=("change",))
+    @action(description="Import models of selected upstreams", permissions=("probe",))
     def import_selected(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
         """Add the models that each lists."""
         self._call(request, selected_rows(request, queryset), import_from)
@@ -123,7 +127,7 @@ class UpstreamCallActions(MaintenanceActions):
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404
-        if not self.has_change_permission(request, row):
+        if not self.has_probe_permission(request):
             raise PermissionDenied
         self._call(request, [row], call)
         return HttpResponseRedirect(reverse("admin:upstreams_app_upstream_change", args=(row.pk,)))
@@ -131,7 +135,7 @@ class UpstreamCallActions(MaintenanceActions):
     def _call_every(self, request: HttpRequest, call: Call) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not self.has_change_permission(request):
+        if not self.has_probe_permission(request):
             raise PermissionDenied
         self._tell(request, call(None))
         return HttpResponseRedirect(reverse("admin:upstreams_app_upstream_changelist"))

@@ -93,7 +93,7 @@ class UpstreamAdmin(UpstreamCallActions):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """With the rows that the snapshot left out, above the list."""
-        context = {**snapshot_context(), "may_call": self.has_change_permission(request)}
+        context = {**snapshot_context(), "may_call": self.has_probe_permission(request)}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def change_view(
@@ -115,7 +115,7 @@ class UpstreamAdmin(UpstreamCallActions):
                 "upstream_checked": self.checked(row),
                 "upstream_model_count": row.model_count,
                 "upstream_models_url": _models_url(row),
-                "may_call": self.has_change_permission(request, row),
+                "may_call": self.has_probe_permission(request),
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 

@@ -32,7 +32,11 @@ class UsageRecord(models.Model):
     key_id = models.UUIDField(null=True, help_text="Empty for the master key.")
     key_name = models.CharField(max_length=200, blank=True)
     user_id = models.CharField(max_length=200, blank=True)
+    team_id = models.UUIDField(null=True, help_text="The key's team when the request was made.")
+    organization_id = models.UUIDField(null=True, help_text="That team's organisation.")
     end_user = models.CharField(max_length=256, blank=True, help_text="The request's `user` field.")
+    agent = models.CharField(max_length=264, blank=True, help_text="The agent that made the call.")
+    tags = models.JSONField(default=list, blank=True, help_text="The client's own words for the request.")
     model = models.CharField(max_length=264, help_text="As the client asked.")
     route = models.CharField(max_length=200, blank=True)
     upstream = models.CharField(max_length=63, blank=True)
@@ -67,6 +71,15 @@ class UsageRecord(models.Model):
             models.Index(fields=["-at", "-id"], name="usage_at_id"),
             models.Index(fields=["key_id", "-at"], name="usage_key_at"),
             models.Index(fields=["model", "-at"], name="usage_model_at"),
+            # Most records of many installations have none of these: they cost nothing here.
+            models.Index(
+                fields=["team_id", "-at"], name="usage_team_at", condition=models.Q(team_id__isnull=False)
+            ),
+            models.Index(fields=["user_id", "-at"], name="usage_user_at", condition=models.Q(user_id__gt="")),
+            models.Index(
+                fields=["end_user", "-at"], name="usage_end_user_at", condition=models.Q(end_user__gt="")
+            ),
+            models.Index(fields=["agent", "-at"], name="usage_agent_at", condition=models.Q(agent__gt="")),
             # Few records each: who looks for what went wrong does not walk through what went well.
             models.Index(
                 fields=["-at", "-id", "status"], name="usage_failed", condition=models.Q(status__gte=400)

@@ -39,6 +39,7 @@ TEXT_LENGTHS = {
         "key_name",
         "user_id",
         "end_user",
+        "agent",
         "route",
         "upstream",
         "upstream_model",
@@ -52,7 +53,9 @@ _KEY_NAME, _USER_ID, _END_USER, _MODEL, _ROUTE = (
 _UPSTREAM, _UPSTREAM_MODEL, _ERROR_CODE, _CORRELATION_ID = (
     TEXT_LENGTHS[name] for name in ("upstream", "upstream_model", "error_code", "correlation_id")
 )
-_OPERATION, _STATE, _KIND = (TEXT_LENGTHS[name] for name in ("operation", "state", "kind"))
+_OPERATION, _STATE, _KIND, _AGENT = (TEXT_LENGTHS[name] for name in ("operation", "state", "kind", "agent"))
+MAX_TAGS = 10
+MAX_TAG_CHARS = 64
 
 
 class BadLine(ValueError):
@@ -131,6 +134,7 @@ def _is_too_long(entry: UsageEntry) -> bool:
         or len(entry.operation) > _OPERATION
         or len(entry.state) > _STATE
         or len(entry.kind) > _KIND
+        or len(entry.agent) > _AGENT
     )
 
 
@@ -141,6 +145,10 @@ def _encode(fields: dict[str, Any]) -> bytes:
 def _cleaned(entry: UsageEntry) -> dict[str, Any]:
     fields: dict[str, Any] = {name: getattr(entry, name) for name in UsageEntry.__struct_fields__}
     for name, length in TEXT_LENGTHS.items():
-        text = str(fields[name]).replace("\0", "")[:length]
-        fields[name] = text.encode("utf-8", "replace").decode()
+        fields[name] = _clean(str(fields[name]), length)
+    fields["tags"] = [_clean(tag, MAX_TAG_CHARS) for tag in entry.tags[:MAX_TAGS]]
     return fields
+
+
+def _clean(text: str, length: int) -> str:
+    return text.replace("\0", "")[:length].encode("utf-8", "replace").decode()

@@ -5,7 +5,7 @@ Storing a line again changes nothing, so a batch whose fate is unknown is simply
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from gateway_project.core.codec import dumps
 from gateway_project.core.ids import uuid7_time
 from usage_app.models import KeyUse, RollupWindow, SpendCounter, UsageRecord
 from usage_app.services.lines import Line
@@ -38,7 +39,11 @@ COLUMNS = (
     "key_id",
     "key_name",
     "user_id",
+    "team_id",
+    "organization_id",
     "end_user",
+    "agent",
+    "tags",
     "model",
     "route",
     "upstream",
@@ -122,8 +127,7 @@ def _insert_postgresql(cursor: CursorWrapper, lines: Mapping[str, Line]) -> list
     cursor.execute(_CREATE_INCOMING)
     with connection.wrap_database_errors, cursor.copy(_COPY_INCOMING) as copy:
         for line in lines.values():
-            ids = (line.parent_id, line.key_id, line.price_id)
-            copy.write_row(_values(line, line.id, uuid7_time(line.id), *ids))
+            copy.write_row(_values(line, line.id, uuid7_time(line.id), lambda value: value))
     cursor.execute(_MOVE_INCOMING)
     new: list[str] = [identifier.hex for (identifier,) in cursor.fetchall()]
     if connection.savepoint_ids:
@@ -146,15 +150,12 @@ def _insert_sqlite(cursor: CursorWrapper, lines: Mapping[str, Line]) -> list[str
 def _sqlite_values(identifier: str, line: Line) -> tuple[Any, ...]:
     """As Django stores them there: UUIDs as 32 hex digits, the moment as naive UTC text."""
     seconds, milliseconds = divmod(line.id.int >> 80, 1000)
-    parent, key, price = line.parent_id, line.key_id, line.price_id
-    return _values(
-        line,
-        identifier,
-        f"{_second(seconds)}.{milliseconds:03d}000" if milliseconds else _second(seconds),
-        parent and parent.hex,
-        key and key.hex,
-        price and price.hex,
-    )
+    moment = f"{_second(seconds)}.{milliseconds:03d}000" if milliseconds else _second(seconds)
+    return _values(line, identifier, moment, _hex)
+
+
+def _hex(value: UUID | None) -> str | None:
+    return None if value is None else value.hex
 
 
 @lru_cache(maxsize=64)
@@ -162,19 +163,25 @@ def _second(seconds: int) -> str:
     return str(datetime.fromtimestamp(seconds, UTC))[: -len("+00:00")]
 
 
-def _values(line: Line, identifier: Any, at: Any, parent: Any, key: Any, price: Any) -> tuple[Any, ...]:
-    """A row; `identifier` to `price` in the form that the database's driver takes."""
+def _values(
+    line: Line, identifier: Any, at: Any, uuid_value: Callable[[UUID | None], Any]
+) -> tuple[Any, ...]:
+    """A row; `identifier`, `at` and what `uuid_value` makes of the other ids are as the driver takes them."""
     tokens = line.tokens
     return (
         identifier,
         at,
-        parent,
+        uuid_value(line.parent_id),
         line.kind,
         line.operation,
-        key,
+        uuid_value(line.key_id),
         line.key_name,
         line.user_id,
+        uuid_value(line.team_id),
+        uuid_value(line.organization_id),
         line.end_user,
+        line.agent,
+        dumps(line.tags).decode() if line.tags else "[]",
         line.model,
         line.route,
         line.upstream,
@@ -191,7 +198,7 @@ def _values(line: Line, identifier: Any, at: Any, parent: Any, key: Any, price: 
         tokens.input_audio,
         tokens.output_audio,
         line.cost_nano,
-        price,
+        uuid_value(line.price_id),
         line.queue_ms or 0.0,
         line.first_token_ms,
         line.total_ms or 0.0,

@@ -32,6 +32,7 @@ class Settlement:
     """The account of one call. `measure_sent` and `received_bytes`, of text, serve estimates only."""
 
     __slots__ = (
+        "agent",
         "attempts",
         "context",
         "cost_nano",
@@ -58,6 +59,8 @@ class Settlement:
         self.operation = operation
         self.is_stream = is_stream
         self.end_user = ""
+        # The agent whose run makes the call.
+        self.agent = ""
         self.route = ""
         self.upstream = ""
         self.upstream_model = ""
@@ -129,7 +132,11 @@ class Settlement:
             key_id=principal.key_id,
             key_name=principal.name,
             user_id=principal.user_id,
+            team_id=principal.team_id,
+            organization_id=principal.organization_id,
             end_user=self.end_user,
+            agent=self.agent,
+            tags=context.tags,
             route=self.route,
             upstream=self.upstream,
             upstream_model=self.upstream_model,
@@ -184,7 +191,11 @@ def settle_run(
         key_id=ticket.principal.key_id,
         key_name=ticket.principal.name,
         user_id=ticket.principal.user_id,
+        team_id=ticket.principal.team_id,
+        organization_id=ticket.principal.organization_id,
         end_user=end_user,
+        agent=ticket.model_id,
+        tags=context.tags,
         error_code=error_code,
         is_stream=is_stream,
         cost_nano=0,

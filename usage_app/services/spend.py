@@ -16,6 +16,7 @@ from usage_app.models import UsageRecord
 from usage_app.services.record_store import COLUMNS
 
 MAX_PAGE = 1000
+_OWNERS = ("user_id", "end_user", "agent")
 
 
 class BadCursor(ValueError):
@@ -30,7 +31,10 @@ class RecordFilter:
     parent_id: UUID | None = None
     key_id: UUID | None = None
     user_id: str | None = None
+    team_id: UUID | None = None
+    organization_id: UUID | None = None
     end_user: str | None = None
+    agent: str | None = None
     model: str | None = None
     upstream: str | None = None
     status: int | None = None
@@ -96,6 +100,9 @@ def _filtered(wanted: RecordFilter) -> QuerySet[UsageRecord]:
             records = records.filter(parent_id=value, **_since(value))
         elif name == "id":
             records = records.filter(**_place(value))
+        elif name in _OWNERS:
+            # The second condition is that of the index.
+            records = records.filter(**{name: value, f"{name}__gt": ""})
         else:
             records = records.filter(**{name: value})
     return records
@@ -130,6 +137,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         "parent_id": _public("req", row["parent_id"]),
         "key_id": _public("key", row["key_id"]),
         "price_id": _public("price", row["price_id"]),
+        "team_id": _public("team", row["team_id"]),
+        "organization_id": _public("org", row["organization_id"]),
         "total_tokens": row["input_tokens"] + row["output_tokens"],
         "cost": text,
         "spend": text or "0",
