@@ -17,7 +17,7 @@ from security_app.services.keys import create_key
 from tests.management.caller import Caller
 
 # What every key may ask, for itself.
-KEYHOLDERS = [("GET", "/key/info"), ("POST", "/security/preview")]
+KEYHOLDERS = [("GET", "/key/info"), ("POST", "/key/health"), ("POST", "/security/preview")]
 PARAMETERS = {
     "{rule_id}": "rule_00",
     "{access_group}": "cheap",
