@@ -34,7 +34,7 @@ from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.registry import Principal
 from security_app.services.authentication import UnknownKey, authenticate_in
-from security_app.services.permissions import require_scope
+from security_app.services.permissions import require_entry
 from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
 
@@ -110,7 +110,7 @@ class ApiHandler:
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
-        require_scope(principal, door.access)
+        require_entry(principal, door.path, access=door.access, ip=exchange.client_ip)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
         context = RequestContext(

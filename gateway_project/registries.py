@@ -14,6 +14,7 @@ __all__ = ["store"]
 
 store.register(security.SECTION, security.build)
 store.register(security.PEOPLE, security.build_people)
+store.register(security.RULES, security.build_rules)
 store.register(limits.SECTION, limits.build)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)

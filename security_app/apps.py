@@ -1,6 +1,9 @@
 """The security_app app: who may do what."""
 
-from django.apps import AppConfig
+from __future__ import annotations
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import pre_delete
 
 
 class SecurityConfig(AppConfig):
@@ -8,3 +11,12 @@ class SecurityConfig(AppConfig):
 
     name = "security_app"
     verbose_name = "Security"
+
+    def ready(self) -> None:
+        """Have deletions of configuration rows recorded, those by a cascade too."""
+        from security_app.models import ConfigModel
+        from security_app.models.config import record_deletion
+
+        for model in apps.get_models():
+            if issubclass(model, ConfigModel):
+                pre_delete.connect(record_deletion, sender=model)

@@ -11,7 +11,7 @@ from django.conf import settings
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
 from usage_app.services.retention import purge_usage
-from usage_app.services.rollups import roll_up
+from usage_app.services.rollups import roll_up, sum_up_days
 
 
 @shared_task(name="usage.sweep_journal", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
@@ -34,5 +34,7 @@ def ensure_usage_partitions() -> list[str]:
 
 @shared_task(name="usage.roll_up", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
 def roll_up_usage() -> int:
-    """Sum up the quarter-hours that got records."""
-    return roll_up()
+    """Sum up the quarter-hours that got records, and days by end user and by tag."""
+    done = roll_up()
+    sum_up_days()
+    return done

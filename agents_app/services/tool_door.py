@@ -30,22 +30,22 @@ class RunTools:
 
     def names(self) -> Collection[str]:
         """The tools that the run's key may use, by the snapshot that the request began with."""
-        return usable_tools(self._run.door.context)
+        return usable_tools(self._run.door.context, agent=self._run.agent_id)
 
     def spec(self, name: str) -> ToolSpec | None:
         """What models are told of one."""
         from agents_app.sdk.gateway_tools import ToolSpec
 
-        entry = usable_tool(self._run.door.context, name)
+        entry = usable_tool(self._run.door.context, name, agent=self._run.agent_id)
         return None if entry is None else ToolSpec(entry.description, entry.parameters)
 
     def plain(self) -> dict[str, dict[str, object]]:
         """All of them by name, for a process of its own."""
-        context = self._run.door.context
+        context, agent = self._run.door.context, self._run.agent_id
         return {
             name: {"description": entry.description, "parameters": entry.parameters}
-            for name in usable_tools(context)
-            if (entry := usable_tool(context, name)) is not None
+            for name in usable_tools(context, agent=agent)
+            if (entry := usable_tool(context, name, agent=agent)) is not None
         }
 
     async def invoke(self, name: str, arguments_json: str, call_id: str) -> str:

@@ -17,7 +17,7 @@ from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import ModelNotFound
 from gateway_project.core.money import from_nano
 from gateway_project.core.snapshot import Snapshot
-from security_app.services.permissions import decide_model
+from security_app.services.permissions import decide_model, list_variant
 from upstreams_app.registry import ModelEntry
 from usage_app.registry import RateCard, UsageConfig
 
@@ -49,7 +49,7 @@ async def retrieve_model(exchange: Exchange) -> None:
         context.snapshot = await reloaded_snapshot()
         entry = find_model(context.snapshot, model_id)
     # A model that the key may not use does not exist for it here: lists don't tell what others have.
-    if entry is None or not decide_model(context.principal, entry.id).is_allowed:
+    if entry is None or not _may_use(context, entry):
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
     await exchange.send_body(200, dumps(_item(entry, context.snapshot, time())))
 
@@ -70,18 +70,26 @@ def find_pinned(snapshot: Snapshot, agent_id: str, number: int) -> AgentEntry | 
 def list_body(context: RequestContext, now: float) -> bytes:
     """The list as JSON, with the prices that hold `now` (seconds since 1970).
 
-    Keys with the same policy share one rendered list, until the minute ends (a price may begin to hold while
-    nothing in the configuration changes) or the snapshot does.
+    Keys that may do the same share one rendered list, until the minute ends (a price may begin to hold while
+    nothing in the configuration changes) or the snapshot does. A list that depends on more is made each time.
     """
-    cache, policy, minute = context.snapshot.cache, context.principal.policy, now // _LIST_LIFE_S
-    cached: tuple[float, bytes] | None = cache.get(("models", policy))
+    variant = list_variant(context.principal)
+    if variant is None:
+        return dumps({"object": "list", "data": _items(context, now)})
+    cache, minute = context.snapshot.cache, now // _LIST_LIFE_S
+    cached: tuple[float, bytes] | None = cache.get(("models", variant))
     if cached is not None and cached[0] == minute:
         return cached[1]
     if cached is None and len(cache) >= _MAX_CACHED_LISTS:
         cache.clear()
     body = dumps({"object": "list", "data": _items(context, now)})
-    cache["models", policy] = (minute, body)
+    cache["models", variant] = (minute, body)
     return body
+
+
+def _may_use(context: RequestContext, entry: ModelEntry | AgentEntry) -> bool:
+    is_agent = isinstance(entry, AgentEntry)
+    return decide_model(context.principal, entry.id, is_agent=is_agent, ip=context.client_ip).is_allowed
 
 
 def _items(context: RequestContext, now: float) -> list[dict[str, Any]]:
@@ -90,7 +98,7 @@ def _items(context: RequestContext, now: float) -> list[dict[str, Any]]:
         *sections["upstreams"].value.models.values(),
         *sections["agents"].value.agents.values(),
     ]
-    allowed = [entry for entry in entries if decide_model(context.principal, entry.id).is_allowed]
+    allowed = [entry for entry in entries if _may_use(context, entry)]
     items = [_item(entry, context.snapshot, now) for entry in allowed]
     # Clients build a price table from the list only if every item has both (LibreChat).
     for name in ("pricing", "context_length"):

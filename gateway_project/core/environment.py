@@ -15,7 +15,7 @@ from django.conf import settings
 # How vendors of models call what clients need; LiteLLM's names end so too.
 _VENDOR_SUFFIXES = ("_API_KEY", "_API_BASE", "_BASE_URL")
 # What makes this gateway trust itself: no setting opens these.
-_PRIVATE_PREFIXES = ("GATEWAY_", "DJANGO_", "DATABASE_URL", "REDIS_URL")
+_PRIVATE_PREFIXES = ("GATEWAY_", "DJANGO_", "DATABASE_URL", "REDIS_URL", "EMAIL_URL")
 # The kernel's view of this process, with its environment, and what proves to Kubernetes who it is.
 _PRIVATE_PLACES = ("/proc", "/sys", "/var/run/secrets/kubernetes.io")
 

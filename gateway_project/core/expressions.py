@@ -2,8 +2,8 @@
 
 The library has no bound of its own: two nested `map` over 64 items took 15 ms, a sum of lists inside of `all`
 2.6 s, one counted regular expression 60 ms, each with the interpreter lock held. So what multiplies work is
-refused at compile time: `map`, `filter` and `matches` are not there, `all`, `exists` and `exists_one` are never
-nested, and `+` is not allowed inside of them. The worst of what is left took 2 ms, a usual rule about 20 µs.
+refused at compile time: `map`, `filter` and `matches` are not there, `all`, `exists` and `exists_one` can not
+be nested, `+` is not allowed inside of them. The worst of what is left took 2 ms, a usual rule about 20 µs.
 """
 
 from __future__ import annotations

@@ -98,6 +98,27 @@ HEALTH_SLOW_MS = parsers.parse_positive(
     env("GATEWAY_HEALTH_SLOW_MS", default="2000"), name="GATEWAY_HEALTH_SLOW_MS"
 )
 
+# Mail, for those who are to be told something. Without EMAIL_URL nothing is sent, and who would send says so.
+_mail = env.email_url("EMAIL_URL", default="dummymail://")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"] or "", _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("GATEWAY_MAIL_FROM", default="agent-gateway@localhost")
+MAIL_IS_CONFIGURED = bool(env("EMAIL_URL", default=""))
+
+# Reports: files of usage, made by the Celery worker and served by the servers, who share this folder.
+REPORTS_DIR = Path(env("GATEWAY_REPORTS_DIR", default=str(GATEWAY_DATA_DIR / "reports")))
+REPORT_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_REPORT_RETENTION_DAYS", default="90"), name="GATEWAY_REPORT_RETENTION_DAYS"
+)
+REPORT_MAIL_MAX_BYTES = parsers.parse_size(
+    env("GATEWAY_REPORT_MAIL_MAX", default="10M"), name="GATEWAY_REPORT_MAIL_MAX"
+)
+# Where people reach the admin, for links in mails; empty: mails have none.
+PUBLIC_URL: str = env("GATEWAY_PUBLIC_URL", default="").strip().rstrip("/")
+
 # Drop-in agents: folders of folders with an agent.py. Reloading looks at them each second.
 AGENT_ROOTS = tuple(
     Path(text).resolve()

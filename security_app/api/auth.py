@@ -16,7 +16,7 @@ from gateway_project.observability import metrics
 from security_app.registry import Principal
 from security_app.services.authentication import UnknownKey, authenticate_in, bearer_token
 from security_app.services.configuration import store
-from security_app.services.permissions import require_scope
+from security_app.services.permissions import require_entry
 
 _CHECK_INTERVAL_S = 0.1
 
@@ -27,23 +27,29 @@ class KeyAuth(AuthBase):
     openapi_type = "http"
     openapi_scheme = "bearer"
 
+    # The scope that is asked for; "" lets in every key.
+    access = ""
+
     def __call__(self, request: HttpRequest) -> Principal:
-        """The principal of the request; AuthenticationFailed if it shows no good key."""
+        """The principal of the request; AuthenticationFailed if it shows no good key.
+
+        PermissionDenied if it lacks the scope, or may not come from there or this way.
+        """
         try:
-            return _authenticate(_token(request))
+            principal = _authenticate(_token(request))
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
+        route = "/" + request.path.strip("/")
+        ip = request.META.get("REMOTE_ADDR") or ""
+        require_entry(principal, route, access=self.access, ip=ip)
+        return principal
 
 
 class AdminAuth(KeyAuth):
     """A valid key with the scope `admin`, or the master key."""
 
-    def __call__(self, request: HttpRequest) -> Principal:
-        """As any key, and PermissionDenied if the scope is missing."""
-        principal = super().__call__(request)
-        require_scope(principal, "admin")
-        return principal
+    access = "admin"
 
 
 any_key = KeyAuth()

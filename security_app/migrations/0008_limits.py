@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('security_app', '0005_people'),
+        ('security_app', '0007_rules'),
     ]
 
     operations = [

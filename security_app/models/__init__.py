@@ -1,6 +1,7 @@
 """Who may do what: keys, people, secrets at rest, versions of the configuration."""
 
 from security_app.models.access import AccessGroup, AccessRule
+from security_app.models.audit import AuditCheckpoint, AuditEvent, AuditHead
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
 from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
@@ -21,6 +22,9 @@ __all__ = [
     "AccessGroup",
     "AccessRule",
     "ApiKey",
+    "AuditCheckpoint",
+    "AuditEvent",
+    "AuditHead",
     "Budget",
     "CheckValue",
     "ConfigModel",

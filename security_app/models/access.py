@@ -101,14 +101,14 @@ class AccessRule(ConfigModel):
         "whose",
         max_length=200,
         blank=True,
-        help_text="A user's or end user's id; for a key, team or organization the 32 hexadecimal digits of its "
-        "id. Empty for everybody.",
+        help_text="A user's or end user's id; for a key, team or organization the 32 hexadecimal digits of "
+        "its id. Empty for everybody.",
     )
     object_kind = models.CharField("kind", max_length=10, choices=_OBJECT_CHOICES)
     pattern = models.CharField(
         max_length=200,
-        help_text="An id, a pattern such as openai/*, or group:<name>. Routes are paths such as /v1/embeddings; "
-        "addresses are like 10.0.0.0/8.",
+        help_text="An id, a pattern such as openai/*, or group:<name>. Routes are paths such as "
+        "/v1/embeddings; addresses are like 10.0.0.0/8.",
     )
     effect = models.CharField(max_length=5, choices=[("allow", "allow"), ("deny", "deny")])
     condition = models.CharField(
@@ -170,6 +170,8 @@ def _wrong_fields(rule: AccessRule) -> Iterable[tuple[str, str]]:
     problem = pattern_problem(rule.object_kind, rule.pattern)
     if problem:
         yield "pattern", problem
+    if "arguments" in rule.condition and rule.object_kind != "tool":
+        yield "condition", "Only calls of tools have arguments."
     if rule.valid_from and rule.valid_until and rule.valid_from >= rule.valid_until:
         yield "valid_until", "It must end after it begins."
     if rule.origin == OVERRIDE:

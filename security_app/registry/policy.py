@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 from uuid import UUID
 
+GROUP_PREFIX = "group:"
+
 
 class KeyPolicy:
     """What a key may do; shared by all keys with the same scopes, models, tools and versions of agents."""
@@ -20,7 +22,9 @@ class KeyPolicy:
         "agent_versions",
         "allowed_models",
         "allowed_tools",
+        "model_groups",
         "scopes",
+        "tool_groups",
     )
 
     def __init__(
@@ -34,6 +38,8 @@ class KeyPolicy:
         self.allowed_models = allowed_models
         self.allowed_tools = allowed_tools
         self.agent_versions = agent_versions or {}
+        self.model_groups = _groups(allowed_models)
+        self.tool_groups = _groups(allowed_tools)
         self._matches_model = _matcher(allowed_models)
         self._matches_tool = _matcher(allowed_tools)
 
@@ -54,6 +60,11 @@ def _matcher(patterns: tuple[str, ...]) -> Matcher | None:
     return re.compile(pattern).match if pattern else None
 
 
+def _groups(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The access groups that a list names; what they hold is in the section "rules"."""
+    return tuple(item.removeprefix(GROUP_PREFIX) for item in patterns if item.startswith(GROUP_PREFIX))
+
+
 class Bound:
     """What all keys of a team, organization, user or end user may do at most; their own lists narrow, too.
 
@@ -66,6 +77,8 @@ class Bound:
         self.scope = scope
         self.allowed_models = allowed_models
         self.allowed_tools = allowed_tools
+        self.model_groups = _groups(allowed_models)
+        self.tool_groups = _groups(allowed_tools)
 
     @cached_property
     def _matches_model(self) -> Matcher | None:

@@ -167,7 +167,7 @@ async def reserve(
     PermissionDenied if the principal may not use the model; RateLimited or QuotaExceeded, with when to try
     again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
     """
-    require_model(principal, model_id)
+    require_model(principal, model_id, is_agent=is_agent, ip=context.client_ip)
     limits = limits_of(context)
     if not limits.kinds:
         return Ticket(principal, model_id, limits)

@@ -32,7 +32,7 @@ def _used(db: None) -> None:
 def test_what_agrees_is_said() -> None:
     roll_up()
 
-    assert reconcile().startswith("Ledger and rollups agree from ")
+    assert reconcile().startswith("Ledger, rollups and reports agree from ")
 
 
 @pytest.mark.usefixtures("_used")
@@ -52,8 +52,9 @@ def test_quarter_hours_that_are_still_to_come_are_said() -> None:
     with pytest.raises(CommandError, match="differ"):
         call_command("reconcile", stdout=out)
 
-    assert "3 quarter-hours are still to be summed up" in out.getvalue()
-    assert "requests: 3 in the ledger, 0 in the rollups by hours" in out.getvalue()
+    assert "3 quarter-hours or days are still to be summed up" in out.getvalue()
+    assert "requests of key_id " in out.getvalue()
+    assert " in the ledger, 0 in the hours" in out.getvalue()
 
 
 @pytest.mark.django_db

@@ -25,16 +25,17 @@ from usage_app.models import (
     KeyUse,
     LatencyRollup,
     RollupWindow,
+    UsageGroup,
     UsageRecord,
     UsageRollup,
 )
-from usage_app.models.rollup import MASTER_KEY
+from usage_app.models.rollup import DIMENSIONS, MASTER_KEY
+from usage_app.services.reconciliation import differences
 from usage_app.services.retention import purge_usage
 from usage_app.services.rollups import (
+    ALL_ROLLUPS,
     HOUR,
-    ROLLUPS,
     WINDOW,
-    differences,
     floor,
     note_range,
     quantile_ms,
@@ -53,9 +54,10 @@ def entry_in(window: int, number: int, **fields: object) -> UsageEntry:
 
 
 def rolled() -> list[dict[str, object]]:
-    names = [field.name for field in UsageRollup._meta.fields if field.name != "id"]
-    rows = UsageRollup.objects.order_by("window_start", "model", "key_id", "upstream", "upstream_model")
-    return list(rows.values(*names))
+    names = [field.name for field in UsageRollup._meta.fields if field.name not in ("id", "group")]
+    dimensions = [f"group__{name}" for name in DIMENSIONS]
+    rows = UsageRollup.objects.order_by("window_start", *dimensions)
+    return list(rows.values(*names, *dimensions))
 
 
 @pytest.mark.django_db
@@ -72,7 +74,7 @@ def test_a_stored_batch_is_summed_up_by_key_model_and_upstream() -> None:
 
     assert roll_up() == 2
 
-    rows = {(row["window_start"], row["model"], row["key_id"]): row for row in rolled()}
+    rows = {(row["window_start"], row["group__model"], row["group__key_id"]): row for row in rolled()}
     assert len(rows) == 4
     alice = rows[NOW, "acme/small", ALICE]
     assert (alice["requests"], alice["errors"], alice["unpriced"]) == (4, 1, 0)
@@ -80,7 +82,7 @@ def test_a_stored_batch_is_summed_up_by_key_model_and_upstream() -> None:
     assert alice["cost"] == from_nano(15_000_000)
     bob = rows[NOW, "acme/small", BOB]
     assert (bob["requests"], bob["unpriced"], bob["cost"]) == (1, 1, 0)
-    assert rows[NOW, "acme/big", MASTER_KEY]["upstream_model"] == "big"
+    assert rows[NOW, "acme/big", MASTER_KEY]["group__upstream_model"] == "big"
     assert rows[NOW - WINDOW, "acme/small", ALICE]["requests"] == 1
     assert differences(THIS_HOUR - HOUR, THIS_HOUR + HOUR) == []
 
@@ -152,13 +154,13 @@ def test_a_difference_is_found() -> None:
     UsageRollup.objects.update(requests=3)
 
     found = {
-        (one.width, one.name): (one.in_ledger, one.in_rollups)
+        (one.place, one.name): (one.in_ledger, one.in_rollups)
         for one in differences(THIS_HOUR, THIS_HOUR + HOUR)
     }
 
-    assert found[WINDOW, "requests"] == (1, 3)
-    assert found[HOUR, "requests"] == (1, 2)
-    assert found[WINDOW, "timed"] == found[HOUR, "timed"] == (1, 2)
+    assert found["quarter-hours", "requests"] == (1, 3)
+    assert found["hours", "requests"] == (1, 2)
+    assert found["quarter-hours", "timed"] == found["hours", "timed"] == (1, 2)
     assert note_range(NOW, NOW + WINDOW) == 1
     roll_up()
     assert differences(THIS_HOUR, THIS_HOUR + HOUR) == []
@@ -178,14 +180,14 @@ def test_rollups_go_with_the_ledger(settings: Settings) -> None:
     settings.USAGE_RETENTION_DAYS = 1
     store(make_entry(id=id_at(NOW - timedelta(hours=20))))
     roll_up()
-    for model in (model for models in ROLLUPS.values() for model in models):
+    for model in ALL_ROLLUPS:
         model._default_manager.update(window_start=NOW - timedelta(days=2))
     store(make_entry(id=id_at(NOW - timedelta(days=3))))
 
     purge_usage()
     roll_up()
 
-    assert not any(model._default_manager.exists() for models in ROLLUPS.values() for model in models)
+    assert not any(model._default_manager.exists() for model in (*ALL_ROLLUPS, UsageGroup))
     assert not RollupWindow.objects.exists()
 
 

@@ -30,15 +30,21 @@ CANCELLED = "cancelled"
 _MAX_ARGUMENT_CHARS = 256 * 1024
 
 
-def usable_tool(context: RequestContext, name: str) -> ToolEntry | None:
-    """A tool that this request's key may use; None if there is none of this name."""
+def usable_tool(context: RequestContext, name: str, *, agent: str = "") -> ToolEntry | None:
+    """A tool that this request's key may use, through this agent; None if there is none of this name."""
     entry = tools_of(context.snapshot.sections).get(name)
-    return entry if entry is not None and decide_tool(context.principal, name).is_allowed else None
+    if (
+        entry is None
+        or not decide_tool(context.principal, name, ip=context.client_ip, agent=agent).is_allowed
+    ):
+        return None
+    return entry
 
 
-def usable_tools(context: RequestContext) -> list[str]:
-    """The names of all tools that this request's key may use."""
-    return [name for name in tools_of(context.snapshot.sections) if usable_tool(context, name) is not None]
+def usable_tools(context: RequestContext, *, agent: str = "") -> list[str]:
+    """The names of all tools that this request's key may use, through this agent."""
+    names = tools_of(context.snapshot.sections)
+    return [name for name in names if usable_tool(context, name, agent=agent) is not None]
 
 
 async def call_tool(
@@ -60,9 +66,10 @@ async def call_tool(
     try:
         if entry is None:
             raise ToolError(f"there is no tool '{name[:64]}'", status=NOT_FOUND)
-        if not decide_tool(context.principal, name).is_allowed:
-            raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
+        _require_tool(context, name, agent)
         given = _object(arguments)
+        # Once more, as rules may ask what the tool is called with.
+        _require_tool(context, name, agent, given)
         entry.check_arguments(given)
         return await _limited(ToolCall(context, entry, given, call_id, agent))
     except ToolError as error:
@@ -93,6 +100,14 @@ async def _limited(call: ToolCall) -> str:
         return await _invoked(call)
     finally:
         ticket.settle(0, 0, 0)
+
+
+def _require_tool(
+    context: RequestContext, name: str, agent: str, arguments: Mapping[str, Any] | None = None
+) -> None:
+    decision = decide_tool(context.principal, name, ip=context.client_ip, agent=agent, arguments=arguments)
+    if not decision.is_allowed:
+        raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
 
 
 async def _invoked(call: ToolCall) -> str:

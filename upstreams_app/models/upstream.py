@@ -96,6 +96,7 @@ class Upstream(ConfigModel):
     """One service that serves models. Secrets are sealed; references are read when the snapshot is built."""
 
     config_section = "upstreams"
+    audit_masked = ("headers",)
 
     class CredentialSource(TextChoices):
         """Where the credential comes from."""

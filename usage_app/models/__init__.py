@@ -2,22 +2,35 @@
 
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
+    DailyEndUserRollup,
+    DailyTagRollup,
+    DailyUsageRollup,
     HourlyLatencyRollup,
     HourlyUsageRollup,
     LatencyRollup,
+    RollupDay,
     RollupWindow,
+    UsageGroup,
     UsageRollup,
 )
 
 __all__ = [
+    "DailyEndUserRollup",
+    "DailyTagRollup",
+    "DailyUsageRollup",
     "HourlyLatencyRollup",
     "HourlyUsageRollup",
     "KeyUse",
     "LatencyRollup",
     "Price",
+    "Report",
+    "ReportExport",
+    "RollupDay",
     "RollupWindow",
     "SpendCounter",
+    "UsageGroup",
     "UsageRecord",
     "UsageRollup",
 ]

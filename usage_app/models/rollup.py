@@ -1,6 +1,8 @@
-"""Rollups: the ledger summed up by quarter-hour and by hour, for pages that look at days and weeks.
+"""Rollups: the ledger summed up by quarter-hour, hour and day (UTC), for pages that look at days and months.
 
-They follow from the ledger and can be computed again at any time (`usage_app.services.rollups`).
+Who used what of which model is a row of `UsageGroup`, which the sums refer to: they stay narrow, however many
+dimensions there are. All of it follows from the ledger and can be computed again at any time
+(`usage_app.services.rollups`).
 """
 
 from __future__ import annotations
@@ -11,28 +13,61 @@ from django.db import models
 
 from gateway_project.core.money import MoneyField
 
-MASTER_KEY = UUID(int=0)
-USAGE_DIMENSIONS = ("model", "key_id", "upstream", "upstream_model")
+# As an id: none. A key's: the master key.
+NOBODY = UUID(int=0)
+MASTER_KEY = NOBODY
+# What a group consists of, in the order in which its digest is made.
+DIMENSIONS = (
+    "organization_id",
+    "team_id",
+    "key_id",
+    "user_id",
+    "model",
+    "upstream",
+    "upstream_model",
+    "agent",
+    "state",
+)
 
 
-def _once(name: str, *dimensions: str) -> models.UniqueConstraint:
-    return models.UniqueConstraint(fields=["window_start", *dimensions], name=name)
+def _once(name: str, *columns: str) -> models.UniqueConstraint:
+    return models.UniqueConstraint(fields=["window_start", *columns], name=name)
+
+
+class UsageGroup(models.Model):
+    """One combination of who used which model, where. Never changed; gone with the last sum that has it."""
+
+    digest = models.CharField(max_length=64, help_text="SHA-256 of all that follows.")
+    organization_id = models.UUIDField(default=NOBODY, help_text="All zeros for none.")
+    team_id = models.UUIDField(default=NOBODY, help_text="All zeros for none.")
+    key_id = models.UUIDField(default=MASTER_KEY, help_text="All zeros for the master key.")
+    user_id = models.CharField(max_length=200, blank=True, help_text="Owner of the key.")
+    model = models.CharField(max_length=264, help_text="As the client asked.")
+    upstream = models.CharField(max_length=63, blank=True)
+    upstream_model = models.CharField(max_length=200, blank=True)
+    agent = models.CharField(max_length=264, blank=True, help_text="Whose run it was a part of.")
+    state = models.CharField(max_length=10, help_text="How the numbers came about, as in the ledger.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], name="usage_group_once")]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.key_id}"
 
 
 class UsageSums(models.Model):
-    """What one key used of one model at one upstream in a span of time."""
+    """What one group used in a span of time."""
 
     window_start = models.DateTimeField(help_text="Start of the span, UTC.")
-    model = models.CharField(max_length=264, help_text="As the client asked.")
-    key_id = models.UUIDField(help_text="All zeros for the master key.")
-    upstream = models.CharField(max_length=63, blank=True)
-    upstream_model = models.CharField(max_length=200, blank=True)
+    # The indexes below begin with what is asked for.
+    group = models.ForeignKey(UsageGroup, on_delete=models.PROTECT, db_index=False, related_name="+")
     requests = models.BigIntegerField()
     errors = models.BigIntegerField(help_text="Status 400 and above, without 499: clients that left.")
     unpriced = models.BigIntegerField(help_text="Requests that used tokens of a model without a price.")
     input_tokens = models.BigIntegerField()
     output_tokens = models.BigIntegerField()
     cached_input_tokens = models.BigIntegerField(help_text="Part of the input tokens.")
+    cache_write_tokens = models.BigIntegerField(help_text="Part of the input tokens.")
     reasoning_tokens = models.BigIntegerField(help_text="Part of the output tokens.")
     cost = MoneyField(help_text="US dollars; what has no price counts as nothing.")
 
@@ -40,21 +75,57 @@ class UsageSums(models.Model):
         abstract = True
 
     def __str__(self) -> str:
-        return f"{self.model} {self.window_start:%Y-%m-%d %H:%M}"
+        return f"{self.group_id} {self.window_start:%Y-%m-%d %H:%M}"
 
 
 class UsageRollup(UsageSums):
     """The usage of a quarter-hour: what every time zone's days can be made of."""
 
     class Meta:
-        constraints = [_once("usage_rollup_once", *USAGE_DIMENSIONS)]
+        constraints = [_once("usage_rollup_once", "group")]
+        indexes = [models.Index(fields=["group", "window_start"], name="usage_rollup_group")]
 
 
 class HourlyUsageRollup(UsageSums):
-    """The usage of an hour, the sum of its quarter-hours: a quarter of the rows for long ranges."""
+    """The usage of an hour, the sum of its quarter-hours."""
 
     class Meta:
-        constraints = [_once("hourly_usage_rollup_once", *USAGE_DIMENSIONS)]
+        constraints = [_once("hourly_usage_rollup_once", "group")]
+        indexes = [models.Index(fields=["group", "window_start"], name="hourly_usage_rollup_group")]
+
+
+class DailyUsageRollup(UsageSums):
+    """The usage of a UTC day, the sum of its hours: for long ranges."""
+
+    class Meta:
+        constraints = [_once("daily_usage_rollup_once", "group")]
+        indexes = [models.Index(fields=["group", "window_start"], name="daily_usage_rollup_group")]
+
+
+class DailyEndUserRollup(UsageSums):
+    """The usage of one end user on a UTC day. There may be very many: finer spans are not kept."""
+
+    end_user = models.CharField(max_length=256)
+
+    class Meta:
+        constraints = [_once("daily_end_user_rollup_once", "end_user", "group")]
+        indexes = [
+            models.Index(fields=["end_user", "window_start"], name="daily_end_user_rollup_name"),
+            models.Index(fields=["group"], name="daily_end_user_rollup_group"),
+        ]
+
+
+class DailyTagRollup(UsageSums):
+    """The usage under one tag on a UTC day. A request may have several: never to be summed over tags."""
+
+    tag = models.CharField(max_length=256)
+
+    class Meta:
+        constraints = [_once("daily_tag_rollup_once", "tag", "group")]
+        indexes = [
+            models.Index(fields=["tag", "window_start"], name="daily_tag_rollup_name"),
+            models.Index(fields=["group"], name="daily_tag_rollup_group"),
+        ]
 
 
 class LatencyCounts(models.Model):
@@ -101,3 +172,17 @@ class RollupWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.window_start:%Y-%m-%d %H:%M}"
+
+
+class RollupDay(models.Model):
+    """A UTC day whose sums by end user and by tag lack quarter-hours that are summed up.
+
+    Those sums are made from the whole day's records, so the day that is going on has them made every few
+    minutes only: not before `due_at`.
+    """
+
+    day_start = models.DateTimeField(primary_key=True, help_text="Start of the day, UTC.")
+    due_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.day_start:%Y-%m-%d}"

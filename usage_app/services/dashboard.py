@@ -19,10 +19,11 @@ from django.db.models import BigIntegerField, Func, Model, QuerySet, Sum
 from security_app.models import ApiKey
 from usage_app.models import RollupWindow
 from usage_app.models.rollup import MASTER_KEY
+from usage_app.services.rollup_sql import SUMS
 from usage_app.services.rollups import (
     HOUR,
-    ROLLUPS,
-    SUMS,
+    LATENCIES,
+    USAGE,
     WINDOW,
     floor,
     quantile_ms,
@@ -54,7 +55,8 @@ class Range:
     @property
     def rollups(self) -> tuple[type[Model], type[Model]]:
         """Where its usage and its durations are summed up, by windows no longer than a step."""
-        return ROLLUPS[HOUR if self.step >= HOUR else WINDOW]
+        width = HOUR if self.step >= HOUR else WINDOW
+        return USAGE[width], LATENCIES[width]
 
 
 RANGES = {
@@ -80,6 +82,7 @@ class Totals:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     cost: Decimal = Decimal(0)
 
@@ -175,7 +178,7 @@ def _summed_up(chosen: Range, start: datetime, now: datetime) -> Dashboard:
         p50_ms=quantile_ms(latencies, 0.5),
         p95_ms=quantile_ms(latencies, 0.95),
         steps=list(steps.values()),
-        models=[Share(model, None, sums) for model, sums in _top(usage, "model")],
+        models=[Share(model, None, sums) for model, sums in _top(usage, "group__model")],
         keys=_keys(usage),
         unpriced=_unpriced(usage),
         windows_due=0,
@@ -243,19 +246,19 @@ def _top(usage: QuerySet[Any], dimension: str) -> list[tuple[Any, Totals]]:
 
 
 def _keys(usage: QuerySet[Any]) -> list[Share]:
-    top = _top(usage, "key_id")
+    top = _top(usage, "group__key_id")
     known = ApiKey.objects.filter(pk__in=[key_id for key_id, _ in top])
     names = {MASTER_KEY: "Master key", **dict(known.values_list("pk", "name"))}
     return [Share(names.get(key_id, ""), key_id, totals) for key_id, totals in top]
 
 
 def _unpriced(usage: QuerySet[Any]) -> list[Unpriced]:
-    names = ("upstream", "upstream_model")
+    names = ("group__upstream", "group__upstream_model")
     sums = sums_of(("unpriced", "input_tokens", "output_tokens"))
     grouped = usage.filter(unpriced__gt=0).values(*names).annotate(**sums).order_by("-sum_unpriced", *names)
     return [
         Unpriced(
-            f"{found['upstream']}/{found['upstream_model']}",
+            f"{found['group__upstream']}/{found['group__upstream_model']}",
             found["sum_unpriced"],
             found["sum_input_tokens"] + found["sum_output_tokens"],
         )

@@ -6,18 +6,13 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import Exists, OuterRef
 
 from gateway_project.core.clock import utc_now
-from usage_app.models import (
-    HourlyLatencyRollup,
-    HourlyUsageRollup,
-    LatencyRollup,
-    SpendCounter,
-    UsageRecord,
-    UsageRollup,
-)
+from usage_app.models import SpendCounter, UsageGroup, UsageRecord
 from usage_app.services.partitions import DEFAULT_PARTITION, drop_partitions_before
+from usage_app.services.rollups import ALL_ROLLUPS, ALL_USAGE
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +27,10 @@ def purge_usage() -> int:
     """
     cutoff = utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS)
     partitions = drop_partitions_before(cutoff)
-    deleted = _delete_records(cutoff) + sum(
-        _delete_in_batches(model, "window_start", cutoff)
-        for model in (SpendCounter, UsageRollup, LatencyRollup, HourlyUsageRollup, HourlyLatencyRollup)
-    )
+    deleted = _delete_records(cutoff)
+    rolled: tuple[type[models.Model], ...] = (SpendCounter, *ALL_ROLLUPS)
+    deleted += sum(_delete_in_batches(model, "window_start", cutoff) for model in rolled)
+    deleted += _delete_unused_groups()
     if partitions or deleted:
         logger.info("usage.purged", extra={"partitions": partitions, "rows": deleted})
     return deleted
@@ -56,6 +51,18 @@ def _delete_records(cutoff: datetime) -> int:
         deleted += count
         if count < _BATCH:
             return deleted
+
+
+def _delete_unused_groups() -> int:
+    """Groups that no sum has any more; tomorrow, if a rollup comes to need one just now."""
+    unused = UsageGroup.objects.all()
+    for model in ALL_USAGE:
+        unused = unused.filter(~Exists(model._default_manager.filter(group=OuterRef("pk"))))
+    try:
+        with transaction.atomic():
+            return int(unused.delete()[0])
+    except IntegrityError:
+        return 0
 
 
 def _delete_in_batches(model: type[models.Model], column: str, cutoff: datetime) -> int:
