@@ -26,6 +26,7 @@ from gateway_project.core.threads import in_own_thread
 from gateway_project.observability.logging import writer
 from gateway_project.observability.metrics_writer import MetricsWriter
 from gateway_project.registries import store
+from security_app.services import denials
 from security_app.services.limiting import limiting
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
@@ -138,6 +139,7 @@ class Lifecycle:
             if settings.AGENT_AUTO_RELOAD:
                 with_fresh_connections(folder_watch.look)
             keep_processes_warm(store.current)
+            denials.hand_on()
         close_connections_of_this_thread()
 
     def drain(self) -> None:
@@ -162,6 +164,7 @@ class Lifecycle:
         if self._poller is not None:
             await in_own_thread(self._poller.join, _POLLER_S)
         await in_own_thread(self._metrics_writer.stop, _METRICS_S)
+        denials.hand_on(everything=True)
         if not await in_own_thread(ledger.stop, _FLUSH_S):
             logger.warning("ledger.flush_unfinished")
         await feed.detach()

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
+from usage_app.services.reconciliation import reconcile_nightly
 from usage_app.services.retention import purge_usage
 from usage_app.services.rollups import roll_up, sum_up_days
 
@@ -38,3 +39,9 @@ def roll_up_usage() -> int:
     done = roll_up()
     sum_up_days()
     return done
+
+
+@shared_task(name="usage.reconcile", soft_time_limit=3300, time_limit=3400)  # type: ignore[untyped-decorator]
+def reconcile_usage() -> int:
+    """Compare ledger, rollups and reports of the last days; how many sums differed."""
+    return reconcile_nightly().differing

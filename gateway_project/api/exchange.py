@@ -59,6 +59,7 @@ class Exchange:
         "correlation_id",
         "cors_headers",
         "headers",
+        "holder",
         "is_stream",
         "method",
         "model_id",
@@ -97,6 +98,8 @@ class Exchange:
         self.is_stream = False
         self.model_id = ""
         self.principal_id = ""
+        # Whom a key belongs to, from when it is known: a request may be refused before it has a context.
+        self.holder: Any = None
         self._answer_headers: HeaderList = []
         self._is_complete = False
         self._last_sent = 0.0

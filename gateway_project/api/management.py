@@ -23,17 +23,21 @@ from agents_app.api import router as agents_router
 from gateway_project.api.cors import origin_headers, preflight_headers
 from gateway_project.api.management_body import BodyParser, ExactRenderer
 from gateway_project.api.management_errors import ErrorResponse, install
+from gateway_project.core import acting
 from gateway_project.core.errors import (
     AuthenticationFailed,
     GatewayError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    PermissionDenied,
 )
 from gateway_project.core.ids import correlation_id, public_id, uuid7
 from security_app.api import admin_key
-from security_app.api import router as keys_router
+from security_app.api import routers as security_routers
+from security_app.api.auth import shown_token
 from security_app.registry import Principal
+from security_app.services.denials import note_denial
 from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
 from usage_app.api import router as spend_router
@@ -51,7 +55,8 @@ management_api = NinjaAPI(
     renderer=ExactRenderer(),
 )
 install(management_api)
-management_api.add_router("", keys_router)
+for security_router in security_routers:
+    management_api.add_router("", security_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)
@@ -145,7 +150,8 @@ def _other_method(request: HttpRequest, methods: list[str]) -> HttpResponse:
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
-    response.headers["x-request-id"] = public_id("req", uuid7())
+    # The one that the audit has, unless the request came past the middleware.
+    response.headers["x-request-id"] = acting.current().request_id or public_id("req", uuid7())
     own_id = request.headers.get("x-client-request-id") or request.headers.get("x-request-id")
     if own_id:
         response.headers["x-client-request-id"] = correlation_id(own_id)
@@ -162,7 +168,7 @@ def _add_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None
 
 
 def _report(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
-    principal = getattr(request, "auth", None)
+    principal = getattr(request, "principal", None)
     key_id = principal.key_id if isinstance(principal, Principal) else None
     error = response.error if isinstance(response, ErrorResponse) else None
     fields: dict[str, object] = {
@@ -176,4 +182,13 @@ def _report(request: HttpRequest, response: HttpResponseBase, started: float) ->
     }
     if isinstance(error, AuthenticationFailed):
         fields["reason"] = error.reason
+    if isinstance(error, AuthenticationFailed | PermissionDenied):
+        _note_denial(request, error)
     logger.info("http.request", extra=fields)
+
+
+def _note_denial(request: HttpRequest, error: AuthenticationFailed | PermissionDenied) -> None:
+    principal = getattr(request, "principal", None)
+    reason = error.reason if isinstance(error, AuthenticationFailed) else error.code or ""
+    what = f"{request.method} {request.path}"
+    note_denial(principal, reason, what, token=shown_token(request), ip=acting.current().ip)

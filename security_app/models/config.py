@@ -40,7 +40,7 @@ class ConfigVersion(models.Model):
         rows = cls.objects.select_for_update().order_by("section").values_list("section", "version")
         versions = dict(rows)
         if missing := sorted({*SECTIONS} - versions.keys()):
-            cls.objects.bulk_create([cls(section=section) for section in missing], ignore_conflicts=True)
+            cls.objects.bulk_create((cls(section=section) for section in missing), ignore_conflicts=True)
             versions = dict(rows.all())
         return versions
 
