@@ -1,5 +1,8 @@
 """The usage routes; whoever mounts the router adds authentication."""
 
+from usage_app.api.activity import router as activity_router
 from usage_app.api.spend import router
+
+router.add_router("", activity_router)
 
 __all__ = ["router"]
