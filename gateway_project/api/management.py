@@ -39,6 +39,7 @@ from security_app.registry import Principal
 from security_app.services.spend import KeyUsage, register_spend_source
 from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
+from usage_app.api import reports_router
 from usage_app.api import router as spend_router
 from usage_app.models import KeyUse
 
@@ -61,6 +62,7 @@ management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
+management_api.add_router("", reports_router, auth=admin_key)
 
 
 class _Ledger:
