@@ -5,6 +5,7 @@ The parsers are pure functions so that each can be tested without a process envi
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway_project.core.clock import parse_duration
 from gateway_project.core.crypto import Ring, parse_ring
 
 Environment = environ.FileAwareEnv
@@ -41,6 +43,13 @@ def parse_positive(text: str, *, name: str) -> int:
     return number
 
 
+def parse_whole(text: str, *, name: str) -> int:
+    """A whole number, zero or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least 0, not '{text}'.")
+    return int(text)
+
+
 def parse_seconds(text: str, *, name: str) -> float:
     """A finite duration in seconds, zero or more."""
     try:
@@ -50,6 +59,14 @@ def parse_seconds(text: str, *, name: str) -> float:
     if not 0 <= seconds < 86_400:
         raise ImproperlyConfigured(f"{name} must be seconds from 0 to 86400, not '{text}'.")
     return seconds
+
+
+def parse_period(text: str, *, name: str) -> timedelta:
+    """A duration such as `15m`, `24h` or `7d`."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from error
 
 
 def parse_size(text: str, *, name: str) -> int:
@@ -142,3 +159,35 @@ def read_dotenv(path: Path) -> None:
     """Add the lines of a `.env` file to the environment; what is set already wins."""
     if path.is_file():
         environ.Env.read_env(str(path), overwrite=False)
+
+
+def parse_choice(text: str, choices: tuple[str, ...], *, name: str) -> str:
+    """One of some words."""
+    word = text.strip().lower()
+    if word not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not '{text}'.")
+    return word
+
+
+def parse_pairs(items: list[str], *, name: str) -> dict[str, str]:
+    """Pairs such as `platform-admins=administrator`; the right side is one of ours."""
+    pairs = {}
+    for item in items:
+        theirs, separator, ours = (part.strip() for part in item.rpartition("="))
+        if not separator or not theirs or not ours:
+            raise ImproperlyConfigured(f"{name}: '{item}' is no pair such as platform-admins=administrator.")
+        pairs[theirs] = ours
+    return pairs
+
+
+def parse_email_url(text: str, *, name: str) -> dict[str, Any]:
+    """Django's settings of the mail server that `smtp+tls://user:password@host:587` names; empty: no mail."""
+    if not text:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    _require_scheme(text, ("smtp", "smtps", "smtp+tls", "smtp+ssl"), "smtp:// or smtp+tls://", name=name)
+    try:
+        config: dict[str, Any] = Environment.email_url_config(text)
+    except (ValueError, KeyError):
+        raise _unreadable(name) from None
+    # A server that does not answer must not hold up whoever waits for the page.
+    return {**config, "EMAIL_TIMEOUT": 10}
