@@ -1,9 +1,11 @@
-"""The management routes of keys and people, and the keyholders that every management route asks for."""
+"""The management routes of keys, people and access, and the keyholders that every route asks for."""
 
 from ninja import Router
 
+from security_app.api.access import router as access
 from security_app.api.auth import admin_key, any_key
 from security_app.api.customers import router as customers
+from security_app.api.decisions import router as decisions
 from security_app.api.issuers import router as issuers
 from security_app.api.key_rotation import router as key_rotation
 from security_app.api.key_sets import router as key_sets
@@ -22,5 +24,7 @@ routers: tuple[Router, ...] = (
     users,
     customers,
     organizations,
+    access,
+    decisions,
     issuers,
 )
