@@ -360,7 +360,12 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         "Access",
         (
             _Page("API keys", "key", "security_app.apikey"),
-            _Page("Users", "person", "auth.user"),
+            _Page("Organizations", "domain", "security_app.organization"),
+            _Page("Teams", "groups", "security_app.team"),
+            _Page("Users", "badge", "security_app.gatewayuser"),
+            _Page("End users", "face", "security_app.enduser"),
+            _Page("Token issuers", "verified_user", "security_app.tokenissuer"),
+            _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
         ),
     ),

@@ -58,6 +58,12 @@ TABLE: tuple[Line, ...] = (
     # The texts of runs: of their questions, answers and tools.
     Line("agents_app.runstep", "view", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.organization", _ALL, auditor="view"),
+    Line("security_app.team", _ALL, auditor="view"),
+    Line("security_app.membership", _ALL, auditor="view"),
+    Line("security_app.gatewayuser", _ALL, auditor="view"),
+    Line("security_app.enduser", _ALL, auditor="view"),
+    Line("security_app.tokenissuer", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(

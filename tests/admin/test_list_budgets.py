@@ -17,6 +17,11 @@ from tests.admin import rows
 Budget = Callable[..., AbstractContextManager[CaptureQueriesContext]]
 LISTS = [
     "/admin/security_app/apikey/",
+    "/admin/security_app/organization/",
+    "/admin/security_app/team/",
+    "/admin/security_app/gatewayuser/",
+    "/admin/security_app/enduser/",
+    "/admin/security_app/tokenissuer/",
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
