@@ -196,20 +196,13 @@ OIDC_ALLOWED_DOMAINS = frozenset(
 )
 OIDC_CREATE_USERS = env.bool("GATEWAY_OIDC_CREATE_USERS", default=True)
 OIDC_GROUPS_CLAIM: str = env("GATEWAY_OIDC_GROUPS_CLAIM", default="groups").strip()
-OIDC_GROUPS = parsers.parse_pairs(
-    env.list("GATEWAY_OIDC_GROUPS", default=[]), name="GATEWAY_OIDC_GROUPS"
-)
+OIDC_GROUPS = parsers.parse_pairs(env.list("GATEWAY_OIDC_GROUPS", default=[]), name="GATEWAY_OIDC_GROUPS")
 SOCIALACCOUNT_PROVIDERS = sign_in.identity_provider(
     issuer=OIDC_ISSUER,
     client_id=env("GATEWAY_OIDC_CLIENT_ID", default="").strip(),
     secret=env("GATEWAY_OIDC_CLIENT_SECRET", default="").strip(),
     name=OIDC_NAME,
 )
-
-# Mail; without it nothing is sent, and nobody can ask for a new password.
-EMAIL_URL: str = env("GATEWAY_EMAIL_URL", default="").strip()
-vars().update(parsers.parse_email_url(EMAIL_URL, name="GATEWAY_EMAIL_URL"))
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("GATEWAY_EMAIL_FROM", default="agent-gateway@localhost").strip()
 
 INSTALLED_APPS = [
     # daphne only serves `runserver`; in every other process it would cost 26 MB.
@@ -370,5 +363,11 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,
     "DASHBOARD_CALLBACK": "upstreams_app.admin.start_page.add_facts",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "My use", "link": "/me/"},
+            {"title": "Sign-in and security", "link": "/admin/account/2fa/"},
+        ]
+    },
     "SIDEBAR": {"show_search": False, "navigation": "gateway_project.admin_pages.navigation"},
 }

@@ -1,4 +1,4 @@
-"""What is ours in allauth's flows: where people go after signing in, nobody signs up, factors are encrypted."""
+"""What is ours in allauth's flows: where people go, that nobody signs up, that factors are encrypted."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # The libra
     def encrypt(self, text: str) -> str:
         """Bound to a number of its own: the row has none yet when this is asked."""
         place = uuid4().hex
-        sealed = crypto.encrypt(
-            text, ring=settings.GATEWAY_ENCRYPTION_RING, associated=f"{_LABEL}:{place}"
-        )
+        sealed = crypto.encrypt(text, ring=settings.GATEWAY_ENCRYPTION_RING, associated=f"{_LABEL}:{place}")
         return f"{place}.{sealed}"
 
     def decrypt(self, encrypted_text: str) -> str:

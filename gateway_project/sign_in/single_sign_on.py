@@ -34,7 +34,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
             _map_groups(sociallogin.user, claims)
         elif filter_users_by_email(str(claims.get("email") or "-")):
             # By a confirmed address of somebody else than a superuser it would exist by now.
-            _refuse(request, sociallogin, "An account with your address exists; an administrator must join them.")
+            _refuse(
+                request, sociallogin, "An account with your address exists; an administrator must join them."
+            )
         elif not settings.OIDC_CREATE_USERS:
             _refuse(request, sociallogin, "There is no account for you yet; ask an administrator.")
 
@@ -72,12 +74,14 @@ def _domain(claims: dict[str, Any]) -> str:
 
 
 def _map_groups(user: User, claims: dict[str, Any]) -> None:
-    """Give the groups that the mapping names for the provider's, and take those that it names for no other."""
+    """Give the groups that the mapping names for the provider's, and take those that it names for others."""
     if not settings.OIDC_GROUPS:
         return
     said = claims.get(settings.OIDC_GROUPS_CLAIM)
     said = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-    given = {settings.OIDC_GROUPS[name] for name in map(str, said[:_MAX_GROUPS]) if name in settings.OIDC_GROUPS}
+    given = {
+        settings.OIDC_GROUPS[name] for name in map(str, said[:_MAX_GROUPS]) if name in settings.OIDC_GROUPS
+    }
     ours = {group.name: group for group in Group.objects.filter(name__in=set(settings.OIDC_GROUPS.values()))}
     user.groups.add(*(group for name, group in ours.items() if name in given))
     user.groups.remove(*(group for name, group in ours.items() if name not in given))

@@ -13,12 +13,12 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from gateway_project.sign_in.sessions import end_sessions
+from security_app.services.sessions import end_sessions
 
 
 def is_mail_configured() -> bool:
     """Whether a new password can be sent."""
-    return bool(settings.EMAIL_URL)
+    return bool(settings.MAIL_IS_CONFIGURED)
 
 
 class SignInView(LoginView):  # type: ignore[misc]  # The library has no types.
@@ -64,5 +64,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
 
 def no_form(request: HttpRequest) -> HttpResponse:
     """Where allauth would ask somebody from a provider for more; an administrator has to, here."""
-    messages.error(request, "Your account could not be made from what your provider says; ask an administrator.")
+    messages.error(
+        request, "Your account could not be made from what your provider says; ask an administrator."
+    )
     return HttpResponseRedirect(reverse("account_login"))
