@@ -372,6 +372,9 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Ledger", "receipt_long", "usage_app.usagerecord"),
             _Page("Prices", "sell", "usage_app.price"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),
+            _Page("Alerts", "notifications", "usage_app.alert"),
+            _Page("Alert rules", "rule", "usage_app.alertrule"),
+            _Page("Alert channels", "campaign", "usage_app.alertchannel"),
         ),
     ),
 )

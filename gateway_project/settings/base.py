@@ -86,8 +86,15 @@ JOURNAL_MAX_BACKLOG_BYTES = parsers.parse_size(
 USAGE_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_USAGE_RETENTION_DAYS", default="400"), name="GATEWAY_USAGE_RETENTION_DAYS"
 )
+ALERT_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_ALERT_RETENTION_DAYS", default="90"), name="GATEWAY_ALERT_RETENTION_DAYS"
+)
 RUN_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
+)
+# The audit: days after which events go; 0: never.
+AUDIT_RETENTION_DAYS = parsers.parse_whole(
+    env("GATEWAY_AUDIT_RETENTION_DAYS", default="0"), name="GATEWAY_AUDIT_RETENTION_DAYS"
 )
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
@@ -147,6 +154,11 @@ AGENT_PROCESS_CPU_S = parsers.parse_positive(
 )
 AGENT_PROCESS_MAX = parsers.parse_positive(
     env("GATEWAY_AGENT_PROCESS_MAX", default="16"), name="GATEWAY_AGENT_PROCESS_MAX"
+)
+
+# People and keys. Until when the secret before a scheduled rotation is good.
+KEY_ROTATION_GRACE = parsers.parse_period(
+    env("GATEWAY_KEY_ROTATION_GRACE", default="7d"), name="GATEWAY_KEY_ROTATION_GRACE"
 )
 
 # Functions that tools may call, as globs over module:function; empty: none.
@@ -235,6 +247,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "gateway_project.middleware.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",

@@ -5,6 +5,7 @@ The parsers are pure functions so that each can be tested without a process envi
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway_project.core.clock import parse_duration
 from gateway_project.core.crypto import Ring, parse_ring
 
 Environment = environ.FileAwareEnv
@@ -41,6 +43,13 @@ def parse_positive(text: str, *, name: str) -> int:
     return number
 
 
+def parse_whole(text: str, *, name: str) -> int:
+    """A whole number, zero or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least 0, not '{text}'.")
+    return int(text)
+
+
 def parse_seconds(text: str, *, name: str) -> float:
     """A finite duration in seconds, zero or more."""
     try:
@@ -50,6 +59,14 @@ def parse_seconds(text: str, *, name: str) -> float:
     if not 0 <= seconds < 86_400:
         raise ImproperlyConfigured(f"{name} must be seconds from 0 to 86400, not '{text}'.")
     return seconds
+
+
+def parse_period(text: str, *, name: str) -> timedelta:
+    """A duration such as `15m`, `24h` or `7d`."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from error
 
 
 def parse_size(text: str, *, name: str) -> int:

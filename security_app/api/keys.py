@@ -7,17 +7,16 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from gateway_project.core.clock import parse_duration, utc_now
 from gateway_project.core.errors import InvalidRequest, NotFound, PermissionDenied
 from security_app.api.auth import actor_name, admin_key, any_key, principal_of
+from security_app.api.key_fields import key_row, key_values, used_key_row
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import ApiKey
 from security_app.registry import Principal
-from security_app.schemas import (
+from security_app.schemas.keys import (
     DeletedKeys,
     GeneratedKey,
     KeyDelete,
-    KeyFields,
     KeyGenerate,
     KeyInfo,
     KeyInfoQuery,
@@ -26,23 +25,16 @@ from security_app.schemas import (
     KeyReference,
     KeyRow,
     KeyUpdate,
-    UsedKeyRow,
+    ServiceAccountGenerate,
 )
 from security_app.services import keys
+from security_app.services.organizations import find_organization
 from security_app.services.permissions import decide_scope
-from security_app.services.spend import NOTHING_USED, KeyUsage, key_usage
+from security_app.services.spend import NOTHING_USED, key_usage
+from security_app.services.teams import find_team
 
 router = Router(tags=["Keys"])
-_SCOPES_BY_TYPE = {
-    "llm_api": ["inference"],
-    "default": ["inference"],
-    "management": ["admin"],
-    "read_only": ["metrics"],
-}
 _SORT_COLUMNS = {"expires": "expires_at", "key_alias": "name"}
-# LiteLLM's words for sets of models: the first means every model, the others need teams.
-_ALL_MODELS = "all-proxy-models"
-_TEAM_MODELS = ("all-team-models", "no-default-models")
 
 
 @router.post(
@@ -50,9 +42,21 @@ _TEAM_MODELS = ("all-team-models", "no-default-models")
 )
 def generate_key(request: HttpRequest, body: KeyGenerate) -> GeneratedKey:
     """The answer holds the key; it can't be shown again."""
-    values = _values(body)
-    created = keys.create_key(actor=actor_name(request), plain=body.key, requires_unique_name=True, **values)
-    return GeneratedKey(key=created.plain, **_row(created.row))
+    return _made(request, body)
+
+
+@router.post(
+    "/key/service-account/generate",
+    auth=admin_key,
+    response=GeneratedKey,
+    operation_id="generate_service_account_key",
+    summary="Make a key of a team itself",
+)
+def generate_service_account_key(request: HttpRequest, body: ServiceAccountGenerate) -> GeneratedKey:
+    """It is of no person, so it stays when people leave the team."""
+    if body.user_id is not None:
+        raise InvalidRequest("The key of a service account has no user.", param="user_id")
+    return _made(request, body, is_service_account=True)
 
 
 @router.post(
@@ -61,7 +65,7 @@ def generate_key(request: HttpRequest, body: KeyGenerate) -> GeneratedKey:
 def update_key(request: HttpRequest, body: KeyUpdate) -> KeyRow:
     """What is left out stays. `duration` counts from now; null or -1 lets the key live forever."""
     row = keys.find_key(body.key)
-    values = _values(body)
+    values = key_values(body, row)
     if not values:
         raise InvalidRequest("There is nothing to change: give at least one field beside 'key'.")
     return _changed(request, row, **values)
@@ -103,7 +107,7 @@ def key_info(request: HttpRequest, query: Query[KeyInfoQuery]) -> KeyInfo:
     refuse_unknown_parameters(request, KeyInfoQuery)
     row = _visible_key(principal_of(request), query.key)
     usage = key_usage([row.id]).get(row.id, NOTHING_USED)
-    return KeyInfo(key=row.public_id, info=_used_row(row, usage))
+    return KeyInfo(key=row.public_id, info=used_key_row(row, usage))
 
 
 @router.get("/key/list", auth=admin_key, response=KeyList, operation_id="list_keys", summary="List keys")
@@ -111,7 +115,13 @@ def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
     """Ids by default, rows with `return_full_object=true`."""
     refuse_unknown_parameters(request, KeyListQuery)
     page = keys.list_keys(
-        keys.KeyFilter(name=query.key_alias, user_id=query.user_id, status=query.status),
+        keys.KeyFilter(
+            name=query.key_alias,
+            user_id=query.user_id,
+            status=query.status,
+            team=None if query.team_id is None else find_team(query.team_id),
+            organization=None if query.organization_id is None else find_organization(query.organization_id),
+        ),
         order=_SORT_COLUMNS.get(query.sort_by, query.sort_by),
         is_descending=query.sort_order == "desc",
         page=query.page,
@@ -122,13 +132,24 @@ def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
         ids = [row.public_id for row in page.rows]
         return KeyList(keys=ids, total_count=page.total, current_page=query.page, total_pages=total_pages)
     usage = key_usage([row.id for row in page.rows])
-    rows = [_used_row(row, usage.get(row.id, NOTHING_USED)) for row in page.rows]
+    rows = [used_key_row(row, usage.get(row.id, NOTHING_USED)) for row in page.rows]
     return KeyList(keys=rows, total_count=page.total, current_page=query.page, total_pages=total_pages)
+
+
+def _made(request: HttpRequest, body: KeyGenerate, **more: Any) -> GeneratedKey:
+    created = keys.create_key(
+        actor=actor_name(request),
+        plain=body.key,
+        requires_unique_name=True,
+        **key_values(body),
+        **more,
+    )
+    return GeneratedKey(key=created.plain, **key_row(created.row))
 
 
 def _changed(request: HttpRequest, row: ApiKey, **values: Any) -> KeyRow:
     keys.update_key(row, actor=actor_name(request), requires_unique_name=True, **values)
-    return KeyRow(**_row(row))
+    return KeyRow(**key_row(row))
 
 
 def _visible_key(principal: Principal, reference: str | None) -> ApiKey:
@@ -150,88 +171,3 @@ def _visible_key(principal: Principal, reference: str | None) -> ApiKey:
     if row.id != principal.key_id:
         raise denied
     return row
-
-
-def _values(body: KeyFields) -> dict[str, Any]:
-    """The fields of ApiKey that a body sets. Null empties a text or the expiry; elsewhere it says nothing.
-
-    Else `models: null` would allow every model, and `blocked: null` unblock the key.
-    """
-    given = body.model_fields_set
-    values: dict[str, Any] = {}
-    if "key_alias" in given:
-        values["name"] = (body.key_alias or "").strip()
-    if "user_id" in given:
-        values["user_id"] = body.user_id or ""
-    if body.metadata is not None:
-        values["metadata"] = body.metadata
-    if body.blocked is not None:
-        values["is_blocked"] = body.blocked
-    if body.models is not None:
-        values["allowed_models"] = _patterns(body.models)
-    if body.allowed_tools is not None:
-        values["allowed_tools"] = body.allowed_tools
-    if body.agent_versions is not None:
-        values["agent_versions"] = body.agent_versions
-    if "duration" in given:
-        values["expires_at"] = _expiry(body.duration)
-    return values | _scopes(body)
-
-
-def _patterns(models: list[str]) -> list[str]:
-    for word in _TEAM_MODELS:
-        if word in models:
-            raise InvalidRequest(
-                f"'{word}' needs teams, which this gateway does not have yet.", param="models"
-            )
-    return ["*" if model == _ALL_MODELS else model for model in models]
-
-
-def _expiry(duration: str | None) -> Any:
-    if duration is None or duration == "-1":
-        return None
-    try:
-        return utc_now() + parse_duration(duration)
-    except ValueError as error:
-        raise InvalidRequest(f"{error}.", param="duration") from error
-
-
-def _scopes(body: KeyFields) -> dict[str, Any]:
-    if body.scopes is not None and body.key_type is not None:
-        raise InvalidRequest("Give either 'scopes' or 'key_type'.", param="key_type")
-    if body.scopes is not None:
-        return {"scopes": list(body.scopes)}
-    return {} if body.key_type is None else {"scopes": _SCOPES_BY_TYPE[body.key_type]}
-
-
-def _row(row: ApiKey) -> dict[str, Any]:
-    return {
-        "key_id": row.public_id,
-        "token": row.public_id,
-        "token_id": row.public_id,
-        "key_name": row.hint,
-        "key_alias": row.name or None,
-        "status": row.status(),
-        "models": row.allowed_models,
-        "allowed_tools": row.allowed_tools,
-        "agent_versions": row.agent_versions,
-        "scopes": row.scopes,
-        "user_id": row.user_id or None,
-        "metadata": row.metadata,
-        "blocked": row.is_blocked,
-        "expires": row.expires_at,
-        "created_by": row.created_by,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "deleted_at": row.deleted_at,
-    }
-
-
-def _used_row(row: ApiKey, usage: KeyUsage) -> UsedKeyRow:
-    return UsedKeyRow(
-        **_row(row),
-        spend=usage.spend_usd,
-        spend_usd=format(usage.spend_usd, "f"),
-        requests=usage.requests,
-        last_active=usage.last_used_at,
-    )

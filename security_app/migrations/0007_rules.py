@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('managed_by', models.CharField(default='admin', editable=False, help_text='Who owns this row: admin, or the file or process that writes it.', max_length=100)),
                 ('id', models.UUIDField(default=gateway_project.core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(help_text='Rules and lists of models say group:<name>.', max_length=100, unique=True, validators=[django.core.validators.RegexValidator('[A-Za-z0-9][A-Za-z0-9._-]{0,99}\\Z', 'Use letters, digits, dots, dashes, underscores.')])),
+                ('name', models.CharField(help_text='Rules and lists of models say group:<name>.', max_length=100, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\\Z', 'Use letters, digits, dots, dashes, underscores.')])),
                 ('description', models.CharField(blank=True, max_length=500)),
                 ('model_patterns', models.JSONField(blank=True, default=list, help_text='Model ids or patterns such as openai/*.', validators=[security_app.models.access.validate_patterns], verbose_name='models')),
                 ('agent_patterns', models.JSONField(blank=True, default=list, help_text="Agents' ids or patterns such as desk/*.", validators=[security_app.models.access.validate_patterns], verbose_name='agents')),

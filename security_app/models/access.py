@@ -47,7 +47,9 @@ class AccessGroup(ConfigModel):
     name = models.CharField(
         max_length=100,
         unique=True,
-        validators=[RegexValidator(_NAME.pattern + r"\Z", "Use letters, digits, dots, dashes, underscores.")],
+        validators=[
+            RegexValidator(r"\A" + _NAME.pattern + r"\Z", "Use letters, digits, dots, dashes, underscores.")
+        ],
         help_text="Rules and lists of models say group:<name>.",
     )
     description = models.CharField(max_length=500, blank=True)

@@ -74,6 +74,11 @@ class SecurityConfig:
         other._retiring_by_id = self._retiring_by_id.copy()
         return other
 
+    def by_id(self, key_id: UUID) -> Principal | None:
+        """The key with this id."""
+        digest = self._digest_by_id.get(key_id)
+        return None if digest is None else self.keys.get(digest)
+
     def put(self, digest: bytes, principal: Principal) -> None:
         """Add or replace a key, also when its digest changed."""
         if principal.key_id is not None:

@@ -100,11 +100,12 @@ def is_master_key(hashed: bytes) -> bool:
 
 
 def _before_rotation(config: SecurityConfig, digest: bytes) -> Principal:
-    """The key that this secret was of, while its grace lasts."""
+    """The key that this secret was of, which ends for it with the grace."""
     until, key_digest_now = config.retiring[digest]
     if until <= time.time():
         raise AuthenticationFailed(reason="rotated")
-    return config.keys[key_digest_now]
+    principal = config.keys[key_digest_now]
+    return principal._replace(expires_at=min(until, principal.expires_at or until))
 
 
 def _check_validity(principal: Principal) -> Principal:

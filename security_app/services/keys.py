@@ -25,8 +25,9 @@ from gateway_project.core.crypto import (
 )
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
-from security_app.models import ApiKey, ConfigVersion
+from security_app.models import ApiKey, ConfigVersion, Organization, Team
 from security_app.models.key import PINS_SECTION
+from security_app.services.audit import record
 from security_app.services.configuration import refresh_after_commit
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def key_hint(plain: str) -> str:
     return f"{plain[: 10 if plain.startswith('sk-gw-') else 4]}…{plain[-4:]}"
 
 
-def _set_secret(row: ApiKey, plain: str) -> None:
+def set_secret(row: ApiKey, plain: str) -> None:
+    """Set what the row keeps of a secret."""
     pepper = settings.GATEWAY_KEY_PEPPERS[0]
     row.digest = key_digest(token_hash(plain), pepper.secret)
     row.pepper_id = pepper.id
@@ -58,9 +60,14 @@ def find_digests(plain: str) -> list[bytes]:
     return [key_digest(token_hash(plain), pepper.secret) for pepper in settings.GATEWAY_KEY_PEPPERS]
 
 
-def _validated(row: ApiKey) -> None:
+def validated(row: ApiKey) -> None:
+    """InvalidRequest, with the API's name of the field, if the row may not be."""
     try:
-        row.full_clean(exclude=["digest"])
+        if row.is_service_account and (row.team_id is None or row.user_id):
+            raise ValidationError({"team": "The key of a service account has a team and no user."})
+        if row.trusts_end_user == "jwt" and row.token_issuer_id is None:
+            raise ValidationError({"token_issuer": "Tokens need an issuer."})
+        row.full_clean(exclude=["digest", "previous_digest"])
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         names = {
@@ -68,25 +75,33 @@ def _validated(row: ApiKey) -> None:
             "allowed_models": "models",
             "is_blocked": "blocked",
             "expires_at": "duration",
+            "team": "team_id",
         }
         raise InvalidRequest(messages[0], param=names.get(field, field)) from error
 
 
-def _check_form(plain: str) -> None:
+def check_form(plain: str, *, param: str = "key") -> None:
     """What a key of somebody's own must look like; InvalidRequest says it."""
     if len(plain) < CUSTOM_KEY_MIN_CHARS or not plain.isascii() or not plain.isprintable():
         raise InvalidRequest(
             f"A key of your own needs at least {CUSTOM_KEY_MIN_CHARS} printable ASCII characters.",
-            param="key",
+            param=param,
         )
     if len(plain) > 500 or " " in plain:
-        raise InvalidRequest("A key has at most 500 characters and no spaces.", param="key")
+        raise InvalidRequest("A key has at most 500 characters and no spaces.", param=param)
     if plain.startswith(KEY_PREFIX) and not has_valid_checksum(plain):
         # Authentication takes it for a mistyped one until it has loaded it.
         raise InvalidRequest(
             f"A key of your own can't begin with '{KEY_PREFIX}', unless a gateway like this one made it.",
-            param="key",
+            param=param,
         )
+
+
+def require_unused(plain: str, *, param: str) -> None:
+    """Conflict if some key has this secret, or had it before its rotation."""
+    digests = find_digests(plain)
+    if ApiKey.objects.filter(Q(digest__in=digests) | Q(previous_digest__in=digests)).exists():
+        raise Conflict("This key exists already.", param=param)
 
 
 def create_key(
@@ -94,25 +109,37 @@ def create_key(
 ) -> CreatedKey:
     """Make a key; `values` are fields of ApiKey. InvalidRequest, or Conflict for what exists."""
     if plain is not None:
-        _check_form(plain)
+        check_form(plain)
     secret = plain or new_api_key()
     row = ApiKey(created_by=actor, **values)
-    _set_secret(row, secret)
-    _validated(row)
-    if plain is not None and ApiKey.objects.filter(digest__in=find_digests(plain)).exists():
-        raise Conflict("This key exists already.", param="key")
+    set_secret(row, secret)
+    validated(row)
+    if plain is not None:
+        require_unused(plain, param="key")
     try:
         with transaction.atomic():
             if requires_unique_name:
-                _require_unique_name(row)
+                require_unique_name(row)
             row.save(force_insert=True)
+            record_reveal(row)
             if row.agent_versions:
-                _count_change_of_pins()
+                count_change_of_pins()
             refresh_after_commit()
     except IntegrityError as error:
         raise Conflict("This key exists already.", param="key") from error
     logger.info("key.created", extra={"key_id": row.public_id, "actor": actor})
     return CreatedKey(row, secret)
+
+
+def record_reveal(row: ApiKey) -> None:
+    """Inside the transaction that makes a key's text: somebody gets to see it, this once."""
+    record(
+        "revealed",
+        object_type=row._meta.label_lower,
+        object_id=row.pk.hex,
+        object_name=str(row),
+        detail={"hint": row.hint},
+    )
 
 
 class _Named(NamedTuple):
@@ -132,12 +159,19 @@ def _named(reference: str) -> _Named:
 
 def _query(named: Iterable[_Named]) -> Q:
     ids = [item.key_id for item in named if item.key_id is not None]
-    return Q(pk__in=ids) | Q(digest__in=[digest for item in named for digest in item.digests])
+    digests = [digest for item in named for digest in item.digests]
+    is_retiring = Q(previous_digest__in=digests, previous_until__gt=utc_now())
+    return Q(pk__in=ids) | Q(digest__in=digests) | is_retiring
+
+
+def _digests(row: ApiKey) -> set[bytes]:
+    return {bytes(digest) for digest in (row.digest, row.previous_digest) if digest is not None}
 
 
 def find_key(reference: str, *, include_deleted: bool = False) -> ApiKey:
     """A key by its public id, its hex digest, or the key itself; NotFound otherwise."""
-    rows = ApiKey.objects.all() if include_deleted else ApiKey.objects.filter(deleted_at=None)
+    rows = ApiKey.objects.select_related("team")
+    rows = rows if include_deleted else rows.filter(deleted_at=None)
     row: ApiKey | None = rows.filter(_query([_named(reference)])).first()
     if row is None:
         raise NotFound("There is no such key.", param="key")
@@ -147,8 +181,8 @@ def find_key(reference: str, *, include_deleted: bool = False) -> ApiKey:
 def find_keys(references: Sequence[str]) -> list[ApiKey]:
     """Living keys in one query, as `find_key` knows them; NotFound tells the position of a missing one."""
     named = [_named(reference) for reference in references]
-    rows = list(ApiKey.objects.filter(_query(named), deleted_at=None))
-    ids, digests = {row.pk for row in rows}, {bytes(row.digest) for row in rows}
+    rows = list(ApiKey.objects.select_related("team").filter(_query(named), deleted_at=None))
+    ids, digests = {row.pk for row in rows}, {digest for row in rows for digest in _digests(row)}
     for position, item in enumerate(named):
         if item.key_id not in ids and digests.isdisjoint(item.digests):
             raise NotFound(f"There is no such key: number {position + 1} of the list.", param="keys")
@@ -174,6 +208,8 @@ class KeyFilter:
     name: str | None = None
     user_id: str | None = None
     status: str | None = None
+    team: Team | None = None
+    organization: Organization | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +229,34 @@ def list_keys(wanted: KeyFilter, *, order: str, is_descending: bool, page: int, 
     return KeyPage(list(found), rows.count())
 
 
+@dataclass(frozen=True, slots=True)
+class NamePage:
+    """One page of the names of living keys, and how many there are in all."""
+
+    names: list[str]
+    total: int
+
+
+def list_names(search: str | None, *, page: int, size: int) -> NamePage:
+    """Names of living keys that hold a text, in the order of letters."""
+    rows = ApiKey.objects.filter(deleted_at=None).exclude(name="")
+    if search:
+        rows = rows.filter(name__icontains=search)
+    names = rows.order_by("name").values_list("name", flat=True).distinct()
+    first = (page - 1) * size
+    return NamePage(list(names[first : first + size]), names.count())
+
+
 def _filtered(wanted: KeyFilter) -> QuerySet[ApiKey]:
-    rows: QuerySet[ApiKey] = ApiKey.objects.all()
+    rows: QuerySet[ApiKey] = ApiKey.objects.select_related("team")
     if wanted.name is not None:
         rows = rows.filter(name=wanted.name)
     if wanted.user_id is not None:
         rows = rows.filter(user_id=wanted.user_id)
+    if wanted.team is not None:
+        rows = rows.filter(team=wanted.team)
+    if wanted.organization is not None:
+        rows = rows.filter(team__organization=wanted.organization)
     if wanted.status == "deleted":
         return rows.exclude(deleted_at=None)
     rows = rows.filter(deleted_at=None)
@@ -212,7 +270,7 @@ def _filtered(wanted: KeyFilter) -> QuerySet[ApiKey]:
     return rows
 
 
-def _require_unique_name(row: ApiKey) -> None:
+def require_unique_name(row: ApiKey) -> None:
     """Inside a transaction: Conflict if another living key has this name."""
     # Locks the section until the transaction ends, so that two writers can't both find the name free.
     ConfigVersion.bump(ApiKey.config_section)
@@ -220,27 +278,27 @@ def _require_unique_name(row: ApiKey) -> None:
         raise Conflict(f"Another key has the alias '{row.name}'.", param="key_alias")
 
 
-def _count_change_of_pins() -> None:
+def count_change_of_pins() -> None:
     """Let what keys are pinned to be built; after the key's own section, as two locks need one order."""
     ConfigVersion.bump(PINS_SECTION)
 
 
 def find_key_by_id(key_id: UUID) -> ApiKey | None:
     """A key that is not deleted, by id."""
-    return ApiKey.objects.filter(pk=key_id, deleted_at=None).first()
+    return ApiKey.objects.select_related("team").filter(pk=key_id, deleted_at=None).first()
 
 
 def update_key(row: ApiKey, *, actor: str, requires_unique_name: bool = False, **values: Any) -> ApiKey:
     """Change fields of a key, and no others; raises InvalidRequest with the field's API name, or Conflict."""
     for name, value in values.items():
         setattr(row, name, value)
-    _validated(row)
+    validated(row)
     with transaction.atomic():
         if requires_unique_name and "name" in values:
-            _require_unique_name(row)
+            require_unique_name(row)
         row.save(update_fields=set(values))
         if "agent_versions" in values:
-            _count_change_of_pins()
+            count_change_of_pins()
         refresh_after_commit()
     logger.info("key.updated", extra={"key_id": row.public_id, "actor": actor, "fields": sorted(values)})
     return row

@@ -46,7 +46,11 @@ def rule(pattern: str, effect: str = "allow", **values: Any) -> Rule:
 
 def grant(pattern: str, **values: Any) -> Rule:
     """A temporary grant for the key."""
-    defaults = {"subject": ("key", KEY.hex), "valid_until": time.time() + 600, "is_grant": True}
+    defaults: dict[str, Any] = {
+        "subject": ("key", KEY.hex),
+        "valid_until": time.time() + 600,
+        "is_grant": True,
+    }
     return rule(pattern, **(defaults | values))
 
 

@@ -115,6 +115,25 @@ class Migration(migrations.Migration):
                 ("due_at", models.DateTimeField()),
             ],
         ),
+        migrations.CreateModel(
+            name="Reconciliation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("finished_at", models.DateTimeField()),
+                ("range_start", models.DateTimeField()),
+                ("range_end", models.DateTimeField()),
+                (
+                    "differing",
+                    models.PositiveIntegerField(help_text="Sums that differed; no more than 100 are counted."),
+                ),
+                (
+                    "differing_after",
+                    models.PositiveIntegerField(help_text="Those that differ though computed again."),
+                ),
+                ("examples", models.JSONField(default=list, help_text="The first of them, as texts.")),
+            ],
+            options={"indexes": [models.Index(fields=["-finished_at"], name="reconciliation_finished")]},
+        ),
         rollup("UsageRollup", "usage_rollup"),
         rollup("HourlyUsageRollup", "hourly_usage_rollup"),
         rollup("DailyUsageRollup", "daily_usage_rollup"),

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('usage_app', '0009_usage_groups'),
+        ('usage_app', '0010_index_owners'),
     ]
 
     operations = [

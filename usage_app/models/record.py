@@ -71,6 +71,15 @@ class UsageRecord(models.Model):
             models.Index(fields=["-at", "-id"], name="usage_at_id"),
             models.Index(fields=["key_id", "-at"], name="usage_key_at"),
             models.Index(fields=["model", "-at"], name="usage_model_at"),
+            # Most records of many installations have none of these: they cost nothing here.
+            models.Index(
+                fields=["team_id", "-at"], name="usage_team_at", condition=models.Q(team_id__isnull=False)
+            ),
+            models.Index(fields=["user_id", "-at"], name="usage_user_at", condition=models.Q(user_id__gt="")),
+            models.Index(
+                fields=["end_user", "-at"], name="usage_end_user_at", condition=models.Q(end_user__gt="")
+            ),
+            models.Index(fields=["agent", "-at"], name="usage_agent_at", condition=models.Q(agent__gt="")),
             # Few records each: who looks for what went wrong does not walk through what went well.
             models.Index(
                 fields=["-at", "-id", "status"], name="usage_failed", condition=models.Q(status__gte=400)

@@ -174,6 +174,26 @@ class RollupWindow(models.Model):
         return f"{self.window_start:%Y-%m-%d %H:%M}"
 
 
+class Reconciliation(models.Model):
+    """What the nightly comparison of ledger, rollups and reports found; the newest tells whether all is well.
+
+    What differed has been computed again; `differing_after` is what still differs.
+    """
+
+    finished_at = models.DateTimeField()
+    range_start = models.DateTimeField()
+    range_end = models.DateTimeField()
+    differing = models.PositiveIntegerField(help_text="Sums that differed; no more than 100 are counted.")
+    differing_after = models.PositiveIntegerField(help_text="Those that differ though computed again.")
+    examples = models.JSONField(default=list, help_text="The first of them, as texts.")
+
+    class Meta:
+        indexes = [models.Index(fields=["-finished_at"], name="reconciliation_finished")]
+
+    def __str__(self) -> str:
+        return f"{self.finished_at:%Y-%m-%d}: {self.differing}"
+
+
 class RollupDay(models.Model):
     """A UTC day whose sums by end user and by tag lack quarter-hours that are summed up.
 

@@ -5,6 +5,7 @@ Reads the whole ledger of the range, a day at a time. What still has a note may 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,15 @@ from django.db import connection, models
 from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
-from usage_app.models import DailyEndUserRollup, DailyTagRollup, RollupDay, RollupWindow, UsageRecord
+from gateway_project.core.clock import utc_now
+from usage_app.models import (
+    DailyEndUserRollup,
+    DailyTagRollup,
+    Reconciliation,
+    RollupDay,
+    RollupWindow,
+    UsageRecord,
+)
 from usage_app.models.rollup import DIMENSIONS as GROUP_COLUMNS
 from usage_app.services import rollup_sql as sql
 from usage_app.services.periods import periods, time_zone
@@ -24,6 +33,7 @@ from usage_app.services.rollups import (
     LATENCIES,
     USAGE,
     WINDOW,
+    floor,
     note_range,
     roll_up,
     sum_up_days,
@@ -31,7 +41,11 @@ from usage_app.services.rollups import (
 )
 from usage_app.services.usage_sums import UsageQuery, usage_sums
 
+logger = logging.getLogger(__name__)
+
 MAX_DIFFERENCES = 100
+NIGHTLY_SPAN = 7 * DAY
+_EXAMPLES = 20
 _WIDTH_NAMES = {WINDOW: "quarter-hours", HOUR: "hours", DAY: "days"}
 # A report's dimensions in the order of a group's columns.
 _REPORT_DIMENSIONS = tuple(name.removesuffix("_id") for name in GROUP_COLUMNS)
@@ -84,6 +98,35 @@ def compute_again(start: datetime, end: datetime) -> int:
         pass
     sum_up_days(at_once=True)
     return count
+
+
+def reconcile_nightly() -> Reconciliation:
+    """Compare the last days up to this one, compute again the days that differ, and keep what was found."""
+    end = floor(utc_now(), DAY)
+    start = end - NIGHTLY_SPAN
+    _finish(start, end)
+    found = differences(start, end)
+    for day in sorted({floor(one.start, DAY) for one in found}):
+        compute_again(day, day + DAY)
+    after = differences(start, end) if found else []
+    outcome = Reconciliation.objects.create(
+        finished_at=utc_now(),
+        range_start=start,
+        range_end=end,
+        differing=len(found),
+        differing_after=len(after),
+        examples=[str(one) for one in (after or found)[:_EXAMPLES]],
+    )
+    extra = {"differing": len(found), "differing_after": len(after)}
+    logger.log(logging.ERROR if found else logging.INFO, "usage.reconciled", extra=extra)
+    return outcome
+
+
+def _finish(start: datetime, end: datetime) -> None:
+    """Sum up what is still due of the range, however much else there is."""
+    while windows_due(start, end) and roll_up():
+        pass
+    sum_up_days(at_once=True)
 
 
 def _all_differences(start: datetime, end: datetime, zone_name: str) -> Iterator[Difference]:

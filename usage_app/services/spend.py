@@ -16,6 +16,7 @@ from usage_app.models import UsageRecord
 from usage_app.services.record_store import COLUMNS
 
 MAX_PAGE = 1000
+_OWNERS = ("user_id", "end_user", "agent")
 
 
 class BadCursor(ValueError):
@@ -99,6 +100,9 @@ def _filtered(wanted: RecordFilter) -> QuerySet[UsageRecord]:
             records = records.filter(parent_id=value, **_since(value))
         elif name == "id":
             records = records.filter(**_place(value))
+        elif name in _OWNERS:
+            # The second condition is that of the index.
+            records = records.filter(**{name: value, f"{name}__gt": ""})
         else:
             records = records.filter(**{name: value})
     return records

@@ -1,0 +1,96 @@
+"""Between the bodies of people's routes and the fields of their rows, in both directions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from gateway_project.core.ids import public_id
+from security_app.api.key_fields import model_patterns
+from security_app.models import EndUser, GatewayUser, Membership, Organization, Team
+from security_app.schemas.people import (
+    CustomerRow,
+    MemberRow,
+    OrganizationRow,
+    SubjectFields,
+    TeamRow,
+    UserRole,
+    UserRow,
+)
+
+_PLAIN = {"metadata": "metadata", "blocked": "is_blocked", "allowed_tools": "allowed_tools"}
+
+
+def subject_values(body: SubjectFields, names: dict[str, str]) -> dict[str, Any]:
+    """The fields of a row that a body sets; `names` maps ours to the body's for texts, which null empties."""
+    values: dict[str, Any] = {}
+    for name, ours in _PLAIN.items():
+        value = getattr(body, name, None)
+        if value is not None:
+            values[ours] = value
+    if body.models is not None:
+        values["allowed_models"] = model_patterns(body.models, has_team=False)
+    for ours, name in names.items():
+        if name in body.model_fields_set:
+            values[ours] = (getattr(body, name) or "").strip()
+    return values
+
+
+def _subject(row: Organization | Team | GatewayUser | EndUser) -> dict[str, Any]:
+    return {
+        "models": row.allowed_models,
+        "metadata": row.metadata,
+        "blocked": row.is_blocked,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def organization_row(row: Organization) -> OrganizationRow:
+    """An organization as lists show it."""
+    return OrganizationRow(organization_id=row.public_id, organization_alias=row.name, **_subject(row))
+
+
+def team_row(row: Team) -> TeamRow:
+    """A team with its members."""
+    return TeamRow(
+        team_id=row.public_id,
+        team_alias=row.name,
+        organization_id=None if row.organization_id is None else public_id("org", row.organization_id),
+        allowed_tools=row.allowed_tools,
+        members_with_roles=member_rows(row),
+        **_subject(row),
+    )
+
+
+def member_rows(row: Team) -> list[MemberRow]:
+    """The members of a team, in the order in which they came."""
+    members = row.memberships.all()
+    if not hasattr(row, "_prefetched_objects_cache"):
+        members = members.select_related("user")
+    return [
+        MemberRow(user_id=item.user.user_id, user_email=item.user.email or None, role=_role(item))
+        for item in members
+    ]
+
+
+def _role(row: Membership) -> Any:
+    """LiteLLM's word."""
+    return "admin" if row.role == Membership.Role.ADMIN else "user"
+
+
+def user_row(row: GatewayUser) -> UserRow:
+    """A user with the ids of the user's teams."""
+    teams = [public_id("team", item.team_id) for item in row.memberships.all()]
+    return UserRow(
+        user_id=row.user_id,
+        user_email=row.email or None,
+        user_alias=row.name or None,
+        user_role=cast(UserRole, row.role),
+        teams=teams,
+        **_subject(row),
+    )
+
+
+def customer_row(row: EndUser) -> CustomerRow:
+    """An end user as lists show it."""
+    return CustomerRow(user_id=row.end_user_id, alias=row.name or None, **_subject(row))
