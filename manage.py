@@ -11,8 +11,11 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from gateway_project.core.acting import acting_as
+
     try:
-        execute_from_command_line(sys.argv)
+        with acting_as(f"command:{sys.argv[1] if len(sys.argv) > 1 else 'help'}"):
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         if "--traceback" in sys.argv:
             raise

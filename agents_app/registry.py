@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
@@ -24,9 +25,11 @@ from agents_app.models import Agent, DropInPolicy
 from agents_app.models.agent import FOLDERS_SECTION
 from agents_app.pinned import NO_PINS, PinnedAgents, build_pinned
 from agents_app.policy import EVERYWHERE, Policy
+from gateway_project.core.acting import acting_as
 from gateway_project.core.codec import dumps
 from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
+from security_app.models import ConfigVersion, recording
 from security_app.registry import pinned_versions
 from tools_app.registry import tools_of
 from upstreams_app.registry import UpstreamsConfig
@@ -205,16 +208,29 @@ def _with_rows_of(found: Mapping[str, LoadedFolder], rows: dict[str, Agent]) -> 
     folders = {agent_id: loaded.folder.name for agent_id, loaded in found.items()}
     moved = [rows[agent_id] for agent_id, folder in folders.items() if _is_elsewhere(rows, agent_id, folder)]
     try:
-        with transaction.atomic():
-            if new:
-                Agent._base_manager.bulk_create(new, ignore_conflicts=True)
-                rows = {row.slug: row for row in Agent.objects.all()}
-            for row in moved:
-                Agent._base_manager.filter(pk=row.pk).update(folder=folders[row.slug])
+        if new or moved:
+            with acting_as("system:discovery"), transaction.atomic():
+                rows = _recorded(new, {row.pk: folders[row.slug] for row in moved})
     except DatabaseError:
         # Its agents are served all the same; the next load tries again.
         logger.exception("agent.not_recorded")
     return {row.slug: row for row in new} | rows
+
+
+def _recorded(new: list[Agent], folders: Mapping[UUID, str]) -> dict[str, Agent]:
+    """Write new rows and where others' folders are now, each once among all processes; all rows."""
+    # Not counted as changes, but told: others wait here until the rows can be seen.
+    ConfigVersion.lock()
+    known = set(Agent.objects.values_list("slug", flat=True))
+    missing = [row for row in new if row.slug not in known]
+    Agent._base_manager.bulk_create(missing)
+    recording.note_created(Agent, missing)
+    for key, folder in folders.items():
+        moved = Agent._base_manager.filter(pk=key)
+        before = recording.images_of(moved)
+        count = moved.update(folder=folder)
+        recording.note_updated(moved, before, rows=count, values={"folder": folder})
+    return {row.slug: row for row in Agent.objects.all()}
 
 
 def _is_elsewhere(rows: Mapping[str, Agent], agent_id: str, folder: str) -> bool:

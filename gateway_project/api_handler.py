@@ -27,6 +27,7 @@ from gateway_project.core.errors import (
     MethodNotAllowed,
     NotFound,
     Overloaded,
+    PermissionDenied,
 )
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.lifecycle import lifecycle
@@ -34,6 +35,7 @@ from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.registry import Principal
 from security_app.services.authentication import UnknownKey, authenticate_in
+from security_app.services.denials import note_denial
 from security_app.services.permissions import require_entry
 from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
@@ -63,6 +65,8 @@ class ApiHandler:
             error_code = error.code
             if isinstance(error, AuthenticationFailed):
                 reason = error.reason
+            if isinstance(error, AuthenticationFailed | PermissionDenied):
+                _note_denial(exchange, error)
             await _send_error(exchange, error)
         except ClientLeft:
             error_code = DISCONNECTED
@@ -110,6 +114,7 @@ class ApiHandler:
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
+        exchange.holder = principal
         require_entry(principal, door.path, access=door.access, ip=exchange.client_ip)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
@@ -172,6 +177,12 @@ async def _send_error(exchange: Exchange, error: GatewayError) -> None:
         if exchange.scope.reason is None:
             raise
         exchange.scope.absorb()
+
+
+def _note_denial(exchange: Exchange, error: AuthenticationFailed | PermissionDenied) -> None:
+    reason = error.reason if isinstance(error, AuthenticationFailed) else error.code or ""
+    what = f"{exchange.method} {exchange.path} {exchange.model_id}".rstrip()
+    note_denial(exchange.holder, reason, what, token=exchange.token(), ip=exchange.client_ip)
 
 
 def _report(exchange: Exchange, error_code: str | None, reason: str) -> None:

@@ -13,5 +13,7 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks and the sections of the snapshot, and keep the roles' groups."""
         from gateway_project import checks, registries, roles  # noqa: F401  (importing registers)
+        from gateway_project.denial_lines import use_the_journal
 
+        use_the_journal()
         roles.connect()

@@ -1,4 +1,7 @@
-"""Security headers for pages; two content policies, since the admin theme needs what nothing else may."""
+"""What Django's handler adds to every request: who acts, and security headers for pages.
+
+Two content policies, since the admin theme needs what nothing else may.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
+
+from gateway_project.core.acting import ANONYMOUS, Acting, acting_as
+from gateway_project.core.ids import public_id, uuid7
 
 STRICT_POLICY = (
     "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
@@ -15,6 +21,47 @@ ADMIN_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
+
+
+class ActingMiddleware:
+    """Says who acts in a page or a route, and gives the request its id; after the session's middleware."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        """Answer in the mode, sync or async, of the handler around us."""
+        if self._is_async:
+            return self._acall(request)
+        with acting_as(_acting(request)):
+            return self.get_response(request)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponse:
+        with acting_as(_acting(request)):
+            awaited = self.get_response(request)
+            return awaited if isinstance(awaited, HttpResponse) else await awaited
+
+
+def _acting(request: HttpRequest) -> Acting:
+    ip = request.META.get("REMOTE_ADDR", "")
+    return Acting(
+        ANONYMOUS,
+        ANONYMOUS,
+        request_id=public_id("req", uuid7()),
+        ip=ip,
+        find=lambda: _person(request),
+    )
+
+
+def _person(request: HttpRequest) -> str:
+    user = getattr(request, "user", None)
+    return user.get_username() if user is not None and user.is_authenticated else ""
 
 
 class SecurityHeadersMiddleware:

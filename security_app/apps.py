@@ -13,10 +13,12 @@ class SecurityConfig(AppConfig):
     verbose_name = "Security"
 
     def ready(self) -> None:
-        """Have deletions of configuration rows recorded, those by a cascade too."""
+        """Have recorded what no write of ours sees: deletions by a cascade, accounts of people, logins."""
         from security_app.models import ConfigModel
         from security_app.models.config import record_deletion
+        from security_app.services import account_events
 
         for model in apps.get_models():
             if issubclass(model, ConfigModel):
                 pre_delete.connect(record_deletion, sender=model)
+        account_events.connect()

@@ -7,11 +7,9 @@ needs no CSRF token: every operation asks for a key in a header.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from time import perf_counter
-from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -25,22 +23,25 @@ from agents_app.api import router as agents_router
 from gateway_project.api.cors import origin_headers, preflight_headers
 from gateway_project.api.management_body import BodyParser, ExactRenderer
 from gateway_project.api.management_errors import ErrorResponse, install
+from gateway_project.core import acting
 from gateway_project.core.errors import (
     AuthenticationFailed,
     GatewayError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    PermissionDenied,
 )
 from gateway_project.core.ids import correlation_id, public_id, uuid7
 from security_app.api import admin_key
 from security_app.api import routers as security_routers
+from security_app.api.auth import shown_token
 from security_app.registry import Principal
-from security_app.services.spend import KeyUsage, register_spend_source
+from security_app.services.denials import note_denial
 from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
+from usage_app.api import reports_router
 from usage_app.api import router as spend_router
-from usage_app.models import KeyUse
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
@@ -62,22 +63,7 @@ management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
-
-
-class _Ledger:
-    """The use of keys, as the flusher writes it."""
-
-    def key_usage(self, key_ids: Collection[UUID]) -> Mapping[UUID, KeyUsage]:
-        rows = KeyUse.objects.filter(key_id__in=key_ids).values_list(
-            "key_id", "cost", "requests", "last_used_at"
-        )
-        return {
-            key_id: KeyUsage(Decimal(cost), requests, last_used_at)
-            for key_id, cost, requests, last_used_at in rows
-        }
-
-
-register_spend_source(_Ledger())
+management_api.add_router("", reports_router, auth=admin_key)
 
 
 def management_urls() -> list[URLPattern]:
@@ -166,7 +152,8 @@ def _other_method(request: HttpRequest, methods: list[str]) -> HttpResponse:
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
-    response.headers["x-request-id"] = public_id("req", uuid7())
+    # The one that the audit has, unless the request came past the middleware.
+    response.headers["x-request-id"] = acting.current().request_id or public_id("req", uuid7())
     own_id = request.headers.get("x-client-request-id") or request.headers.get("x-request-id")
     if own_id:
         response.headers["x-client-request-id"] = correlation_id(own_id)
@@ -183,7 +170,7 @@ def _add_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None
 
 
 def _report(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
-    principal = getattr(request, "auth", None)
+    principal = getattr(request, "principal", None)
     key_id = principal.key_id if isinstance(principal, Principal) else None
     error = response.error if isinstance(response, ErrorResponse) else None
     fields: dict[str, object] = {
@@ -197,4 +184,13 @@ def _report(request: HttpRequest, response: HttpResponseBase, started: float) ->
     }
     if isinstance(error, AuthenticationFailed):
         fields["reason"] = error.reason
+    if isinstance(error, AuthenticationFailed | PermissionDenied):
+        _note_denial(request, error)
     logger.info("http.request", extra=fields)
+
+
+def _note_denial(request: HttpRequest, error: AuthenticationFailed | PermissionDenied) -> None:
+    principal = getattr(request, "principal", None)
+    reason = error.reason if isinstance(error, AuthenticationFailed) else error.code or ""
+    what = f"{request.method} {request.path}"
+    note_denial(principal, reason, what, token=shown_token(request), ip=acting.current().ip)

@@ -7,7 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 
-from security_app.access_schemas import (
+from security_app.api.auth import actor_name, admin_key
+from security_app.api.queries import refuse_unknown_parameters
+from security_app.models import AccessGroup, AccessRule
+from security_app.models.access import OVERRIDE
+from security_app.schemas.access import (
     DeletedGroup,
     DeletedRule,
     GroupFields,
@@ -23,10 +27,6 @@ from security_app.access_schemas import (
     ShownRule,
     Subject,
 )
-from security_app.api.auth import actor_name, admin_key
-from security_app.api.queries import refuse_unknown_parameters
-from security_app.models import AccessGroup, AccessRule
-from security_app.models.access import OVERRIDE
 from security_app.services import access
 
 router = Router(tags=["Access"])

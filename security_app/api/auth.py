@@ -9,6 +9,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
+from gateway_project.core import acting
 from gateway_project.core.errors import AuthenticationFailed, Overloaded
 from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Snapshot
@@ -40,6 +41,9 @@ class KeyAuth(AuthBase):
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
+        acting.identify(_name(principal), acting.KEY)
+        # For the log and the audit, if the route refuses it.
+        request.principal = principal  # type: ignore[attr-defined]
         route = "/" + request.path.strip("/")
         ip = request.META.get("REMOTE_ADDR") or ""
         require_entry(principal, route, access=self.access, ip=ip)
@@ -66,7 +70,15 @@ def principal_of(request: HttpRequest) -> Principal:
 
 def actor_name(request: HttpRequest) -> str:
     """How logs and rows name who makes a change by this route: the key's public id, or the master key."""
-    principal = principal_of(request)
+    return _name(principal_of(request))
+
+
+def shown_token(request: HttpRequest) -> str:
+    """What the request shows as a key, good or not."""
+    return _token(request)
+
+
+def _name(principal: Principal) -> str:
     return principal.name if principal.key_id is None else public_id("key", principal.key_id)
 
 

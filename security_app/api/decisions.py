@@ -11,7 +11,11 @@ from ninja import Router, Status
 from gateway_project.core.clock import parse_duration, utc_now
 from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
 from gateway_project.core.ids import parse_public_id, public_id
-from security_app.access_schemas import (
+from security_app.api.access import shown_rule
+from security_app.api.auth import actor_name, admin_key, any_key, principal_of
+from security_app.api.queries import refuse_unknown_parameters
+from security_app.registry import Principal, Rule
+from security_app.schemas.access import (
     Override,
     Preview,
     PreviewAnswer,
@@ -21,10 +25,6 @@ from security_app.access_schemas import (
     ShownStep,
     Target,
 )
-from security_app.api.access import shown_rule
-from security_app.api.auth import actor_name, admin_key, any_key, principal_of
-from security_app.api.queries import refuse_unknown_parameters
-from security_app.registry import Principal, Rule
 from security_app.services import access, keys
 from security_app.services.configuration import store
 from security_app.services.permissions import Decision, Question, decide_scope

@@ -28,6 +28,7 @@ from security_app.models.audit import AuditEvent, AuditHead
 Image = Mapping[str, Any]
 _JSON = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 _ATTEMPTS = 2
+_LENGTHS = {field.attname: field.max_length for field in AuditEvent._meta.concrete_fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _event(draft: Draft, who: acting.Acting, *, seq: int, at: datetime) -> Audit
 
 
 def _cut(name: str, text: str) -> str:
-    return cleaned(text)[: AuditEvent._meta.get_field(name).max_length]
+    return cleaned(text)[: _LENGTHS[name]]
 
 
 def cleaned(text: str) -> str:

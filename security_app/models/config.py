@@ -15,7 +15,18 @@ from django.db import models, transaction
 from security_app.models import recording
 
 M = TypeVar("M", bound="ConfigModel")
-SECTIONS = ("security", "people", "rules", "limits", "usage", "upstreams", "tools", "agent_folders", "agents")
+SECTIONS = (
+    "security",
+    "people",
+    "rules",
+    "limits",
+    "usage",
+    "upstreams",
+    "tools",
+    "agent_folders",
+    "agents",
+    "alerts",
+)
 
 
 class ConfigVersion(models.Model):
@@ -40,7 +51,7 @@ class ConfigVersion(models.Model):
         rows = cls.objects.select_for_update().order_by("section").values_list("section", "version")
         versions = dict(rows)
         if missing := sorted({*SECTIONS} - versions.keys()):
-            cls.objects.bulk_create([cls(section=section) for section in missing], ignore_conflicts=True)
+            cls.objects.bulk_create((cls(section=section) for section in missing), ignore_conflicts=True)
             versions = dict(rows.all())
         return versions
 

@@ -12,10 +12,10 @@ from django.db import models
 
 from security_app.models.chain import canonical, current_key, mac
 
-# What every write changes, and so says nothing.
-UNTOLD = frozenset({"changed_version", "updated_at"})
+# What every write, or every login, changes, and so says nothing.
+UNTOLD = frozenset({"changed_version", "updated_at", "last_login"})
 MASKED = "masked"
-_SECRET_ENDINGS = ("_sealed", "digest")
+_SECRET_ENDINGS = ("_sealed", "digest", "password")
 _NAMES = ("name", "slug", "title", "username", "user_id", "model", "hint")
 _DIGEST_CHARS = 16
 

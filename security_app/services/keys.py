@@ -27,6 +27,7 @@ from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, ConfigVersion, Organization, Team
 from security_app.models.key import PINS_SECTION
+from security_app.services.audit import record
 from security_app.services.configuration import refresh_after_commit
 
 logger = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def create_key(
             if requires_unique_name:
                 require_unique_name(row)
             row.save(force_insert=True)
+            record_reveal(row)
             if row.agent_versions:
                 count_change_of_pins()
             refresh_after_commit()
@@ -127,6 +129,17 @@ def create_key(
         raise Conflict("This key exists already.", param="key") from error
     logger.info("key.created", extra={"key_id": row.public_id, "actor": actor})
     return CreatedKey(row, secret)
+
+
+def record_reveal(row: ApiKey) -> None:
+    """Inside the transaction that makes a key's text: somebody gets to see it, this once."""
+    record(
+        "revealed",
+        object_type=row._meta.label_lower,
+        object_id=row.pk.hex,
+        object_name=str(row),
+        detail={"hint": row.hint},
+    )
 
 
 class _Named(NamedTuple):

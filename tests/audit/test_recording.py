@@ -124,7 +124,7 @@ def test_the_end_of_a_key_is_a_deletion() -> None:
     key = create_key(actor="test", name="mine").row
     key.delete()
 
-    assert [one.action for one in events(object_id=key.pk.hex)] == ["created", "deleted"]
+    assert [one.action for one in events(object_id=key.pk.hex)] == ["created", "revealed", "deleted"]
 
 
 def test_a_write_of_too_many_rows_is_one_event() -> None:

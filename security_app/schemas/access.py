@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from security_app.schemas import ShortText, StrictModel
+from security_app.schemas.base import ShortText, StrictModel
 
 SubjectKind = Literal["key", "team", "organization", "user", "end_user"]
 ObjectKind = Literal["model", "agent", "tool", "route", "ip"]

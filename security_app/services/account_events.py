@@ -1,0 +1,123 @@
+"""What happens to the accounts of people, for the audit: Django's own rows, which are no configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import models, transaction
+from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_save
+from django.http import HttpRequest
+
+from gateway_project.core.acting import USER, current, identify
+from security_app.models import ConfigVersion, recording
+from security_app.services.audit import record
+from security_app.services.denials import note_failed_login
+
+# Written at each login, which is an event by itself.
+_UNTOLD = frozenset({"last_login"})
+_BEFORE = "_audit_before"
+
+
+def connect() -> None:
+    """Listen to changes of users and groups, and to logins; for `ready()`."""
+    for model in (User, Group):
+        pre_save.connect(_keep_image, sender=model)
+        post_save.connect(_record_save, sender=model)
+        pre_delete.connect(_record_deletion, sender=model)
+    for relation in (User.groups, User.user_permissions, Group.permissions):
+        m2m_changed.connect(_record_members, sender=relation.through)
+    user_logged_in.connect(_record_login)
+    user_logged_out.connect(_record_logout)
+    user_login_failed.connect(_note_failure)
+
+
+def _is_untold(update_fields: Iterable[str] | None) -> bool:
+    return update_fields is not None and {*update_fields} <= _UNTOLD
+
+
+def _keep_image(instance: models.Model, update_fields: Iterable[str] | None = None, **_: Any) -> None:
+    if not _is_untold(update_fields):
+        with transaction.atomic(savepoint=False):
+            # Before the row's own lock, as whoever changes the configuration does.
+            ConfigVersion.lock()
+            setattr(instance, _BEFORE, recording.stored_image(instance, is_new=False))
+
+
+def _record_save(instance: models.Model, update_fields: Iterable[str] | None = None, **_: Any) -> None:
+    if not _is_untold(update_fields):
+        with transaction.atomic(savepoint=False):
+            ConfigVersion.lock()
+            recording.note_saved(instance, vars(instance).pop(_BEFORE, None), update_fields)
+
+
+def _record_deletion(instance: models.Model, **_: Any) -> None:
+    with transaction.atomic(savepoint=False):
+        ConfigVersion.lock()
+        with recording.deleting():
+            recording.note_deletion(instance)
+
+
+def _record_members(
+    instance: models.Model, action: str, model: type[models.Model], pk_set: set[Any] | None, **_: Any
+) -> None:
+    """What was added to a user or group, or taken away: groups, permissions, or users of a group."""
+    verb = {"post_add": "added", "post_remove": "removed", "pre_clear": "removed"}.get(action)
+    if verb is None:
+        return
+    if pk_set is None:
+        # Everything goes; what that is can be asked for the last time.
+        pk_set = set(_members(instance, model).values_list("pk", flat=True))
+    if pk_set:
+        names = _names(model, pk_set)
+        record(
+            recording.UPDATED,
+            object_type=instance._meta.label_lower,
+            object_id=str(instance.pk),
+            object_name=str(instance),
+            detail={"members": str(model._meta.verbose_name_plural), verb: names},
+        )
+
+
+def _members(instance: models.Model, model: type[models.Model]) -> models.QuerySet[Any]:
+    if isinstance(instance, User):
+        return instance.groups.all() if model is Group else instance.user_permissions.all()
+    if isinstance(instance, Group) and model is Permission:
+        return instance.permissions.all()
+    return model._default_manager.filter(**{_reverse(instance): instance})
+
+
+def _reverse(instance: models.Model) -> str:
+    return "groups" if isinstance(instance, Group) else "user_permissions"
+
+
+def _names(model: type[models.Model], keys: set[Any]) -> list[str]:
+    rows = model._default_manager.filter(pk__in=keys)
+    if model is Permission:
+        pairs = rows.values_list("content_type__app_label", "codename")
+        return sorted(f"{label}.{codename}" for label, codename in pairs)
+    return sorted(rows.values_list("username" if model is User else "name", flat=True))
+
+
+def _record_login(user: User, **_: Any) -> None:
+    identify(user.get_username(), USER)
+    _record_person("logged_in", user)
+
+
+def _record_logout(user: User | None, **_: Any) -> None:
+    if user is not None:
+        identify(user.get_username(), USER)
+        _record_person("logged_out", user)
+
+
+def _record_person(action: str, user: User) -> None:
+    record(
+        action, object_type=user._meta.label_lower, object_id=str(user.pk), object_name=user.get_username()
+    )
+
+
+def _note_failure(credentials: Mapping[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
+    name = credentials.get("username") or credentials.get("email") or ""
+    note_failed_login(str(name), ip=current().ip)
