@@ -90,14 +90,6 @@ async def call_tool(
         )
 
 
-def _require_tool(
-    context: RequestContext, name: str, agent: str, arguments: Mapping[str, Any] | None = None
-) -> None:
-    decision = decide_tool(context.principal, name, ip=context.client_ip, agent=agent, arguments=arguments)
-    if not decision.is_allowed:
-        raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
-
-
 async def _limited(call: ToolCall) -> str:
     """A call that came so far counts, whatever becomes of it."""
     try:
@@ -108,6 +100,14 @@ async def _limited(call: ToolCall) -> str:
         return await _invoked(call)
     finally:
         ticket.settle(0, 0, 0)
+
+
+def _require_tool(
+    context: RequestContext, name: str, agent: str, arguments: Mapping[str, Any] | None = None
+) -> None:
+    decision = decide_tool(context.principal, name, ip=context.client_ip, agent=agent, arguments=arguments)
+    if not decision.is_allowed:
+        raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
 
 
 async def _invoked(call: ToolCall) -> str:
