@@ -49,8 +49,6 @@ class ReportForm(ModelForm[Report]):
     format = forms.ChoiceField(
         choices=[(one.name, one.title) for one in FORMATS.values()], widget=SelectWidget
     )
-        choices=[(one.name, one.title) for one in FORMATS.values()], widget=SelectWidget
-    )
     recipients = forms.CharField(
         required=False,
         widget=TextAreaWidget(attrs={"rows": 3, "spellcheck": "false"}),
