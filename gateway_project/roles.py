@@ -58,6 +58,8 @@ TABLE: tuple[Line, ...] = (
     # The texts of runs: of their questions, answers and tools.
     Line("agents_app.runstep", "view", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.accessrule", _ALL, auditor="view"),
+    Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(
