@@ -65,7 +65,12 @@ TABLE: tuple[Line, ...] = (
     Line(
         "usage_app.usagerecord", "view export", operator="view", auditor="view export", finance="view export"
     ),
+    Line("usage_app.report", f"{_ALL} export", auditor="view export", finance=f"{_ALL} export"),
+    Line("usage_app.reportexport", "view", auditor="view", finance="view"),
     Line("usage_app.price", _ALL, auditor="view", finance=_ALL),
+    Line("usage_app.alert", "view", operator="view", auditor="view", finance="view"),
+    Line("usage_app.alertrule", _ALL, operator=_ALL, auditor="view", finance=_ALL),
+    Line("usage_app.alertchannel", _ALL, operator="view", auditor="view", finance="view"),
     Line("usage_app.spendcounter", "view", auditor="view", finance="view"),
     Line("usage_app.keyuse", "view", auditor="view", finance="view"),
 )

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import include, path
 from django.views import defaults
 
 from gateway_project.admin_pages import admin_urls
@@ -14,6 +14,7 @@ from gateway_project.api.management import answer_error, management_urls, not_fo
 from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
 
 urlpatterns = [
+    path("admin/", include("gateway_project.sign_in.urls")),
     path("admin/", admin_urls()),
     *management_urls(),
 ]

@@ -14,7 +14,16 @@ from security_app.models import AccessGroup, AccessRule, ApiKey
 from security_app.services.keys import create_key
 from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
-from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
+from usage_app.models import (
+    Alert,
+    AlertChannel,
+    AlertMessage,
+    AlertRule,
+    KeyUse,
+    Price,
+    SpendCounter,
+    UsageRecord,
+)
 
 SECRET = "sk-vendor-0123456789abcdef-secret"
 
@@ -68,11 +77,23 @@ def one_of_each(number: int = 0) -> None:
         name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
     )
     run(f"default/agent-{number}")
+    alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"
     )
+
+
+def alert(number: int) -> Alert:
+    """An alert that lasts, of a rule that tells one channel."""
+    channel = AlertChannel.objects.create(name=f"ops-{number}", kind="mail", recipients=["ops@example.org"])
+    rule = AlertRule.objects.create(name=f"spend-{number}", kind="cost", threshold="2")
+    rule.channels.add(channel)
+    values = {"rule_name": rule.name, "kind": "cost", "value": "3", "threshold": "2"}
+    found = Alert.objects.create(rule=rule, **values)
+    AlertMessage.objects.create(alert=found, channel=channel, event="opened")
+    return found
 
 
 def run(agent: str = "default/helper", *, id: UUID | None = None, **columns: object) -> Run:
