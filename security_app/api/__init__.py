@@ -4,6 +4,7 @@ from ninja import Router
 
 from security_app.api.access import router as access
 from security_app.api.auth import admin_key, any_key
+from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
 from security_app.api.issuers import router as issuers
@@ -24,6 +25,7 @@ routers: tuple[Router, ...] = (
     users,
     customers,
     organizations,
+    budgets,
     access,
     decisions,
     issuers,
