@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from axes.models import AccessAttempt
 from django.contrib.auth.models import Permission, User
 
 from agents_app.models import Agent, DropInPolicy, Run, RunStep
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import uuid7, uuid7_time
-from security_app.models import ApiKey
+from security_app.models import AccessGroup, AccessRule, ApiKey
 from security_app.services.keys import create_key
 from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
@@ -58,6 +59,10 @@ def one_of_each(number: int = 0) -> None:
     """A row of every kind, connected as they are in life."""
     now = utc_now()
     key: ApiKey = create_key(actor="test", name=f"key {number}", allowed_models=["vendor/*"]).row
+    AccessGroup.objects.create(name=f"group-{number}", model_patterns=["vendor/*"])
+    AccessRule.objects.create(
+        name=f"rule {number}", object_kind="model", pattern=f"group:group-{number}", effect="deny"
+    )
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
     vendor = upstream(f"vendor-{number}")
     chat = model(vendor)
@@ -72,6 +77,7 @@ def one_of_each(number: int = 0) -> None:
     Tool.objects.create(
         name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
     )
+    AccessAttempt.objects.create(username=f"mallory-{number}", ip_address="192.0.2.1", failures_since_start=1)
     run(f"default/agent-{number}")
     alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
