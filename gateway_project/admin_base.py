@@ -32,6 +32,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from gateway_project.admin_history import HistoryPages
 from gateway_project.core.errors import GatewayError
 from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
@@ -198,7 +199,7 @@ def log_change(request: HttpRequest, row: Model, verb: str) -> None:
     )
 
 
-class ConfigModelAdmin(ModelAdmin[C]):
+class ConfigModelAdmin(HistoryPages[C], ModelAdmin[C]):
     """An admin of rows that the snapshot is built from: changes act here at once, and are logged.
 
     A row that a file or another process owns (`managed_by`) can be looked at only.
@@ -356,6 +357,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("API keys", "key", "security_app.apikey"),
             _Page("Users", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
+            _Page("Audit", "history", "security_app.auditevent"),
         ),
     ),
     (

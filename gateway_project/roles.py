@@ -58,6 +58,7 @@ TABLE: tuple[Line, ...] = (
     # The texts of runs: of their questions, answers and tools.
     Line("agents_app.runstep", "view", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.auditevent", "view export", auditor="view export"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(

@@ -3,6 +3,7 @@
 from ninja import Router
 
 from security_app.api.access import router as access
+from security_app.api.audit import router as audit
 from security_app.api.auth import admin_key, any_key
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
@@ -25,4 +26,5 @@ routers: tuple[Router, ...] = (
     organizations,
     access,
     decisions,
+    audit,
 )

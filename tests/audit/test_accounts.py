@@ -102,7 +102,7 @@ def test_a_change_over_http_is_the_keys_and_has_the_answers_request_id(admin: Ca
     assert (created.actor, created.actor_kind) == ("master key", "key")
     assert created.request_id == answer.headers["x-request-id"]
     assert (revealed.object_id, revealed.object_name) == (created.object_id, "mine")
-    assert answer.json()["key"] not in f"{created.after}{revealed.detail}"
+    assert json.loads(answer.content)["key"] not in f"{created.after}{revealed.detail}"
 
 
 def test_a_key_acts_by_its_id(db: None) -> None:
