@@ -25,6 +25,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import (
+    BASE_INPUT_CLASSES,
+    CHECKBOX_CLASSES,
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
@@ -38,6 +40,8 @@ from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
 
 __all__ = [
+    "CHECKBOX_CLASS",
+    "INPUT_CLASS",
     "ActionVariant",
     "AdminPasswordChangeForm",
     "BadgedValue",
@@ -70,6 +74,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 CONFIRMED_ROWS_SHOWN = 20
 MAX_ROWS_PER_ACTION = 1000
+# The look of an input outside the theme's own forms.
+INPUT_CLASS, CHECKBOX_CLASS = " ".join(BASE_INPUT_CLASSES), " ".join(CHECKBOX_CLASSES)
 BadgedValue = tuple[str, str]
 M = TypeVar("M", bound=Model)
 C = TypeVar("C", bound=ConfigModel)
@@ -358,6 +364,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Users", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
             _Page("Audit", "history", "security_app.auditevent"),
+            _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),
     (
@@ -367,6 +374,9 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Ledger", "receipt_long", "usage_app.usagerecord"),
             _Page("Prices", "sell", "usage_app.price"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),
+            _Page("Alerts", "notifications", "usage_app.alert"),
+            _Page("Alert rules", "rule", "usage_app.alertrule"),
+            _Page("Alert channels", "campaign", "usage_app.alertchannel"),
         ),
     ),
 )

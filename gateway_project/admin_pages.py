@@ -57,11 +57,8 @@ def admin_pages() -> list[AdminPage]:
 
 def admin_urls() -> tuple[list[URLPattern | URLResolver], str, str]:
     """As `admin.site.urls`, with our pages before the site's own, which end in one that catches all."""
-    from gateway_project.first_run.login import login
-
     pages = [path(page.path, _guarded(page), name=page.name) for page in admin_pages()]
-    login_page = path("login/", login, name="login")
-    return [login_page, *pages, *admin.site.get_urls()], "admin", admin.site.name
+    return [*pages, *admin.site.get_urls()], "admin", admin.site.name
 
 
 def may_open(request: HttpRequest, page: AdminPage) -> bool:

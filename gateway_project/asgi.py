@@ -23,6 +23,8 @@ from usage_app.services.live import SOCKET_PATH  # noqa: E402
 
 api_handler = ApiHandler()
 django_application = DjangoGuard(cast("Application", _django_handler))
+# Every WebSocket there is, by its path. Each one itself refuses whom it is not for.
+web_sockets: dict[str, Application] = {SOCKET_PATH: live_socket}
 
 
 async def _serve_http(scope: Message, receive: Receive, send: Send) -> None:
@@ -38,15 +40,15 @@ serve_http: Application = HttpsOnly(_serve_http, api_handler) if settings.HTTPS_
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
-    """Route one connection; the one WebSocket is the live page's."""
+    """Route one connection."""
     kind = scope["type"]
     if kind == "http":
         await serve_http(scope, receive, send)
     elif kind == "lifespan":
         await _lifespan(receive, send)
-    elif kind == "websocket" and scope["path"] == SOCKET_PATH:
+    elif kind == "websocket" and scope["path"] in web_sockets:
         await lifecycle.ensure_started()
-        await live_socket(scope, receive, send)
+        await web_sockets[scope["path"]](scope, receive, send)
     elif kind == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 4404})

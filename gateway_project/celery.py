@@ -17,6 +17,8 @@ from django.conf import settings
 
 from gateway_project.core.acting import acting_as
 
+# Who asked for a report in the admin waits for it.
+_REPORTS_S = 5
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
@@ -44,6 +46,10 @@ app.conf.beat_schedule = {
     "rotate keys": _every("security.rotate_keys", _MINUTE_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
+    "make reports": _every("usage.make_reports", _REPORTS_S),
+    "purge reports": _every("usage.purge_reports", _HOUR_S),
+    "look for alerts": _every("usage.alert", _MINUTE_S),
+    "purge alerts": _every("usage.purge_alerts", _DAY_S),
     "purge pending runs": _every("agents.purge_pending_runs", 10 * _MINUTE_S),
     "purge health samples": _every("upstreams.purge_health_samples", _HOUR_S),
     "reconcile usage": _every("usage.reconcile", _DAY_S),

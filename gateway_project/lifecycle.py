@@ -27,6 +27,7 @@ from gateway_project.observability.logging import writer
 from gateway_project.observability.metrics_writer import MetricsWriter
 from gateway_project.registries import store
 from security_app.services import denials
+from security_app.services.limiting import limiting
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
 from upstreams_app.services.client import ClientPool
@@ -77,6 +78,7 @@ class Lifecycle:
         await in_own_thread(keep_processes_warm, store.current)
         feed.attach()
         ledger.start()
+        await limiting.start(settings.REDIS_URL)
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
@@ -157,6 +159,7 @@ class Lifecycle:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + _LATE_WORK_S):
                 await self.ticker.wait_until_idle()
         await background.finish(max(0.0, until - time.monotonic()))
+        await limiting.stop()
         self._stop_polling.set()
         if self._poller is not None:
             await in_own_thread(self._poller.join, _POLLER_S)

@@ -16,6 +16,7 @@ from django.db import DatabaseError, connection
 from gateway_project.core.clock import utc_now
 from gateway_project.lifecycle import lifecycle
 from gateway_project.registries import store
+from security_app.services.limiting import limiting
 from upstreams_app.models import Heartbeat
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.probes import PROBE_ROUND
@@ -58,6 +59,8 @@ def readiness_warnings() -> list[str]:
         warnings.append("the configuration was not checked for changes lately")
     if ledger.health()["warnings"]:
         warnings.append("the ledger needs attention")
+    if limiting.problem() is not None:
+        warnings.append("limits and budgets are not counted")
     return warnings
 
 
@@ -68,7 +71,7 @@ def components() -> list[Component]:
 
 def own_components() -> list[Component]:
     """What is known without the database. Asks Valkey: call it in a thread."""
-    return [_journal(), _snapshot(), _valkey()]
+    return [_journal(), _snapshot(), _limits(), _valkey()]
 
 
 def stored_components() -> list[Component]:
@@ -134,6 +137,21 @@ def _snapshot() -> Component:
     if figures["rows_left_out"]:
         return _component("configuration", "warning", "Some rows can't be used and were left out.", **figures)
     return _component("configuration", "ok", "The configuration is in force.", **figures)
+
+
+def _limits() -> Component:
+    state = limiting.limiter.state()
+    figures = {
+        "shared": state.is_shared,
+        "open_reservations": state.open_tickets,
+        "queued_settlements": state.queued_settles,
+        "dropped_settlements": state.dropped_settles,
+        "calls_uncounted_or_refused": limiting.unavailable_calls,
+    }
+    problem = limiting.problem()
+    if problem is not None:
+        return _component("limits", "warning", f"{problem.capitalize()}.", **figures)
+    return _component("limits", "ok", "Limits and budgets are counted.", **figures)
 
 
 def _valkey() -> Component:

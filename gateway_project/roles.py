@@ -57,6 +57,8 @@ TABLE: tuple[Line, ...] = (
     Line("agents_app.run", "view", operator="view", auditor="view"),
     # The texts of runs: of their questions, answers and tools.
     Line("agents_app.runstep", "view", auditor="view"),
+    # Who failed to sign in; to delete is to let in again.
+    Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
     Line("security_app.auditevent", "view export", auditor="view export"),
     Line("auth.user", _ALL, auditor="view"),
@@ -64,7 +66,12 @@ TABLE: tuple[Line, ...] = (
     Line(
         "usage_app.usagerecord", "view export", operator="view", auditor="view export", finance="view export"
     ),
+    Line("usage_app.report", f"{_ALL} export", auditor="view export", finance=f"{_ALL} export"),
+    Line("usage_app.reportexport", "view", auditor="view", finance="view"),
     Line("usage_app.price", _ALL, auditor="view", finance=_ALL),
+    Line("usage_app.alert", "view", operator="view", auditor="view", finance="view"),
+    Line("usage_app.alertrule", _ALL, operator=_ALL, auditor="view", finance=_ALL),
+    Line("usage_app.alertchannel", _ALL, operator="view", auditor="view", finance="view"),
     Line("usage_app.spendcounter", "view", auditor="view", finance="view"),
     Line("usage_app.keyuse", "view", auditor="view", finance="view"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 DENIED = "denied"
 FAILED = "error"
 INVALID = "invalid"
+LIMITED = "limited"
 NOT_FOUND = "not_found"
 TIMEOUT = "timeout"
 

@@ -15,7 +15,11 @@ class UsageConfig(AppConfig):
     verbose_name = "Usage"
 
     def ready(self) -> None:
-        """Have the partitions of the coming months made whenever the schema was migrated."""
+        """Say where use is written; have the coming months' partitions made after each migration."""
+        from security_app.services.spend import register_spend_source
+        from usage_app.services.spend_source import LedgerSource
+
+        register_spend_source(LedgerSource())
         post_migrate.connect(_ensure_partitions, sender=self)
 
 

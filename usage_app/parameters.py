@@ -32,7 +32,7 @@ def parsed(query: QueryDict, parsers: Mapping[str, Parser]) -> dict[str, Any]:
         if texts[0]:
             values[name] = parsers[name](name, texts[0])
     first, last = values.get("start_date"), values.get("end_date")
-    if first is not None and last is not None and first >= last:
+    if isinstance(first, datetime) and isinstance(last, datetime) and first >= last:
         raise InvalidRequest("'end_date' must be after 'start_date'.", param="end_date")
     return values
 

@@ -50,7 +50,7 @@ def add_index_by_partition(schema_editor: BaseDatabaseSchemaEditor, model: type[
         schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(name)}")
         statement = index.create_sql(model, schema_editor, concurrently=True)
         statement.parts["table"] = Table(partition, quoted)
-        statement.parts["name"] = quoted(name)
+        statement.parts["name"] = Table(name, quoted)
         schema_editor.execute(statement)
         schema_editor.execute(f"ALTER INDEX {quoted(index.name)} ATTACH PARTITION {quoted(name)}")
 

@@ -8,6 +8,14 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
+from gateway_project.core.acting import acting_as
+from usage_app.services.alerts.delivery import send_due
+from usage_app.services.alerts.evaluation import evaluate_rules
+from usage_app.services.alerts.retention import purge_alerts
+from usage_app.services.exports.jobs import make_files
+from usage_app.services.exports.mail import send_due_mails
+from usage_app.services.exports.schedule import queue_due_reports
+from usage_app.services.exports.storage import purge_exports, show_pulse
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
 from usage_app.services.reconciliation import reconcile_nightly
@@ -45,3 +53,34 @@ def roll_up_usage() -> int:
 def reconcile_usage() -> int:
     """Compare ledger, rollups and reports of the last days; how many sums differed."""
     return reconcile_nightly().differing
+
+
+@shared_task(name="usage.make_reports", soft_time_limit=1500, time_limit=1800)  # type: ignore[untyped-decorator]
+def make_reports() -> int:
+    """Ask for the reports that are due, make the files that wait, and send those that go by mail."""
+    with acting_as("system:reports"):
+        show_pulse()
+        queue_due_reports()
+        made = make_files()
+        send_due_mails()
+    return made
+
+
+@shared_task(name="usage.purge_reports", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def purge_reports() -> int:
+    """Delete files of reports beyond their retention."""
+    return purge_exports()
+
+
+@shared_task(name="usage.alert", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def alert() -> int:
+    """Look at what is watched, and tell who wants to know; how many alerts began or ended."""
+    changes = evaluate_rules()
+    send_due()
+    return changes
+
+
+@shared_task(name="usage.purge_alerts", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def purge_old_alerts() -> int:
+    """Delete alerts beyond their retention."""
+    return purge_alerts()

@@ -95,10 +95,17 @@ async def _run_below(call: ToolCall, entry: AgentEntry) -> AsyncIterator[AgentRu
         if caller.depth >= MAX_DEPTH:
             raise ToolError(f"agents may call agents {MAX_DEPTH} times over, and no more")
         door = caller.door
-        ticket = reserve_child(door.ticket, entry.id)
-        run = AgentRun(context, ticket, entry, clients=door.clients, ticker=door.ticker, is_stream=False)
-        run.depth, run.end_user, run.door.outer = caller.depth + 1, caller.end_user, door
-        yield run
+        try:
+            ticket = await reserve_child(door.ticket, entry.id, is_agent=True)
+        except GatewayError as error:
+            raise ToolError(f"the agent can't be asked now ({error.code or error.type})") from error
+        try:
+            run = AgentRun(context, ticket, entry, clients=door.clients, ticker=door.ticker, is_stream=False)
+            run.depth, run.end_user, run.door.outer = caller.depth + 1, caller.end_user, door
+            yield run
+        finally:
+            # The run has settled it, unless it never began.
+            ticket.release()
         return
     clients, ticker = ClientPool(), Ticker()
     try:

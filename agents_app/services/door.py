@@ -17,16 +17,17 @@ from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
 from agents_app.services.call_body import body_fields
 from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
-from gateway_project.core.codec import dumps_loosely, loads_loosely
+from gateway_project.core.codec import dumps_loosely, loads_loosely, split_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
 from gateway_project.core.ids import public_id
 from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
-from security_app.services.reservation import Ticket, reserve_child
+from security_app.services.reservation import Demand, Ticket, reserve_child
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.calls import Call
 from upstreams_app.services.client import ClientPool
+from upstreams_app.services.demand import estimate_call
 from upstreams_app.services.relay import StreamRelay, complete
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.registry import UsageConfig
@@ -104,17 +105,32 @@ class RunDoor:
 
     async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """One LLM call: a chat completion. Raises GatewayError."""
-        entry = self.entry(str(request["model"]))
-        self._begin_call(entry)
-        return await _PlainCall(self, entry, request).answer()
+        call = await self._reserved_call(request, is_stream=False)
+        return await _PlainCall(self, call).answer()
 
     async def stream(self, request: dict[str, Any]) -> ChunkStream:
         """One LLM call as a stream, which has begun when this returns. Raises GatewayError."""
-        entry = self.entry(str(request["model"]))
-        self._begin_call(entry)
-        stream = ChunkStream(self, entry, request)
+        stream = ChunkStream(self, await self._reserved_call(request, is_stream=True))
         await stream.open()
         return stream
+
+    async def _reserved_call(self, request: dict[str, Any], *, is_stream: bool) -> Call:
+        """A call that may be made, with a ticket of its own. Raises GatewayError; nothing is held then."""
+        entry = self.entry(str(request["model"]))
+        self._begin_call(entry)
+        context = _call_context(self)
+        try:
+            ticket = await reserve_child(self.ticket, entry.id, partial(_demand, context, entry, request))
+        except BaseException:
+            self._unbegin_call()
+            raise
+        try:
+            if self.is_over:
+                raise AgentFailed("The run is over.")
+            return _call(self, context, entry, ticket, request, is_stream=is_stream)
+        except BaseException:
+            ticket.release()
+            raise
 
     def _begin_call(self, entry: ModelEntry) -> None:
         """Count one more LLM call; RunLimitExceeded if the run may not make it."""
@@ -128,6 +144,12 @@ class RunDoor:
         if self.outer is not None:
             self.outer._begin_call(entry)
         self.llm_calls += 1
+
+    def _unbegin_call(self) -> None:
+        """It was not made: a limit or a budget had no room for it."""
+        self.llm_calls -= 1
+        if self.outer is not None:
+            self.outer._unbegin_call()
 
     def _exceeded(self, entry: ModelEntry) -> str:
         """Which limit forbids one more call, "" if none does."""
@@ -187,10 +209,10 @@ class RunDoor:
 class _PlainCall:
     """One call with a whole answer."""
 
-    def __init__(self, door: RunDoor, entry: ModelEntry, request: dict[str, Any]) -> None:
+    def __init__(self, door: RunDoor, call: Call) -> None:
         self._door = door
-        self._scope = _scope(door)
-        self._call = _call(door, entry, request, self._scope, is_stream=False)
+        self._scope = call.context.scope
+        self._call = call
 
     async def answer(self) -> dict[str, Any]:
         """The answer; settled when this returns or raises."""
@@ -213,10 +235,10 @@ class ChunkStream:
     The SDK may read, and close, in other tasks than the one that opened it.
     """
 
-    def __init__(self, door: RunDoor, entry: ModelEntry, request: dict[str, Any]) -> None:
+    def __init__(self, door: RunDoor, call: Call) -> None:
         self._door = door
-        self._scope = _scope(door)
-        self._call = _call(door, entry, request, self._scope, is_stream=True)
+        self._scope = call.context.scope
+        self._call = call
         self._relay = StreamRelay(self._call, door.clients)
         self._events: list[bytes] = []
         self._is_reading = False
@@ -314,16 +336,31 @@ def _scope(door: RunDoor) -> CallScope:
     return CallScope(_current_task(), parent=door.context.scope)
 
 
-def _call(
-    door: RunDoor, entry: ModelEntry, request: dict[str, Any], scope: CallScope, *, is_stream: bool
-) -> Call:
+def _call_context(door: RunDoor) -> RequestContext:
     parent = door.context
-    context = RequestContext(parent.snapshot, scope, principal=parent.principal)
+    context = RequestContext(parent.snapshot, _scope(door), principal=parent.principal)
     context.parent_id = parent.request_id
     context.correlation_id, context.tags = parent.correlation_id, parent.tags
     # The run has the request's line in the log; its calls have lines of their own.
     context.is_answered = True
-    settlement = Settlement(context, reserve_child(door.ticket, entry.id), "chat", is_stream=is_stream)
+    return context
+
+
+def _demand(context: RequestContext, entry: ModelEntry, request: dict[str, Any]) -> Demand:
+    body = dumps_loosely(request)
+    return estimate_call(context, entry, "chat", body, split_object(body, is_lenient=True))
+
+
+def _call(
+    door: RunDoor,
+    context: RequestContext,
+    entry: ModelEntry,
+    ticket: Ticket,
+    request: dict[str, Any],
+    *,
+    is_stream: bool,
+) -> Call:
+    settlement = Settlement(context, ticket, "chat", is_stream=is_stream)
     settlement.end_user, settlement.agent = door.end_user, door.ticket.model_id
     settlement.route = entry.id if entry.is_route else ""
     settlement.measure_sent = lambda: text_bytes(dumps_loosely(request))
@@ -337,6 +374,6 @@ def _call(
         settlement,
         is_stream=is_stream,
         wants_usage=True,
-        client_secret=parent.client_api_key,
+        client_secret=door.context.client_api_key,
         fields_for=partial(body_fields, request),
     )

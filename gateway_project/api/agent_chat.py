@@ -14,7 +14,7 @@ from gateway_project.core.codec import RawFields, dumps, loads
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.money import usd_text
 from gateway_project.lifecycle import lifecycle
-from security_app.services.reservation import reserve
+from security_app.services.reservation import Ticket, reserve
 from usage_app.entry import TokenUsage
 
 if TYPE_CHECKING:
@@ -39,7 +39,17 @@ class AgentRequest(NamedTuple):
 async def answer_by_agent(exchange: Exchange, request: AgentRequest) -> None:
     """Run the agent on a chat request and answer with what it says."""
     context, entry = exchange.caller(), request.entry
-    ticket = reserve(context.principal, entry.id, is_agent=True, ip=context.client_ip)
+    ticket = await reserve(context, context.principal, entry.id, is_agent=True)
+    try:
+        exchange.add_headers(ticket.headers)
+        await _run(exchange, request, ticket)
+    finally:
+        # The run has settled it, unless it never began.
+        ticket.release()
+
+
+async def _run(exchange: Exchange, request: AgentRequest, ticket: Ticket) -> None:
+    context, entry = exchange.caller(), request.entry
     fields = _decoded(request.fields)
     run = AgentRun(
         context,

@@ -214,6 +214,10 @@ class Exchange:
         """A header of the answer to come; `header_value` makes a value of any text."""
         self._answer_headers.append((name, value))
 
+    def add_headers(self, headers: HeaderList) -> None:
+        """Several headers of the answer to come."""
+        self._answer_headers += headers
+
     def _common_headers(self) -> HeaderList:
         headers: HeaderList = [
             (b"x-request-id", self.request_name.encode()),
@@ -234,6 +238,10 @@ class Exchange:
     ) -> None:
         """A plain answer. For HEAD the body's length is told and the body left out."""
         self.status = status
+        if extra:
+            # What an error says of itself counts, not what was said before it was known.
+            said = {name for name, _ in extra}
+            self._answer_headers = [header for header in self._answer_headers if header[0] not in said]
         headers = [
             content_type,
             (b"content-length", str(len(body)).encode()),

@@ -29,6 +29,7 @@ from gateway_project.lifecycle import lifecycle
 from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.services.calls import Call
+from upstreams_app.services.demand import estimate_call
 from upstreams_app.services.relay import StreamRelay, complete
 from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
@@ -91,24 +92,32 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     exchange.model_id = entry.id
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
+    wants_usage = is_stream and _wants_usage(fields)
+    # Who came with a name of its own keeps it.
+    context.end_user = context.end_user or _end_user(fields)
     if isinstance(entry, AgentEntry):
         if operation != "chat":
             raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")
-        wants_usage = is_stream and _wants_usage(fields)
-        run = AgentRequest(entry, model_id, fields, _end_user(fields), is_stream, wants_usage)
+        run = AgentRequest(entry, model_id, fields, context.end_user, is_stream, wants_usage)
         await answer_by_agent(exchange, run)
         return
-    ticket = reserve(context.principal, entry.id, ip=context.client_ip)
-    settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-    settlement.measure_sent = partial(text_bytes, body)
-    settlement.end_user = _end_user(fields)
-    settlement.route = entry.id if entry.is_route else ""
-    call = Call(
-        context, entry, path, fields, settlement, is_stream=is_stream, client_secret=context.client_api_key
-    )
-    exchange.add_header(b"x-gateway-model", header_value(entry.id))
+    estimate = partial(estimate_call, context, entry, operation, body, fields)
+    ticket = await reserve(context, context.principal, entry.id, estimate)
+    try:
+        settlement = Settlement(context, ticket, operation, is_stream=is_stream)
+        settlement.measure_sent = partial(text_bytes, body)
+        settlement.end_user = context.end_user
+        settlement.route = entry.id if entry.is_route else ""
+        secret = context.client_api_key
+        call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
+        call.wants_usage = wants_usage or not is_stream
+        exchange.add_header(b"x-gateway-model", header_value(entry.id))
+        exchange.add_headers(ticket.headers)
+    except BaseException:
+        # From here on whoever makes the call settles it.
+        ticket.release()
+        raise
     if is_stream:
-        call.wants_usage = _wants_usage(fields)
         await _answer_stream(exchange, call)
     else:
         await _answer_plain(exchange, call)

@@ -7,11 +7,9 @@ needs no CSRF token: every operation asks for a key in a header.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from time import perf_counter
-from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -40,11 +38,10 @@ from security_app.api import routers as security_routers
 from security_app.api.auth import shown_token
 from security_app.registry import Principal
 from security_app.services.denials import note_denial
-from security_app.services.spend import KeyUsage, register_spend_source
 from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
+from usage_app.api import reports_router
 from usage_app.api import router as spend_router
-from usage_app.models import KeyUse
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
@@ -66,22 +63,7 @@ management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
-
-
-class _Ledger:
-    """The use of keys, as the flusher writes it."""
-
-    def key_usage(self, key_ids: Collection[UUID]) -> Mapping[UUID, KeyUsage]:
-        rows = KeyUse.objects.filter(key_id__in=key_ids).values_list(
-            "key_id", "cost", "requests", "last_used_at"
-        )
-        return {
-            key_id: KeyUsage(Decimal(cost), requests, last_used_at)
-            for key_id, cost, requests, last_used_at in rows
-        }
-
-
-register_spend_source(_Ledger())
+management_api.add_router("", reports_router, auth=admin_key)
 
 
 def management_urls() -> list[URLPattern]:

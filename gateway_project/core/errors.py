@@ -7,6 +7,8 @@ GatewayError
 ├─ ModelNotFound 404         ├─ Conflict 409            ├─ Overloaded 503
 ├─ PayloadTooLarge 413       └─ InternalError 500       └─ UpstreamTimeout 504
 
+QuotaExceeded 429 is a RateLimited: its budget is used up.
+
 Raise where the fact is known; `gateway_project.api_handler` and the management API translate once.
 Messages never hold keys, prompts or an upstream's body.
 """
@@ -156,6 +158,13 @@ class RateLimited(GatewayError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(RateLimited):
+    """A budget is used up; waiting a moment does not help, so clients should not try again by themselves."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class InternalError(GatewayError):

@@ -13,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from gateway_project.core.crypto import Ring
 from gateway_project.settings import env as parsers
+from gateway_project.settings import sign_in
+from gateway_project.settings.sign_in import *  # noqa: F403  (a settings module is made of another's names)
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 ENV_FILE = Path(os.environ.get("GATEWAY_ENV_FILE", BASE_DIR / ".env"))
@@ -83,6 +85,9 @@ JOURNAL_MAX_BACKLOG_BYTES = parsers.parse_size(
 )
 USAGE_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_USAGE_RETENTION_DAYS", default="400"), name="GATEWAY_USAGE_RETENTION_DAYS"
+)
+ALERT_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_ALERT_RETENTION_DAYS", default="90"), name="GATEWAY_ALERT_RETENTION_DAYS"
 )
 RUN_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
@@ -175,6 +180,42 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }
 
+# People who sign in (settings/sign_in.py has what follows from these).
+SESSION_IDLE_S = parsers.parse_positive(
+    env("GATEWAY_SESSION_IDLE_S", default="14400"), name="GATEWAY_SESSION_IDLE_S"
+)
+SESSION_MAX_S = parsers.parse_positive(
+    env("GATEWAY_SESSION_MAX_S", default="43200"), name="GATEWAY_SESSION_MAX_S"
+)
+SESSION_COOKIE_AGE = min(SESSION_IDLE_S, SESSION_MAX_S)
+REQUIRE_MFA = parsers.parse_choice(
+    env("GATEWAY_REQUIRE_MFA", default="nobody"),
+    ("nobody", "administrators", "everybody"),
+    name="GATEWAY_REQUIRE_MFA",
+)
+AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = sign_in.axes_limits(
+    attempts=parsers.parse_positive(
+        env("GATEWAY_SIGN_IN_ATTEMPTS", default="5"), name="GATEWAY_SIGN_IN_ATTEMPTS"
+    ),
+    minutes=parsers.parse_positive(
+        env("GATEWAY_SIGN_IN_LOCK_MINUTES", default="15"), name="GATEWAY_SIGN_IN_LOCK_MINUTES"
+    ),
+)
+OIDC_ISSUER: str = env("GATEWAY_OIDC_ISSUER", default="").strip().rstrip("/")
+OIDC_NAME: str = env("GATEWAY_OIDC_NAME", default="").strip() or "single sign-on"
+OIDC_ALLOWED_DOMAINS = frozenset(
+    domain.strip().lower() for domain in env.list("GATEWAY_OIDC_ALLOWED_DOMAINS", default=[])
+)
+OIDC_CREATE_USERS = env.bool("GATEWAY_OIDC_CREATE_USERS", default=True)
+OIDC_GROUPS_CLAIM: str = env("GATEWAY_OIDC_GROUPS_CLAIM", default="groups").strip()
+OIDC_GROUPS = parsers.parse_pairs(env.list("GATEWAY_OIDC_GROUPS", default=[]), name="GATEWAY_OIDC_GROUPS")
+SOCIALACCOUNT_PROVIDERS = sign_in.identity_provider(
+    issuer=OIDC_ISSUER,
+    client_id=env("GATEWAY_OIDC_CLIENT_ID", default="").strip(),
+    secret=env("GATEWAY_OIDC_CLIENT_SECRET", default="").strip(),
+    name=OIDC_NAME,
+)
+
 INSTALLED_APPS = [
     # daphne only serves `runserver`; in every other process it would cost 26 MB.
     *(["daphne"] if len(sys.argv) > 1 and sys.argv[1] == "runserver" else []),
@@ -185,6 +226,11 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    # allauth's pages tell how long ago something was.
+    "django.contrib.humanize",
+    *sign_in.SIGN_IN_APPS,
+    # It needs 7 MB; its rows are those of the app above.
+    *(["allauth.socialaccount.providers.openid_connect"] if OIDC_ISSUER else []),
     "ninja",
     "gateway_project",
     "security_app",
@@ -204,10 +250,13 @@ MIDDLEWARE = [
     "gateway_project.middleware.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "gateway_project.sign_in.sessions.SessionMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "gateway_project.urls"
 # For whoever opens the login page itself.
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
 ASGI_APPLICATION = "gateway_project.asgi.application"
 TEMPLATES: list[dict[str, Any]] = [
@@ -220,6 +269,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "gateway_project.sign_in.frame.frame",
             ]
         },
     }
@@ -252,17 +302,21 @@ SESSION_COOKIE_NAME = "gateway_session"
 CSRF_COOKIE_NAME = "gateway_csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 3600
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    *(
+        {"NAME": f"django.contrib.auth.password_validation.{name}"}
+        for name in (
+            "UserAttributeSimilarityValidator",
+            "CommonPasswordValidator",
+            "NumericPasswordValidator",
+        )
+    ),
 ]
 
 LANGUAGE_CODE = "en"
@@ -322,5 +376,11 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,
     "DASHBOARD_CALLBACK": "upstreams_app.admin.start_page.add_facts",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "My use", "link": "/me/"},
+            {"title": "Sign-in and security", "link": "/admin/account/2fa/"},
+        ]
+    },
     "SIDEBAR": {"show_search": False, "navigation": "gateway_project.admin_pages.navigation"},
 }

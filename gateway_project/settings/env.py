@@ -159,3 +159,22 @@ def read_dotenv(path: Path) -> None:
     """Add the lines of a `.env` file to the environment; what is set already wins."""
     if path.is_file():
         environ.Env.read_env(str(path), overwrite=False)
+
+
+def parse_choice(text: str, choices: tuple[str, ...], *, name: str) -> str:
+    """One of some words."""
+    word = text.strip().lower()
+    if word not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not '{text}'.")
+    return word
+
+
+def parse_pairs(items: list[str], *, name: str) -> dict[str, str]:
+    """Pairs such as `platform-admins=administrator`; the right side is one of ours."""
+    pairs = {}
+    for item in items:
+        theirs, separator, ours = (part.strip() for part in item.rpartition("="))
+        if not separator or not theirs or not ours:
+            raise ImproperlyConfigured(f"{name}: '{item}' is no pair such as platform-admins=administrator.")
+        pairs[theirs] = ours
+    return pairs

@@ -1,6 +1,7 @@
 """The engine of limits and budgets: counts in one atomic step, in process or on Valkey. Knows no models.
 
-    limiter = LocalLimiter(seeder)
+    limiter = ValkeyLimiter(url, seeder) if url else LocalLimiter(seeder)
+    await limiter.start()
     answer = await limiter.reserve(ticket_id, takes, recompute=takes_at)
     ...
     limiter.settle(ticket_id, {"requests": 1, "tokens": 321, "cost": 4_210_000})
@@ -29,6 +30,7 @@ from security_app.limits.counters import (
     Window,
 )
 from security_app.limits.local import LocalLimiter
+from security_app.limits.valkey import ValkeyLimiter
 
 __all__ = [
     "MAX_AMOUNT",
@@ -47,5 +49,6 @@ __all__ = [
     "SlidingWindow",
     "Take",
     "Unavailable",
+    "ValkeyLimiter",
     "Window",
 ]

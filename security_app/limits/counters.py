@@ -160,6 +160,9 @@ class Limiter(Protocol):
         NOTHING refunds everything.
         """
 
+    async def settled(self) -> None:
+        """Until every settlement so far was carried out, or dropped."""
+
     async def used(self, counters: Sequence[Counter], *, now_ms: int = 0) -> list[int] | Unavailable:
         """What counts against each limit now, open reservations included."""
 

@@ -33,7 +33,7 @@ from security_app.limits.counters import (
     used_of,
 )
 from security_app.limits.local_counters import State, new_state
-from security_app.limits.seeding import SeedFailed, ask_seeder
+from security_app.limits.seeding import SeedDesk, SeedFailed, ask_seeder
 
 # Tickets that expired and may still be settled.
 _EXPIRED_KEPT = 10_000
@@ -66,7 +66,7 @@ class LocalLimiter:
         self._now = 0
         # Before this time no ticket expires.
         self._next_sweep = 0
-        self._seeding = asyncio.Lock()
+        self._desk = SeedDesk(self._seed_unknown)
         self._upkeep: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -75,6 +75,7 @@ class LocalLimiter:
 
     async def stop(self) -> None:
         """End the upkeep."""
+        await self._desk.close()
         if self._upkeep is not None:
             self._upkeep.cancel()
             with suppress(asyncio.CancelledError):
@@ -131,6 +132,9 @@ class LocalLimiter:
             return
         for metric, state, place, amount in self._expired.pop(ticket_id, ()):
             state.settle(place, 0, used_of(actual, metric, amount))
+
+    async def settled(self) -> None:
+        """See Limiter; here it is so at once."""
 
     async def used(self, counters: Sequence[Counter], *, now_ms: int = 0) -> list[int] | Unavailable:
         """See Limiter."""
@@ -204,7 +208,7 @@ class LocalLimiter:
                             break
                         takes = recompute(now)
                         check_takes(takes)
-                    await self._make_known([counter for counter, _ in takes], now_ms)
+                    await self._make_known([counter for counter, _ in takes])
                     states = self._states(takes, self._time(now_ms))
                     if states is not None:
                         return takes, states, self._now
@@ -212,18 +216,20 @@ class LocalLimiter:
             return Unavailable("seeding")
         return Unavailable("clock")
 
-    async def _make_known(self, counters: Sequence[Counter], now_ms: int) -> None:
+    async def _make_known(self, counters: Sequence[Counter]) -> None:
         """Begin to count what is counted for the first time, with what the ledger says of it."""
-        if all((counter.key, counter.window) in self._counters for counter in counters):
-            return
-        async with self._seeding:
-            unknown = [one for one in counters if (one.key, one.window) not in self._counters]
-            wanting = [one for one in unknown if needs_seed(one)] if self._seeder is not None else []
-            used = await ask_seeder(self._seeder, wanting)
-            for counter in unknown:
-                self._counter(counter)
-            for counter, amount in zip(wanting, used, strict=True):
-                await self.seed(counter, amount, now_ms=now_ms)
+        unknown = [one for one in counters if (one.key, one.window) not in self._counters]
+        if self._seeder is not None:
+            wanting = [one for one in unknown if needs_seed(one)]
+            if wanting:
+                await self._desk.ask(wanting)
+        for counter in unknown:
+            self._counter(counter)
+
+    async def _seed_unknown(self, counters: Sequence[Counter]) -> None:
+        unknown = [one for one in counters if (one.key, one.window) not in self._counters]
+        for counter, used in zip(unknown, await ask_seeder(self._seeder, unknown), strict=True):
+            await self.seed(counter, used)
 
     def _sweep(self, now: int) -> None:
         """Give back what expired tickets reserved."""

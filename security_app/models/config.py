@@ -15,7 +15,18 @@ from django.db import models, transaction
 from security_app.models import recording
 
 M = TypeVar("M", bound="ConfigModel")
-SECTIONS = ("security", "people", "rules", "limits", "usage", "upstreams", "tools", "agent_folders", "agents")
+SECTIONS = (
+    "security",
+    "people",
+    "rules",
+    "limits",
+    "usage",
+    "upstreams",
+    "tools",
+    "agent_folders",
+    "agents",
+    "alerts",
+)
 
 
 class ConfigVersion(models.Model):

@@ -1,29 +1,245 @@
 """Step 4 of a request's path: authorize it, and take what it needs from limits and budgets, all or nothing.
 
-There are no limits and budgets yet, so a ticket holds who asked for what; `reserve` is where they attach.
+Who gets a `Ticket` settles or releases it exactly once, however the call ends: an open one counts against
+everybody who shares its counters, until its reservation expires.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from gateway_project.core.context import RequestContext
+from gateway_project.core.ids import uuid7
+from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Unavailable
 from security_app.registry import Principal
+from security_app.registry.counters import BudgetRule, Meter
+from security_app.registry.limits import (
+    CALL,
+    CALL_IN_RUN,
+    NOBODY,
+    RUN,
+    RUN_IN_RUN,
+    SECTION,
+    TOOL,
+    LimitsConfig,
+    Plan,
+    Who,
+)
+from security_app.services import soft_budgets
+from security_app.services.limit_answers import out_of_order, refusal, unpriced
+from security_app.services.limit_headers import DEGRADED, HeaderList, limit_headers
+from security_app.services.limiting import limiting
 from security_app.services.permissions import require_model
 
 
-class Ticket(NamedTuple):
-    """Leave to make one call: for whom, and for which model id."""
+class Demand(NamedTuple):
+    """What a call may come to at most. `cost_nano` is None if nobody knows what the model costs."""
 
-    principal: Principal
-    model_id: str
-
-
-def reserve_child(ticket: Ticket, model_id: str) -> Ticket:
-    """Leave for a call of a run that was let in; the key needs none for the models of an agent."""
-    return Ticket(ticket.principal, model_id)
+    requests: int = 1
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int | None = 0
 
 
-def reserve(principal: Principal, model_id: str, *, is_agent: bool = False, ip: str = "") -> Ticket:
-    """Authorize a call; PermissionDenied if the principal may not use this model."""
-    require_model(principal, model_id, is_agent=is_agent, ip=ip)
-    return Ticket(principal, model_id)
+ONE_REQUEST = Demand()
+# Estimated only if some counter asks for it.
+Estimate = Callable[[], Demand]
+_NO_LIMITS = LimitsConfig().seal()
+
+
+class Ticket:
+    """Leave to make one call: for whom, for which model id, and what is held for it until it is over."""
+
+    __slots__ = (
+        "_answer",
+        "_limiter",
+        "_plan",
+        "_takes",
+        "id",
+        "is_degraded",
+        "limits",
+        "model_id",
+        "principal",
+        "who",
+    )
+
+    def __init__(
+        self, principal: Principal, model_id: str, limits: LimitsConfig = _NO_LIMITS, who: Who = NOBODY
+    ) -> None:
+        self.principal = principal
+        self.model_id = model_id
+        self.limits = limits
+        self.who = who
+        self.id = ""
+        self.is_degraded = False
+        self._limiter: Limiter | None = None
+        self._plan: Plan | None = None
+        self._takes: Sequence[Take] = ()
+        self._answer: Granted | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is held for the call still."""
+        return self._limiter is not None
+
+    @property
+    def headers(self) -> HeaderList:
+        """What the client learns of its limits with an answer."""
+        if self._answer is None or self._plan is None:
+            return DEGRADED if self.is_degraded else []
+        return limit_headers(self._plan.meters, self._takes, self._answer.remaining, self._answer.reset_ms)
+
+    def settle(self, input_tokens: int, output_tokens: int, cost_nano: int | None) -> None:
+        """The call is over and used this; what was held beyond it is free again. Later calls do nothing."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is None:
+            return
+        cost = cost_nano or 0
+        limiter.settle(
+            self.id,
+            {
+                "requests": 1,
+                "input_tokens": min(input_tokens, MAX_AMOUNT),
+                "output_tokens": min(output_tokens, MAX_AMOUNT),
+                "tokens": min(input_tokens + output_tokens, MAX_AMOUNT),
+                "cost": min(cost, MAX_AMOUNT),
+            },
+        )
+        if self._plan is not None and self._plan.needs_cost and self._answer is not None:
+            soft_budgets.watch(self._plan.meters, self._takes, self._answer.remaining, cost)
+
+    def release(self) -> None:
+        """The call came to nothing: all is given back, the request too. Does nothing after `settle`."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter.settle(self.id, NOTHING)
+
+    async def take(self, plan: Plan, demand: Demand | Estimate) -> Ticket:
+        """Take what the plan says, or raise and take nothing; returns this ticket."""
+        if not plan.meters:
+            return self
+        if not isinstance(demand, Demand):
+            demand = demand() if plan.needs_tokens or plan.needs_cost else ONE_REQUEST
+        wanted = demand
+        takes = _takes(plan, wanted, int(time.time() * 1000), self.model_id)
+
+        def at(store_ms: int) -> Sequence[Take]:
+            """Another window has begun for the store."""
+            nonlocal takes
+            takes = _takes(plan, wanted, store_ms, self.model_id)
+            return takes
+
+        limiter = limiting.limiter
+        self.id = uuid7().hex
+        try:
+            answer = await limiter.reserve(self.id, takes, recompute=at)
+        except BaseException:
+            # Nobody knows whether the store did it.
+            limiter.settle(self.id, NOTHING)
+            raise
+        if isinstance(answer, Granted):
+            self._limiter, self._plan, self._takes, self._answer = limiter, plan, takes, answer
+            return self
+        if isinstance(answer, Refused):
+            raise refusal(plan.meters, takes, answer)
+        self._go_on_without(takes, answer)
+        return self
+
+    def _go_on_without(self, takes: Sequence[Take], answer: Unavailable) -> None:
+        limiting.note_unavailable(answer.reason)
+        if not all(take.counter.is_fail_open for take in takes):
+            raise out_of_order()
+        self.is_degraded = True
+
+
+async def reserve(
+    context: RequestContext,
+    principal: Principal,
+    model_id: str,
+    demand: Demand | Estimate = ONE_REQUEST,
+    *,
+    is_agent: bool = False,
+) -> Ticket:
+    """Leave for a client's request. A run of an agent takes no tokens and no money: its calls do.
+
+    PermissionDenied if the principal may not use the model; RateLimited or QuotaExceeded, with when to try
+    again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
+    """
+    require_model(principal, model_id, is_agent=is_agent, ip=context.client_ip)
+    limits = limits_of(context)
+    if not limits.kinds:
+        return Ticket(principal, model_id, limits)
+    who = _who(context, principal, limits.kinds)
+    plan = limits.plan(RUN if is_agent else CALL, who, model_id)
+    if is_agent:
+        who = who._replace(agent=model_id)
+    return await Ticket(principal, model_id, limits, who).take(plan, demand)
+
+
+async def reserve_child(
+    ticket: Ticket, model_id: str, demand: Demand | Estimate = ONE_REQUEST, *, is_agent: bool = False
+) -> Ticket:
+    """Leave for a call of a run that was let in; the key needs none for the models of an agent.
+
+    It takes tokens and money wherever the run's caller is counted, but requests and concurrency only of its
+    own model, or of the agent that is called as a tool. Raises as `reserve`, but for permissions.
+    """
+    limits, who = ticket.limits, ticket.who
+    if not limits.kinds:
+        return Ticket(ticket.principal, model_id, limits, who)
+    if is_agent:
+        child = Ticket(ticket.principal, model_id, limits, who._replace(agent=model_id))
+        return await child.take(limits.plan(RUN_IN_RUN, NOBODY, model_id), ONE_REQUEST)
+    child = Ticket(ticket.principal, model_id, limits, who)
+    return await child.take(limits.plan(CALL_IN_RUN, who, model_id), demand)
+
+
+async def reserve_tool(context: RequestContext, name: str) -> Ticket:
+    """Leave for a call of a tool, as far as its own limits go."""
+    limits = limits_of(context)
+    ticket = Ticket(context.principal, name, limits)
+    if "tool" not in limits.kinds:
+        return ticket
+    return await ticket.take(limits.plan(TOOL, NOBODY, name), ONE_REQUEST)
+
+
+def limits_of(context: RequestContext) -> LimitsConfig:
+    """The limits and budgets that hold for a request."""
+    section = context.snapshot.sections.get(SECTION)
+    return _NO_LIMITS if section is None else section.value
+
+
+def _who(context: RequestContext, principal: Principal, kinds: frozenset[str]) -> Who:
+    """Only what is limited at all: what differs from call to call would make a plan for each."""
+    return Who(
+        principal.key_id.hex if principal.key_id is not None and "key" in kinds else "",
+        principal.team_id.hex if principal.team_id is not None and "team" in kinds else "",
+        principal.organization_id.hex
+        if principal.organization_id is not None and "organization" in kinds
+        else "",
+        principal.user_id if "user" in kinds else "",
+        context.end_user if "end_user" in kinds else "",
+        tuple(dict.fromkeys(context.tags)) if context.tags and "tag" in kinds else (),
+    )
+
+
+def _takes(plan: Plan, demand: Demand, now_ms: int, model_id: str) -> list[Take]:
+    amounts = {
+        "requests": demand.requests,
+        "concurrency": 1,
+        "input_tokens": demand.input_tokens,
+        "output_tokens": demand.output_tokens,
+        "tokens": demand.input_tokens + demand.output_tokens,
+        "cost": demand.cost_nano or 0,
+    }
+    if demand.cost_nano is None:
+        _require_price(plan.meters, model_id)
+    return [Take(meter.counter(now_ms), min(amounts[meter.rule.metric], MAX_AMOUNT)) for meter in plan.meters]
+
+
+def _require_price(meters: Sequence[Meter], model_id: str) -> None:
+    for meter in meters:
+        if isinstance(meter.rule, BudgetRule) and not meter.rule.allows_unpriced:
+            raise unpriced(meter.rule, model_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from axes.models import AccessAttempt
 from django.contrib.auth.models import Permission, User
 
 from agents_app.models import Agent, DropInPolicy, Run, RunStep
@@ -14,7 +15,16 @@ from security_app.models import ApiKey
 from security_app.services.keys import create_key
 from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
-from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
+from usage_app.models import (
+    Alert,
+    AlertChannel,
+    AlertMessage,
+    AlertRule,
+    KeyUse,
+    Price,
+    SpendCounter,
+    UsageRecord,
+)
 
 SECRET = "sk-vendor-0123456789abcdef-secret"
 
@@ -63,12 +73,25 @@ def one_of_each(number: int = 0) -> None:
     Tool.objects.create(
         name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
     )
+    AccessAttempt.objects.create(username=f"mallory-{number}", ip_address="192.0.2.1", failures_since_start=1)
     run(f"default/agent-{number}")
+    alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"
     )
+
+
+def alert(number: int) -> Alert:
+    """An alert that lasts, of a rule that tells one channel."""
+    channel = AlertChannel.objects.create(name=f"ops-{number}", kind="mail", recipients=["ops@example.org"])
+    rule = AlertRule.objects.create(name=f"spend-{number}", kind="cost", threshold="2")
+    rule.channels.add(channel)
+    values = {"rule_name": rule.name, "kind": "cost", "value": "3", "threshold": "2"}
+    found = Alert.objects.create(rule=rule, **values)
+    AlertMessage.objects.create(alert=found, channel=channel, event="opened")
+    return found
 
 
 def run(agent: str = "default/helper", *, id: UUID | None = None, **columns: object) -> Run:

@@ -35,6 +35,7 @@ async def test_the_time_to_retry_is_exact(limiter: Limiter) -> None:
     one = per_minute(1)
     await ask(limiter, "first", (one, 1), at=NOW + 300)
     limiter.settle("first", {})
+    await limiter.settled()
 
     refused = await ask(limiter, "second", (one, 1), at=NOW + 5_000)
 
@@ -59,7 +60,7 @@ async def test_the_longest_wait_is_named(limiter: Limiter) -> None:
     minute, day, never = per_minute(1), budget(10), budget(10, key="team:b", window=Lifetime())
     await ask(limiter, "first", (minute, 1), (day, 10), (never, 10))
     limiter.settle("first", {"requests": 1, "cost": 10})
-    await limiter.used([minute], now_ms=NOW)
+    await limiter.settled()
 
     both = await ask(limiter, "second", (minute, 1), (day, 1))
     all_three = await ask(limiter, "third", (minute, 1), (day, 1), (never, 1))
@@ -85,6 +86,7 @@ async def test_a_settlement_replaces_what_was_reserved(limiter: Limiter) -> None
 
     limiter.settle("less", {"tokens": 10, "cost": 10})
     limiter.settle("more", {"tokens": 900, "cost": 1200})
+    await limiter.settled()
 
     assert await limiter.used([tokens, money], now_ms=NOW) == [910, 1210]
     over = await ask(limiter, "next", (money, 0))
@@ -98,6 +100,7 @@ async def test_the_second_settlement_of_a_ticket_changes_nothing(limiter: Limite
     limiter.settle("ticket", {"cost": 100})
     limiter.settle("ticket", {"cost": 300})
     limiter.settle("of nobody", {"cost": 300})
+    await limiter.settled()
 
     assert await limiter.used([money], now_ms=NOW) == [100]
 
@@ -108,6 +111,7 @@ async def test_a_release_refunds_the_request_too(limiter: Limiter) -> None:
     await ask(limiter, "ticket", *takes)
 
     limiter.settle("ticket", NOTHING)
+    await limiter.settled()
 
     assert await limiter.used([requests, money, open_ones], now_ms=NOW) == [0, 0, 0]
 
@@ -117,6 +121,7 @@ async def test_a_metric_that_a_settlement_lacks_used_what_was_reserved(limiter: 
     await ask(limiter, "ticket", (requests, 1), (money, 60), (open_ones, 1))
 
     limiter.settle("ticket", {"cost": 50})
+    await limiter.settled()
 
     assert await limiter.used([requests, money, open_ones], now_ms=NOW) == [1, 50, 0]
 
@@ -128,7 +133,7 @@ async def test_concurrency_counts_what_is_open(limiter: Limiter) -> None:
     assert await ask(limiter, "third", (two, 1)) == Refused(0, 1000, (0,), (0,))
 
     limiter.settle("first", {})
-    await limiter.used([two], now_ms=NOW)
+    await limiter.settled()
 
     assert await is_granted(limiter, "third", (two, 1))
 
@@ -148,6 +153,7 @@ async def test_a_settlement_after_expiry_counts_once(limiter: Limiter) -> None:
 
     limiter.settle("slow", {"cost": 30})
     limiter.settle("slow", {"cost": 30})
+    await limiter.settled()
 
     assert await limiter.used([money, one], now_ms=NOW + MINUTE) == [30, 0]
 
@@ -163,6 +169,7 @@ async def test_a_calendar_window_ends_at_the_exact_millisecond(limiter: Limiter)
     refused = await limiter.reserve("refused", takes(NOW - 1), now_ms=NOW - 1, recompute=takes)
     stale = await limiter.reserve("first", takes(NOW - 1), now_ms=NOW, recompute=takes)
     limiter.settle("late", {"cost": 7})
+    await limiter.settled()
 
     assert late == Granted((0,), (1,))
     assert refused == Refused(0, 1, (0,), (1,))
@@ -223,7 +230,7 @@ async def test_what_is_seeded_replaces_what_was_used(limiter: Limiter) -> None:
     await ask(limiter, "open", (money, 20), (month, 1))
     await ask(limiter, "settled", (money, 20), (month, 1))
     limiter.settle("settled", {})
-    await limiter.used([money], now_ms=NOW)
+    await limiter.settled()
 
     await limiter.seed(money, 75, now_ms=NOW)
     await limiter.seed(month, 40, now_ms=NOW)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import path
@@ -14,6 +16,7 @@ from ninja import NinjaAPI
 
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id, uuid7
+from security_app.services.configuration import store as snapshots
 from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
 from usage_app.api import router
 from usage_app.services.spend import BadCursor, make_cursor, parse_cursor
@@ -22,6 +25,15 @@ pytestmark = pytest.mark.django_db
 
 api = NinjaAPI(urls_namespace="test-spend")
 api.add_router("", router)
+
+
+@pytest.fixture(autouse=True)
+def _snapshot(db: None) -> Iterator[None]:
+    """What says who asks, as of this test's database."""
+    snapshots.forget()
+    snapshots.refresh()
+    yield
+    snapshots.forget()
 
 
 @api.exception_handler(GatewayError)
@@ -34,7 +46,8 @@ urls = path("", api.urls)
 
 
 def get(**query: Any) -> tuple[int, Any]:
-    request = RequestFactory().get("/spend/logs", query)
+    headers = {"authorization": f"Bearer {settings.GATEWAY_MASTER_KEY}"}
+    request = RequestFactory().get("/spend/logs", query, headers=headers)
     match = urls.resolve("spend/logs")
     assert match is not None
     response = match.func(request)

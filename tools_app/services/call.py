@@ -14,10 +14,12 @@ from typing import Any
 
 from gateway_project.core.codec import loads
 from gateway_project.core.context import RequestContext
+from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
 from security_app.services.permissions import decide_tool
+from security_app.services.reservation import reserve_tool
 from tools_app.entry import PartialText, ToolCall, ToolEntry
-from tools_app.errors import DENIED, FAILED, INVALID, NOT_FOUND, TIMEOUT, ToolError
+from tools_app.errors import DENIED, FAILED, INVALID, LIMITED, NOT_FOUND, TIMEOUT, ToolError
 from tools_app.kinds import find_kind
 from tools_app.registry import tools_of
 from tools_app.services.observation import GATEWAY, observe_tool
@@ -69,7 +71,7 @@ async def call_tool(
         # Once more, as rules may ask what the tool is called with.
         _require_tool(context, name, agent, given)
         entry.check_arguments(given)
-        return await _invoked(ToolCall(context, entry, given, call_id, agent))
+        return await _limited(ToolCall(context, entry, given, call_id, agent))
     except ToolError as error:
         status = error.status
         raise
@@ -86,6 +88,18 @@ async def call_tool(
             request_id=context.request_id,
             agent=agent,
         )
+
+
+async def _limited(call: ToolCall) -> str:
+    """A call that came so far counts, whatever becomes of it."""
+    try:
+        ticket = await reserve_tool(call.context, call.tool.name)
+    except GatewayError as error:
+        raise ToolError(f"the tool can't be called now: {error.message}", status=LIMITED) from error
+    try:
+        return await _invoked(call)
+    finally:
+        ticket.settle(0, 0, 0)
 
 
 def _require_tool(

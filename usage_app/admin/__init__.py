@@ -1,5 +1,5 @@
-"""Usage in the admin: the ledger to look at, prices to set."""
+"""Usage in the admin: the ledger to look at, prices and alerts to set."""
 
-from usage_app.admin import prices, records
+from usage_app.admin import alerts, prices, records
 
-__all__ = ["prices", "records"]
+__all__ = ["alerts", "prices", "records"]

@@ -1,5 +1,9 @@
 """The usage routes; whoever mounts the router adds authentication."""
 
+from usage_app.api.activity import router as activity_router
+from usage_app.api.reports import router as reports_router
 from usage_app.api.spend import router
 
-__all__ = ["router"]
+router.add_router("", activity_router)
+
+__all__ = ["reports_router", "router"]

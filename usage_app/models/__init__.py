@@ -1,5 +1,6 @@
 """What was used: prices, the ledger's records, counters and rollups that follow from them."""
 
+from usage_app.models.alert import Alert, AlertChannel, AlertMessage, AlertRule
 from usage_app.models.price import Price
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
 from usage_app.models.report import Report, ReportExport
@@ -18,6 +19,10 @@ from usage_app.models.rollup import (
 )
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertMessage",
+    "AlertRule",
     "DailyEndUserRollup",
     "DailyTagRollup",
     "DailyUsageRollup",

@@ -19,7 +19,10 @@ MAX_TOKENS = 2**40
 _BYTES_PER_TOKEN = 3
 # Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
 _BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
-_BASE64_COUNTS_AS_BYTES = 4800
+IMAGE_TOKENS = 1600
+_BASE64_COUNTS_AS_BYTES = IMAGE_TOKENS * _BYTES_PER_TOKEN
+# Chat has an object with the URL, Responses the URL itself.
+_LINKED_IMAGE = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]{0,200}?"url"\s*:\s*)?"https?:')
 _Number = int | float | None
 
 
@@ -81,6 +84,11 @@ def text_bytes(body: bytes) -> int:
     """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
     binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
     return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
+
+
+def linked_images(body: bytes) -> int:
+    """How many images a body names by a URL, for the upstream to fetch."""
+    return len(_LINKED_IMAGE.findall(body))
 
 
 def _tokens(usage: _Usage) -> TokenUsage | None:

@@ -6,6 +6,7 @@ All offsets from UTC in use are whole quarter-hours; a span that begins between 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -34,6 +35,29 @@ class Span(NamedTuple):
     width: timedelta
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayRange:
+    """Days of a time zone, the last one included."""
+
+    first: date
+    last: date
+    zone_name: str = "UTC"
+
+    @property
+    def start(self) -> datetime:
+        """Where the first day begins, UTC."""
+        return day_start(self.first, time_zone(self.zone_name))
+
+    @property
+    def end(self) -> datetime:
+        """Where the day after the last one begins, UTC."""
+        return day_start(self.last + timedelta(days=1), time_zone(self.zone_name))
+
+    def days(self) -> list[date]:
+        """Every day."""
+        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
 
 
 def time_zone(name: str) -> ZoneInfo:

@@ -111,6 +111,20 @@ class Settlement:
         if self.is_settled:
             return
         self.is_settled = True
+        try:
+            self._write(status, state, tokens, error_code)
+        finally:
+            # Also where the line could not be written: the vendor was paid.
+            self._settle_ticket(status, tokens)
+
+    def _settle_ticket(self, status: int, tokens: TokenUsage) -> None:
+        if status >= 400 and not self.attempts:
+            # It reached no upstream.
+            self.ticket.release()
+        else:
+            self.ticket.settle(tokens.input, tokens.output, self.cost_nano)
+
+    def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
         context, principal = self.context, self.ticket.principal
         prices: UsageConfig = context.snapshot.sections["usage"].value
         # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
@@ -204,7 +218,14 @@ def settle_run(
         attempts=llm_calls,
         correlation_id=context.correlation_id,
     )
-    ledger.append(entry, attached)
+    try:
+        ledger.append(entry, attached)
+    finally:
+        if status >= 400 and not llm_calls:
+            # It asked no model.
+            ticket.release()
+        else:
+            ticket.settle(0, 0, 0)
     if context.is_answered:
         # The request's line is that of the run above; the calls below refer to this one.
         log_event("agent.run", _late_fields(entry))

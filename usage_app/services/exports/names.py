@@ -8,8 +8,6 @@ from uuid import UUID
 
 from django.apps import apps
 
-from usage_app.models.rollup import MASTER_KEY
-
 _KNOWN = 20_000
 
 
@@ -36,21 +34,14 @@ class RowNames:
         return self._look_up(dimension, subject)
 
 
-class NoNames:
-    """Knows none: where only sums matter."""
-
-    def name(self, dimension: str, subject: str) -> str:
-        """Nothing."""
-        return ""
-
-
 def _name(dimension: str, subject: str) -> str:
+    if not subject:
+        # Usage without a key is that of the master key.
+        return "master key" if dimension == "key" else ""
     try:
         row_id = UUID(subject)
     except ValueError:
         return ""
-    if row_id == MASTER_KEY:
-        return "master key" if dimension == "key" else ""
     source = _SOURCES[dimension]
     rows = apps.get_model(source.model)._default_manager.filter(pk=row_id)
     return str(rows.values_list(source.column, flat=True).first() or "")

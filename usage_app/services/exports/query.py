@@ -5,6 +5,7 @@ The same checks serve the admin's form, the API and manifests that are read back
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,8 @@ MAX_GROUPS = 8
 MAX_FILTER_VALUES = 100
 MAX_VALUE_CHARS = 300
 LONGEST = timedelta(days=1100)
+IDS = ("organization", "team", "key")
+_ID = re.compile(r"(?:[a-z]+_)?([0-9a-f]{32})|()")
 _QUARTER = timedelta(minutes=15)
 
 
@@ -122,8 +125,18 @@ def check_filters(values: Any) -> dict[str, tuple[str, ...]]:
         ):
             message = f"'{param}' must hold texts of {MAX_VALUE_CHARS} characters at most."
             raise InvalidRequest(message, param=param)
+        if name in IDS:
+            texts = [_id_text(text, param) for text in texts]
         checked[str(name)] = tuple(dict.fromkeys(texts))
     return checked
+
+
+def _id_text(text: str, param: str) -> str:
+    """An id as rows have it: `key_…` without its prefix, a UUID without dashes; "" is for what has none."""
+    found = _ID.fullmatch(text.strip().lower().replace("-", ""))
+    if found is None:
+        raise InvalidRequest(f"'{param}' must hold ids of 32 hex digits.", param=param)
+    return found[1] or ""
 
 
 def check_together(group_by: Sequence[str], filters: Mapping[str, Sequence[str]]) -> None:

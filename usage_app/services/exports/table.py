@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from gateway_project.core.money import usd_text
-from usage_app.services.exports.query import ReportQuery
+from usage_app.services.exports.query import IDS, ReportQuery
 
 MAX_DIGESTS = 512
 DIGEST_CHARS = 16
@@ -67,7 +67,7 @@ class Document(NamedTuple):
     product: str
 
 
-NAMED = ("organization", "team", "key")
+NAMED = IDS
 NUMBERS = (
     Column("requests", "count"),
     Column("errors", "count"),

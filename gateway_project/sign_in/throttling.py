@@ -1,0 +1,46 @@
+"""Failures are counted by name and address in the database: passwords and codes of second factors alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axes.handlers.proxy import AxesProxyHandler
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+_MAX_NAME = 255
+
+
+def client_address(request: HttpRequest) -> str:
+    """The client's address.
+
+    The server has put in what a proxy of GATEWAY_TRUSTED_PROXIES says; headers of others change nothing.
+    """
+    return str(request.META.get("REMOTE_ADDR") or "")
+
+
+def username_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
+    """The name as it is counted: another case of its letters is not another name."""
+    name = (credentials or {}).get("username") or request.POST.get("login")
+    return str(name).strip().casefold()[:_MAX_NAME] if name else None
+
+
+def locked_out(request: HttpRequest, original: HttpResponse | None = None, *_: Any) -> HttpResponse:
+    """The page for who has failed too often, whatever the name, and whether it exists or not."""
+    minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
+    context = {**admin.site.each_context(request), "title": "Too many failures", "minutes": minutes}
+    page = TemplateResponse(request, "account/locked_out.html", context, status=429)
+    page.headers["Retry-After"] = str(minutes * 60)
+    return page.render()
+
+
+def is_locked(request: HttpRequest, name: str) -> bool:
+    """Whether this name is refused to this address now."""
+    return not AxesProxyHandler.is_allowed(request, {"username": name})
+
+
+def note_failure(request: HttpRequest, name: str) -> None:
+    """Count a wrong code as a wrong password is."""
+    AxesProxyHandler.user_login_failed(sender=__name__, credentials={"username": name}, request=request)

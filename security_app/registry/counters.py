@@ -1,0 +1,119 @@
+"""From a row to a counter: what a limit or a budget counts for one subject, at a moment.
+
+Counters are named by the row's id and the subject's, which never change: a key that is rotated or renamed
+keeps what it has used, and so does a limit whose value is changed.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from functools import lru_cache
+from math import inf
+from typing import NamedTuple
+
+from security_app.calendar_windows import CALENDAR, window_at
+from security_app.limits import CalendarWindow, Counter, Lifetime, SlidingWindow, Window
+
+DAY_MS = 86_400_000
+_ID_CHARS = 32
+
+
+class LimitRule(NamedTuple):
+    """A limit as requests need it. `id` is the row's, in hexadecimal digits."""
+
+    id: str
+    kind: str
+    subject: str
+    model: str
+    metric: str
+    window_ms: int
+    value: int
+    is_fail_open: bool
+
+
+class BudgetRule(NamedTuple):
+    """A budget as requests need it: money in nano-dollars, the end of the temporary increase as of 1970."""
+
+    id: str
+    kind: str
+    subject: str
+    model: str
+    name: str
+    amount: int
+    window: str
+    days: int
+    zone: str
+    soft: int
+    increase: int
+    until_ms: int
+    stops_streams: bool
+    is_fail_open: bool
+    allows_unpriced: bool
+
+    @property
+    def metric(self) -> str:
+        """What is counted: money."""
+        return "cost"
+
+    def amount_at(self, now_ms: int) -> int:
+        """The amount in force."""
+        return self.amount + (self.increase if now_ms < self.until_ms else 0)
+
+
+Rule = LimitRule | BudgetRule
+
+
+class Meter:
+    """The counter of one rule for one subject; made again when its window or its amount changes."""
+
+    __slots__ = ("_counter", "_from_ms", "_until_ms", "rule", "subject")
+
+    def __init__(self, rule: Rule, subject: str) -> None:
+        self.rule = rule
+        self.subject = subject
+        self._counter: Counter | None = None
+        self._from_ms: float = -inf
+        self._until_ms: float = -inf
+
+    def counter(self, now_ms: int) -> Counter:
+        """The counter that a call of this moment takes from."""
+        if self._counter is None or not self._from_ms <= now_ms < self._until_ms:
+            self._counter = self._made(now_ms)
+        return self._counter
+
+    def _made(self, now_ms: int) -> Counter:
+        rule = self.rule
+        self._from_ms, self._until_ms = -inf, inf
+        key = f"{rule.id}:{self.subject}"
+        if isinstance(rule, LimitRule):
+            window: Window = Lifetime() if rule.metric == "concurrency" else SlidingWindow(rule.window_ms)
+            return Counter(key, rule.metric, rule.value, window, rule.is_fail_open)
+        window = self._budget_window(rule, now_ms)
+        if now_ms < rule.until_ms:
+            self._until_ms = min(self._until_ms, rule.until_ms)
+        else:
+            self._from_ms = max(self._from_ms, rule.until_ms)
+        return Counter(key, "cost", rule.amount_at(now_ms), window, rule.is_fail_open)
+
+    def _budget_window(self, rule: BudgetRule, now_ms: int) -> Window:
+        if rule.window in CALENDAR:
+            start_ms, end_ms = window_at(rule.window, rule.zone, now_ms)
+            self._from_ms, self._until_ms = start_ms, end_ms
+            return CalendarWindow(start_ms, end_ms)
+        return SlidingWindow(rule.days * DAY_MS) if rule.window == "rolling" else Lifetime()
+
+
+def named_in(counter: Counter) -> tuple[str, str]:
+    """The id of the rule and the subject that a counter was made for."""
+    return counter.key[:_ID_CHARS], counter.key[_ID_CHARS + 1 :]
+
+
+@lru_cache(maxsize=4096)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(text))
+
+
+def applies_to(rule: Rule, model_id: str) -> bool:
+    """Whether calls of this model or agent count."""
+    return not rule.model or rule.model == model_id or _pattern(rule.model).match(model_id) is not None

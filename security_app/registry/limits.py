@@ -1,0 +1,270 @@
+"""The limits section of the snapshot: which counters a call takes from, found without a look at all rows.
+
+Rows load incrementally by `changed_version` with raw cursors; there may be a limit for each of 100 000 keys.
+Which rows apply to one caller and one model is computed once and kept as a `Plan`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from gateway_project.core.snapshot import Section
+from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
+
+SECTION = "limits"
+_MAX_PLANS = 20_000
+_SPENT = frozenset({"tokens", "input_tokens", "output_tokens", "cost"})
+_ENTERED = frozenset({"requests", "concurrency"})
+_ALL = _SPENT | _ENTERED
+CALL, RUN, CALL_IN_RUN, RUN_IN_RUN, TOOL = "call", "run", "call in run", "run in run", "tool"
+
+
+class Who(NamedTuple):
+    """Whose call it is: an id for each kind of subject, "" for none. `agent` is whose run the call is in."""
+
+    key: str = ""
+    team: str = ""
+    organization: str = ""
+    user: str = ""
+    end_user: str = ""
+    tags: tuple[str, ...] = ()
+    agent: str = ""
+
+
+NOBODY = Who()
+
+
+class Plan(NamedTuple):
+    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them."""
+
+    meters: tuple[Meter, ...]
+    needs_tokens: bool
+    needs_cost: bool
+
+
+class LimitsConfig:
+    """All rules that are in force, by kind and subject, and the plans made of them so far."""
+
+    __slots__ = ("_by_kind", "_meters", "_plans", "_rules", "kinds")
+
+    def __init__(self) -> None:
+        self._rules: dict[str, Rule] = {}
+        self._by_kind: dict[str, dict[str, tuple[Rule, ...]]] = {}
+        self._plans: dict[tuple[str, Who, str], Plan] = {}
+        self._meters: dict[tuple[str, str], Meter] = {}
+        self.kinds: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def copy(self) -> LimitsConfig:
+        """A version of its own to change; rules are shared, plans are made anew."""
+        other = LimitsConfig()
+        other._rules = self._rules.copy()
+        other._by_kind = {kind: subjects.copy() for kind, subjects in self._by_kind.items()}
+        return other
+
+    def put(self, rule: Rule) -> None:
+        """Add or replace a rule."""
+        self.remove(rule.id)
+        self._rules[rule.id] = rule
+        subjects = self._by_kind.setdefault(rule.kind, {})
+        subjects[rule.subject] = (*subjects.get(rule.subject, ()), rule)
+
+    def remove(self, rule_id: str) -> None:
+        """Forget a rule; nothing happens if it is not there."""
+        rule = self._rules.pop(rule_id, None)
+        if rule is None:
+            return
+        subjects = self._by_kind[rule.kind]
+        rest = tuple(other for other in subjects.pop(rule.subject) if other.id != rule_id)
+        if rest:
+            subjects[rule.subject] = rest
+
+    def seal(self) -> LimitsConfig:
+        """No more changes: from now on it is only asked."""
+        self.kinds = frozenset(kind for kind, subjects in self._by_kind.items() if subjects)
+        return self
+
+    def rule(self, rule_id: str) -> Rule | None:
+        """A rule by its row's id, as 32 hexadecimal digits."""
+        return self._rules.get(rule_id)
+
+    def budgets(self) -> Iterator[BudgetRule]:
+        """All budgets in force."""
+        return (rule for rule in self._rules.values() if isinstance(rule, BudgetRule))
+
+    def meter(self, rule: Rule, subject: str) -> Meter:
+        """The counter of a rule for one subject."""
+        key = (rule.id, subject)
+        found = self._meters.get(key)
+        if found is None:
+            if len(self._meters) >= _MAX_PLANS:
+                self._meters.clear()
+            found = self._meters[key] = Meter(rule, subject)
+        return found
+
+    def plan(self, variant: str, who: Who, model_id: str) -> Plan:
+        """What a call takes from: `CALL` of a client, `RUN` of an agent by a client, or what these cause.
+
+        A call in a run takes tokens and money wherever its run's caller is counted, but requests and
+        concurrency only of its own model: else an agent could not work on a key with one request a minute.
+        """
+        key = (variant, who, model_id)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            plan = self._plans[key] = self._made(variant, who, model_id)
+        return plan
+
+    def _made(self, variant: str, who: Who, model_id: str) -> Plan:
+        meters = [
+            self.meter(rule, subject)
+            for kind, subject, metrics in _scopes(variant, who, model_id)
+            for rule in self._rules_of(kind, subject, model_id)
+            if rule.metric in metrics
+        ]
+        metrics = {meter.rule.metric for meter in meters}
+        return Plan(tuple(meters), not metrics.isdisjoint(_SPENT - {"cost"}), "cost" in metrics)
+
+    def _rules_of(self, kind: str, subject: str, model_id: str) -> list[Rule]:
+        """The subject's own rules, and what holds for each one of its kind as far as it has none for that."""
+        subjects = self._by_kind.get(kind)
+        if not subjects:
+            return []
+        own = subjects.get(subject, ())
+        has_own = {_place(rule) for rule in own}
+        common = [rule for rule in subjects.get("", ()) if _place(rule) not in has_own]
+        return [rule for rule in (*own, *common) if applies_to(rule, model_id)]
+
+
+def _place(rule: Rule) -> tuple[str, str]:
+    """Where a rule of one's own stands in for the common one: what is counted, and for which models."""
+    return rule.metric, rule.model
+
+
+def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, frozenset[str]]]:
+    if variant == TOOL:
+        yield "tool", model_id, _ENTERED
+        return
+    if variant == RUN_IN_RUN:
+        yield "agent", model_id, _ENTERED
+        return
+    metrics = {CALL: _ALL, RUN: _ENTERED, CALL_IN_RUN: _SPENT}[variant]
+    for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
+        if isinstance(subject, str) and subject:
+            yield kind, subject, metrics
+    for tag in who.tags:
+        yield "tag", tag, metrics
+    if who.agent:
+        yield "agent", who.agent, _SPENT
+    yield ("agent", model_id, _ENTERED) if variant == RUN else ("model", model_id, _ALL)
+
+
+_LIMIT_COLUMNS = "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable"
+_BUDGET_COLUMNS = (
+    "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
+    "temporary_increase, temporary_until, stops_streams, when_unavailable, allows_unpriced"
+)
+
+
+def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]) -> Section[Any]:
+    """Load all rules, or only those that changed since the previous version."""
+    if previous is not None and previous.version <= version:
+        config = previous.value.copy()
+        _load(config, since=previous.version)
+        if len(config) == _count():
+            return Section(config.seal(), version)
+        # Rows were deleted, and nothing tells which.
+    config = LimitsConfig()
+    _load(config, since=None)
+    return Section(config.seal(), version)
+
+
+def _load(config: LimitsConfig, *, since: int | None) -> None:
+    condition = "is_enabled" if since is None else "changed_version > %s"
+    with connection.cursor() as cursor:
+        quoted = connection.ops.quote_name
+        for table, columns, rule_of in (
+            ("security_app_limit", _LIMIT_COLUMNS, _limit),
+            ("security_app_budget", _BUDGET_COLUMNS.format(window=quoted("window")), _budget),
+        ):
+            cursor.execute(
+                f"SELECT is_enabled, {columns} FROM {table} WHERE {condition}",  # noqa: S608  (constants only)
+                None if since is None else [since],
+            )
+            while rows := cursor.fetchmany(5000):
+                for is_enabled, row_id, *row in rows:
+                    rule_id = row_id.hex if isinstance(row_id, UUID) else str(row_id)
+                    if is_enabled:
+                        config.put(rule_of(rule_id, *row))
+                    else:
+                        config.remove(rule_id)
+
+
+def _count() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT COUNT(*) FROM security_app_limit WHERE is_enabled) "
+            "+ (SELECT COUNT(*) FROM security_app_budget WHERE is_enabled)"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _limit(
+    rule_id: str, kind: str, subject: str, model: str, metric: str, seconds: int, value: int, unavailable: str
+) -> LimitRule:
+    intern = sys.intern
+    return LimitRule(
+        rule_id, intern(kind), subject, model, intern(metric), seconds * 1000, value, unavailable == "open"
+    )
+
+
+def _budget(rule_id: str, *row: Any) -> BudgetRule:
+    (
+        kind,
+        subject,
+        model,
+        name,
+        amount,
+        window,
+        days,
+        zone,
+        soft,
+        increase,
+        until,
+        stops,
+        without,
+        unpriced,
+    ) = row
+    return BudgetRule(
+        id=rule_id,
+        kind=kind,
+        subject=subject,
+        model=model,
+        name=name,
+        amount=amount,
+        window=window,
+        days=days or 0,
+        zone=zone,
+        soft=soft or 0,
+        increase=increase or 0,
+        until_ms=_milliseconds(until),
+        stops_streams=bool(stops),
+        is_fail_open=without == "open",
+        allows_unpriced=bool(unpriced),
+    )
+
+
+def _milliseconds(value: datetime | str | None) -> int:
+    if not value:
+        return 0
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,92 @@
+"""What a call may come to at most, before it is made: what limits and budgets hold for it meanwhile.
+
+input   = text of the body in bytes / 3, rounded up, and 1600 tokens for each image or sound in it
+output  = n × (max_completion_tokens or max_tokens, else the model's own maximum, else 4096)
+cost    = both at the rates of the dearest upstream that may serve the call
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gateway_project.core.codec import RawFields
+from security_app.services.reservation import Demand
+from usage_app.entry import TokenUsage
+from usage_app.registry import RateCard, UsageConfig
+from usage_app.services.extraction import (
+    IMAGE_TOKENS,
+    MAX_TOKENS,
+    estimate_tokens,
+    linked_images,
+    text_bytes,
+)
+from usage_app.services.pricing import cost_nano
+
+DEFAULT_OUTPUT_TOKENS = 4096
+# Members that bound the answer, the ones that upstreams prefer first.
+_MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_number = msgspec.json.Decoder(int | float | None)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def output_tokens(fields: RawFields, model_maximum: int | None) -> int:
+    """How many tokens the answers to a request may have in all, by its own members."""
+    given = next((value for name in _MAXIMA if (value := _positive(fields.get(name))) is not None), None)
+    each = given if given is not None else (model_maximum or DEFAULT_OUTPUT_TOKENS)
+    wanted = max(_positive(fields.get("n")) or 1, _positive(fields.get("best_of")) or 1)
+    return min(each * wanted * _prompts(fields.get("prompt")), MAX_TOKENS)
+
+
+def input_tokens(body: bytes) -> int:
+    """How many tokens a body may have; images that it only names count as those inside of it."""
+    return estimate_tokens(text_bytes(body)) + IMAGE_TOKENS * linked_images(body)
+
+
+def demand(
+    prices: UsageConfig,
+    price_models: Iterable[str],
+    *,
+    at: float,
+    input_tokens: int,
+    output_tokens: int,
+) -> Demand:
+    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970."""
+    tokens = TokenUsage(input=input_tokens, output=output_tokens)
+    cost: int | None = 0
+    for model in price_models:
+        card = prices.price(model, at)
+        if card is None:
+            cost = None
+            break
+        cost = max(cost or 0, _dearest(tokens, card))
+    return Demand(1, input_tokens, output_tokens, cost)
+
+
+def _dearest(tokens: TokenUsage, card: RateCard) -> int:
+    """The cost, also if all of the answer is reasoning and that has a price of its own."""
+    reasoning = TokenUsage(input=tokens.input, output=tokens.output, reasoning=tokens.output)
+    return max(cost_nano(tokens, card), cost_nano(reasoning, card))
+
+
+def _prompts(raw: msgspec.Raw | None) -> int:
+    """How many texts are to be continued: a list of texts, or of lists of tokens, is as many."""
+    if raw is None:
+        return 1
+    try:
+        prompts = _list.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 1
+    return len(prompts) if prompts and bytes(prompts[0])[:1] in (b'"', b"[") else 1
+
+
+def _positive(raw: msgspec.Raw | None) -> int | None:
+    """A number that a client gave; what is none is for the upstream to refuse."""
+    if raw is None:
+        return None
+    try:
+        value = _number.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if value is None or not 0 < value <= MAX_TOKENS else int(value) or 1

@@ -1,0 +1,156 @@
+"""Spend by team, key, customer and so on in the shapes of LiteLLM's reports; and beside a provider's bill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from gateway_project.core.money import from_nano, to_nano
+from usage_app.services.activity import shown
+from usage_app.services.exports.names import RowNames
+from usage_app.services.periods import DayRange
+from usage_app.services.usage_sums import UsageQuery, usage_sums
+
+Filters = Mapping[str, tuple[str, ...]]
+# What a report may be grouped by: our dimension, the list's name, and the name's.
+REPORTS = {
+    "team": ("team", "teams", "team_name"),
+    "customer": ("end_user", "customers", "customer"),
+    "organization": ("organization", "organizations", "organization_name"),
+    "user": ("user", "users", "user_id"),
+    "tag": ("tag", "tags", "tag"),
+    "model": ("model", "models", "model"),
+    "agent": ("agent", "agents", "agent"),
+    "api_key": ("key", "", ""),
+}
+_NAMED = ("team", "organization")
+
+
+def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[str, Any]]:
+    """For each day that has usage who spent how much, and with which models and keys."""
+    dimension, title, name_field = REPORTS[group_by]
+    names = RowNames()
+    parts = tuple(dict.fromkeys((dimension, "model", "key")))
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in usage_sums(UsageQuery(days.start, days.end, days.zone_name, ("day", *parts), filters)):
+        given = dict(zip(parts, row.group[1:], strict=True))
+        who = given[dimension]
+        entry = found.setdefault(row.group[0], {}).get(who)
+        if entry is None:
+            entry = _entry(dimension, name_field, who, names)
+            found[row.group[0]][who] = entry
+        spend = from_nano(row.cost_nano)
+        entry["total_spend"] += spend
+        entry["metadata"].append(
+            {
+                "model": given["model"],
+                "api_key": shown("key", given["key"]),
+                "spend": spend,
+                "total_tokens": row.input_tokens + row.output_tokens,
+            }
+        )
+    return [{"group_by_day": day, title: list(entries.values())} for day, entries in found.items()]
+
+
+def report_by_key(days: DayRange, filters: Filters) -> list[dict[str, Any]]:
+    """For each key what it cost in all, and with which models."""
+    found: dict[str, dict[str, Any]] = {}
+    names = RowNames()
+    query = UsageQuery(days.start, days.end, days.zone_name, ("key", "model"), filters)
+    for row in usage_sums(query):
+        key, model = row.group
+        entry = found.setdefault(
+            key,
+            {
+                "api_key": shown("key", key),
+                "key_alias": names.name("key", key),
+                "total_cost": Decimal(0),
+                "total_input_tokens": 0,
+                "total_output_tokens": 0,
+                "model_details": [],
+            },
+        )
+        sums = {
+            "total_cost": from_nano(row.cost_nano),
+            "total_input_tokens": row.input_tokens,
+            "total_output_tokens": row.output_tokens,
+        }
+        for name, value in sums.items():
+            entry[name] += value
+        entry["model_details"].append({"model": model, **sums})
+    return list(found.values())
+
+
+def global_activity(days: DayRange, filters: Filters) -> dict[str, Any]:
+    """Requests and tokens by day."""
+    daily = [
+        {
+            "date": row.group[0],
+            "api_requests": row.requests,
+            "total_tokens": row.input_tokens + row.output_tokens,
+        }
+        for row in usage_sums(UsageQuery(days.start, days.end, days.zone_name, ("day",), filters))
+    ]
+    return {
+        "daily_data": daily,
+        "sum_api_requests": sum(one["api_requests"] for one in daily),
+        "sum_total_tokens": sum(one["total_tokens"] for one in daily),
+    }
+
+
+def spend_by_day(days: DayRange, filters: Filters) -> list[dict[str, Any]]:
+    """LiteLLM's summary of its log: for each day the spend, by user and by model."""
+    found: dict[str, dict[str, Any]] = {}
+    query = UsageQuery(days.start, days.end, days.zone_name, ("day", "user", "model"), filters)
+    for row in usage_sums(query):
+        day, user, model = row.group
+        entry = found.setdefault(day, {"startTime": day, "spend": Decimal(0), "users": {}, "models": {}})
+        spend = from_nano(row.cost_nano)
+        entry["spend"] += spend
+        for place, name in (("users", user), ("models", model)):
+            entry[place][name] = entry[place].get(name, Decimal(0)) + spend
+    return list(found.values())
+
+
+def capture_rate(
+    upstream: str, days: DayRange, bill: Mapping[date, Decimal], threshold: Decimal
+) -> dict[str, Any]:
+    """How much of a provider's bill the ledger has, by UTC day; a day that the bill lacks costs nothing."""
+    query = UsageQuery(days.start, days.end, "UTC", ("day",), {"upstream": (upstream,)})
+    captured = {row.group[0]: row.cost_nano for row in usage_sums(query)}
+    billed = {day.isoformat(): to_nano(amount) for day, amount in bill.items()}
+    rows = [
+        {"date": name, **_captured(captured.get(name, 0), billed.get(name, 0), threshold)}
+        for name in (day.isoformat() for day in days.days())
+    ]
+    total = _captured(sum(captured.values()), sum(billed.values()), threshold)
+    return {"provider": upstream, "threshold": threshold, **total, "days": rows}
+
+
+def _captured(ours: int, theirs: int, threshold: Decimal) -> dict[str, Any]:
+    """`capture_rate` is null where nothing was billed; it may be above one."""
+    rate = (Decimal(ours) / Decimal(theirs)).quantize(Decimal("0.000001")) if theirs else None
+    return {
+        "captured_spend": from_nano(ours),
+        "provider_spend": from_nano(theirs),
+        "difference": from_nano(theirs) - from_nano(ours),
+        "capture_rate": rate,
+        "is_below_threshold": rate is not None and rate < threshold,
+    }
+
+
+def _entry(dimension: str, name_field: str, who: str, names: RowNames) -> dict[str, Any]:
+    entry: dict[str, Any] = {name_field: who, "total_spend": Decimal(0), "metadata": []}
+    if dimension in _NAMED:
+        entry = {f"{dimension}_id": shown(dimension, who), **entry, name_field: names.name(dimension, who)}
+    return entry
+
+
+def bill_of(rows: Iterable[tuple[date, Decimal]]) -> dict[date, Decimal]:
+    """A bill by day; several rows of a day are added up."""
+    found: dict[date, Decimal] = {}
+    for day, amount in rows:
+        found[day] = found.get(day, Decimal(0)) + amount
+    return found
