@@ -41,6 +41,9 @@ ACTIONS = (
     "logged_in",
     "login_failed",
     "logged_out",
+    "factor_added",
+    "factor_removed",
+    "factor_reset",
     "exported",
     "pruned",
 )

@@ -70,8 +70,8 @@ def test_a_login_and_a_logout_are_events_and_a_failed_one_is_counted(client: Cli
     User.objects.create_user("alice", password="alices-password", is_staff=True)
     folds.take(everything=True)
 
-    client.post("/admin/login/", {"username": "alice", "password": "wrong"})
-    client.post("/admin/login/", {"username": "alice", "password": "alices-password"})
+    client.post("/admin/login/", {"login": "alice", "password": "wrong"})
+    client.post("/admin/login/", {"login": "alice", "password": "alices-password"})
     client.post("/admin/logout/")
 
     people = told(object_type="auth.user")[1:]
