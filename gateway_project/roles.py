@@ -61,6 +61,8 @@ TABLE: tuple[Line, ...] = (
     Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
     Line("security_app.auditevent", "view export", auditor="view export"),
+    Line("security_app.accessrule", _ALL, auditor="view"),
+    Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(
