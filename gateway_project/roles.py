@@ -60,6 +60,7 @@ TABLE: tuple[Line, ...] = (
     # Who failed to sign in; to delete is to let in again.
     Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.auditevent", "view export", auditor="view export"),
     Line("security_app.accessrule", _ALL, auditor="view"),
     Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
