@@ -362,6 +362,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("API keys", "key", "security_app.apikey"),
             _Page("Users", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
+            _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),
     (

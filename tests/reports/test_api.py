@@ -38,7 +38,6 @@ def test_a_saved_report_is_made_and_downloaded(admin: Caller) -> None:
         f"/reports/exports/{asked['id']}/download", headers={"authorization": f"Bearer {admin.key}"}
     )
     content = answer.getvalue()
-    answer.close()
     manifest = json.loads(admin.get(f"/reports/exports/{asked['id']}/manifest").content)
 
     assert (asked["state"], asked["has_worker"]) == ("queued", False)
