@@ -360,6 +360,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         "Access",
         (
             _Page("API keys", "key", "security_app.apikey"),
+            _Page("Access rules", "rule", "security_app.accessrule"),
+            _Page("Access groups", "category", "security_app.accessgroup"),
             _Page("Users", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
             _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),

@@ -60,6 +60,8 @@ TABLE: tuple[Line, ...] = (
     # Who failed to sign in; to delete is to let in again.
     Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.accessrule", _ALL, auditor="view"),
+    Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(
