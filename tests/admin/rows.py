@@ -32,6 +32,8 @@ from usage_app.models import (
     AlertRule,
     KeyUse,
     Price,
+    Report,
+    ReportExport,
     SpendCounter,
     UsageRecord,
 )
@@ -92,6 +94,9 @@ def one_of_each(number: int = 0) -> None:
     run(f"default/agent-{number}")
     alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
+    report = Report.objects.create(name=f"report {number}", owner="test")
+    query = {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z", "time_zone": "UTC"}
+    ReportExport.objects.create(report=report, title=report.name, format="csv", query=query)
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"

@@ -34,6 +34,8 @@ LISTS = [
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
+    "/admin/usage_app/report/",
+    "/admin/usage_app/reportexport/",
     "/admin/usage_app/alert/",
     "/admin/usage_app/alertrule/",
     "/admin/usage_app/alertchannel/",
