@@ -364,6 +364,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Access groups", "category", "security_app.accessgroup"),
             _Page("Users", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
+            _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),
     (

@@ -57,6 +57,8 @@ TABLE: tuple[Line, ...] = (
     Line("agents_app.run", "view", operator="view", auditor="view"),
     # The texts of runs: of their questions, answers and tools.
     Line("agents_app.runstep", "view", auditor="view"),
+    # Who failed to sign in; to delete is to let in again.
+    Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
     Line("security_app.accessrule", _ALL, auditor="view"),
     Line("security_app.accessgroup", _ALL, auditor="view"),

@@ -19,7 +19,7 @@ SCOPES = ("inference", "admin", "metrics")
 # LiteLLM's names for groups of routes, and the scope that each door of the group asks for.
 ROUTE_GROUPS = ("llm_api_routes", "management_routes", "info_routes")
 TRUST_CHOICES = [
-    ("off", "Only the request's own 'user' field, as a note"),
+    ("off", "Only the request's own 'user' field"),
     ("header", "What request headers say"),
     ("jwt", "What a signed token says"),
 ]

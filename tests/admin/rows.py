@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from axes.models import AccessAttempt
 from django.contrib.auth.models import Permission, User
 
 from agents_app.models import Agent, DropInPolicy, Run, RunStep
@@ -76,6 +77,7 @@ def one_of_each(number: int = 0) -> None:
     Tool.objects.create(
         name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
     )
+    AccessAttempt.objects.create(username=f"mallory-{number}", ip_address="192.0.2.1", failures_since_start=1)
     run(f"default/agent-{number}")
     alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")

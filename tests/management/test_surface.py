@@ -16,8 +16,29 @@ from security_app.services.configuration import store
 from security_app.services.keys import create_key
 from tests.management.caller import Caller
 
+WHOSE_ACTIVITY = (
+    "agent",
+    "customer",
+    "end_user",
+    "key",
+    "model",
+    "organization",
+    "tag",
+    "team",
+    "user",
+)
 # What every key may ask, for itself.
-KEYHOLDERS = [("GET", "/key/info"), ("POST", "/key/health"), ("POST", "/security/preview")]
+KEYHOLDERS = sorted(
+    [
+        ("GET", "/key/info"),
+        ("GET", "/spend/logs"),
+        ("POST", "/key/health"),
+        ("POST", "/security/preview"),
+        ("POST", "/spend/calculate"),
+        *(("GET", f"/{whose}/daily/activity") for whose in WHOSE_ACTIVITY),
+        *(("GET", f"/{whose}/daily/activity/export") for whose in WHOSE_ACTIVITY),
+    ]
+)
 PARAMETERS = {
     "{rule_id}": "rule_00",
     "{access_group}": "cheap",

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from gateway_project.core.errors import InvalidRequest
 from security_app.api.auth import admin_key, any_key, principal_of
-from security_app.schemas import StrictModel
+from security_app.schemas.base import StrictModel
 from usage_app.schemas import SPEND_LOGS_PARAMETERS, parse_spend_logs, parse_summary
 from usage_app.services import spend_report
 from usage_app.services.calculation import calculated_cost
