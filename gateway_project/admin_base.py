@@ -372,6 +372,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         (
             _Page("Runs", "account_tree", "agents_app.run"),
             _Page("Ledger", "receipt_long", "usage_app.usagerecord"),
+            _Page("Saved reports", "summarize", "usage_app.report"),
+            _Page("Report files", "folder_open", "usage_app.reportexport"),
             _Page("Prices", "sell", "usage_app.price"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),
             _Page("Alerts", "notifications", "usage_app.alert"),

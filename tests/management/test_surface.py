@@ -15,28 +15,18 @@ from security_app.api.auth import AdminAuth, KeyAuth
 from security_app.services.configuration import store
 from security_app.services.keys import create_key
 from tests.management.caller import Caller
+from usage_app.api.activity import ENTITIES
 
-WHOSE_ACTIVITY = (
-    "agent",
-    "customer",
-    "end_user",
-    "key",
-    "model",
-    "organization",
-    "tag",
-    "team",
-    "user",
-)
 # What every key may ask, for itself.
+# What is a key's own: its row, its health, what it may do, what it used.
 KEYHOLDERS = sorted(
     [
         ("GET", "/key/info"),
-        ("GET", "/spend/logs"),
         ("POST", "/key/health"),
         ("POST", "/security/preview"),
+        ("GET", "/spend/logs"),
         ("POST", "/spend/calculate"),
-        *(("GET", f"/{whose}/daily/activity") for whose in WHOSE_ACTIVITY),
-        *(("GET", f"/{whose}/daily/activity/export") for whose in WHOSE_ACTIVITY),
+        *(("GET", f"/{entity}/daily/activity{end}") for entity in ENTITIES for end in ("", "/export")),
     ]
 )
 PARAMETERS = {
