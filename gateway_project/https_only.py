@@ -16,7 +16,7 @@ from gateway_project.refusal import refuse
 
 PROBES = frozenset({"/health", "/healthz", "/health/liveliness", "/readyz", "/health/readiness"})
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
-_PAGES = ("/admin/", "/static/")
+_PAGES = ("/admin/", "/me/", "/static/")
 
 
 class HttpsOnly:

@@ -92,7 +92,7 @@ class SecurityHeadersMiddleware:
 
     def _add(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         # Swagger UI draws its icons as data: URLs and styles itself inline, as the admin theme does.
-        is_page_of_a_library = request.path.startswith(("/admin", "/docs"))
+        is_page_of_a_library = request.path.startswith(("/admin", "/docs", "/me/"))
         policy = ADMIN_POLICY if is_page_of_a_library else STRICT_POLICY
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")

@@ -57,7 +57,20 @@ TABLE: tuple[Line, ...] = (
     Line("agents_app.run", "view", operator="view", auditor="view"),
     # The texts of runs: of their questions, answers and tools.
     Line("agents_app.runstep", "view", auditor="view"),
+    # Who failed to sign in; to delete is to let in again.
+    Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.auditevent", "view export", auditor="view export"),
+    Line("security_app.organization", _ALL, auditor="view"),
+    Line("security_app.team", _ALL, auditor="view"),
+    Line("security_app.membership", _ALL, auditor="view"),
+    Line("security_app.gatewayuser", _ALL, auditor="view"),
+    Line("security_app.enduser", _ALL, auditor="view"),
+    Line("security_app.tokenissuer", _ALL, auditor="view"),
+    Line("security_app.accessrule", _ALL, auditor="view"),
+    Line("security_app.accessgroup", _ALL, auditor="view"),
+    Line("security_app.limit", _ALL, operator=_ALL, auditor="view", finance="view"),
+    Line("security_app.budget", _ALL, operator="view", auditor="view", finance=_ALL),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(

@@ -12,16 +12,18 @@ from django.views import defaults
 from gateway_project.admin_pages import admin_urls
 from gateway_project.api.management import answer_error, management_urls, not_found
 from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
+from gateway_project.self_service.views import me
 
 urlpatterns = [
     path("admin/", include("gateway_project.sign_in.urls")),
     path("admin/", admin_urls()),
+    path("me/", me, name="me"),
     *management_urls(),
 ]
 
 
 def _is_for_a_person(request: HttpRequest) -> bool:
-    return request.path.startswith("/admin/")
+    return request.path.startswith(("/admin/", "/me/"))
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -216,11 +216,6 @@ SOCIALACCOUNT_PROVIDERS = sign_in.identity_provider(
     name=OIDC_NAME,
 )
 
-# Mail; without it nothing is sent, and nobody can ask for a new password.
-EMAIL_URL: str = env("GATEWAY_EMAIL_URL", default="").strip()
-vars().update(parsers.parse_email_url(EMAIL_URL, name="GATEWAY_EMAIL_URL"))
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("GATEWAY_EMAIL_FROM", default="agent-gateway@localhost").strip()
-
 INSTALLED_APPS = [
     # daphne only serves `runserver`; in every other process it would cost 26 MB.
     *(["daphne"] if len(sys.argv) > 1 and sys.argv[1] == "runserver" else []),
@@ -381,5 +376,11 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,
     "DASHBOARD_CALLBACK": "upstreams_app.admin.start_page.add_facts",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "My use", "link": "/me/"},
+            {"title": "Sign-in and security", "link": "/admin/account/2fa/"},
+        ]
+    },
     "SIDEBAR": {"show_search": False, "navigation": "gateway_project.admin_pages.navigation"},
 }

@@ -178,16 +178,3 @@ def parse_pairs(items: list[str], *, name: str) -> dict[str, str]:
             raise ImproperlyConfigured(f"{name}: '{item}' is no pair such as platform-admins=administrator.")
         pairs[theirs] = ours
     return pairs
-
-
-def parse_email_url(text: str, *, name: str) -> dict[str, Any]:
-    """Django's settings of the mail server that `smtp+tls://user:password@host:587` names; empty: no mail."""
-    if not text:
-        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
-    _require_scheme(text, ("smtp", "smtps", "smtp+tls", "smtp+ssl"), "smtp:// or smtp+tls://", name=name)
-    try:
-        config: dict[str, Any] = Environment.email_url_config(text)
-    except (ValueError, KeyError):
-        raise _unreadable(name) from None
-    # A server that does not answer must not hold up whoever waits for the page.
-    return {**config, "EMAIL_TIMEOUT": 10}

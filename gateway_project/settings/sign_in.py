@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
 
 SIGN_IN_APPS = ["allauth", "allauth.account", "allauth.mfa", "allauth.socialaccount", "axes"]
 
@@ -49,7 +52,7 @@ SOCIALACCOUNT_ADAPTER = "gateway_project.sign_in.single_sign_on.SingleSignOnAdap
 SOCIALACCOUNT_AUTO_SIGNUP = True
 SOCIALACCOUNT_EMAIL_REQUIRED = False
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
-# A link, because the content policy lets no form lead to another site; the state in it is tied to the session.
+# A link: the content policy lets no form lead to another site, and the state is tied to the session.
 SOCIALACCOUNT_LOGIN_ON_GET = True
 SOCIALACCOUNT_STORE_TOKENS = False
 
@@ -74,6 +77,14 @@ def identity_provider(*, issuer: str, client_id: str, secret: str, name: str) ->
     """The one OpenID Connect provider, as `SOCIALACCOUNT_PROVIDERS` wants it; {} without an issuer."""
     if not issuer:
         return {}
+    address = urlsplit(issuer)
+    is_here = address.scheme == "http" and address.hostname in ("127.0.0.1", "::1", "localhost")
+    if not (address.scheme == "https" and address.hostname) and not is_here:
+        raise ImproperlyConfigured("GATEWAY_OIDC_ISSUER must start with https://.")
+    if not client_id or not secret:
+        raise ImproperlyConfigured(
+            "GATEWAY_OIDC_ISSUER needs GATEWAY_OIDC_CLIENT_ID and GATEWAY_OIDC_CLIENT_SECRET."
+        )
     app = {
         "provider_id": "sso",
         "name": name,

@@ -1,1 +1,1 @@
-"""How people sign in to the admin: password, second factor, passkey, single sign-on; all on Django's handler."""
+"""How people sign in: password, second factor, passkey, single sign-on; all of it on Django's handler."""

@@ -1,4 +1,4 @@
-"""What is ours in allauth's flows: where people go after signing in, nobody signs up, factors are encrypted."""
+"""What is ours in allauth's flows: where people go, that nobody signs up, that factors are encrypted."""
 
 from __future__ import annotations
 

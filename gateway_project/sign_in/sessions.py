@@ -7,17 +7,15 @@ honours it too. It is written again at most once a minute.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth import logout
-from django.contrib.auth.models import AbstractBaseUser
-from django.contrib.sessions.models import Session
+from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
+from django.utils.deprecation import MiddlewareMixin
 
 from gateway_project.roles import ADMINISTRATOR
 from gateway_project.sign_in.frame import ACCOUNT_PREFIX
@@ -29,36 +27,23 @@ _WRITE_EVERY_S = 60
 _OPEN = (ACCOUNT_PREFIX, "/admin/login/", "/admin/logout/", "/admin/jsi18n/")
 
 
-class SessionMiddleware:
+class SessionMiddleware(MiddlewareMixin):
     """For pages only: programs have no sessions, and pay nothing for this."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """Answer in the mode, sync or async, of the handler around us."""
-        if self._is_async:
-            return self._acall(request)
-        response: HttpResponse = _before(request) or self.get_response(request)
-        return response
+        if not request.path.startswith(PAGES):
+            return self.get_response(request)
+        return super().__call__(request)
 
-    async def _acall(self, request: HttpRequest) -> HttpResponse:
-        early = None
-        if request.path.startswith(PAGES):
-            early = await sync_to_async(_before, thread_sensitive=True)(request)
-        response: HttpResponse = early or await self.get_response(request)
-        return response
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """Before the view, on a thread that may use the database."""
+        return _before(request)
 
 
 def _before(request: HttpRequest) -> HttpResponse | None:
     """Ends or prolongs the session; an answer if the page must not be seen yet."""
-    if not request.path.startswith(PAGES) or not request.user.is_authenticated:
+    if not request.user.is_authenticated:
         return None
     if not _prolong(request):
         logout(request)
@@ -66,6 +51,16 @@ def _before(request: HttpRequest) -> HttpResponse | None:
     if not request.path.startswith(_OPEN) and _lacks_factor(request):
         return HttpResponseRedirect(reverse("mfa_index"))
     return None
+
+
+def _begin(sender: object, request: HttpRequest, **_: Any) -> None:
+    """Signing in: the moments are in the session from its first write on."""
+    now = int(time.time())
+    request.session[SIGNED_IN_AT] = request.session[SEEN_AT] = now
+    request.session.set_expiry(min(settings.SESSION_MAX_S, settings.SESSION_IDLE_S))
+
+
+user_logged_in.connect(_begin, dispatch_uid="gateway_project.sign_in.sessions")
 
 
 def _prolong(request: HttpRequest) -> bool:
@@ -111,13 +106,3 @@ def has_factor(request: HttpRequest) -> bool:
     if any(record.get("method") == "socialaccount" for record in records):
         return True
     return bool(is_mfa_enabled(request.user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]))
-
-
-def end_sessions(user: AbstractBaseUser, *, but: str | None = None) -> int:
-    """Sign a person out everywhere, except of one session; how many sessions that were."""
-    mine = [
-        row.pk
-        for row in Session.objects.filter(expire_date__gt=timezone.now()).iterator()
-        if row.pk != but and row.get_decoded().get("_auth_user_id") == str(user.pk)
-    ]
-    return Session.objects.filter(pk__in=mine).delete()[0]

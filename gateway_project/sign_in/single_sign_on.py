@@ -74,7 +74,7 @@ def _domain(claims: dict[str, Any]) -> str:
 
 
 def _map_groups(user: User, claims: dict[str, Any]) -> None:
-    """Give the groups that the mapping names for the provider's, and take those that it names for no other."""
+    """Give the groups that the mapping names for the provider's, and take those that it names for others."""
     if not settings.OIDC_GROUPS:
         return
     said = claims.get(settings.OIDC_GROUPS_CLAIM)

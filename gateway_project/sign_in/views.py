@@ -13,12 +13,12 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from gateway_project.sign_in.sessions import end_sessions
+from security_app.services.sessions import end_sessions
 
 
 def is_mail_configured() -> bool:
     """Whether a new password can be sent."""
-    return bool(settings.EMAIL_URL)
+    return bool(settings.MAIL_IS_CONFIGURED)
 
 
 class SignInView(LoginView):  # type: ignore[misc]  # The library has no types.

@@ -86,6 +86,11 @@ class SecurityConfig:
             self._digest_by_id[principal.key_id] = digest
         self.keys[digest] = principal
 
+    def find(self, key_id: UUID) -> Principal | None:
+        """The principal of a live key; None for one that is not served."""
+        digest = self._digest_by_id.get(key_id)
+        return None if digest is None else self.keys.get(digest)
+
     def retire(self, key_id: UUID, previous_digest: bytes, until: float) -> None:
         """Let a key's previous secret in until a moment; the key was `put` before."""
         self.retiring[previous_digest] = Retiring(until, self._digest_by_id[key_id])

@@ -42,7 +42,7 @@ def _log_in(client: Client, path: str = "/admin/login/", **fields: str) -> str:
     alice = User.objects.get(username="alice")
     alice.set_password("correct-horse-battery")
     alice.save()
-    answer = client.post(path, {"username": "alice", "password": "correct-horse-battery", **fields})
+    answer = client.post(path, {"login": "alice", "password": "correct-horse-battery", **fields})
     assert answer.status_code == 302
     return str(answer.headers["Location"])
 
@@ -75,7 +75,7 @@ def test_nobody_is_led_to_it_where_work_has_begun(what: str, client: Client, dem
 
 def test_who_may_not_add_upstreams_is_not_led_to_it(client: Client, demo: Upstream, charlie: User) -> None:
     answer = client.post(
-        "/admin/login/", {"username": "charlie", "password": "charlies-password", "next": "/admin/"}
+        "/admin/login/", {"login": "charlie", "password": "charlies-password", "next": "/admin/"}
     )
 
     assert answer.headers["Location"] == "/admin/"

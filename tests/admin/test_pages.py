@@ -161,6 +161,6 @@ def test_a_login_without_a_way_back_leads_to_the_start_page(client: Client, admi
     # The first-run wizard is over.
     FirstRun.load()
 
-    answer = client.post("/admin/login/", {"username": admin_user.username, "password": "correct horse"})
+    answer = client.post("/admin/login/", {"login": admin_user.username, "password": "correct horse"})
 
     assert (answer.status_code, answer["location"]) == (302, "/admin/")

@@ -9,6 +9,6 @@ def sign_in(page: Page, base_url: str, name: str, password: str, next_path: str 
     """A new session, and no complaint of what was open before; ends at `next_path`."""
     page.forget()
     page.open(f"{base_url}/admin/login/?next={next_path}")
-    page.fill("#id_username", name)
+    page.fill("#id_login", name)
     page.fill("#id_password", password)
     page.click_through("#login-form button[type=submit]")

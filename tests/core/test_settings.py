@@ -11,6 +11,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway_project.settings import env as parsers
+from gateway_project.settings import sign_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -258,3 +259,22 @@ def test_the_task_queue_verifies_a_certificate_unless_told_otherwise(
     )
 
     assert found.stdout.strip() == options
+
+
+def test_choices_and_pairs_are_named_when_they_are_wrong() -> None:
+    assert parsers.parse_choice(" Everybody ", ("nobody", "everybody"), name="X") == "everybody"
+    assert parsers.parse_pairs(["CN=ops=operator"], name="X") == {"CN=ops": "operator"}
+    for text in ("operator", "=operator", "ops="):
+        with pytest.raises(ImproperlyConfigured, match="X"):
+            parsers.parse_pairs([text], name="X")
+    with pytest.raises(ImproperlyConfigured, match="X must be one of"):
+        parsers.parse_choice("some", ("nobody", "everybody"), name="X")
+
+
+@pytest.mark.parametrize(
+    ("issuer", "client_id"),
+    [("http://id.example", "gateway"), ("id.example", "gateway"), ("https://id.example", "")],
+)
+def test_an_identity_provider_must_be_complete_and_behind_tls(issuer: str, client_id: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="GATEWAY_OIDC"):
+        sign_in.identity_provider(issuer=issuer, client_id=client_id, secret="s", name="SSO")

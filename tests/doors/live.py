@@ -51,7 +51,7 @@ def sign_in(gateway: Gateway, name: str) -> str:
         form = client.get("/admin/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form.text)
         assert token is not None
-        fields = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token[1], "next": "/healthz"}
+        fields = {"login": name, "password": PASSWORD, "csrfmiddlewaretoken": token[1], "next": "/healthz"}
         assert client.post("/admin/login/", data=fields).status_code == 302
         return client.cookies["gateway_session"]
 

@@ -214,11 +214,11 @@ def test_the_admin_takes_forms_as_before(gateway: Gateway) -> None:
     with httpx.Client(base_url=gateway.url, trust_env=False) as browser:
         page = browser.get("/admin/login/")
         form = {
-            "username": "nobody",
+            "login": "nobody",
             "password": "wrong",
             "csrfmiddlewaretoken": browser.cookies["gateway_csrf"],
         }
         answered = browser.post("/admin/login/", data=form)
 
     assert (page.status_code, answered.status_code) == (200, 200)
-    assert "correct username and password" in answered.text
+    assert "username and/or password you specified are not correct" in answered.text
