@@ -32,7 +32,7 @@ SQLITE_ONLY := tests/repository tests/fakes \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
-	tests/audit/test_writers.py
+	tests/audit/test_writers.py tests/limits/test_live_pair.py
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 

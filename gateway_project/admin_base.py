@@ -368,6 +368,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Token issuers", "verified_user", "security_app.tokenissuer"),
             _Page("Access rules", "rule", "security_app.accessrule"),
             _Page("Access groups", "category", "security_app.accessgroup"),
+            _Page("Limits", "speed", "security_app.limit"),
+            _Page("Budgets", "savings", "security_app.budget"),
             _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
             _Page("Audit", "history", "security_app.auditevent"),
