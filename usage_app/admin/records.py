@@ -6,9 +6,10 @@ that an index serves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -19,6 +20,7 @@ from django.urls import reverse
 from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, display, register
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import parse_public_id, public_id
+from security_app.admin.team_scope import TeamScope
 from usage_app.models import KeyUse, SpendCounter, UsageRecord
 from usage_app.services.outcomes import OUTCOMES
 
@@ -97,7 +99,9 @@ class ModelFilter(admin.SimpleListFilter):
     parameter_name = "model"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Models that were used in the last 30 days."""
+        """Models that were used in the last 30 days; by whom is no matter of a team's admin."""
+        if model_admin.is_scoped(request):
+            return []
         recent = SpendCounter.objects.filter(scope="model", window_start__gte=utc_now() - timedelta(days=30))
         names = recent.order_by("scope_id").values_list("scope_id", flat=True).distinct()[:_LISTED_MODELS]
         return [(name, name) for name in names]
@@ -108,8 +112,8 @@ class ModelFilter(admin.SimpleListFilter):
 
 
 @register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
-    """One line a request."""
+class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
+    """One line a request. A team admin has those of the own teams."""
 
     list_display = (
         "at",
@@ -133,6 +137,10 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     change_form_outer_before_template = "admin/usage_app/usagerecord/links.html"
+
+    def team_rows(self, queryset: QuerySet[UsageRecord], teams: Collection[UUID]) -> QuerySet[UsageRecord]:
+        """By the key's team when the request was made."""
+        return queryset.filter(team_id__in=teams)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
