@@ -34,6 +34,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from gateway_project.admin_history import HistoryPages
 from gateway_project.core.errors import GatewayError
 from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
@@ -204,7 +205,7 @@ def log_change(request: HttpRequest, row: Model, verb: str) -> None:
     )
 
 
-class ConfigModelAdmin(ModelAdmin[C]):
+class ConfigModelAdmin(HistoryPages[C], ModelAdmin[C]):
     """An admin of rows that the snapshot is built from: changes act here at once, and are logged.
 
     A row that a file or another process owns (`managed_by`) can be looked at only.
@@ -360,8 +361,11 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         "Access",
         (
             _Page("API keys", "key", "security_app.apikey"),
+            _Page("Access rules", "rule", "security_app.accessrule"),
+            _Page("Access groups", "category", "security_app.accessgroup"),
             _Page("Users", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
+            _Page("Audit", "history", "security_app.auditevent"),
             _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),
@@ -370,6 +374,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         (
             _Page("Runs", "account_tree", "agents_app.run"),
             _Page("Ledger", "receipt_long", "usage_app.usagerecord"),
+            _Page("Saved reports", "summarize", "usage_app.report"),
+            _Page("Report files", "folder_open", "usage_app.reportexport"),
             _Page("Prices", "sell", "usage_app.price"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),
             _Page("Alerts", "notifications", "usage_app.alert"),

@@ -34,8 +34,14 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from security_app.registry import Principal
-from security_app.services.authentication import UnknownKey, authenticate_in
+from security_app.services.authentication import (
+    EXPIRY_HEADER,
+    UnknownKey,
+    authenticate_in,
+    expiry_warning,
+)
 from security_app.services.denials import note_denial
+from security_app.services.end_users import take_trusted
 from security_app.services.permissions import require_entry
 from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
@@ -126,6 +132,9 @@ class ApiHandler:
         context.client_ip = exchange.client_ip
         context.tags = request_tags(exchange)
         context.client_api_key = exchange.header(b"x-upstream-api-key")
+        take_trusted(context, exchange.headers)
+        if warning := expiry_warning(principal):
+            exchange.add_header(EXPIRY_HEADER.encode(), warning.encode())
         exchange.context = context
 
 

@@ -43,6 +43,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "probe upstreams": _every("upstreams.probe_all", settings.HEALTH_INTERVAL_S),
+    "refresh token issuers": _every("security.refresh_issuers", 10 * _MINUTE_S),
     "rotate keys": _every("security.rotate_keys", _MINUTE_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),

@@ -26,6 +26,7 @@ from gateway_project.core.threads import in_own_thread
 from gateway_project.observability.logging import writer
 from gateway_project.observability.metrics_writer import MetricsWriter
 from gateway_project.registries import store
+from gateway_project.sole_server import sole_server
 from security_app.services import denials
 from security_app.services.limiting import limiting
 from upstreams_app.registry import UpstreamsConfig
@@ -72,8 +73,12 @@ class Lifecycle:
                 await self.start()
 
     async def start(self) -> None:
-        """Load the configuration and start the pollers; raises if the database can't be read."""
+        """Load the configuration and start the pollers.
+
+        Raises if the database can't be read, and SecondServer if another process counts alone.
+        """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_TOOL_THREADS, "tools"))
+        await in_own_thread(sole_server.take)
         await in_thread(store.refresh)
         await in_own_thread(keep_processes_warm, store.current)
         feed.attach()
@@ -140,6 +145,7 @@ class Lifecycle:
                 with_fresh_connections(folder_watch.look)
             keep_processes_warm(store.current)
             denials.hand_on()
+            sole_server.keep()
         close_connections_of_this_thread()
 
     def drain(self) -> None:
@@ -169,6 +175,7 @@ class Lifecycle:
             logger.warning("ledger.flush_unfinished")
         await feed.detach()
         await self.clients.close()
+        await in_own_thread(sole_server.release)
         self._is_started = False
         logger.info("server.stopped")
         # The server ends the process by the signal that stopped it: nothing runs at exit.

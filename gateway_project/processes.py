@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 _PR_SET_PDEATHSIG = 1
 _RESTART_WINDOW_S = 30.0
 _MAX_RESTARTS = 5
+# The exit status of a child that must not be started again; it has said why.
+NOT_AGAIN = 78
 
 
 def _die_with_parent() -> None:
@@ -83,6 +85,9 @@ class Supervisor:
             process = child.process
             if self._is_stopping or process is None or process.poll() is None:
                 continue
+            if process.returncode == NOT_AGAIN:
+                self._report(f"{child.role} can't run here.")
+                return False
             now = time.monotonic()
             child.restarts = [moment for moment in child.restarts if now - moment < _RESTART_WINDOW_S]
             if len(child.restarts) >= _MAX_RESTARTS:

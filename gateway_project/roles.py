@@ -66,6 +66,9 @@ TABLE: tuple[Line, ...] = (
     # Who failed to sign in; to delete is to let in again.
     Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", f"{_ALL} {_TEAM}", auditor="view", team_admin=_TEAM),
+    Line("security_app.auditevent", "view export", auditor="view export"),
+    Line("security_app.accessrule", _ALL, auditor="view"),
+    Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(

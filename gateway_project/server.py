@@ -36,7 +36,9 @@ def main(arguments: list[str]) -> None:
     import uvicorn
     from django.conf import settings
 
+    from gateway_project.processes import NOT_AGAIN
     from gateway_project.protocol import JoiningProtocol
+    from gateway_project.sole_server import sole_server
     from gateway_project.websocket import MAX_MESSAGE_BYTES, PatientProtocol
 
     class Server(uvicorn.Server):
@@ -78,7 +80,13 @@ def main(arguments: list[str]) -> None:
         os.environ.pop(name, None)
     # A terminal's Ctrl-C reaches `manage.py serve` alone, which sends one SIGTERM to each process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Server(config).run(sockets=[socket.socket(fileno=options.fd)])
+    try:
+        Server(config).run(sockets=[socket.socket(fileno=options.fd)])
+    except SystemExit:
+        # uvicorn's way to say that it could not start.
+        if sole_server.is_refused:
+            sys.exit(NOT_AGAIN)
+        raise
 
 
 if __name__ == "__main__":

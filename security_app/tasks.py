@@ -8,6 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from security_app.services import audit_anchors, audit_retention
+from security_app.services.issuers import refresh_keys
 from security_app.services.rotation import rotate_due_keys
 
 
@@ -27,3 +28,9 @@ def prune_audit() -> int:
 def rotate_keys() -> int:
     """Give new secrets to the keys whose rotation is due."""
     return rotate_due_keys()
+
+
+@shared_task(name="security.refresh_issuers", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
+def refresh_issuers() -> int:
+    """Fetch the public keys of issuers of tokens anew."""
+    return refresh_keys()

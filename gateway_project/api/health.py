@@ -14,7 +14,7 @@ from gateway_project.api.database_look import DatabaseLook
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
-from gateway_project.core.errors import AuthenticationFailed
+from gateway_project.core.errors import AuthenticationFailed, PermissionDenied
 from gateway_project.core.threads import in_own_thread
 from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
@@ -29,7 +29,7 @@ from gateway_project.readiness import (
 )
 from gateway_project.registries import store
 from security_app.services.authentication import authenticate_in
-from security_app.services.permissions import decide_scope
+from security_app.services.permissions import decide_scope, require_entry
 from upstreams_app.services.health import UpstreamHealth, health_by_upstream
 from usage_app.services.ledger import ledger
 
@@ -64,8 +64,11 @@ def _may_see_details(exchange: Exchange) -> bool:
         return False
     try:
         principal = authenticate_in(store.current, token)
+        require_entry(principal, exchange.path, access="", ip=exchange.client_ip)
     except AuthenticationFailed as error:
         metrics.observe_denial(error.reason)
+        return False
+    except PermissionDenied:
         return False
     return any(decide_scope(principal, scope).is_allowed for scope in ("admin", "metrics"))
 

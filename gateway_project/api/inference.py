@@ -26,6 +26,7 @@ from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import InvalidRequest, ModelNotFound
 from gateway_project.lifecycle import lifecycle
+from security_app.services.end_users import take_stated
 from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.services.calls import Call
@@ -90,11 +91,10 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
     model_id = _model_id(fields)
     entry = await _resolve(context, model_id)
     exchange.model_id = entry.id
+    take_stated(context, _end_user(fields))
     _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
     wants_usage = is_stream and _wants_usage(fields)
-    # Who came with a name of its own keeps it.
-    context.end_user = context.end_user or _end_user(fields)
     if isinstance(entry, AgentEntry):
         if operation != "chat":
             raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")

@@ -37,6 +37,7 @@ from security_app.api import admin_key
 from security_app.api import routers as security_routers
 from security_app.api.auth import shown_token
 from security_app.registry import Principal
+from security_app.services.authentication import EXPIRY_HEADER, expiry_warning
 from security_app.services.denials import note_denial
 from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
@@ -158,6 +159,9 @@ def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
     if own_id:
         response.headers["x-client-request-id"] = correlation_id(own_id)
     response.headers.setdefault("cache-control", "no-store")
+    principal = getattr(request, "auth", None)
+    if isinstance(principal, Principal) and (warning := expiry_warning(principal)):
+        response.headers[EXPIRY_HEADER] = warning
     _add_headers(response, origin_headers(request.headers.get("origin")))
 
 

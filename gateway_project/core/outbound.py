@@ -12,6 +12,7 @@ import functools
 import ipaddress
 import socket
 import ssl
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,11 +22,27 @@ from urllib.parse import urlsplit
 
 import httpx
 
-_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-data"})
-_METADATA_ADDRESSES = frozenset(
-    {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")}
+_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
+# Beyond what is link-local: where clouds have their metadata, and what is no host's address.
+_NEVER = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "100.100.100.200/32",  # Alibaba
+            "168.63.129.16/32",  # Azure
+            "192.0.0.192/32",  # Oracle
+            "fd00:ec2::254/128",  # AWS
+            "fd20:ce::254/128",  # Google
+            "0.0.0.0/8",  # This network: RFC 1122, section 3.2.1.3.
+            "240.0.0.0/4",  # Reserved, and broadcast.
+            "64:ff9b:1::/48",  # Local NAT64 (RFC 8215): what it leads to is not in the address.
+        ),
+    )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052, section 2.1.
+# What stands before an IPv4 address: NAT64 (RFC 6052), SIIT (RFC 2765), compatible (RFC 4291, 2.5.5.1).
+_BEFORE_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+# What IDNA takes for a dot.
+_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 _ANSWER_SERVES_S = 30.0
 _MAX_KNOWN_NAMES = 256
 _CONNECT_TIMEOUT_S = 10.0
@@ -44,21 +61,21 @@ def is_forbidden_address(text: str, *, allow_private: bool) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         address = _ipv4_inside(address) or address
-    if (
-        address in _METADATA_ADDRESSES
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-    ):
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
         return True
-    return not allow_private and not address.is_global
+    if any(address.version == network.version and address in network for network in _NEVER):
+        return True
+    # Python takes what is reserved, and site-local addresses (RFC 3879), for global.
+    is_public = address.is_global and not address.is_reserved and not getattr(address, "is_site_local", False)
+    return not allow_private and not is_public
 
 
 def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to this one end at: mapped, 6to4, or the well-known NAT64 prefix."""
-    if address in _NAT64:
+    """The IPv4 address that packets to this one end at: mapped, 6to4, Teredo, or after a known prefix."""
+    if any(address in network for network in _BEFORE_IPV4) and int(address) > 1:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
@@ -77,15 +94,29 @@ def check_url(url: str, *, allow_private: bool) -> None:
         _ = parts.port
     except ValueError as error:
         raise ValueError("its port is not a number from 0 to 65535") from error
-    if parts.hostname.lower().rstrip(".") in _METADATA_HOSTS:
+    host = unicodedata.normalize("NFKC", parts.hostname).translate(_DOTS).lower().rstrip(".")
+    if not host or any(sign in parts.netloc for sign in "\\ \t\r\n") or not host.isprintable():
+        raise ValueError("its host holds what is in no host's name")
+    if host in _METADATA_HOSTS:
         raise ValueError("cloud metadata services are never called")
     try:
-        forbidden = is_forbidden_address(parts.hostname, allow_private=allow_private)
+        forbidden = is_forbidden_address(host, allow_private=allow_private)
     except ValueError:
+        if _is_odd_address(host):
+            raise ValueError("write its address as four decimal numbers") from None
         # A name; its addresses are checked when it is resolved.
-        forbidden = not allow_private and parts.hostname.lower() == "localhost"
+        forbidden = not allow_private and (host == "localhost" or host.endswith(".localhost"))
     if forbidden:
         raise ValueError("this address is link-local, reserved, or private while private hosts are off")
+
+
+def _is_odd_address(host: str) -> bool:
+    """Whether resolvers take this for an IPv4 address: 2130706433, 0x7f.1, 0177.0.0.1, 127.1."""
+    try:
+        socket.inet_aton(host)
+    except (OSError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _check_answers(host: str, addresses: Iterable[str], *, allow_private: bool) -> None:

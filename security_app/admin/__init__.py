@@ -1,5 +1,5 @@
 """The admin of the security app; importing it registers everything."""
 
-from security_app.admin import keys, people
+from security_app.admin import access, audit, keys, people
 
-__all__ = ["keys", "people"]
+__all__ = ["access", "audit", "keys", "people"]

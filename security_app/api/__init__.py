@@ -3,9 +3,12 @@
 from ninja import Router
 
 from security_app.api.access import router as access
+from security_app.api.audit import router as audit
 from security_app.api.auth import admin_key, any_key
+from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
+from security_app.api.issuers import router as issuers
 from security_app.api.key_rotation import router as key_rotation
 from security_app.api.key_sets import router as key_sets
 from security_app.api.keys import router as keys
@@ -23,6 +26,9 @@ routers: tuple[Router, ...] = (
     users,
     customers,
     organizations,
+    budgets,
     access,
     decisions,
+    audit,
+    issuers,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Router
 
@@ -12,6 +13,7 @@ from security_app.api.auth import actor_name, admin_key
 from security_app.api.key_fields import duration_of, key_row, key_values
 from security_app.schemas.keys import GeneratedKey, KeyReference, KeyRegenerate, NamedKeyRegenerate
 from security_app.services import keys, rotation
+from security_app.services.limit_fields import apply_limits, limit_values
 
 router = Router(tags=["Keys"], auth=admin_key)
 
@@ -46,9 +48,11 @@ def reveal_key(request: HttpRequest, body: KeyReference) -> GeneratedKey:
 
 def _regenerated(request: HttpRequest, reference: str, body: KeyRegenerate) -> GeneratedKey:
     row = keys.find_key(reference)
-    made = rotation.regenerate_key(
-        row, actor=actor_name(request), grace=_grace(body), plain=body.new_key, **key_values(body, row)
-    )
+    with transaction.atomic():
+        apply_limits("key", row.id.hex, limit_values(body))
+        made = rotation.regenerate_key(
+            row, actor=actor_name(request), grace=_grace(body), plain=body.new_key, **key_values(body, row)
+        )
     return GeneratedKey(key=made.plain, **key_row(made.row))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router
 
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
 from security_app.api.auth import actor_name, admin_key, any_key, principal_of
-from security_app.api.key_fields import key_row, key_values, used_key_row
+from security_app.api.key_fields import key_row, key_values, used_key_rows
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.schemas.keys import (
     BulkUpdatedKeys,
@@ -23,7 +24,7 @@ from security_app.schemas.keys import (
     UpdatedKey,
 )
 from security_app.services import keys
-from security_app.services.spend import NOTHING_USED, key_usage
+from security_app.services.limit_fields import apply_limits, limit_values
 
 router = Router(tags=["Keys"])
 
@@ -34,11 +35,7 @@ router = Router(tags=["Keys"])
 def key_infos(request: HttpRequest, body: KeyReferences) -> KeyInfos:
     """All of them, or 404 if one is not found."""
     rows = keys.find_keys(body.keys)
-    usage = key_usage([row.id for row in rows])
-    return KeyInfos(
-        key=[row.public_id for row in rows],
-        info=[used_key_row(row, usage.get(row.id, NOTHING_USED)) for row in rows],
-    )
+    return KeyInfos(key=[row.public_id for row in rows], info=used_key_rows(rows))
 
 
 @router.post(
@@ -56,7 +53,9 @@ def update_keys(request: HttpRequest, body: KeyBulkUpdate) -> BulkUpdatedKeys:
         try:
             row = keys.find_key(item.key)
             values = key_values(item, row)
-            keys.update_key(row, actor=actor_name(request), requires_unique_name=True, **values)
+            with transaction.atomic():
+                apply_limits("key", row.id.hex, limit_values(item))
+                keys.update_key(row, actor=actor_name(request), requires_unique_name=True, **values)
             done.append(UpdatedKey(key=row.public_id, key_info=KeyRow(**key_row(row))))
         except GatewayError as error:
             failed.append(FailedKey(position=position, failed_reason=error.message, param=error.param))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router
 
 from gateway_project.core.errors import InvalidRequest, NotFound, PermissionDenied
 from security_app.api.auth import actor_name, admin_key, any_key, principal_of
-from security_app.api.key_fields import key_row, key_values, used_key_row
+from security_app.api.key_fields import key_row, key_values, used_key_row, used_key_rows
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import ApiKey
 from security_app.registry import Principal
@@ -28,6 +29,7 @@ from security_app.schemas.keys import (
     ServiceAccountGenerate,
 )
 from security_app.services import keys
+from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.organizations import find_organization
 from security_app.services.permissions import decide_scope
 from security_app.services.spend import NOTHING_USED, key_usage
@@ -66,9 +68,13 @@ def update_key(request: HttpRequest, body: KeyUpdate) -> KeyRow:
     """What is left out stays. `duration` counts from now; null or -1 lets the key live forever."""
     row = keys.find_key(body.key)
     values = key_values(body, row)
-    if not values:
+    with transaction.atomic():
+        has_limits = apply_limits("key", row.id.hex, limit_values(body))
+        if values:
+            return _changed(request, row, **values)
+    if not has_limits:
         raise InvalidRequest("There is nothing to change: give at least one field beside 'key'.")
-    return _changed(request, row, **values)
+    return KeyRow(**key_row(row))
 
 
 @router.post("/key/block", auth=admin_key, response=KeyRow, operation_id="block_key", summary="Block a key")
@@ -131,19 +137,20 @@ def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
     if not query.return_full_object:
         ids = [row.public_id for row in page.rows]
         return KeyList(keys=ids, total_count=page.total, current_page=query.page, total_pages=total_pages)
-    usage = key_usage([row.id for row in page.rows])
-    rows = [used_key_row(row, usage.get(row.id, NOTHING_USED)) for row in page.rows]
+    rows = used_key_rows(page.rows)
     return KeyList(keys=rows, total_count=page.total, current_page=query.page, total_pages=total_pages)
 
 
 def _made(request: HttpRequest, body: KeyGenerate, **more: Any) -> GeneratedKey:
-    created = keys.create_key(
-        actor=actor_name(request),
-        plain=body.key,
-        requires_unique_name=True,
-        **key_values(body),
-        **more,
-    )
+    with transaction.atomic():
+        created = keys.create_key(
+            actor=actor_name(request),
+            plain=body.key,
+            requires_unique_name=True,
+            **key_values(body),
+            **more,
+        )
+        apply_limits("key", created.row.id.hex, limit_values(body))
     return GeneratedKey(key=created.plain, **key_row(created.row))
 
 

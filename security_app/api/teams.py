@@ -10,7 +10,7 @@ from ninja import Query, Router
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name, admin_key
-from security_app.api.key_fields import used_key_row
+from security_app.api.key_fields import used_key_rows
 from security_app.api.people_rows import member_rows, subject_values, team_row
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import Membership
@@ -40,7 +40,6 @@ from security_app.schemas.people import (
 from security_app.services import teams
 from security_app.services.organizations import find_organization
 from security_app.services.people import page_of
-from security_app.services.spend import NOTHING_USED, key_usage
 from security_app.services.users import find_user
 
 router = Router(tags=["Teams"], auth=admin_key)
@@ -195,8 +194,7 @@ def patch_team(request: HttpRequest, reference: str, body: TeamFields) -> TeamRo
 def team_keys(**of: Any) -> tuple[list[UsedKeyRow], int]:
     """The newest living keys of a team or a user, with what they have used, and how many there are."""
     found = page_of(teams.keys_of(**of), page=1, size=MAX_PER_CALL)
-    usage = key_usage([row.id for row in found.rows])
-    return [used_key_row(row, usage.get(row.id, NOTHING_USED)) for row in found.rows], found.total
+    return used_key_rows(found.rows), found.total
 
 
 def _wanted(query: TeamListQuery | TeamPageQuery) -> Any:

@@ -231,11 +231,12 @@ local function renew(life, tickets)
   return {'renewed'}
 end
 
--- One caller gets the right to seed a counter, for a while.
+-- One caller gets the right to seed a counter, for a while; none for one that was seeded just now.
 local function lock(life, counters)
   local is_ours = {}
   for index, counter in ipairs(counters) do
-    is_ours[index] = call('SET', LOCK .. counter[1], 1, 'NX', 'PX', life) and 1 or 0
+    local is_unknown = call('EXISTS', COUNTER .. counter[1]) == 0
+    is_ours[index] = is_unknown and call('SET', LOCK .. counter[1], 1, 'NX', 'PX', life) and 1 or 0
   end
   return {'locked', is_ours}
 end

@@ -18,7 +18,6 @@ from security_app.limits.link import Link, LinkDown
 logger = logging.getLogger(__name__)
 _GATHER_S = 0.005
 _BATCH = 32
-_MOST = 10_000
 # Less than how long limits.lua remembers that a ticket expired.
 _OLDEST_S = 600.0
 _RETRY_S = 0.5
@@ -30,8 +29,9 @@ Settlement = tuple[str, str, Sequence[int], Sequence[tuple[str, int]]]
 class SettleQueue:
     """Sends settlements in their order, in one task."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, most: int) -> None:
         self._link = link
+        self._most = most
         self._queue: deque[tuple[float, Settlement]] = deque()
         self._sending = 0
         self._has_some = asyncio.Event()
@@ -63,7 +63,7 @@ class SettleQueue:
 
     def put(self, settlement: Settlement) -> None:
         """Take a settlement; if there are too many, the oldest is dropped."""
-        if len(self._queue) >= _MOST:
+        if len(self._queue) >= self._most:
             self._queue.popleft()
             self._drop(1)
         self._queue.append((time.monotonic(), settlement))
@@ -99,7 +99,7 @@ class SettleQueue:
         """Sent again, as Valkey may not have got it; it settles a ticket once, however often it is told."""
         self._sending = 0
         oldest = time.monotonic() - _OLDEST_S
-        kept = [entry for entry in batch if entry[0] >= oldest][: max(0, _MOST - len(self._queue))]
+        kept = [entry for entry in batch if entry[0] >= oldest][: max(0, self._most - len(self._queue))]
         self._queue.extendleft(reversed(kept))
         self._drop(len(batch) - len(kept))
 

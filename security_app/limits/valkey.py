@@ -39,6 +39,8 @@ from security_app.limits.seeding import SeedDesk, SeedFailed, ask_seeder
 from security_app.limits.settles import SettleQueue
 
 _TIMEOUT_S = 0.25
+# Settlements that wait for Valkey: a few MB at most.
+_QUEUE_SIZE = 10_000
 _FLUSH_S = 2.0
 _LOCK_MS = 2000
 _SEED_POLL_S = 0.02
@@ -63,10 +65,17 @@ class _Ticket(NamedTuple):
 class ValkeyLimiter:
     """See Limiter. All calls in the event loop that started it. Without a seeder counters start at zero."""
 
-    def __init__(self, url: str, seeder: Seeder | None = None, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        seeder: Seeder | None = None,
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        queue_size: int = _QUEUE_SIZE,
+    ) -> None:
         self._seeder = seeder
         self._link = Link(url, timeout_s)
-        self._settles = SettleQueue(self._link)
+        self._settles = SettleQueue(self._link, queue_size)
         self._desk = SeedDesk(self._seed_unknown)
         self._tickets: dict[str, _Ticket] = {}
         # What names the life of the store if this process is the first to use it.

@@ -19,6 +19,8 @@ from security_app.models.secret import unseal
 from security_app.registry.policy import Bound, texts_of
 
 PEOPLE = "people"
+ALGORITHMS = ("RS256", "ES256")
+_MIN_RSA_BITS = 2048
 SEALED_LABEL = "token_issuer"
 
 
@@ -61,8 +63,16 @@ class EndUserEntry(NamedTuple):
     bound: Bound | None
 
 
+class IssuerKey(NamedTuple):
+    """A public key of an issuer, and the one algorithm that it is for."""
+
+    key_id: str | None
+    algorithm: str
+    key: Any
+
+
 class Issuer(NamedTuple):
-    """Whose tokens are believed, and by which keys: a shared secret, or public keys as a JWK set."""
+    """Whose tokens are believed: signed with a shared secret (HS256) or with one of the public keys."""
 
     id: UUID
     name: str
@@ -71,7 +81,7 @@ class Issuer(NamedTuple):
     header: bytes
     claim: str
     secret: str
-    jwks: Mapping[str, Any]
+    keys: tuple[IssuerKey, ...]
 
 
 class PeopleConfig:
@@ -168,10 +178,39 @@ class _Loader:
             try:
                 secret = unseal(sealed, label=SEALED_LABEL, row_id=key)
                 self.config.issuers[key] = Issuer(
-                    key, name, issuer, audience, header.lower().encode("ascii"), claim, secret, loads(jwks)
+                    key,
+                    name,
+                    issuer,
+                    audience,
+                    header.lower().encode("ascii"),
+                    claim,
+                    secret,
+                    public_keys(loads(jwks)),
                 )
             except Exception as error:  # noqa: BLE001  (its keys believe no token until it is mended)
                 self.leave_out(f"token issuer {name} ({public_id('issuer', key)})", error)
+
+
+def public_keys(jwks: Mapping[str, Any]) -> tuple[IssuerKey, ...]:
+    """The keys of a JWK set (RFC 7517) that are for signatures by RS256 or ES256; others are left out."""
+    return tuple(filter(None, map(_public_key, jwks.get("keys", ()))))
+
+
+def _public_key(jwk: Any) -> IssuerKey | None:
+    # Only who has issuers pays for it.
+    from jwt import PyJWK, PyJWTError
+
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or "d" in jwk:
+        return None
+    try:
+        found = PyJWK(jwk)
+    except (PyJWTError, ValueError, TypeError, KeyError):
+        return None
+    is_short = found.algorithm_name == "RS256" and found.key.key_size < _MIN_RSA_BITS
+    if found.algorithm_name not in ALGORITHMS or is_short:
+        return None
+    key_id = jwk.get("kid")
+    return IssuerKey(key_id if isinstance(key_id, str) else None, found.algorithm_name, found.key)
 
 
 def _rows(table: str, columns: str) -> Iterator[tuple[Any, ...]]:

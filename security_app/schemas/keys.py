@@ -18,13 +18,14 @@ from security_app.schemas.base import (
     SortOrder,
     StrictModel,
 )
+from security_app.schemas.limits import LimitFields, LimitRow
 
 Scope = Literal["inference", "admin", "metrics"]
 KeyType = Literal["llm_api", "management", "read_only", "default"]
 Status = Literal["active", "blocked", "expired", "deleted"]
 
 
-class KeyFields(StrictModel):
+class KeyFields(LimitFields):
     """What may be said of a key when it is made and when it is changed."""
 
     key_alias: ShortText | None = Field(
@@ -166,7 +167,7 @@ class KeyListQuery(QueryModel):
     return_full_object: bool = Field(default=False, description="Rows instead of ids.")
 
 
-class KeyRow(BaseModel):
+class KeyRow(LimitRow):
     """A key as lists show it; never the key itself."""
 
     key_id: str

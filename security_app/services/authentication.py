@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from datetime import UTC, datetime
 
 from django.conf import settings
 
@@ -15,6 +16,8 @@ from security_app.registry import PEOPLE, SECTION, KeyPolicy, PeopleConfig, Prin
 
 MASTER = Principal(None, "master key", "", KeyPolicy(frozenset({"admin", "metrics"}), ()), 0.0, False)
 _MAX_KEY_CHARS = 512
+EXPIRY_HEADER = "x-gateway-key-expires"
+_WARNING_S = 7 * 86_400
 
 
 class UnknownKey(AuthenticationFailed):
@@ -91,6 +94,13 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
         # It was mistyped or made up. No other process can have made it, so nobody has to look.
         raise AuthenticationFailed(reason="malformed")
     raise UnknownKey(reason="unknown")
+
+
+def expiry_warning(principal: Principal) -> str:
+    """When the secret that was shown ends, in UTC, if that is within a week; "" otherwise."""
+    if not principal.expires_at or principal.expires_at - time.time() > _WARNING_S:
+        return ""
+    return datetime.fromtimestamp(principal.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_master_key(hashed: bytes) -> bool:

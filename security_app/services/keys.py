@@ -29,6 +29,7 @@ from security_app.models import ApiKey, ConfigVersion, Organization, Team
 from security_app.models.key import PINS_SECTION
 from security_app.services.audit import record
 from security_app.services.configuration import refresh_after_commit
+from security_app.services.limit_fields import remove_limits
 
 logger = logging.getLogger(__name__)
 CUSTOM_KEY_MIN_CHARS = 16
@@ -309,6 +310,7 @@ def delete_keys(rows: list[ApiKey], *, actor: str) -> None:
     now: datetime = utc_now()
     with transaction.atomic():
         ApiKey.objects.filter(pk__in=[row.pk for row in rows]).update(deleted_at=now, updated_at=now)
+        remove_limits("key", [row.id.hex for row in rows])
         refresh_after_commit()
     for row in rows:
         row.deleted_at = now

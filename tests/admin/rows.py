@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from agents_app.models import Agent, DropInPolicy, Run, RunStep
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import uuid7, uuid7_time
-from security_app.models import ApiKey
+from security_app.models import AccessGroup, AccessRule, ApiKey
 from security_app.services.keys import create_key
 from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
@@ -59,6 +59,10 @@ def one_of_each(number: int = 0) -> None:
     """A row of every kind, connected as they are in life."""
     now = utc_now()
     key: ApiKey = create_key(actor="test", name=f"key {number}", allowed_models=["vendor/*"]).row
+    AccessGroup.objects.create(name=f"group-{number}", model_patterns=["vendor/*"])
+    AccessRule.objects.create(
+        name=f"rule {number}", object_kind="model", pattern=f"group:group-{number}", effect="deny"
+    )
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
     vendor = upstream(f"vendor-{number}")
     chat = model(vendor)

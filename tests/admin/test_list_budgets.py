@@ -17,6 +17,8 @@ from tests.admin import rows
 Budget = Callable[..., AbstractContextManager[CaptureQueriesContext]]
 LISTS = [
     "/admin/security_app/apikey/",
+    "/admin/security_app/accessrule/",
+    "/admin/security_app/accessgroup/",
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",

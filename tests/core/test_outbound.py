@@ -39,6 +39,17 @@ NEVER = [
     "::",
     "224.0.0.1",
     "ff02::1",
+    "0.1.2.3",
+    "255.255.255.255",
+    "240.0.0.1",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd20:ce::254",
+    "::169.254.169.254",
+    "::ffff:0:169.254.169.254",
+    "64:ff9b:1::a9fe:a9fe",
+    "2001:0:808:808:0:0:5601:5601",  # Teredo to 169.254.169.254
+    "::ffff:168.63.129.16",
 ]
 PRIVATE = [
     "127.0.0.1",
@@ -51,6 +62,11 @@ PRIVATE = [
     "64:ff9b::10.1.2.3",
     "2002:0a01:0203::1",
     "100.64.0.1",
+    "fec0::1",
+    "::127.0.0.1",
+    "::ffff:0:10.0.0.1",
+    "198.18.0.1",
+    "2001:db8::1",
 ]
 PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
 
@@ -89,6 +105,21 @@ def test_public_addresses_are_called(address: str) -> None:
         "http://[::ffff:169.254.169.254]/",
         "http://metadata.google.internal",
         "http://METADATA.google.internal./x",
+        "http://metadata.goog/computeMetadata",
+        # Other spellings of addresses, which resolvers understand.
+        "http://2852039166/latest",
+        "http://0xa9fea9fe/",
+        "http://0251.0376.0251.0376/",
+        "http://169.254.43518/",
+        "http://127.1/",
+        "http://169。254。169。254/",
+        "http://169．254．169．254/",  # noqa: RUF001  (wide dots)
+        "http://１６９.254.169.254/",  # noqa: RUF001  (wide digits)
+        # What parsers read differently.
+        "http://127.0.0.1\\@example.org/",
+        "http://example.org\\.evil.example",
+        "http://exa mple.org",
+        "http://.",
     ],
 )
 def test_unusable_urls_are_refused_everywhere(url: str) -> None:
@@ -97,7 +128,16 @@ def test_unusable_urls_are_refused_everywhere(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:11434", "http://localhost/v1", "http://[::1]:8000", "http://10.0.0.1"]
+    "url",
+    [
+        "http://127.0.0.1:11434",
+        "http://localhost/v1",
+        "http://LOCALHOST./v1",
+        "http://api.localhost/v1",
+        "http://[::1]:8000",
+        "http://[::ffff:7f00:1]",
+        "http://10.0.0.1",
+    ],
 )
 def test_private_urls_need_leave(url: str) -> None:
     check_url(url, allow_private=True)

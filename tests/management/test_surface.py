@@ -15,9 +15,20 @@ from security_app.api.auth import AdminAuth, KeyAuth
 from security_app.services.configuration import store
 from security_app.services.keys import create_key
 from tests.management.caller import Caller
+from usage_app.api.activity import ENTITIES
 
 # What every key may ask, for itself.
-KEYHOLDERS = [("GET", "/key/info"), ("POST", "/key/health"), ("POST", "/security/preview")]
+# What is a key's own: its row, its health, what it may do, what it used.
+KEYHOLDERS = sorted(
+    [
+        ("GET", "/key/info"),
+        ("POST", "/key/health"),
+        ("POST", "/security/preview"),
+        ("GET", "/spend/logs"),
+        ("POST", "/spend/calculate"),
+        *(("GET", f"/{entity}/daily/activity{end}") for entity in ENTITIES for end in ("", "/export")),
+    ]
+)
 PARAMETERS = {
     "{rule_id}": "rule_00",
     "{access_group}": "cheap",
