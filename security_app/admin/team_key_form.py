@@ -23,7 +23,7 @@ class TeamKeyForm(ApiKeyForm):
     team = forms.ModelChoiceField(queryset=Team.objects.none(), widget=SelectWidget, empty_label=None)
 
     class Meta(ApiKeyForm.Meta):
-        fields = (*(name for name in ApiKeyForm.Meta.fields if name != "team"), "team")
+        fields: Any = (*(name for name in ApiKeyForm.Meta.fields if name != "team"), "team")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
