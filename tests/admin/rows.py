@@ -11,7 +11,17 @@ from django.contrib.auth.models import Permission, User
 from agents_app.models import Agent, DropInPolicy, Run, RunStep
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import uuid7, uuid7_time
-from security_app.models import AccessGroup, AccessRule, ApiKey
+from security_app.models import (
+    AccessGroup,
+    AccessRule,
+    ApiKey,
+    EndUser,
+    GatewayUser,
+    Membership,
+    Organization,
+    Team,
+    TokenIssuer,
+)
 from security_app.services.keys import create_key
 from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
@@ -66,6 +76,7 @@ def one_of_each(number: int = 0) -> None:
         name=f"rule {number}", object_kind="model", pattern=f"group:group-{number}", effect="deny"
     )
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
+    people(number)
     vendor = upstream(f"vendor-{number}")
     chat = model(vendor)
     probe(vendor, at=now - timedelta(seconds=30))
@@ -90,6 +101,17 @@ def one_of_each(number: int = 0) -> None:
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"
     )
+
+
+def people(number: int) -> None:
+    """A user in a team of an organization, an end user, and who signs tokens."""
+    organization = Organization.objects.create(name=f"organization {number}")
+    team = Team.objects.create(name=f"team {number}", organization=organization, allowed_models=["a/*"])
+    user = GatewayUser.objects.create(user_id=f"user-{number}", email=f"user{number}@example.org")
+    Membership.objects.create(team=team, user=user)
+    create_key(actor="test", name=f"team key {number}", team=team, user_id=user.user_id)
+    EndUser.objects.create(end_user_id=f"end-user-{number}")
+    TokenIssuer.objects.create(name=f"issuer {number}")
 
 
 def alert(number: int) -> Alert:
