@@ -20,7 +20,9 @@ LOCKED_DEV := $(VENV)/.installed-dev-$(shell cksum < requirements-dev.lock | tr 
 UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
 # in every run out of the one on SQLite: once is enough.
-SQLITE_ONLY := tests/repository tests/fakes tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
+SQLITE_ONLY := tests/repository tests/fakes \
+	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
+	tests/core/test_permissions.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access azure chat_clients client_libraries client_recipes django_bodies forwarding \
 	heads https_only management_cors openai_client openai_errors paths stalled_client websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \

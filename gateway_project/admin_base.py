@@ -34,6 +34,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from gateway_project.admin_history import HistoryPages
 from gateway_project.core.errors import GatewayError
 from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
@@ -204,7 +205,7 @@ def log_change(request: HttpRequest, row: Model, verb: str) -> None:
     )
 
 
-class ConfigModelAdmin(ModelAdmin[C]):
+class ConfigModelAdmin(HistoryPages[C], ModelAdmin[C]):
     """An admin of rows that the snapshot is built from: changes act here at once, and are logged.
 
     A row that a file or another process owns (`managed_by`) can be looked at only.
@@ -360,10 +361,16 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         "Access",
         (
             _Page("API keys", "key", "security_app.apikey"),
+            _Page("Organizations", "domain", "security_app.organization"),
+            _Page("Teams", "groups", "security_app.team"),
+            _Page("Users", "badge", "security_app.gatewayuser"),
+            _Page("End users", "face", "security_app.enduser"),
+            _Page("Token issuers", "verified_user", "security_app.tokenissuer"),
             _Page("Access rules", "rule", "security_app.accessrule"),
             _Page("Access groups", "category", "security_app.accessgroup"),
-            _Page("Users", "person", "auth.user"),
+            _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
+            _Page("Audit", "history", "security_app.auditevent"),
             _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),

@@ -60,6 +60,13 @@ TABLE: tuple[Line, ...] = (
     # Who failed to sign in; to delete is to let in again.
     Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.auditevent", "view export", auditor="view export"),
+    Line("security_app.organization", _ALL, auditor="view"),
+    Line("security_app.team", _ALL, auditor="view"),
+    Line("security_app.membership", _ALL, auditor="view"),
+    Line("security_app.gatewayuser", _ALL, auditor="view"),
+    Line("security_app.enduser", _ALL, auditor="view"),
+    Line("security_app.tokenissuer", _ALL, auditor="view"),
     Line("security_app.accessrule", _ALL, auditor="view"),
     Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("auth.user", _ALL, auditor="view"),

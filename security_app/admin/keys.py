@@ -10,14 +10,10 @@ from django.db import transaction
 from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway_project.admin_base import (
-    ConfigModelAdmin,
     action,
     confirmation_page,
     display,
@@ -27,15 +23,18 @@ from gateway_project.admin_base import (
     register,
     selected_rows,
 )
+from gateway_project.core.clock import utc_now
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
 from security_app.admin.key_filters import ExpiryFilter, ScopeFilter, StatusFilter
-from security_app.admin.key_form import ApiKeyForm
+from security_app.admin.key_form import ApiKeyForm, key_values
+from security_app.admin.key_rotation import RotationActions
 from security_app.models import ApiKey
 from security_app.services.keys import CreatedKey, create_key, delete_keys, update_key
 
 STATUS_COLOURS = {"active": "success", "blocked": "danger", "expired": "warning", "deleted": "info"}
 _SHOWN_PATTERNS = 3
+_NEAR_DAYS = 7
 
 
 class _KeyAction(NamedTuple):
@@ -74,7 +73,7 @@ def _with_last_use(queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
 
 
 @register(ApiKey)
-class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
+class ApiKeyAdmin(RotationActions):
     """Keys are added, changed, blocked and deleted; their digests are neither shown nor written here."""
 
     form = ApiKeyForm
@@ -82,6 +81,7 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         "name_or_id",
         "shown_hint",
         "status",
+        "team",
         "models",
         "scope_names",
         "expires",
@@ -92,24 +92,51 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
     search_fields = ("name", "hint", "user_id")
     search_help_text = "Name, hint, user id or key_… id"
     ordering = ("-id",)
-    actions = ("block_keys", "unblock_keys", "delete_keys_for_good")
-    readonly_fields = ("hint", "public_id", "status", "last_used", "request_count", "created_by", "created")
+    actions = (
+        "block_keys",
+        "unblock_keys",
+        "rotate_with_grace",
+        "rotate_at_once",
+        "show_new_secret",
+        "delete_keys_for_good",
+    )
+    autocomplete_fields = ("team", "token_issuer")
+    list_select_related = ("team",)
+    readonly_fields = (
+        "hint",
+        "public_id",
+        "status",
+        "rotation",
+        "last_used",
+        "request_count",
+        "created_by",
+        "created",
+    )
+    _whose: Any = (("name", "user_id"), ("team", "is_service_account"))
     _rules: Any = (
         ("May", {"fields": ("scopes", "allowed_models", "allowed_tools", "agent_versions")}),
-        ("Until", {"fields": ("expires_at", "is_blocked")}),
+        ("From", {"fields": ("allowed_ips", "allowed_routes")}),
+        ("For", {"fields": (("trusts_end_user", "token_issuer"),)}),
+        ("Until", {"fields": (("expires_at", "rotation_days"), "is_blocked")}),
         ("Your own data", {"fields": ("metadata",)}),
     )
-    _facts: Any = (("hint", "status"), ("public_id", "created_by"), ("last_used", "request_count"), "created")
+    _facts: Any = (
+        ("hint", "status"),
+        "rotation",
+        ("public_id", "created_by"),
+        ("last_used", "request_count"),
+        "created",
+    )
     fieldsets = (
-        (None, {"fields": (("name", "user_id"),)}),
+        (None, {"fields": _whose}),
         *_rules,
         ("Facts", {"fields": _facts}),
     )
     add_fieldsets = (
-        (None, {"fields": (("name", "user_id"),)}),
-        _rules[0],
-        ("Until", {"fields": ("expires_at",)}),
-        _rules[2],
+        (None, {"fields": _whose}),
+        *_rules[:3],
+        ("Until", {"fields": (("expires_at", "rotation_days"),)}),
+        _rules[-1],
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
@@ -174,8 +201,25 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
 
     @display(description="Expires", ordering="expires_at", empty_value="never")
     def expires(self, row: ApiKey) -> str | None:
-        """The end of the key."""
-        return moment(row.expires_at)
+        """The end of the key, and how near it is."""
+        if row.expires_at is None:
+            return None
+        days = (row.expires_at - utc_now()).days
+        near = f" (in {days} day{'s' * (days != 1)})" if 0 <= days < _NEAR_DAYS else ""
+        return f"{moment(row.expires_at)}{near}"
+
+    @display(description="Rotation", empty_value="never rotated")
+    def rotation(self, row: ApiKey) -> str | None:
+        """When the secret changed and changes, and what is still to do."""
+        parts = [
+            ("rotated", moment(row.rotated_at)),
+            ("the old secret ends", moment(row.previous_until)),
+            ("next", moment(row.next_rotation_at)),
+        ]
+        said = [f"{what} {when}" for what, when in parts if when]
+        if row.new_secret_sealed:
+            said.append("the new secret waits to be shown")
+        return "; ".join(said) or None
 
     @display(description="Last used", empty_value="never")
     def last_used(self, row: ApiKey) -> str | None:
@@ -204,10 +248,10 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         actor = request.user.get_username()
         if change:
             if form.changed_data:
-                update_key(obj, actor=actor, **{name: form.cleaned_data[name] for name in form.changed_data})
+                update_key(obj, actor=actor, **key_values(form, form.changed_data))
                 log_change(request, obj, "changed")
             return
-        created = create_key(actor=actor, id=obj.pk, **form.cleaned_data)
+        created = create_key(actor=actor, id=obj.pk, **key_values(form, form.cleaned_data))
         obj.hint, obj.created_at = created.row.hint, created.row.created_at
         cast(_CreationRequest, request).created_key = created
         log_change(request, obj, "created")
@@ -216,20 +260,7 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Show the new key, this once: it is in this answer only, in no URL, session or message."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Your new API key",
-            "opts": self.opts,
-            "row": obj,
-            "plain_key": cast(_CreationRequest, request).created_key.plain,
-            "base_url": request.build_absolute_uri("/v1"),
-            "key_url": reverse("admin:security_app_apikey_change", args=(obj.pk,)),
-            "list_url": reverse("admin:security_app_apikey_changelist"),
-            "add_url": reverse("admin:security_app_apikey_add"),
-        }
-        response = TemplateResponse(request, "admin/security_app/apikey/created.html", context)
-        add_never_cache_headers(response)
-        return response
+        return self.key_page(request, obj, cast(_CreationRequest, request).created_key.plain)
 
     def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
         """Delete by the service: the row stays as a tombstone."""

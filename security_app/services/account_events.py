@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import models, transaction
@@ -32,6 +34,10 @@ def connect() -> None:
     user_logged_in.connect(_record_login)
     user_logged_out.connect(_record_logout)
     user_login_failed.connect(_note_failure)
+    # Each kind of a second factor is a row; what it holds is a secret.
+    authenticator_added.connect(partial(_record_factor, "factor_added"), weak=False)
+    authenticator_removed.connect(partial(_record_factor, "factor_removed"), weak=False)
+    authenticator_reset.connect(partial(_record_factor, "factor_reset"), weak=False)
 
 
 def _is_untold(update_fields: Iterable[str] | None) -> bool:
@@ -112,9 +118,14 @@ def _record_logout(user: User | None, **_: Any) -> None:
         _record_person("logged_out", user)
 
 
-def _record_person(action: str, user: User) -> None:
+def _record_factor(action: str, *, user: User, authenticator: Any, **_: Any) -> None:
+    _record_person(action, user, detail={"factor": str(authenticator.type)})
+
+
+def _record_person(action: str, user: User, *, detail: Mapping[str, Any] | None = None) -> None:
+    name = user.get_username()
     record(
-        action, object_type=user._meta.label_lower, object_id=str(user.pk), object_name=user.get_username()
+        action, object_type=user._meta.label_lower, object_id=str(user.pk), object_name=name, detail=detail
     )
 
 
