@@ -15,8 +15,10 @@ from security_app.models import (
     AccessGroup,
     AccessRule,
     ApiKey,
+    Budget,
     EndUser,
     GatewayUser,
+    Limit,
     Membership,
     Organization,
     Team,
@@ -32,6 +34,8 @@ from usage_app.models import (
     AlertRule,
     KeyUse,
     Price,
+    Report,
+    ReportExport,
     SpendCounter,
     UsageRecord,
 )
@@ -73,6 +77,8 @@ def one_of_each(number: int = 0) -> None:
     AccessRule.objects.create(
         name=f"rule {number}", object_kind="model", pattern=f"group:group-{number}", effect="deny"
     )
+    Limit.objects.create(subject_kind="key", subject_id=key.pk.hex, value=60)
+    Budget.objects.create(budget_id=f"b{number}", subject_kind="key", subject_id=key.pk.hex, amount=5)
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
     people(number)
     vendor = upstream(f"vendor-{number}")
@@ -92,6 +98,9 @@ def one_of_each(number: int = 0) -> None:
     run(f"default/agent-{number}")
     alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
+    report = Report.objects.create(name=f"report {number}", owner="test")
+    query = {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z", "time_zone": "UTC"}
+    ReportExport.objects.create(report=report, title=report.name, format="csv", query=query)
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"

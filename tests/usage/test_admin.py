@@ -16,8 +16,10 @@ from django.urls import path, reverse
 
 from gateway_project.admin_pages import admin_urls
 from gateway_project.core.ids import public_id
+from security_app.models import Team
 from tests.usage.entries import ALICE, BOB, id_at, make_entry, make_price, store
 from usage_app.models import KeyUse, Price, SpendCounter, UsageRecord
+from usage_app.services.rollups import roll_up
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -51,7 +53,9 @@ def test_the_ledger_is_listed_without_counting_it(admin: Client) -> None:
 
 
 def test_the_filters_and_the_search_find_their_rows(admin: Client) -> None:
-    other = make_entry(key_id=BOB, model="acme/big", status=503, state="aborted")
+    team = Team.objects.create(name="red")
+    who = {"team_id": team.pk, "user_id": "ann", "end_user": "zoë", "agent": "helper"}
+    other = make_entry(key_id=BOB, model="acme/big", status=503, state="aborted", **who)
     old = make_entry(id=id_at(datetime(2025, 1, 1, tzinfo=UTC)))
     store(make_entry(), other, old)
 
@@ -63,6 +67,13 @@ def test_the_filters_and_the_search_find_their_rows(admin: Client) -> None:
     assert listed(admin, q=public_id("req", other.id)) == [other.id]
     assert listed(admin, q=public_id("key", BOB)) == [other.id]
     assert listed(admin, q="acme/big") == [other.id]
+    roll_up()
+    for query in (
+        {"team": team.pk.hex}, {"agent": "helper"}, {"q": public_id("team", team.pk)},
+        {"q": "user:ann"}, {"q": "end_user:zoë"}, {"q": "agent:helper"},
+    ):  # fmt: skip
+        assert listed(admin, **query) == [other.id]
+    assert listed(admin, q="user:an") == []
     assert listed(admin, q="acme") == []
 
 

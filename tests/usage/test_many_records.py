@@ -1,4 +1,5 @@
-"""The long proof on PostgreSQL: with five million records pages stay fast, and none reads the whole ledger.
+"""The long proof on PostgreSQL: with ten million records pages and reports stay fast, and none that is made
+of rollups reads the ledger.
 
     GATEWAY_TEST_DATABASE=postgres python -m pytest -m soak -s tests/usage/test_many_records.py
 
@@ -7,11 +8,10 @@ prints the figures. GATEWAY_TEST_LEDGER_ROWS sets another number of records.
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
-from collections.abc import Callable
-from datetime import timedelta
+import asyncio
+import tracemalloc
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -19,23 +19,23 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
-from django.test.utils import CaptureQueriesContext
+from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from security_app.services.configuration import store
-from usage_app.models import HourlyUsageRollup, RollupWindow, UsageRecord, UsageRollup
-from usage_app.services import partitions
+from tests.usage.many_records import DAYS, fill, measure, say
+from usage_app.models import RollupWindow
 from usage_app.services.reconciliation import differences
-from usage_app.services.rollups import ALL_ROLLUPS, HOUR, floor, note_range, roll_up
+from usage_app.services.rollups import ALL_ROLLUPS, DAY, WINDOW, floor, note_range, roll_up, sum_up_days
+from usage_app.services.usage_sums import UsageQuery, usage_sums
 
-ROWS = int(os.environ.get("GATEWAY_TEST_LEDGER_ROWS", "5000000"))
-DAYS = 30
-WARM = 20
-DASHBOARD_S = 0.3
+PAGE_S = 0.3
 LIST_S = 0.5
-RECORDS = UsageRecord._meta.db_table
+DAY_S = 30
+ENTITIES = ("team", "user", "organization", "agent", "model")
+TEAM = "team_01900000000070009000000000000003"
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata")
 
 pytestmark = [
     pytest.mark.soak,
@@ -43,121 +43,163 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="the figures are for PostgreSQL"),
 ]
 
-# Spread evenly over the days up to now: 12 models, 40 keys, one request in 100 an error, few unpriced.
-FILL = f"""
-INSERT INTO {RECORDS} (id, at, kind, operation, key_id, key_name, user_id, end_user, model, route, upstream,
-  upstream_model, status, error_code, state, is_stream, input_tokens, output_tokens, cached_input_tokens,
-  cache_write_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cost, queue_ms,
-  first_token_ms, total_ms, attempts, is_cached, correlation_id)
-SELECT
-  (lpad(to_hex(ms), 12, '0') || '70008' || lpad(to_hex(n), 15, '0'))::uuid,
-  to_timestamp(ms / 1000.0), 'llm', 'chat',
-  ('01900000-0000-7000-8000-' || lpad(to_hex((n * 7) %% 40), 12, '0'))::uuid, 'key ' || (n * 7) %% 40, '', '',
-  'vendor-' || n %% 3 || '/model-' || n %% 12, '', 'vendor-' || n %% 3, 'model-' || n %% 12,
-  CASE WHEN n %% 100 = 7 THEN 502 WHEN n %% 100 = 8 THEN 429 ELSE 200 END, '',
-  CASE WHEN n %% 12 = 5 AND n %% 1000 < 20 THEN 'unpriced' ELSE 'reported' END,
-  n %% 2 = 0, 100 + n %% 900, 20 + n %% 300, n %% 50, 0, 0, 0, 0,
-  CASE WHEN n %% 12 = 5 AND n %% 1000 < 20 THEN NULL ELSE 1000000 + n %% 100000 END,
-  1.5, 20, 50 + (n * 7919) %% 4000, 1, false, ''
-FROM (SELECT n, (%s + n * %s / %s)::bigint AS ms FROM generate_series(1::bigint, %s) AS n) AS numbers
-"""  # noqa: S608  (names of ours)
 
-
-def test_pages_stay_fast_with_five_million_records(admin_user: User, settings: Settings) -> None:
+@pytest.fixture
+def _cache(settings: Settings) -> Iterator[None]:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    fill()
+    store.forget()
+    yield
+    store.forget()
+
+
+@pytest.mark.usefixtures("_cache")
+def test_pages_stay_fast_with_ten_million_records(admin_user: User, settings: Settings) -> None:
+    start = floor(utc_now(), DAY) - (DAYS - 1) * DAY
+    fill(start)
+    sum_up(start)
     browser = Client()
     browser.force_login(admin_user)
-    store.forget()
-    api = Client(headers={"authorization": f"Bearer {settings.GATEWAY_MASTER_KEY}"})
+    headers = {"authorization": f"Bearer {settings.GATEWAY_MASTER_KEY}"}
 
-    slow = []
-    for name in ("1h", "6h", "24h", "7d", "30d"):
-        slow += measure(f"dashboard {name}", partial(browser.get, "/admin/", {"range": name}), DASHBOARD_S)
-    ledger = "/admin/usage_app/usagerecord/"
-    for query in ("", "?period=month", "?outcome=server", "?outcome=left", "?state=aborted", "?p=200",
-                  "?model=vendor-1%2Fmodel-1", "?q=key_01900000000070008000000000000001"):  # fmt: skip
-        slow += measure(f"ledger list {query}", partial(browser.get, ledger + query, follow=True), LIST_S)
-    for query in ("", "?limit=1000", "?model=vendor-1%2Fmodel-1", "?status=418"):
-        slow += measure(f"GET /spend/logs{query}", partial(api.get, "/spend/logs" + query), LIST_S)
+    slow = pages(browser) + lists(browser, Client(headers=headers))
+    slow += reports(Client(headers=headers), start) + sums(start)
+    flat = asyncio.run(export_memory(headers, start))
 
     assert slow == []
+    assert flat
 
 
-def fill() -> None:
-    """Records and rollups, with the table's statistics as autovacuum would have made them."""
-    now = utc_now()
+def sum_up(start: datetime) -> None:
+    """All rollups; one day's first, by itself."""
+    took = [_timed_day(start + 5 * DAY)]
     started = perf_counter()
-    with connection.cursor() as cursor:
-        for month in sorted({now.replace(day=1), (now - timedelta(days=DAYS)).replace(day=1)}):
-            month = month.replace(hour=0, minute=0, second=0, microsecond=0)
-            if month not in partitions._existing(cursor):
-                cursor.execute("BEGIN")
-                partitions._create(cursor, month)
-                cursor.execute("COMMIT")
-        first_ms = int((now - timedelta(days=DAYS)).timestamp() * 1000)
-        cursor.execute(FILL, [first_ms, DAYS * 86_400_000, ROWS, ROWS])
-        cursor.execute(f"VACUUM ANALYZE {RECORDS}")
-    say(f"\n{ROWS:,} records in {perf_counter() - started:.0f} s")
-
-    start, end = floor(now - timedelta(days=DAYS), HOUR), floor(now, HOUR) + HOUR
-    started = perf_counter()
-    windows = note_range(start, end)
+    windows = note_range(start, start + DAYS * DAY)
     while roll_up():
         pass
-    took = perf_counter() - started
+    sum_up_days(at_once=True)
+    seconds = perf_counter() - started
     assert not RollupWindow.objects.exists()
     with connection.cursor() as cursor:
         for model in ALL_ROLLUPS:
             cursor.execute(f"VACUUM ANALYZE {model._meta.db_table}")
+    took.append(_timed_day(start + 6 * DAY))
+    counts = ", ".join(f"{model._default_manager.count():,} {model.__name__}" for model in ALL_ROLLUPS)
     say(
-        f"{windows:,} quarter-hours rolled up in {took:.0f} s, {took / windows * 1000:.1f} ms each: "
-        f"{UsageRollup.objects.count():,} rows, {HourlyUsageRollup.objects.count():,} by hour"
+        f"{windows:,} quarter-hours rolled up in {seconds:.0f} s; "
+        f"a day in {took[0]:.1f} s, again in {took[1]:.1f} s"
     )
-    assert differences(start, end) == []
+    say(counts)
+    assert max(took) < DAY_S
+    assert differences(start + 5 * DAY, start + 6 * DAY, zone_name="Asia/Kolkata") == []
 
 
-def say(text: str) -> None:
-    """For whoever watches the run with -s."""
-    sys.stdout.write(text + "\n")
+def _timed_day(day: datetime) -> float:
+    started = perf_counter()
+    assert note_range(day, day + DAY) == DAY // WINDOW
+    while roll_up():
+        pass
+    sum_up_days(at_once=True)
+    return perf_counter() - started
 
 
-def measure(name: str, get: Callable[[], Any], limit_s: float) -> list[str]:
-    """Ask once to warm up, then 20 times; what is too slow or reads the ledger from end to end."""
-    cold = perf_counter()
-    with CaptureQueriesContext(connection) as queries:
-        assert get().status_code == 200, name
-    cold = perf_counter() - cold
-    times = []
-    for _ in range(WARM):
-        started = perf_counter()
-        get()
-        times.append(perf_counter() - started)
-    median = statistics.median(times)
-    scans = [sql for sql in (one["sql"] for one in queries) if "SELECT" in sql and reads_whole_ledger(sql)]
-    figures = ", ".join(
-        f"{title} {seconds * 1000:.0f} ms"
-        for title, seconds in (("cold", cold), ("median", median), ("worst", max(times)))
-    )
-    say(f"{name}: {figures}, scans {len(scans)}")
-    return [name] if median > limit_s or scans else []
+def pages(browser: Client) -> list[str]:
+    """The dashboard's ranges."""
+    slow = []
+    for name in ("1h", "6h", "24h", "7d", "30d"):
+        slow += measure(f"dashboard {name}", partial(browser.get, "/admin/", {"range": name}), PAGE_S)
+    return slow
 
 
-def reads_whole_ledger(sql: str) -> bool:
-    """Whether PostgreSQL's plan for a query has a sequential scan over a filled partition."""
-    if RECORDS not in sql or sql.startswith("EXPLAIN"):
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN (FORMAT JSON) " + sql.replace("%", "%%"), [])
-        (plan,) = cursor.fetchone()
-    return any(
-        node["Node Type"] == "Seq Scan"
-        and node["Relation Name"].startswith(RECORDS)
-        and node["Plan Rows"] > 1000
-        for node in nodes(plan[0]["Plan"])
-    )
+def lists(browser: Client, api: Client) -> list[str]:
+    """The ledger itself, by what its indexes serve."""
+    slow = []
+    ledger = "/admin/usage_app/usagerecord/"
+    for query in ("", "?period=month", "?outcome=server", "?outcome=left", "?state=aborted", "?p=200",
+                  "?model=vendor-1%2Fmodel-1", "?q=key_01900000000070008000000000000001"):  # fmt: skip
+        get = partial(browser.get, ledger + query, follow=True)
+        slow += measure(f"ledger list {query}", get, LIST_S, may_read_ledger=True)
+    for query in ("", "?limit=1000", "?model=vendor-1%2Fmodel-1", "?status=418", "?user_id=user-7",
+                  "?end_user=end-7-50", "?agent=helper", f"?team_id={TEAM}"):  # fmt: skip
+        get = partial(api.get, "/spend/logs" + query)
+        slow += measure(f"GET /spend/logs{query}", get, LIST_S, may_read_ledger=True)
+    return slow
 
 
-def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """A plan's node and all below it."""
-    return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
+def reports(api: Client, start: datetime) -> list[str]:
+    """What is asked over HTTP for the whole month."""
+    month = f"start_date={start:%Y-%m-%d}&end_date={start + (DAYS - 1) * DAY:%Y-%m-%d}"
+    key = "key_01900000000070008000000000000001"
+    queries = [
+        *(
+            f"/{entity}/daily/activity?{month}"
+            for entity in ("team", "user", "organization", "agent", "model")
+        ),
+        f"/key/daily/activity?{month}&time_zone=Europe/Berlin",
+        f"/team/daily/activity?{month}&time_zone=Asia/Kolkata&team_ids={TEAM}",
+        f"/tag/daily/activity?{month}",
+        f"/tag/daily/activity?{month}&tags=project-3",
+        f"/customer/daily/activity?{month}&end_user_ids=end-7-50",
+        *(
+            f"/global/spend/report?{month}&group_by={group}"
+            for group in ("team", "api_key", "model", "agent")
+        ),
+        f"/global/spend/report?{month}&group_by=team&api_key={key}",
+        f"/global/spend/report?{month}&group_by=customer&customer_id=end-7-50",
+        f"/global/activity?{month}&time_zone=Europe/Berlin",
+        f"/spend/logs?summarize=true&{month}",
+    ]
+    slow = []
+    for query in queries:
+        slow += measure(f"GET {query}", partial(api.get, query), PAGE_S)
+    return slow
+
+
+def sums(start: datetime) -> list[str]:
+    """What reports are made of, for the whole month in three time zones."""
+    slow = []
+    for zone in ZONES:
+        for group_by in (
+            (),
+            ("month", "team"),
+            ("day",),
+            ("day", "team"),
+            ("day", "model"),
+            ("key", "model"),
+        ):
+            query = UsageQuery(start, start + DAYS * DAY, zone, group_by)
+            if zone == "Asia/Kolkata":
+                half = timedelta(minutes=30)
+                query = UsageQuery(start - half, start + DAYS * DAY - half, zone, group_by)
+            slow += measure(f"sums {zone} {group_by}", partial(read, query), PAGE_S)
+    return slow
+
+
+def read(query: UsageQuery) -> None:
+    """All rows."""
+    for _ in usage_sums(query):
+        pass
+
+
+async def export_memory(headers: dict[str, str], start: datetime) -> bool:
+    """Whether the export of a month takes no more memory than that of a few days."""
+    peaks = []
+    for days in (3, DAYS):
+        last = start + (days - 1) * DAY
+        path = (
+            f"/customer/daily/activity/export?start_date={start:%Y-%m-%d}&end_date={last:%Y-%m-%d}"
+            "&export_type=daily_with_models"
+        )
+        tracemalloc.start()
+        started, size, first = perf_counter(), 0, 0.0
+        response: Any = await AsyncClient().get(path, headers=headers)
+        async for piece in response.streaming_content:
+            first = first or perf_counter() - started
+            size += len(piece)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        peaks.append(peak)
+        say(
+            f"export of {days} days: {size:,} bytes in {perf_counter() - started:.1f} s, "
+            f"the first after {first * 1000:.0f} ms, peak {peak / 2**20:.0f} MiB"
+        )
+    return peaks[1] < peaks[0] * 1.3

@@ -6,9 +6,10 @@ that an index serves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -19,7 +20,9 @@ from django.urls import reverse
 from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, display, register
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import parse_public_id, public_id
-from usage_app.models import KeyUse, SpendCounter, UsageRecord
+from security_app.admin.team_scope import TeamScope, own_teams
+from security_app.models import Team
+from usage_app.models import KeyUse, SpendCounter, UsageGroup, UsageRecord
 from usage_app.services.outcomes import OUTCOMES
 
 _STATE_COLOURS = {"reported": "success", "estimated": "info", "aborted": "warning", "unpriced": "danger"}
@@ -97,7 +100,9 @@ class ModelFilter(admin.SimpleListFilter):
     parameter_name = "model"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Models that were used in the last 30 days."""
+        """Models that were used in the last 30 days; by whom is no matter of a team's admin."""
+        if model_admin.is_scoped(request):
+            return []
         recent = SpendCounter.objects.filter(scope="model", window_start__gte=utc_now() - timedelta(days=30))
         names = recent.order_by("scope_id").values_list("scope_id", flat=True).distinct()[:_LISTED_MODELS]
         return [(name, name) for name in names]
@@ -107,9 +112,52 @@ class ModelFilter(admin.SimpleListFilter):
         return queryset.filter(model=self.value()) if self.value() else queryset
 
 
+class TeamFilter(admin.SimpleListFilter):
+    """Whose key it was, then."""
+
+    title = "team"
+    parameter_name = "team"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The first teams by name; any other is found by a search for its id."""
+        teams = Team.objects.order_by("name")
+        if model_admin.is_scoped(request):
+            teams = teams.filter(pk__in=own_teams(request))
+        names = teams.values_list("id", "name")[:_LISTED_MODELS]
+        return [(team_id.hex, name) for team_id, name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        """The rows of the team."""
+        team_id = parse_public_id("team", str(self.value())) if self.value() else None
+        return queryset.filter(team_id=team_id) if team_id else queryset
+
+
+class AgentFilter(admin.SimpleListFilter):
+    """The agent that made the call. The choices come from the rollups' groups, which are few."""
+
+    title = "agent"
+    parameter_name = "agent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Agents that have usage; a team's admin is not told which others run."""
+        if model_admin.is_scoped(request):
+            return []
+        used = UsageGroup.objects.filter(agent__gt="").order_by("agent")
+        return [(name, name) for name in used.values_list("agent", flat=True).distinct()[:_LISTED_MODELS]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        """The rows of the agent; the second condition is that of the index."""
+        return queryset.filter(agent=self.value(), agent__gt="") if self.value() else queryset
+
+
+# What a search may begin with, and the column that it is about: words that are no ids tell themselves apart.
+_SEARCHED_TEXTS = {"user:": "user_id", "end_user:": "end_user", "agent:": "agent"}
+_SEARCHED_IDS = {"key": "key_id", "run": "parent_id", "team": "team_id"}
+
+
 @register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
-    """One line a request."""
+class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
+    """One line a request. A team admin has those of the own teams."""
 
     list_display = (
         "at",
@@ -124,15 +172,22 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
         "total_ms",
     )
     list_display_links = ("at", "request_id")
-    list_filter = (PeriodFilter, StatusFilter, "state", ModelFilter)
+    list_filter = (PeriodFilter, StatusFilter, "state", ModelFilter, TeamFilter, AgentFilter)
     search_fields = ("id",)
-    search_help_text = "A request (req_…), a run's calls (run_…), a key (key_…), or a model id as asked for."
+    search_help_text = (
+        "A request (req_…), a run's calls (run_…), a key (key_…), a team (team_…), "
+        "user:…, end_user:…, agent:…, or a model id as asked for."
+    )
     ordering = ("-at", "-id")
     sortable_by = ()
     paginator = InfinitePaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     change_form_outer_before_template = "admin/usage_app/usagerecord/links.html"
+
+    def team_rows(self, queryset: QuerySet[UsageRecord], teams: Collection[UUID]) -> QuerySet[UsageRecord]:
+        """By the key's team when the request was made."""
+        return queryset.filter(team_id__in=teams)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -155,12 +210,14 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
         term = search_term.strip().replace("\0", "")
         if not term:
             return queryset, False
-        key_id = parse_public_id("key", term) if term.startswith("key_") else None
-        if key_id is not None:
-            return queryset.filter(key_id=key_id), False
-        run_id = parse_public_id("run", term) if term.startswith("run_") else None
-        if run_id is not None:
-            return queryset.filter(parent_id=run_id), False
+        for prefix, column in _SEARCHED_IDS.items():
+            identifier = parse_public_id(prefix, term) if term.startswith(f"{prefix}_") else None
+            if identifier is not None:
+                return queryset.filter(**{column: identifier}), False
+        for prefix, column in _SEARCHED_TEXTS.items():
+            if term.startswith(prefix):
+                text = term.removeprefix(prefix)
+                return queryset.filter(**{column: text, f"{column}__gt": ""}), False
         request_id = parse_public_id("req", term)
         if request_id is not None:
             return queryset.filter(id=request_id), False
