@@ -34,6 +34,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from gateway_project.admin_history import HistoryPages
 from gateway_project.core.errors import GatewayError
 from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
@@ -204,7 +205,7 @@ def log_change(request: HttpRequest, row: Model, verb: str) -> None:
     )
 
 
-class ConfigModelAdmin(ModelAdmin[C]):
+class ConfigModelAdmin(HistoryPages[C], ModelAdmin[C]):
     """An admin of rows that the snapshot is built from: changes act here at once, and are logged.
 
     A row that a file or another process owns (`managed_by`) can be looked at only.
@@ -360,10 +361,18 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
         "Access",
         (
             _Page("API keys", "key", "security_app.apikey"),
+            _Page("Organizations", "domain", "security_app.organization"),
+            _Page("Teams", "groups", "security_app.team"),
+            _Page("Users", "badge", "security_app.gatewayuser"),
+            _Page("End users", "face", "security_app.enduser"),
+            _Page("Token issuers", "verified_user", "security_app.tokenissuer"),
             _Page("Access rules", "rule", "security_app.accessrule"),
             _Page("Access groups", "category", "security_app.accessgroup"),
-            _Page("Users", "person", "auth.user"),
+            _Page("Limits", "speed", "security_app.limit"),
+            _Page("Budgets", "savings", "security_app.budget"),
+            _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
+            _Page("Audit", "history", "security_app.auditevent"),
             _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),
@@ -390,10 +399,16 @@ def navigation(request: HttpRequest) -> list[dict[str, object]]:
         {"items": [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]}
     ]
     for title, pages in _NAVIGATION:
-        items = [_link(page) for page in pages if request.user.has_perm(page.model.replace(".", ".view_"))]
+        items = [_link(page) for page in pages if _may_see(request, page)]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
+
+
+def _may_see(request: HttpRequest, page: _Page) -> bool:
+    """All of it, or what there is of it in the own teams."""
+    names = (page.model.replace(".", ".view_"), page.model.replace(".", ".team_view_"))
+    return any(map(request.user.has_perm, names))
 
 
 def _link(page: _Page) -> dict[str, object]:

@@ -133,6 +133,8 @@ class ApiHandler:
         context.tags = request_tags(exchange)
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         take_trusted(context, exchange.headers)
+        if context.end_user:
+            require_entry(context.principal, door.path, access=door.access, ip=exchange.client_ip)
         if warning := expiry_warning(principal):
             exchange.add_header(EXPIRY_HEADER.encode(), warning.encode())
         exchange.context = context

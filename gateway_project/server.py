@@ -80,9 +80,13 @@ def main(arguments: list[str]) -> None:
         os.environ.pop(name, None)
     # A terminal's Ctrl-C reaches `manage.py serve` alone, which sends one SIGTERM to each process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Server(config).run(sockets=[socket.socket(fileno=options.fd)])
-    if sole_server.is_refused:
-        sys.exit(NOT_AGAIN)
+    try:
+        Server(config).run(sockets=[socket.socket(fileno=options.fd)])
+    except SystemExit:
+        # uvicorn's way to say that it could not start.
+        if sole_server.is_refused:
+            sys.exit(NOT_AGAIN)
+        raise
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ class Agent(ConfigModel):
         PROCESS = PROCESS, "In a process of its own, without secrets and network"
 
     config_section = "agents"
+    # Its definition goes with it; a drop-in is found anew.
+    can_be_recreated = False
     # As the database has it; None for a row that is not in there yet.
     _isolation_before: str | None = None
 

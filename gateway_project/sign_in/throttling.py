@@ -10,6 +10,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from security_app.services.denials import note_failed_login
+
 _MAX_NAME = 255
 
 
@@ -44,3 +46,4 @@ def is_locked(request: HttpRequest, name: str) -> bool:
 def note_failure(request: HttpRequest, name: str) -> None:
     """Count a wrong code as a wrong password is."""
     AxesProxyHandler.user_login_failed(sender=__name__, credentials={"username": name}, request=request)
+    note_failed_login(name, reason="code", ip=client_address(request))

@@ -1,5 +1,5 @@
 """The admin of the security app; importing it registers everything."""
 
-from security_app.admin import access, keys, people
+from security_app.admin import access, audit, issuers, keys, limits, people, teams
 
-__all__ = ["access", "keys", "people"]
+__all__ = ["access", "audit", "issuers", "keys", "limits", "people", "teams"]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db import transaction
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway_project.admin_base import (
-    ConfigModelAdmin,
     action,
     confirmation_page,
     display,
@@ -27,15 +26,20 @@ from gateway_project.admin_base import (
     register,
     selected_rows,
 )
+from gateway_project.core.clock import utc_now
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
 from security_app.admin.key_filters import ExpiryFilter, ScopeFilter, StatusFilter
-from security_app.admin.key_form import ApiKeyForm
+from security_app.admin.key_form import ApiKeyForm, key_values
+from security_app.admin.key_rotation import RotationActions
+from security_app.admin.team_key_form import TEAM_SCOPES, TeamKeyForm
+from security_app.admin.team_scope import TeamScope, own_teams
 from security_app.models import ApiKey
 from security_app.services.keys import CreatedKey, create_key, delete_keys, update_key
 
 STATUS_COLOURS = {"active": "success", "blocked": "danger", "expired": "warning", "deleted": "info"}
 _SHOWN_PATTERNS = 3
+_NEAR_DAYS = 7
 
 
 class _KeyAction(NamedTuple):
@@ -74,14 +78,18 @@ def _with_last_use(queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
 
 
 @register(ApiKey)
-class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
-    """Keys are added, changed, blocked and deleted; their digests are neither shown nor written here."""
+class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
+    """Keys are added, changed, blocked and deleted; their digests are neither shown nor written here.
+
+    A team admin has those of the own teams that only call models: others could manage the gateway.
+    """
 
     form = ApiKeyForm
     list_display = (
         "name_or_id",
         "shown_hint",
         "status",
+        "team",
         "models",
         "scope_names",
         "expires",
@@ -92,29 +100,78 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
     search_fields = ("name", "hint", "user_id")
     search_help_text = "Name, hint, user id or key_… id"
     ordering = ("-id",)
-    actions = ("block_keys", "unblock_keys", "delete_keys_for_good")
-    readonly_fields = ("hint", "public_id", "status", "last_used", "request_count", "created_by", "created")
+    actions = (
+        "block_keys",
+        "unblock_keys",
+        "rotate_with_grace",
+        "rotate_at_once",
+        "show_new_secret",
+        "delete_keys_for_good",
+    )
+    autocomplete_fields = ("team", "token_issuer")
+    list_select_related = ("team",)
+    readonly_fields = (
+        "hint",
+        "public_id",
+        "status",
+        "rotation",
+        "last_used",
+        "request_count",
+        "created_by",
+        "created",
+    )
+    _whose: Any = (("name", "user_id"), ("team", "is_service_account"))
     _rules: Any = (
         ("May", {"fields": ("scopes", "allowed_models", "allowed_tools", "agent_versions")}),
-        ("Until", {"fields": ("expires_at", "is_blocked")}),
+        ("From", {"fields": ("allowed_ips", "allowed_routes")}),
+        ("For", {"fields": (("trusts_end_user", "token_issuer"),)}),
+        ("Until", {"fields": (("expires_at", "rotation_days"), "is_blocked")}),
         ("Your own data", {"fields": ("metadata",)}),
     )
-    _facts: Any = (("hint", "status"), ("public_id", "created_by"), ("last_used", "request_count"), "created")
+    _facts: Any = (
+        ("hint", "status"),
+        "rotation",
+        ("public_id", "created_by"),
+        ("last_used", "request_count"),
+        "created",
+    )
     fieldsets = (
-        (None, {"fields": (("name", "user_id"),)}),
+        (None, {"fields": _whose}),
         *_rules,
         ("Facts", {"fields": _facts}),
     )
     add_fieldsets = (
-        (None, {"fields": (("name", "user_id"),)}),
-        _rules[0],
-        ("Until", {"fields": ("expires_at",)}),
-        _rules[2],
+        (None, {"fields": _whose}),
+        *_rules[:3],
+        ("Until", {"fields": (("expires_at", "rotation_days"),)}),
+        _rules[-1],
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         """All keys, tombstones too (the list's filter hides them), with their last use in the same query."""
         return _with_last_use(super().get_queryset(request)).defer("digest")
+
+    def team_rows(self, queryset: QuerySet[ApiKey], teams: Collection[UUID]) -> QuerySet[ApiKey]:
+        """By the key's team."""
+        return queryset.filter(team__in=teams)
+
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """For a team admin the form that knows the own teams."""
+        if self.is_bounded(request, "change" if obj else "add"):
+            form = type(TeamKeyForm.__name__, (TeamKeyForm,), {"teams": own_teams(request)})
+            kwargs = {**kwargs, "form": form}
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        """With the team, which a team admin has to choose."""
+        fieldsets = super().get_fieldsets(request, obj)
+        is_bounded = self.is_bounded(request, "change" if obj else "add")
+        if not is_bounded or "team" in flatten_fieldsets(fieldsets):
+            return fieldsets
+        (title, options), *others = fieldsets
+        return [(title, {**options, "fields": (*options["fields"], "team")}), *others]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         """A new key has no facts to show yet."""
@@ -137,11 +194,18 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A deleted key can only be looked at."""
-        return super().has_change_permission(request, obj) and not _is_deleted(obj)
+        return super().has_change_permission(request, obj) and self._is_open(request, obj, "change")
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A deleted key can't be deleted again."""
-        return super().has_delete_permission(request, obj) and not _is_deleted(obj)
+        return super().has_delete_permission(request, obj) and self._is_open(request, obj, "delete")
+
+    def _is_open(self, request: HttpRequest, obj: ApiKey | None, action: str) -> bool:
+        """Not deleted, and within a team admin's reach."""
+        if obj is None or obj.pk is None:
+            return True
+        is_within_reach = not self.is_bounded(request, action) or set(obj.scopes) <= set(TEAM_SCOPES)
+        return obj.deleted_at is None and is_within_reach
 
     # Columns and read-only fields
 
@@ -174,8 +238,25 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
 
     @display(description="Expires", ordering="expires_at", empty_value="never")
     def expires(self, row: ApiKey) -> str | None:
-        """The end of the key."""
-        return moment(row.expires_at)
+        """The end of the key, and how near it is."""
+        if row.expires_at is None:
+            return None
+        days = (row.expires_at - utc_now()).days
+        near = f" (in {days} day{'s' * (days != 1)})" if 0 <= days < _NEAR_DAYS else ""
+        return f"{moment(row.expires_at)}{near}"
+
+    @display(description="Rotation", empty_value="never rotated")
+    def rotation(self, row: ApiKey) -> str | None:
+        """When the secret changed and changes, and what is still to do."""
+        parts = [
+            ("rotated", moment(row.rotated_at)),
+            ("the old secret ends", moment(row.previous_until)),
+            ("next", moment(row.next_rotation_at)),
+        ]
+        said = [f"{what} {when}" for what, when in parts if when]
+        if row.new_secret_sealed:
+            said.append("the new secret waits to be shown")
+        return "; ".join(said) or None
 
     @display(description="Last used", empty_value="never")
     def last_used(self, row: ApiKey) -> str | None:
@@ -204,10 +285,10 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         actor = request.user.get_username()
         if change:
             if form.changed_data:
-                update_key(obj, actor=actor, **{name: form.cleaned_data[name] for name in form.changed_data})
+                update_key(obj, actor=actor, **key_values(form, form.changed_data))
                 log_change(request, obj, "changed")
             return
-        created = create_key(actor=actor, id=obj.pk, **form.cleaned_data)
+        created = create_key(actor=actor, id=obj.pk, **key_values(form, form.cleaned_data))
         obj.hint, obj.created_at = created.row.hint, created.row.created_at
         cast(_CreationRequest, request).created_key = created
         log_change(request, obj, "created")
@@ -216,20 +297,7 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Show the new key, this once: it is in this answer only, in no URL, session or message."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Your new API key",
-            "opts": self.opts,
-            "row": obj,
-            "plain_key": cast(_CreationRequest, request).created_key.plain,
-            "base_url": request.build_absolute_uri("/v1"),
-            "key_url": reverse("admin:security_app_apikey_change", args=(obj.pk,)),
-            "list_url": reverse("admin:security_app_apikey_changelist"),
-            "add_url": reverse("admin:security_app_apikey_add"),
-        }
-        response = TemplateResponse(request, "admin/security_app/apikey/created.html", context)
-        add_never_cache_headers(response)
-        return response
+        return self.key_page(request, obj, cast(_CreationRequest, request).created_key.plain)
 
     def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
         """Delete by the service: the row stays as a tombstone."""
@@ -254,7 +322,11 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
         return self._act(request, queryset, DELETE)
 
     def _act(self, request: HttpRequest, queryset: QuerySet[ApiKey], act: _KeyAction) -> HttpResponse | None:
-        rows = selected_rows(request, queryset.filter(deleted_at=None))
+        is_allowed = self.has_delete_permission if act is DELETE else self.has_change_permission
+        chosen = selected_rows(request, queryset.filter(deleted_at=None))
+        rows = [row for row in chosen if is_allowed(request, row)]
+        if len(rows) < len(chosen):
+            messages.error(request, f"{len(chosen) - len(rows)} of these keys are beyond your rights.")
         if not rows:
             return None
         if not is_confirmed(request):
@@ -279,7 +351,3 @@ class ApiKeyAdmin(ConfigModelAdmin[ApiKey]):
     def _delete(self, request: HttpRequest, rows: list[ApiKey]) -> list[ApiKey]:
         delete_keys(rows, actor=request.user.get_username())
         return rows
-
-
-def _is_deleted(row: Model | None) -> bool:
-    return isinstance(row, ApiKey) and row.deleted_at is not None

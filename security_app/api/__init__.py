@@ -3,6 +3,7 @@
 from ninja import Router
 
 from security_app.api.access import router as access
+from security_app.api.audit import router as audit
 from security_app.api.auth import admin_key, any_key
 from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
@@ -28,5 +29,6 @@ routers: tuple[Router, ...] = (
     budgets,
     access,
     decisions,
+    audit,
     issuers,
 )

@@ -51,7 +51,8 @@ class ConfigVersion(models.Model):
         rows = cls.objects.select_for_update().order_by("section").values_list("section", "version")
         versions = dict(rows)
         if missing := sorted({*SECTIONS} - versions.keys()):
-            cls.objects.bulk_create((cls(section=section) for section in missing), ignore_conflicts=True)
+            new = [ConfigVersion(section=section) for section in missing]
+            ConfigVersion.objects.bulk_create(new, ignore_conflicts=True)
             versions = dict(rows.all())
         return versions
 
@@ -132,6 +133,8 @@ class ConfigModel(models.Model):
     config_section: ClassVar[str]
     # Fields that hold secrets though their names don't say so: the audit shows digests of them.
     audit_masked: ClassVar[tuple[str, ...]] = ()
+    # Whether a deleted row is whole again with what the audit says of it.
+    can_be_recreated: ClassVar[bool] = True
 
     changed_version = models.BigIntegerField(default=0, editable=False, db_index=True)
     created_at = models.DateTimeField(auto_now_add=True, editable=False)
@@ -164,6 +167,9 @@ class ConfigModel(models.Model):
             ConfigVersion.bump(self.config_section)
             with recording.deleting():
                 return super().delete(*args, **kwargs)
+
+    def check_restored(self, before: Self) -> None:
+        """Before an older version is written over `before`: ValidationError if it must not be."""
 
     def clone(self) -> Self:
         """A detached copy of the row's current values, for before-and-after comparison."""

@@ -135,6 +135,7 @@ class ApiKey(ConfigModel):
     """
 
     config_section = "security"
+    can_be_recreated = False
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(
@@ -252,6 +253,11 @@ class ApiKey(ConfigModel):
 
     def __str__(self) -> str:
         return self.name or self.hint
+
+    def check_restored(self, before: ApiKey) -> None:
+        """A deleted key has ended for good."""
+        if before.deleted_at is not None:
+            raise ValidationError("A deleted key stays deleted; make a new one.")
 
     def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
         """End the key for good; the row stays as a tombstone."""

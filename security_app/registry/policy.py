@@ -113,7 +113,8 @@ class Principal(NamedTuple):
     """Who a request acts for. `expires_at` is in seconds since 1970, 0 for never.
 
     What people say of the key (`organization_id`, `bounds`) is filled in when a request arrives, from the
-    section "people", and so is `end_user`. `owner_kind` is user, service or "".
+    section "people", and so is `end_user`. `owner_kind` is user, service or "". What anybody could write in a
+    request is no trusted end user: it may narrow what is allowed, and never widen it.
     """
 
     key_id: UUID | None
@@ -128,6 +129,7 @@ class Principal(NamedTuple):
     end_user: str = ""
     bounds: tuple[Bound, ...] = ()
     door_rules: DoorRules | None = None
+    is_end_user_trusted: bool = False
 
 
 def texts_of(value: Any, what: str) -> tuple[str, ...]:

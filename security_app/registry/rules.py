@@ -145,7 +145,7 @@ class RulesConfig:
     def __init__(self) -> None:
         self.by_kind: dict[str, dict[Subject, list[Rule]]] = {}
         self.groups: dict[str, Group] = {}
-        self._remembered: dict[tuple[str, str, tuple[Subject, ...]], Matched] = {}
+        self._remembered: dict[tuple[str, str, tuple[Subject, ...], bool], Matched] = {}
 
     def add(self, rule: Rule) -> None:
         """Add a rule while the section is built."""
@@ -159,13 +159,14 @@ class RulesConfig:
         found = tuple(subject for subject in subjects_of(principal) if subject in by_subject)
         if not found:
             return None
-        key = (kind, object_id, found)
+        is_trusted = principal.is_end_user_trusted
+        key = (kind, object_id, found, is_trusted)
         matched = self._remembered.get(key)
         if matched is None:
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            matched = _matched([rule for subject in found for rule in by_subject[subject]], object_id)
-            self._remembered[key] = matched
+            rules = [rule for subject in found for rule in by_subject[subject] if _counts(rule, is_trusted)]
+            matched = self._remembered[key] = _matched(rules, object_id)
         return matched
 
     def has_in_groups(self, names: tuple[str, ...], kind: str, object_id: str) -> bool:
@@ -192,6 +193,11 @@ def subjects_of(principal: Principal) -> list[Subject]:
     if principal.end_user:
         subjects.append(("end_user", principal.end_user))
     return subjects
+
+
+def _counts(rule: Rule, is_end_user_trusted: bool) -> bool:
+    """Whether a rule for one of a principal's subjects counts: anybody may claim to be an end user."""
+    return is_end_user_trusted or not rule.is_allow or rule.subject[0] != "end_user"
 
 
 def _matched(rules: list[Rule], object_id: str) -> Matched:

@@ -148,9 +148,9 @@ def note_denial(
     folds.add(DENIED, _who(principal, token), reason, what=what, ip=ip)
 
 
-def note_failed_login(name: str, *, ip: str = "") -> None:
-    """Count that somebody could not sign in by this name."""
-    folds.add(LOGIN_FAILED, (name or "(nobody)", ANONYMOUS), "credentials", ip=ip)
+def note_failed_login(name: str, *, reason: str = "credentials", ip: str = "") -> None:
+    """Count that somebody could not sign in by this name, for what was shown (credentials, code)."""
+    folds.add(LOGIN_FAILED, (name or "(nobody)", ANONYMOUS), reason, ip=ip)
 
 
 def hand_on(*, everything: bool = False) -> None:

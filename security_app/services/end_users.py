@@ -58,7 +58,10 @@ def take_trusted(context: RequestContext, headers: Mapping[bytes, bytes]) -> Non
     if context.principal.door_rules is None:
         return
     people = context.snapshot.sections[PEOPLE].value
-    _set(context, people, trusted_end_user(people, context.principal, headers))
+    end_user = trusted_end_user(people, context.principal, headers)
+    if end_user:
+        _set(context, people, end_user)
+        context.principal = context.principal._replace(is_end_user_trusted=True)
 
 
 def take_stated(context: RequestContext, end_user: str) -> None:
@@ -82,9 +85,8 @@ def end_user_of_token(issuer: Issuer, token: bytes) -> str:
 
 
 def _set(context: RequestContext, people: PeopleConfig, end_user: str) -> None:
-    if end_user:
-        context.principal = with_end_user(people, context.principal, end_user)
-        context.end_user = end_user
+    context.principal = with_end_user(people, context.principal, end_user)
+    context.end_user = end_user
 
 
 def _claims(issuer: Issuer, token: bytes) -> dict[str, Any]:

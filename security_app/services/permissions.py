@@ -159,7 +159,7 @@ class Trial:
                 "team_id": principal.team_id.hex if principal.team_id else "",
                 "organization_id": principal.organization_id.hex if principal.organization_id else "",
                 "user_id": principal.user_id,
-                "end_user": principal.end_user,
+                "end_user": principal.end_user if principal.is_end_user_trusted else "",
                 "scopes": sorted(principal.policy.scopes),
             },
         }

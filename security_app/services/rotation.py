@@ -23,6 +23,7 @@ from security_app.services.keys import (
     CreatedKey,
     check_form,
     count_change_of_pins,
+    record_reveal,
     require_unique_name,
     require_unused,
     set_secret,
@@ -62,6 +63,7 @@ def regenerate_key(
             validated(row)
             require_unique_name(row)
             row.save(update_fields={*_ROTATION_FIELDS, *values})
+            record_reveal(row)
             if "agent_versions" in values:
                 count_change_of_pins()
             refresh_after_commit()
@@ -87,6 +89,7 @@ def reveal_new_secret(row: ApiKey, *, actor: str) -> CreatedKey:
             raise NotFound("No new secret of this key is waiting to be shown.", param="key")
         row.new_secret_sealed = ""
         row.save(update_fields={"new_secret_sealed"})
+        record_reveal(row)
     logger.info("key.revealed", extra={"key_id": row.public_id, "actor": actor})
     return CreatedKey(row, secret)
 

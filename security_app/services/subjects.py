@@ -93,4 +93,10 @@ def _among_people(principal: Principal, end_user: str, problem: str) -> Somebody
         problem = "end_user_blocked"
     if entry is not None and entry.bound is not None:
         principal = principal._replace(bounds=(*principal.bounds, entry.bound))
-    return Somebody(principal._replace(end_user=end_user), _PROBLEMS.get(problem, problem))
+    door = principal.door_rules
+    # A preview is for an end user as a trusting key would have one; keys that trust nobody say so.
+    is_trusted = bool(end_user) and (
+        principal.key_id is None or (door is not None and door.trusts_end_user != "off")
+    )
+    principal = principal._replace(end_user=end_user, is_end_user_trusted=is_trusted)
+    return Somebody(principal, _PROBLEMS.get(problem, problem))

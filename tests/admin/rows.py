@@ -11,7 +11,19 @@ from django.contrib.auth.models import Permission, User
 from agents_app.models import Agent, DropInPolicy, Run, RunStep
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import uuid7, uuid7_time
-from security_app.models import AccessGroup, AccessRule, ApiKey
+from security_app.models import (
+    AccessGroup,
+    AccessRule,
+    ApiKey,
+    Budget,
+    EndUser,
+    GatewayUser,
+    Limit,
+    Membership,
+    Organization,
+    Team,
+    TokenIssuer,
+)
 from security_app.services.keys import create_key
 from tools_app.models import Tool
 from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
@@ -22,6 +34,8 @@ from usage_app.models import (
     AlertRule,
     KeyUse,
     Price,
+    Report,
+    ReportExport,
     SpendCounter,
     UsageRecord,
 )
@@ -63,7 +77,10 @@ def one_of_each(number: int = 0) -> None:
     AccessRule.objects.create(
         name=f"rule {number}", object_kind="model", pattern=f"group:group-{number}", effect="deny"
     )
+    Limit.objects.create(subject_kind="key", subject_id=key.pk.hex, value=60)
+    Budget.objects.create(budget_id=f"b{number}", subject_kind="key", subject_id=key.pk.hex, amount=5)
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
+    people(number)
     vendor = upstream(f"vendor-{number}")
     chat = model(vendor)
     probe(vendor, at=now - timedelta(seconds=30))
@@ -81,10 +98,24 @@ def one_of_each(number: int = 0) -> None:
     run(f"default/agent-{number}")
     alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
+    report = Report.objects.create(name=f"report {number}", owner="test")
+    query = {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z", "time_zone": "UTC"}
+    ReportExport.objects.create(report=report, title=report.name, format="csv", query=query)
     SpendCounter.objects.create(scope="model", scope_id=str(chat), window_start=now)
     UsageRecord.objects.create(
         at=now, operation="chat", model=str(chat), key_id=key.pk, status=200, state="reported"
     )
+
+
+def people(number: int) -> None:
+    """A user in a team of an organization, an end user, and who signs tokens."""
+    organization = Organization.objects.create(name=f"organization {number}")
+    team = Team.objects.create(name=f"team {number}", organization=organization, allowed_models=["a/*"])
+    user = GatewayUser.objects.create(user_id=f"user-{number}", email=f"user{number}@example.org")
+    Membership.objects.create(team=team, user=user)
+    create_key(actor="test", name=f"team key {number}", team=team, user_id=user.user_id)
+    EndUser.objects.create(end_user_id=f"end-user-{number}")
+    TokenIssuer.objects.create(name=f"issuer {number}")
 
 
 def alert(number: int) -> Alert:

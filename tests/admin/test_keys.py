@@ -38,6 +38,7 @@ def _form(**changes: Any) -> dict[str, Any]:
         "allowed_models": "",
         "allowed_tools": "",
         "agent_versions": "{}",
+        "trusts_end_user": "off",
         "expires_at_0": "",
         "expires_at_1": "",
         "metadata": "{}",

@@ -17,8 +17,15 @@ from tests.admin import rows
 Budget = Callable[..., AbstractContextManager[CaptureQueriesContext]]
 LISTS = [
     "/admin/security_app/apikey/",
+    "/admin/security_app/organization/",
+    "/admin/security_app/team/",
+    "/admin/security_app/gatewayuser/",
+    "/admin/security_app/enduser/",
+    "/admin/security_app/tokenissuer/",
     "/admin/security_app/accessrule/",
     "/admin/security_app/accessgroup/",
+    "/admin/security_app/limit/",
+    "/admin/security_app/budget/",
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
@@ -29,6 +36,8 @@ LISTS = [
     "/admin/upstreams_app/healthsample/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
+    "/admin/usage_app/report/",
+    "/admin/usage_app/reportexport/",
     "/admin/usage_app/alert/",
     "/admin/usage_app/alertrule/",
     "/admin/usage_app/alertchannel/",
@@ -39,6 +48,8 @@ LISTS = [
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_does_not_query_for_each_row(path: str, admin_client: Client) -> None:
     rows.one_of_each(0)
+    # The first page of a session writes to it.
+    admin_client.get(path)
     with CaptureQueriesContext(connection) as few:
         assert admin_client.get(path).status_code == 200
     for number in range(1, 12):

@@ -70,8 +70,8 @@ def test_a_login_and_a_logout_are_events_and_a_failed_one_is_counted(client: Cli
     User.objects.create_user("alice", password="alices-password", is_staff=True)
     folds.take(everything=True)
 
-    client.post("/admin/login/", {"username": "alice", "password": "wrong"})
-    client.post("/admin/login/", {"username": "alice", "password": "alices-password"})
+    client.post("/admin/login/", {"login": "alice", "password": "wrong"})
+    client.post("/admin/login/", {"login": "alice", "password": "alices-password"})
     client.post("/admin/logout/")
 
     people = told(object_type="auth.user")[1:]
@@ -102,7 +102,7 @@ def test_a_change_over_http_is_the_keys_and_has_the_answers_request_id(admin: Ca
     assert (created.actor, created.actor_kind) == ("master key", "key")
     assert created.request_id == answer.headers["x-request-id"]
     assert (revealed.object_id, revealed.object_name) == (created.object_id, "mine")
-    assert answer.json()["key"] not in f"{created.after}{revealed.detail}"
+    assert json.loads(answer.content)["key"] not in f"{created.after}{revealed.detail}"
 
 
 def test_a_key_acts_by_its_id(db: None) -> None:

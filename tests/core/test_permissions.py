@@ -181,6 +181,23 @@ def test_a_grant_makes_up_for_what_is_missing_and_for_nothing_else() -> None:
     assert may(who, "small/two", grant("big/one"))
 
 
+def test_who_only_claims_to_be_an_end_user_gains_nothing_by_it() -> None:
+    of_visitor: dict[str, Any] = {"subject": ("end_user", "visitor")}
+    claimed = principal(end_user="visitor")
+    trusted = principal(end_user="visitor", is_end_user_trusted=True)
+    rules = (rule("small/*"), rule("big/*", **of_visitor))
+    condition = "principal.end_user == 'visitor'"
+
+    assert may(trusted, "big/one", *rules)
+    assert not may(claimed, "big/one", *rules)
+    assert may(trusted, "big/one", rule("small/*"), grant("big/*", **of_visitor))
+    assert not may(claimed, "big/one", rule("small/*"), grant("big/*", **of_visitor))
+    assert may(trusted, "big/one", rule("big/*", condition=condition))
+    assert not may(claimed, "big/one", rule("big/*", condition=condition))
+    for who in (claimed, trusted):
+        assert not may(who, "big/one", rule("big/*", "deny", **of_visitor))
+
+
 def test_a_condition_decides_when_a_rule_holds() -> None:
     allowance = rule("*", condition="ip.startsWith('10.') && principal.user_id == 'ada'")
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from agents_app.entry import AgentEntry
+from agents_app.registry import AgentsConfig
 from gateway_project.api.exchange import Exchange, Message
 from gateway_project.api.inference import chat_completions, embeddings
 from gateway_project.api_handler import _send_error
@@ -25,7 +27,7 @@ from gateway_project.core.ids import uuid7
 from gateway_project.core.snapshot import Section, Snapshot
 from gateway_project.lifecycle import lifecycle
 from security_app.limits import Counter
-from security_app.registry import KeyPolicy, Principal
+from security_app.registry import KeyPolicy, PeopleConfig, Principal
 from security_app.registry.counters import BudgetRule, LimitRule, Rule
 from security_app.registry.limits import LimitsConfig
 from security_app.services.limiting import limiting
@@ -37,6 +39,7 @@ from upstreams_app.services import background
 from upstreams_app.services.client import ClientPool
 from usage_app.registry import RateCard, UsageConfig
 
+logger = logging.getLogger(__name__)
 MODEL = "fake/fake-chat"
 UNPRICED = "free/fake-chat"
 EMBEDDING = "fake/fake-embedding"
@@ -143,7 +146,8 @@ class Door:
             if scope.reason is None:
                 raise
             scope.absorb()
-        except Exception:  # noqa: BLE001  (as the handler: whatever is injected)
+        except Exception:
+            logger.exception("request.failed")
             await _send_error(exchange, InternalError("injected"))
         finally:
             lifecycle.ticker.remove(scope)
@@ -181,17 +185,18 @@ def configuration(vendor: FakeVendor, *rules: Rule, agent: Any = None) -> Snapsh
     entries = [model(vendor.url, name) for name in (MODEL, UNPRICED)]
     entries.append(model(vendor.url, EMBEDDING, mode="embedding"))
     prices = {MODEL: ((0.0, CARD),), EMBEDDING: ((0.0, CARD),)}
-    agents = type("Agents", (), {"agents": {}, "pinned": {}})()
+    agents: dict[str, AgentEntry] = {}
     if agent is not None:
-        agents.agents[AGENT] = AgentEntry(
+        agents[AGENT] = AgentEntry(
             AGENT, b'"default/test"', agent, "Test", "", 0, MODEL, "hidden", 10, 50, 60
         )
     return Snapshot(
         {
+            "people": Section(PeopleConfig(), 1),
             "limits": Section(config.seal(), 1),
             "usage": Section(UsageConfig(overrides=prices), 1),
             "upstreams": Section(UpstreamsConfig({entry.id: entry for entry in entries}, {}), 1),
-            "agents": Section(agents, 1),
+            "agents": Section(AgentsConfig(agents, agents), 1),
         }
     )
 

@@ -70,7 +70,6 @@ def test_a_file_is_asked_for_followed_and_downloaded(admin_client: Client) -> No
     export.refresh_from_db()
     assert export.sha256 in page
     assert download.getvalue() == file_path(export).read_bytes()
-    download.close()
     assert download.headers["content-disposition"] == f'attachment; filename="{export.file_name}"'
     assert json.loads(manifest.content) == export.manifest
     assert AuditEvent.objects.filter(action="report.downloaded").count() == 2
@@ -148,8 +147,7 @@ def test_who_may_export_does(role: str) -> None:
     assert client.get("/admin/reports/").status_code == 200
     assert client.post("/admin/reports/", {**FORM, "name": role}).status_code == 302
     answer = client.get(url("download", export))
-    answer.close()
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.getvalue()) == (200, file_path(export).read_bytes())
     assert client.post(url("verify", export)).status_code == 200
     assert client.get(url("changelist")).status_code == 200
     assert client.get(url("add")).status_code == (403 if role == "auditor" else 200)

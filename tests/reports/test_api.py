@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
@@ -37,7 +38,6 @@ def test_a_saved_report_is_made_and_downloaded(admin: Caller) -> None:
         f"/reports/exports/{asked['id']}/download", headers={"authorization": f"Bearer {admin.key}"}
     )
     content = answer.getvalue()
-    answer.close()
     manifest = json.loads(admin.get(f"/reports/exports/{asked['id']}/manifest").content)
 
     assert (asked["state"], asked["has_worker"]) == ("queued", False)
@@ -151,7 +151,7 @@ async def test_a_file_is_sent_in_pieces_on_the_event_loop_too(tmp_path: Path) ->
     request = ASGIRequest({"type": "http", "method": "GET", "path": "/", "headers": []}, BytesIO())
 
     answer = file_answer(request, path, name='a"b.csv', content_type="text/csv")
-    pieces = [piece async for piece in answer.streaming_content]
+    pieces = [piece async for piece in cast(AsyncIterator[bytes], answer.streaming_content)]
     answer.close()
 
     assert b"".join(pieces) == path.read_bytes()

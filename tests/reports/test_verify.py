@@ -72,7 +72,7 @@ def test_any_changed_member_of_a_manifest_is_named(made: Any, data: st.DataObjec
     for name in place[:-1]:
         holder = holder[name]
     old = holder[place[-1]]
-    new = data.draw(st.one_of(st.integers(), st.text(max_size=5), st.none(), st.just([])))
+    new: Any = data.draw(st.one_of(st.integers(), st.text(max_size=5), st.none(), st.just([])))
     holder[place[-1]] = new
 
     verdicts = look(path, forged, rows, stored=manifest)

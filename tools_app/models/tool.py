@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -89,6 +90,12 @@ class Tool(ConfigModel):
     def public_id(self) -> str:
         """`tool_` and the row's UUID in hex."""
         return public_id("tool", self.id)
+
+    def check_restored(self, before: Tool) -> None:
+        """Nobody may have headers, which may be secrets, sent elsewhere."""
+        if before.headers_sealed and (self.kind, self.config) != (before.kind, before.config):
+            message = "It was called otherwise then; change it in the form, with its headers."
+            raise ValidationError({"config": message})
 
     def set_headers(self, headers: dict[str, str]) -> None:
         """Store headers, encrypted for this row; none removes them."""

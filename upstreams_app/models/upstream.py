@@ -92,6 +92,19 @@ def _timeout(default: float, verbose_name: str, help_text: str) -> models.FloatF
     return models.FloatField(verbose_name, default=default, validators=bounds, help_text=help_text)
 
 
+# Where calls go, and what they are authorised by.
+_BOUND = (
+    "kind",
+    "base_url",
+    "path_prefix",
+    "extra_endpoints",
+    "tls_server_name",
+    "ca_bundle",
+    "credential_source",
+    "credential_reference",
+)
+
+
 class Upstream(ConfigModel):
     """One service that serves models. Secrets are sealed; references are read when the snapshot is built."""
 
@@ -210,6 +223,20 @@ class Upstream(ConfigModel):
     def get_api_key(self) -> str:
         """The stored credential; raises `core.crypto.DecryptionError` under a wrong key ring."""
         return unseal(self.api_key_sealed, label="upstream.api_key", row_id=self.id)
+
+    def check_restored(self, before: Upstream) -> None:
+        """Nobody may have what is kept secret sent elsewhere, and the name is in prices and model ids."""
+        if self.name != before.name:
+            raise ValidationError({"name": "It had another name then; rename it first."})
+        has_secret = before.credential_source in (
+            self.CredentialSource.STORED,
+            self.CredentialSource.REFERENCE,
+        )
+        if (has_secret or before.headers) and any(
+            getattr(self, name) != getattr(before, name) for name in _BOUND
+        ):
+            message = "It had another address or credential then; change these in the form, with the secrets."
+            raise ValidationError({"base_url": message})
 
     def clean(self) -> None:
         """Rules that involve several fields."""

@@ -88,7 +88,7 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
         ]
         return [*own, *super().get_urls()]
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The files of one report are asked for by its page."""
         return lookup == "report__id__exact" or super().lookup_allowed(lookup, value, request)
 
@@ -248,7 +248,11 @@ def _facts(row: ReportExport) -> list[tuple[str, str]]:
         ("Id", row.public_id),
     ]
     if row.sha256:
-        facts += [("File", row.file_name), ("Size", filesizeformat(row.size_bytes)), ("SHA-256", row.sha256)]
+        facts += [
+            ("File", row.file_name),
+            ("Size", filesizeformat(row.size_bytes or 0)),
+            ("SHA-256", row.sha256),
+        ]
     for name, value in (row.manifest or {}).get("totals", {}).items():
         facts.append((f"Total of {name}", str(value)))
     if row.mail_state:

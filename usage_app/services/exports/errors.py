@@ -8,7 +8,7 @@ from gateway_project.core.errors import InvalidRequest
 class TooManyRows(InvalidRequest):
     """The format can't hold as many rows as the query has."""
 
-    code = "too_many_rows"
+    code = "too_many_rows"  # type: ignore[assignment]  # Its base has none.
 
 
 class UnreadableFile(ValueError):

@@ -218,7 +218,8 @@ def _folded(digests: list[str]) -> list[str]:
 
 def _today(manifest: dict[str, Any], rows: _File, query: ReportQuery, sources: Sources) -> Iterator[Verdict]:
     """Compare with what the rollups say now; what the file holds, or for a PDF what its manifest says."""
-    form, today, named = rows.form, Tally(rows.columns), []
+    form, today = rows.form, Tally(rows.columns)
+    named: list[str] = []
     left = dict(rows.by_group) if rows.by_group is not None else None
     for row in sources.sums(query):
         cells = form.cells(row, query, sources.names)

@@ -18,7 +18,8 @@ from usage_app.services.exports.query import ReportQuery, utc_text
 from usage_app.services.exports.table import Column, Document, Names, SumsRow, plain_cells, plain_columns
 from usage_app.services.exports.texts import is_formula, printable
 
-MAX_ROWS = 200_000
+# What the library holds back in temporary files stays below 50 MB.
+MAX_ROWS = 50_000
 EXACT = "_exact"
 _SHEET = "Usage"
 _PIECE_BYTES = 65_536
