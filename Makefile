@@ -28,11 +28,11 @@ SQLITE_ONLY := tests/repository tests/fakes \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	probe process_link request_fuzz saved_state silent_work trace version_pages visibility) \
-	$(patsubst %,tests/limits/test_%.py,counting faults many_workers model seeding) \
+	$(patsubst %,tests/limits/test_%.py,counting faults many_workers model seeding upkeep) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
-	tests/audit/test_writers.py
+	tests/audit/test_writers.py tests/limits/test_live_pair.py
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 

@@ -68,6 +68,8 @@ class Link:
 
     async def call(self, operation: str, *arguments: Any, now_ms: int = 0) -> list[Any]:
         """What the script answers; raises LinkDown."""
+        if self.degraded_since_s is not None or self._is_closed:
+            raise LinkDown(self.reason or "closed", may_have_acted=False)
         wire = self._wire or await self._open()
         request = _encode((operation, now_ms, *arguments))
         try:
@@ -91,9 +93,7 @@ class Link:
         return await wire.send(b"EVAL", _SCRIPT, b"1", _KEY, request)
 
     async def _open(self) -> Wire:
-        """The connection, made now if the breaker lets us; callers at the same time share one attempt."""
-        if self.degraded_since_s is not None or self._is_closed:
-            raise LinkDown(self.reason or "closed", may_have_acted=False)
+        """The connection, made now; callers at the same time share one attempt."""
         wire = await asyncio.shield(self._connect())
         if wire is None:
             raise LinkDown(self.reason, may_have_acted=False)

@@ -38,6 +38,8 @@ from security_app.limits.seeding import SeedDesk, SeedFailed, ask_seeder
 # Tickets that expired and may still be settled.
 _EXPIRED_KEPT = 10_000
 _IDLE_BATCH = 1000
+# Some 100 MB: whoever makes up end users must not fill the memory.
+_MOST_COUNTERS = 250_000
 # How often a request looks again, after a window or a seed that was not there.
 _LOOKS = 3
 _FOREVER = MAX_AMOUNT
@@ -57,8 +59,16 @@ class _Ticket:
 class LocalLimiter:
     """See Limiter. All calls in one event loop's thread. Without a seeder every counter starts at zero."""
 
-    def __init__(self, seeder: Seeder | None = None) -> None:
+    def __init__(
+        self,
+        seeder: Seeder | None = None,
+        *,
+        renew_s: float = RENEW_S,
+        most_counters: int = _MOST_COUNTERS,
+    ) -> None:
         self._seeder = seeder
+        self._most_counters = most_counters
+        self._renew_s = renew_s
         self._counters: dict[tuple[str, Window], State] = {}
         # By expiry, for all live equally long.
         self._tickets: dict[str, _Ticket] = {}
@@ -68,6 +78,11 @@ class LocalLimiter:
         self._next_sweep = 0
         self._desk = SeedDesk(self._seed_unknown)
         self._upkeep: asyncio.Task[None] | None = None
+
+    @property
+    def counters(self) -> int:
+        """How many counters are in memory."""
+        return len(self._counters)
 
     async def start(self) -> None:
         """Begin to renew what is open, and to forget what is idle."""
@@ -208,6 +223,8 @@ class LocalLimiter:
                             break
                         takes = recompute(now)
                         check_takes(takes)
+                    if len(self._counters) + len(takes) > self._most_counters:
+                        return Unavailable("too many counters")
                     await self._make_known([counter for counter, _ in takes])
                     states = self._states(takes, self._time(now_ms))
                     if states is not None:
@@ -248,7 +265,7 @@ class LocalLimiter:
 
     async def _keep_up(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._renew_s)
             self.renew()
             keys = list(self._counters)
             for start in range(0, len(keys), _IDLE_BATCH):

@@ -5,8 +5,6 @@ The Lua script (limits.lua) does the same, step by step; a change here is a chan
 
 from __future__ import annotations
 
-from collections import deque
-
 from security_app.limits.counters import (
     HINT_MS,
     CalendarWindow,
@@ -31,7 +29,7 @@ class Sliding:
         # Sub-windows before this one have left.
         self._oldest = 0
         # Each is [number, amount], the newest last.
-        self._slots: deque[list[int]] = deque()
+        self._slots: list[list[int]] = []
         self.total = 0
 
     def advance(self, now: int) -> None:
@@ -41,7 +39,7 @@ class Sliding:
             self._oldest = oldest
             slots = self._slots
             while slots and slots[0][0] < oldest:
-                self.total -= slots.popleft()[1]
+                self.total -= slots.pop(0)[1]
 
     def take(self, amount: int, now: int) -> list[int]:
         """Count an amount; returns where, for `settle`."""
@@ -67,7 +65,7 @@ class Sliding:
         """As if so much had been used just now and nothing before; what is open is settled in vain."""
         # In a sub-window that no ticket knows.
         self._oldest = max(now // self._width, self._slots[-1][0] if self._slots else self._oldest) + 1
-        self._slots = deque([[self._oldest, used]])
+        self._slots = [[self._oldest, used]]
         self.total = used
 
     def retry_after(self, amount: int, limit: int, now: int) -> int | None:

@@ -72,8 +72,10 @@ class ValkeyLimiter:
         *,
         timeout_s: float = _TIMEOUT_S,
         queue_size: int = _QUEUE_SIZE,
+        renew_s: float = RENEW_S,
     ) -> None:
         self._seeder = seeder
+        self._renew_s = renew_s
         self._link = Link(url, timeout_s)
         self._settles = SettleQueue(self._link, queue_size)
         self._desk = SeedDesk(self._seed_unknown)
@@ -243,12 +245,12 @@ class ValkeyLimiter:
         self._settles.put((ticket_id, self._proposal, [0] * count, []))
 
     async def _keep_up(self) -> None:
-        pause_s = RENEW_S
+        pause_s = self._renew_s
         while True:
             await asyncio.sleep(pause_s)
             try:
                 await self.renew()
-                pause_s = RENEW_S
+                pause_s = self._renew_s
             except LinkDown:
                 pause_s = _RENEW_RETRY_S
 

@@ -16,6 +16,8 @@ from redis.asyncio.connection import parse_url
 
 # When the loop was busy, an answer may lie in the socket unread: looked at before it counts as late.
 _GRACE_S = 0.01
+# A handshake is several round trips and much computing.
+_TLS_TIMEOUT_S = 2.0
 
 
 class WireError(Exception):
@@ -80,7 +82,7 @@ class Wire(asyncio.Protocol):
     async def connect(cls, address: Address, timeout_s: float, on_lost: Callable[[str], None]) -> Self:
         """An open connection, signed in; raises OSError, TimeoutError, WireError or ErrorReply."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s if address.tls is None else _TLS_TIMEOUT_S):
             _, wire = await loop.create_connection(
                 lambda: cls(timeout_s), address.host, address.port, ssl=address.tls
             )
