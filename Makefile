@@ -23,7 +23,7 @@ UNIT := not browser and not clients and not soak
 SQLITE_ONLY := tests/repository tests/fakes \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
-	$(patsubst %,tests/doors/test_%.py,access azure chat_clients client_libraries client_recipes django_bodies forwarding \
+	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
 	heads https_only management_cors openai_client openai_errors paths stalled_client websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
@@ -32,7 +32,7 @@ SQLITE_ONLY := tests/repository tests/fakes \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
-	tests/audit/test_writers.py
+	tests/audit/test_writers.py tests/limits/test_live_pair.py
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 

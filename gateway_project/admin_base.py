@@ -368,6 +368,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Token issuers", "verified_user", "security_app.tokenissuer"),
             _Page("Access rules", "rule", "security_app.accessrule"),
             _Page("Access groups", "category", "security_app.accessgroup"),
+            _Page("Limits", "speed", "security_app.limit"),
+            _Page("Budgets", "savings", "security_app.budget"),
             _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
             _Page("Audit", "history", "security_app.auditevent"),
@@ -397,10 +399,16 @@ def navigation(request: HttpRequest) -> list[dict[str, object]]:
         {"items": [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]}
     ]
     for title, pages in _NAVIGATION:
-        items = [_link(page) for page in pages if request.user.has_perm(page.model.replace(".", ".view_"))]
+        items = [_link(page) for page in pages if _may_see(request, page)]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
+
+
+def _may_see(request: HttpRequest, page: _Page) -> bool:
+    """All of it, or what there is of it in the own teams."""
+    names = (page.model.replace(".", ".view_"), page.model.replace(".", ".team_view_"))
+    return any(map(request.user.has_perm, names))
 
 
 def _link(page: _Page) -> dict[str, object]:

@@ -23,11 +23,17 @@ ADMINISTRATOR, OPERATOR, AUDITOR, FINANCE, TEAM_ADMIN = ROLES = (
 )
 STANDARD = ("view", "add", "change", "delete")
 _ALL = "view add change delete"
+# In the own teams only: what knows nothing of teams does not ask for these, and so refuses.
+_TEAM = "team_view team_add team_change team_delete"
 # What the names of further permissions mean, as the admin shows them.
 EXTRA = {
     "probe": "Can call it to see whether it answers, and import its models",
     "try": "Can call it with arguments of one's own",
     "export": "Can download it as a file",
+    "team_view": "Can view it in teams that one is an admin of",
+    "team_add": "Can add it in teams that one is an admin of",
+    "team_change": "Can change it in teams that one is an admin of",
+    "team_delete": "Can delete it in teams that one is an admin of",
 }
 
 
@@ -59,7 +65,7 @@ TABLE: tuple[Line, ...] = (
     Line("agents_app.runstep", "view", auditor="view"),
     # Who failed to sign in; to delete is to let in again.
     Line("axes.accessattempt", "view delete", auditor="view"),
-    Line("security_app.apikey", _ALL, auditor="view"),
+    Line("security_app.apikey", f"{_ALL} {_TEAM}", auditor="view", team_admin=_TEAM),
     Line("security_app.auditevent", "view export", auditor="view export"),
     Line("security_app.organization", _ALL, auditor="view"),
     Line("security_app.team", _ALL, auditor="view"),
@@ -69,10 +75,17 @@ TABLE: tuple[Line, ...] = (
     Line("security_app.tokenissuer", _ALL, auditor="view"),
     Line("security_app.accessrule", _ALL, auditor="view"),
     Line("security_app.accessgroup", _ALL, auditor="view"),
+    Line("security_app.limit", _ALL, operator=_ALL, auditor="view", finance="view"),
+    Line("security_app.budget", _ALL, operator="view", auditor="view", finance=_ALL),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(
-        "usage_app.usagerecord", "view export", operator="view", auditor="view export", finance="view export"
+        "usage_app.usagerecord",
+        "view export team_view",
+        operator="view",
+        auditor="view export",
+        finance="view export",
+        team_admin="team_view",
     ),
     Line("usage_app.report", f"{_ALL} export", auditor="view export", finance=f"{_ALL} export"),
     Line("usage_app.reportexport", "view", auditor="view", finance="view"),

@@ -15,11 +15,13 @@ class UsageConfig(AppConfig):
     verbose_name = "Usage"
 
     def ready(self) -> None:
-        """Say where use is written; have the coming months' partitions made after each migration."""
+        """Say where use is written, and what alerts watch; have partitions made after each migration."""
         from security_app.services.spend import register_spend_source
+        from usage_app.services.alerts import budgets
         from usage_app.services.spend_source import LedgerSource
 
         register_spend_source(LedgerSource())
+        budgets.register()
         post_migrate.connect(_ensure_partitions, sender=self)
 
 

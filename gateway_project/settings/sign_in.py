@@ -55,6 +55,8 @@ SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 # A link: the content policy lets no form lead to another site, and the state is tied to the session.
 SOCIALACCOUNT_LOGIN_ON_GET = True
 SOCIALACCOUNT_STORE_TOKENS = False
+# Matched by a confirmed address once, by the subject from then on.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 
 # One name from one address: nobody can lock others out from elsewhere, nor everybody behind one proxy.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]

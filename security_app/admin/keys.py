@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db import transaction
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -29,6 +32,8 @@ from gateway_project.core.ids import parse_public_id
 from security_app.admin.key_filters import ExpiryFilter, ScopeFilter, StatusFilter
 from security_app.admin.key_form import ApiKeyForm, key_values
 from security_app.admin.key_rotation import RotationActions
+from security_app.admin.team_key_form import TEAM_SCOPES, TeamKeyForm
+from security_app.admin.team_scope import TeamScope, own_teams
 from security_app.models import ApiKey
 from security_app.services.keys import CreatedKey, create_key, delete_keys, update_key
 
@@ -73,8 +78,11 @@ def _with_last_use(queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
 
 
 @register(ApiKey)
-class ApiKeyAdmin(RotationActions):
-    """Keys are added, changed, blocked and deleted; their digests are neither shown nor written here."""
+class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
+    """Keys are added, changed, blocked and deleted; their digests are neither shown nor written here.
+
+    A team admin has those of the own teams that only call models: others could manage the gateway.
+    """
 
     form = ApiKeyForm
     list_display = (
@@ -143,6 +151,28 @@ class ApiKeyAdmin(RotationActions):
         """All keys, tombstones too (the list's filter hides them), with their last use in the same query."""
         return _with_last_use(super().get_queryset(request)).defer("digest")
 
+    def team_rows(self, queryset: QuerySet[ApiKey], teams: Collection[UUID]) -> QuerySet[ApiKey]:
+        """By the key's team."""
+        return queryset.filter(team__in=teams)
+
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """For a team admin the form that knows the own teams."""
+        if self.is_bounded(request, "change" if obj else "add"):
+            form = type(TeamKeyForm.__name__, (TeamKeyForm,), {"teams": own_teams(request)})
+            kwargs = {**kwargs, "form": form}
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        """With the team, which a team admin has to choose."""
+        fieldsets = super().get_fieldsets(request, obj)
+        is_bounded = self.is_bounded(request, "change" if obj else "add")
+        if not is_bounded or "team" in flatten_fieldsets(fieldsets):
+            return fieldsets
+        (title, options), *others = fieldsets
+        return [(title, {**options, "fields": (*options["fields"], "team")}), *others]
+
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         """A new key has no facts to show yet."""
         return self.readonly_fields if obj else ()
@@ -164,11 +194,18 @@ class ApiKeyAdmin(RotationActions):
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A deleted key can only be looked at."""
-        return super().has_change_permission(request, obj) and not _is_deleted(obj)
+        return super().has_change_permission(request, obj) and self._is_open(request, obj, "change")
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A deleted key can't be deleted again."""
-        return super().has_delete_permission(request, obj) and not _is_deleted(obj)
+        return super().has_delete_permission(request, obj) and self._is_open(request, obj, "delete")
+
+    def _is_open(self, request: HttpRequest, obj: ApiKey | None, action: str) -> bool:
+        """Not deleted, and within a team admin's reach."""
+        if obj is None or obj.pk is None:
+            return True
+        is_within_reach = not self.is_bounded(request, action) or set(obj.scopes) <= set(TEAM_SCOPES)
+        return obj.deleted_at is None and is_within_reach
 
     # Columns and read-only fields
 
@@ -285,7 +322,11 @@ class ApiKeyAdmin(RotationActions):
         return self._act(request, queryset, DELETE)
 
     def _act(self, request: HttpRequest, queryset: QuerySet[ApiKey], act: _KeyAction) -> HttpResponse | None:
-        rows = selected_rows(request, queryset.filter(deleted_at=None))
+        is_allowed = self.has_delete_permission if act is DELETE else self.has_change_permission
+        chosen = selected_rows(request, queryset.filter(deleted_at=None))
+        rows = [row for row in chosen if is_allowed(request, row)]
+        if len(rows) < len(chosen):
+            messages.error(request, f"{len(chosen) - len(rows)} of these keys are beyond your rights.")
         if not rows:
             return None
         if not is_confirmed(request):
@@ -310,7 +351,3 @@ class ApiKeyAdmin(RotationActions):
     def _delete(self, request: HttpRequest, rows: list[ApiKey]) -> list[ApiKey]:
         delete_keys(rows, actor=request.user.get_username())
         return rows
-
-
-def _is_deleted(row: Model | None) -> bool:
-    return isinstance(row, ApiKey) and row.deleted_at is not None

@@ -1,4 +1,4 @@
-"""What happens to the accounts of people, for the audit: Django's own rows, which are no configuration."""
+"""What no write of configuration rows tells: accounts of people, logins, and who belongs to what."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
+from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import models, transaction
@@ -14,7 +15,7 @@ from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_sav
 from django.http import HttpRequest
 
 from gateway_project.core.acting import USER, current, identify
-from security_app.models import ConfigVersion, recording
+from security_app.models import ConfigModel, ConfigVersion, recording
 from security_app.services.audit import record
 from security_app.services.denials import note_failed_login
 
@@ -29,8 +30,10 @@ def connect() -> None:
         pre_save.connect(_keep_image, sender=model)
         post_save.connect(_record_save, sender=model)
         pre_delete.connect(_record_deletion, sender=model)
-    for relation in (User.groups, User.user_permissions, Group.permissions):
-        m2m_changed.connect(_record_members, sender=relation.through)
+    for model in apps.get_models():
+        if model in (User, Group) or issubclass(model, ConfigModel):
+            for field in model._meta.many_to_many:
+                m2m_changed.connect(_record_members, sender=field.remote_field.through)
     user_logged_in.connect(_record_login)
     user_logged_out.connect(_record_logout)
     user_login_failed.connect(_note_failure)
@@ -67,36 +70,42 @@ def _record_deletion(instance: models.Model, **_: Any) -> None:
 
 
 def _record_members(
-    instance: models.Model, action: str, model: type[models.Model], pk_set: set[Any] | None, **_: Any
+    sender: type[models.Model],
+    instance: models.Model,
+    action: str,
+    model: type[models.Model],
+    pk_set: set[Any] | None,
+    **_: Any,
 ) -> None:
-    """What was added to a user or group, or taken away: groups, permissions, or users of a group."""
+    """What was added to a row or taken away: permissions of a group, channels of a rule, and so on."""
     verb = {"post_add": "added", "post_remove": "removed", "pre_clear": "removed"}.get(action)
     if verb is None:
         return
     if pk_set is None:
         # Everything goes; what that is can be asked for the last time.
-        pk_set = set(_members(instance, model).values_list("pk", flat=True))
+        pk_set = set(_members(instance, sender).values_list("pk", flat=True))
     if pk_set:
-        names = _names(model, pk_set)
+        detail = {"members": str(model._meta.verbose_name_plural), verb: _names(model, pk_set)}
         record(
             recording.UPDATED,
             object_type=instance._meta.label_lower,
-            object_id=str(instance.pk),
+            object_id=getattr(instance.pk, "hex", str(instance.pk)),
             object_name=str(instance),
-            detail={"members": str(model._meta.verbose_name_plural), verb: names},
+            detail=detail,
         )
 
 
-def _members(instance: models.Model, model: type[models.Model]) -> models.QuerySet[Any]:
-    if isinstance(instance, User):
-        return instance.groups.all() if model is Group else instance.user_permissions.all()
-    if isinstance(instance, Group) and model is Permission:
-        return instance.permissions.all()
-    return model._default_manager.filter(**{_reverse(instance): instance})
-
-
-def _reverse(instance: models.Model) -> str:
-    return "groups" if isinstance(instance, Group) else "user_permissions"
+def _members(instance: models.Model, through: type[models.Model]) -> models.QuerySet[Any]:
+    """What is joined to a row by this table, from either side of it."""
+    fields = {field.name: field.remote_field for field in instance._meta.many_to_many}
+    fields |= {
+        str(relation.get_accessor_name()): relation
+        for relation in instance._meta.related_objects
+        if relation.many_to_many
+    }
+    name = next(name for name, relation in fields.items() if getattr(relation, "through", None) is through)
+    members: models.QuerySet[Any] = getattr(instance, name).all()
+    return members
 
 
 def _names(model: type[models.Model], keys: set[Any]) -> list[str]:
@@ -104,7 +113,7 @@ def _names(model: type[models.Model], keys: set[Any]) -> list[str]:
     if model is Permission:
         pairs = rows.values_list("content_type__app_label", "codename")
         return sorted(f"{label}.{codename}" for label, codename in pairs)
-    return sorted(rows.values_list("username" if model is User else "name", flat=True))
+    return sorted(map(str, rows))
 
 
 def _record_login(user: User, **_: Any) -> None:

@@ -15,8 +15,10 @@ from security_app.models import (
     AccessGroup,
     AccessRule,
     ApiKey,
+    Budget,
     EndUser,
     GatewayUser,
+    Limit,
     Membership,
     Organization,
     Team,
@@ -75,6 +77,8 @@ def one_of_each(number: int = 0) -> None:
     AccessRule.objects.create(
         name=f"rule {number}", object_kind="model", pattern=f"group:group-{number}", effect="deny"
     )
+    Limit.objects.create(subject_kind="key", subject_id=key.pk.hex, value=60)
+    Budget.objects.create(budget_id=f"b{number}", subject_kind="key", subject_id=key.pk.hex, amount=5)
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
     people(number)
     vendor = upstream(f"vendor-{number}")

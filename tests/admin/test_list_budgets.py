@@ -24,6 +24,8 @@ LISTS = [
     "/admin/security_app/tokenissuer/",
     "/admin/security_app/accessrule/",
     "/admin/security_app/accessgroup/",
+    "/admin/security_app/limit/",
+    "/admin/security_app/budget/",
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",

@@ -27,7 +27,7 @@ from gateway_project.core.ids import uuid7
 from gateway_project.core.snapshot import Section, Snapshot
 from gateway_project.lifecycle import lifecycle
 from security_app.limits import Counter
-from security_app.registry import KeyPolicy, Principal
+from security_app.registry import KeyPolicy, PeopleConfig, Principal
 from security_app.registry.counters import BudgetRule, LimitRule, Rule
 from security_app.registry.limits import LimitsConfig
 from security_app.services.limiting import limiting
@@ -192,6 +192,7 @@ def configuration(vendor: FakeVendor, *rules: Rule, agent: Any = None) -> Snapsh
         )
     return Snapshot(
         {
+            "people": Section(PeopleConfig(), 1),
             "limits": Section(config.seal(), 1),
             "usage": Section(UsageConfig(overrides=prices), 1),
             "upstreams": Section(UpstreamsConfig({entry.id: entry for entry in entries}, {}), 1),

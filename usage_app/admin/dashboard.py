@@ -9,13 +9,19 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.urls import reverse
 
+from gateway_project.admin_base import moment
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import public_id
 from usage_app.admin.charts import Chart, Series, Value, lines, stacked_bars
+from usage_app.models import Alert
 from usage_app.models.rollup import MASTER_KEY
-from usage_app.services.dashboard import DEFAULT_RANGE, RANGES, Dashboard, Share, dashboard
+from usage_app.services.alerts.texts import about, shown_figure
+from usage_app.services.budget_burn import Burn, budget_burns
+from usage_app.services.dashboard import DEFAULT_RANGE, RANGES, Dashboard, Share, Totals, dashboard
 
 _DAY = timedelta(days=1)
+_BUDGETS_SHOWN = 10
+_ALERTS_SHOWN = 10
 _PERIODS = {"1h": "hour", "24h": "day", "7d": "week", "30d": "month"}
 
 
@@ -28,7 +34,7 @@ class Figure(NamedTuple):
 
 
 class ShareRow(NamedTuple):
-    """A model or a key in a list, with where its records are."""
+    """A model, a key or a team in a list, with where its records are if there is such a page."""
 
     name: str
     url: str
@@ -36,6 +42,29 @@ class ShareRow(NamedTuple):
     error_share: str
     tokens: str
     cost: str
+
+
+class BudgetRow(NamedTuple):
+    """A budget and how far it is used; `meter` is the percentage, at most 100."""
+
+    name: str
+    url: str
+    subject: str
+    used: str
+    amount: str
+    percent: str
+    meter: int
+    reset: str
+
+
+class AlertRow(NamedTuple):
+    """An alert that lasts."""
+
+    about: str
+    url: str
+    value: str
+    threshold: str
+    began: str
 
 
 class UnpricedRow(NamedTuple):
@@ -61,12 +90,61 @@ def usage_context(request: HttpRequest) -> dict[str, Any]:
         "top_lists": [
             ("Models", "Model", [_share_row(share, found) for share in found.models]),
             ("API keys", "Key", [_share_row(share, found) for share in found.keys]),
+            *([("Teams", "Team", [_team_row(share) for share in found.teams])] if found.teams else []),
         ],
         "unpriced": [
             UnpricedRow(row.model, f"{row.requests:,}", f"{row.tokens:,}", _add_price_url(request, row.model))
             for row in found.unpriced
         ],
         "ledger_url": reverse("admin:usage_app_usagerecord_changelist"),
+        **_budgets(request),
+        **_alerts(request),
+    }
+
+
+def _budgets(request: HttpRequest) -> dict[str, Any]:
+    """Budgets that are used up most, for those who may see budgets."""
+    if not request.user.has_perm("security_app.view_budget"):
+        return {}
+    burns = budget_burns()
+    return {
+        "budgets": [_budget_row(burn) for burn in burns[:_BUDGETS_SHOWN]],
+        "more_budgets": max(0, len(burns) - _BUDGETS_SHOWN),
+        "budgets_url": reverse("admin:security_app_budget_changelist"),
+    }
+
+
+def _budget_row(burn: Burn) -> BudgetRow:
+    return BudgetRow(
+        burn.name,
+        reverse("admin:security_app_budget_change", args=(burn.id,)),
+        burn.subject,
+        shown_money(burn.used),
+        shown_money(burn.amount),
+        f"{burn.percent:.0f}%",
+        int(min(burn.percent, 100)),
+        moment(burn.reset) or "–",
+    )
+
+
+def _alerts(request: HttpRequest) -> dict[str, Any]:
+    """Alerts that last, for those who may see them."""
+    if not request.user.has_perm("usage_app.view_alert"):
+        return {}
+    rows = Alert.objects.filter(closed_at=None)[: _ALERTS_SHOWN + 1]
+    return {
+        "alerts": [
+            AlertRow(
+                about(row),
+                reverse("admin:usage_app_alert_change", args=(row.pk,)),
+                shown_figure(row.value, row.kind),
+                shown_figure(row.threshold, row.kind),
+                moment(row.opened_at) or "",
+            )
+            for row in rows[:_ALERTS_SHOWN]
+        ],
+        "has_more_alerts": len(rows) > _ALERTS_SHOWN,
+        "alerts_url": reverse("admin:usage_app_alert_changelist") + "?closed_at__isempty=1",
     }
 
 
@@ -167,9 +245,17 @@ def _share_row(share: Share, found: Dashboard) -> ShareRow:
     if period := _PERIODS.get(found.range.name):
         query["period"] = period
     ledger = reverse("admin:usage_app_usagerecord_changelist")
+    return _row(name, "" if share.key_id == MASTER_KEY else f"{ledger}?{urlencode(query)}", totals)
+
+
+def _team_row(share: Share) -> ShareRow:
+    return _row(share.name, "", share.totals)
+
+
+def _row(name: str, url: str, totals: Totals) -> ShareRow:
     return ShareRow(
         name,
-        "" if share.key_id == MASTER_KEY else f"{ledger}?{urlencode(query)}",
+        url,
         shown_count(totals.requests),
         _shown_share(totals.error_share),
         shown_count(totals.input_tokens + totals.output_tokens),

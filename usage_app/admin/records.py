@@ -6,9 +6,10 @@ that an index serves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -19,6 +20,7 @@ from django.urls import reverse
 from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, display, register
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import parse_public_id, public_id
+from security_app.admin.team_scope import TeamScope, own_teams
 from security_app.models import Team
 from usage_app.models import KeyUse, SpendCounter, UsageGroup, UsageRecord
 from usage_app.services.outcomes import OUTCOMES
@@ -98,7 +100,9 @@ class ModelFilter(admin.SimpleListFilter):
     parameter_name = "model"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Models that were used in the last 30 days."""
+        """Models that were used in the last 30 days; by whom is no matter of a team's admin."""
+        if model_admin.is_scoped(request):
+            return []
         recent = SpendCounter.objects.filter(scope="model", window_start__gte=utc_now() - timedelta(days=30))
         names = recent.order_by("scope_id").values_list("scope_id", flat=True).distinct()[:_LISTED_MODELS]
         return [(name, name) for name in names]
@@ -116,8 +120,11 @@ class TeamFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The first teams by name; any other is found by a search for its id."""
-        teams = Team.objects.order_by("name").values_list("id", "name")[:_LISTED_MODELS]
-        return [(team_id.hex, name) for team_id, name in teams]
+        teams = Team.objects.order_by("name")
+        if model_admin.is_scoped(request):
+            teams = teams.filter(pk__in=own_teams(request))
+        names = teams.values_list("id", "name")[:_LISTED_MODELS]
+        return [(team_id.hex, name) for team_id, name in names]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
         """The rows of the team."""
@@ -132,7 +139,9 @@ class AgentFilter(admin.SimpleListFilter):
     parameter_name = "agent"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Agents that have usage."""
+        """Agents that have usage; a team's admin is not told which others run."""
+        if model_admin.is_scoped(request):
+            return []
         used = UsageGroup.objects.filter(agent__gt="").order_by("agent")
         return [(name, name) for name in used.values_list("agent", flat=True).distinct()[:_LISTED_MODELS]]
 
@@ -147,8 +156,8 @@ _SEARCHED_IDS = {"key": "key_id", "run": "parent_id", "team": "team_id"}
 
 
 @register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
-    """One line a request."""
+class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
+    """One line a request. A team admin has those of the own teams."""
 
     list_display = (
         "at",
@@ -175,6 +184,10 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     change_form_outer_before_template = "admin/usage_app/usagerecord/links.html"
+
+    def team_rows(self, queryset: QuerySet[UsageRecord], teams: Collection[UUID]) -> QuerySet[UsageRecord]:
+        """By the key's team when the request was made."""
+        return queryset.filter(team_id__in=teams)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

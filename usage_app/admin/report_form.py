@@ -24,7 +24,10 @@ class ReportForm(ModelForm[Report]):
     """Adds and changes reports."""
 
     period = forms.ChoiceField(
-        choices=_PERIODS, widget=SelectWidget, help_text="Seen from when the file is made."
+        choices=_PERIODS,
+        initial="last_month",
+        widget=SelectWidget,
+        help_text="Seen from when the file is made.",
     )
     first_day = forms.DateField(required=False, widget=TextWidget(attrs={"type": "date"}))
     last_day = forms.DateField(
@@ -32,6 +35,7 @@ class ReportForm(ModelForm[Report]):
     )
     time_zone = forms.ChoiceField(
         choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        initial="UTC",
         widget=SelectWidget,
         help_text="Whose days, months and hours are meant.",
     )

@@ -103,6 +103,7 @@ class AlertRule(ConfigModel):
         MODEL = "model", "Each model"
         UPSTREAM = "upstream", "Each upstream"
         AGENT = "agent", "Each agent"
+        BUDGET = "budget", "Each budget"
 
     config_section = "alerts"
 

@@ -18,10 +18,11 @@ from gateway_project.core.money import from_nano
 from usage_app.services.exports.names import RowNames
 from usage_app.services.exports.texts import harmless
 from usage_app.services.periods import DayRange
-from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums
+from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums, usage_sums_by
 
 Filters = Mapping[str, tuple[str, ...]]
 _PREFIXES = {"team": "team", "organization": "org", "key": "key"}
+_NOTHING = UsageRow((), *[0] * (len(UsageRow._fields) - 1))
 _BREAKDOWN = {"model": "models", "upstream": "providers", "key": "api_keys"}
 # Metrics by LiteLLM's names, and two that it lacks.
 METRICS = (
@@ -56,23 +57,6 @@ class Asked:
         """The sums of these days."""
         days = days or self.days
         return UsageQuery(days.start, days.end, days.zone_name, group_by, self.filters)
-
-
-class Sums:
-    """Sums of several rows, as metrics."""
-
-    __slots__ = ("numbers",)
-
-    def __init__(self) -> None:
-        self.numbers = [0] * (len(UsageRow._fields) - 1)
-
-    def add(self, row: UsageRow) -> None:
-        """Add a row."""
-        self.numbers = [old + more for old, more in zip(self.numbers, row[1:], strict=True)]
-
-    def metrics(self) -> dict[str, Any]:
-        """By name; `spend` in US dollars, exact."""
-        return metrics(UsageRow((), *self.numbers))
 
 
 def metrics(row: UsageRow) -> dict[str, Any]:
@@ -119,35 +103,32 @@ def activity(asked: Asked, *, page: int, page_size: int) -> dict[str, Any]:
 
 
 def _by_day(asked: Asked, days: DayRange) -> dict[str, dict[str, Any]]:
-    dimensions = tuple(dict.fromkeys((asked.dimension, *(_BREAKDOWN if asked.adds_up else ()))))
+    parts = {"entities": asked.dimension}
+    groupings: list[tuple[str, ...]] = [("day", asked.dimension)]
+    if asked.adds_up:
+        parts |= {title: name for name, title in _BREAKDOWN.items()}
+        groupings += [*(("day", name) for name in _BREAKDOWN), ("day",)]
+    titles = list(parts)
     names = RowNames()
-    sums: dict[str, dict[tuple[str, str], Sums]] = {}
-    for row in usage_sums(asked.query("day", *dimensions, days=days)):
-        of_day = sums.setdefault(row.group[0], {})
-        places = [("entities", row.group[1])]
-        if asked.adds_up:
-            given = dict(zip(dimensions, row.group[1:], strict=True))
-            places += [("", ""), *((title, given[name]) for name, title in _BREAKDOWN.items())]
-        for place in places:
-            of_day.setdefault(place, Sums()).add(row)
-    return {name: _day(name, asked, of_day, names) for name, of_day in sums.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for number, row in usage_sums_by(asked.query(days=days), *groupings):
+        day = row.group[0]
+        entry = found.get(day)
+        if entry is None:
+            entry = found[day] = _day(day, asked)
+        if number == len(titles):
+            entry["metrics"] = metrics(row)
+            continue
+        of, value = parts[titles[number]], row.group[1]
+        metadata = {"alias": names.name(of, value)} if of in _PREFIXES else {}
+        entry["breakdown"][titles[number]][shown(of, value)] = {"metrics": metrics(row), "metadata": metadata}
+    return found
 
 
-def _day(
-    name: str,
-    asked: Asked,
-    sums: Mapping[tuple[str, str], Sums] | None = None,
-    names: RowNames | None = None,
-) -> dict[str, Any]:
-    """A day's entry; `metrics` is null where sums of several tags would have to be added."""
+def _day(name: str, asked: Asked) -> dict[str, Any]:
+    """A day without usage; `metrics` is null where sums of several tags would have to be added."""
     breakdown: dict[str, dict[str, Any]] = {title: {} for title in (*_BREAKDOWN.values(), "entities")}
-    dimensions = {"entities": asked.dimension, **{title: one for one, title in _BREAKDOWN.items()}}
-    for (title, value), one in sorted((sums or {}).items()):
-        if title:
-            of = dimensions[title]
-            metadata = {"alias": names.name(of, value)} if names and of in _PREFIXES else {}
-            breakdown[title][shown(of, value)] = {"metrics": one.metrics(), "metadata": metadata}
-    whole = (sums or {}).get(("", ""), Sums()).metrics() if asked.adds_up else None
+    whole = metrics(_NOTHING) if asked.adds_up else None
     return {"date": name, "metrics": whole, "breakdown": breakdown}
 
 

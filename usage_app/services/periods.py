@@ -18,7 +18,6 @@ UNITS = ("hour", "day", "month")
 # Three years of days; 45 days of hours.
 MAX_PERIODS = 1100
 _WIDTHS = (DAY, HOUR, WINDOW)
-_RESOLUTION = timedelta.resolution
 
 
 class Period(NamedTuple):
@@ -30,11 +29,15 @@ class Period(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Windows of one width, from the first up to the one that is none of them any more."""
+    """Windows of one width, from the first up to the one that is none of them any more.
+
+    `sign` is 1 if they are added, -1 if they are taken away from what wider ones have.
+    """
 
     width: timedelta
     start: datetime
     end: datetime
+    sign: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +101,29 @@ def periods(start: datetime, end: datetime, zone: ZoneInfo, unit: str) -> list[P
 
 
 def spans(start: datetime, end: datetime) -> Iterator[Span]:
-    """The fewest windows that make up the range: days in its middle, hours and quarter-hours at its ends."""
-    yield from _cover(start, end, _WIDTHS)
+    """The fewest windows that make up the range: whole days, and at its ends hours and quarter-hours that are
+    added, or taken away from a day that reaches beyond.
+    """
+    yield from _cover(start, end, 1, _WIDTHS)
 
 
-def _cover(start: datetime, end: datetime, widths: tuple[timedelta, ...]) -> Iterator[Span]:
-    if start >= end:
-        return
-    width, *narrower = widths
-    # The first window that begins in the range, and the last one's end.
-    first, last = floor(start + width - _RESOLUTION, width), floor(end, width)
+def _cover(start: datetime, end: datetime, sign: int, widths: tuple[timedelta, ...]) -> Iterator[Span]:
+    width, narrower = widths[0], widths[1:]
+    first, last = _nearest(start, width), _nearest(end, width)
     if first >= last:
-        yield from _cover(start, end, tuple(narrower))
+        if start < end:
+            yield from _cover(start, end, sign, narrower)
         return
-    yield from _cover(start, first, tuple(narrower))
-    yield Span(width, first, last)
-    yield from _cover(last, end, tuple(narrower))
+    yield Span(width, first, last, sign)
+    for outer, inner, more in ((start, first, sign), (last, end, sign)):
+        if outer < inner:
+            yield from _cover(outer, inner, more, narrower)
+        elif inner < outer:
+            yield from _cover(inner, outer, -more, narrower)
+
+
+def _nearest(moment: datetime, width: timedelta) -> datetime:
+    return floor(moment + width / 2, width)
 
 
 def _dates(start: datetime, end: datetime, zone: ZoneInfo, unit: str) -> Iterator[Period]:

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from gateway_project.core.clock import utc_now
 from usage_app.models import Reconciliation, SpendCounter, UsageGroup, UsageRecord
 from usage_app.services.partitions import DEFAULT_PARTITION, drop_partitions_before
-from usage_app.services.rollups import ALL_ROLLUPS, ALL_USAGE
+from usage_app.services.rollups import ALL_ROLLUPS, ALL_USAGE, DAY, floor
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,8 @@ def purge_usage() -> int:
     On PostgreSQL whole months go at once, so up to a month more is kept; only the default partition is
     emptied row by row. Elsewhere deletes come in batches, that writers get their turn between.
     """
-    cutoff = utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS)
+    # Whole UTC days: sums of a day and of its hours must go together.
+    cutoff = floor(utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS), DAY)
     partitions = drop_partitions_before(cutoff)
     deleted = _delete_records(cutoff)
     rolled: tuple[type[models.Model], ...] = (SpendCounter, *ALL_ROLLUPS)

@@ -8,7 +8,7 @@ days: for them a range, and its periods, must consist of whole ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,7 +19,7 @@ from gateway_project.core.errors import InvalidRequest
 from usage_app.models import DailyEndUserRollup, DailyTagRollup
 from usage_app.models.rollup import NOBODY
 from usage_app.services import rollup_sql as sql
-from usage_app.services.periods import UNITS, Period, periods, spans, time_zone
+from usage_app.services.periods import UNITS, Period, Span, periods, spans, time_zone
 from usage_app.services.rollups import DAY, USAGE
 
 # The columns of a group by the names that queries have for them.
@@ -86,6 +86,18 @@ def usage_sums(query: UsageQuery) -> Iterator[UsageRow]:
     return _rows(query, unit, parts, statement)
 
 
+def usage_sums_by(query: UsageQuery, *groupings: tuple[str, ...]) -> Iterator[tuple[int, UsageRow]]:
+    """The sums of several groupings, read once: which one's, in no order, and the row.
+
+    `query.group_by` is not looked at. Each grouping has one dimension at least.
+    """
+    names = tuple(dict.fromkeys(name for group_by in groupings for name in group_by))
+    query = replace(query, group_by=names, limit=None)
+    unit = _unit(query)
+    parts = periods(query.start, query.end, time_zone(query.time_zone), unit)
+    return _numbered_rows(groupings, unit, parts, _Statement(query, unit, parts))
+
+
 def _unit(query: UsageQuery) -> str:
     """The period that is asked for; also checks the other names."""
     for name in (*query.group_by, *query.filters):
@@ -108,6 +120,7 @@ class _Statement:
     def __init__(self, query: UsageQuery, unit: str, parts: list[Period]) -> None:
         self.parameters: list[Any] = []
         self._query = query
+        self._unit = unit
         self._name = next((name for name in (*query.group_by, *query.filters) if name in _NAMES), "")
         self._spans = self._spans_by_table(parts)
         self.is_empty = not self._spans
@@ -115,33 +128,51 @@ class _Statement:
             return
         ctes = ", ".join(self._cte(table) for table in self._spans)
         sources = " UNION ALL ".join(self._source(table) for table in self._spans)
-        wanted = [
-            "found.period"
-            if one == unit
-            else "found.name"
-            if one in _NAMES
-            else f"{sql.GROUPS}.{_COLUMNS[one]}"
-            for one in query.group_by
-        ]
-        totals = ", ".join(f"SUM(found.{name}) AS {name}" for name in _SUMS)
         # S608: only names of ours are put into the statement, values never.
-        self.sql = (
-            f"WITH {ctes} SELECT {', '.join([*wanted, totals])} FROM ({sources}) AS found "  # noqa: S608
-            f"JOIN {sql.GROUPS} ON {sql.GROUPS}.id = found.group_id"
-        )
-        if wanted:
-            self.sql += f" GROUP BY {', '.join(wanted)}"
+        self._found = f"WITH {ctes}, found AS MATERIALIZED ({sources}) "
+
+    def one(self) -> str:
+        """The statement for the query's own grouping."""
+        query = self._query
+        wanted = [self._column(name) for name in query.group_by]
+        statement = self._found + self._select(wanted)
         if query.limit is not None:
             order = ["SUM(found.cost) DESC", "SUM(found.requests) DESC", *wanted]
-            self.sql += f" ORDER BY {', '.join(order)} LIMIT {int(query.limit)}"
-        elif wanted:
-            self.sql += f" ORDER BY {', '.join(wanted)}"
+            return f"{statement} ORDER BY {', '.join(order)} LIMIT {int(query.limit)}"
+        return f"{statement} ORDER BY {', '.join(wanted)}" if wanted else statement
 
-    def _spans_by_table(self, parts: list[Period]) -> dict[str, list[tuple[int, datetime, datetime]]]:
-        found: dict[str, list[tuple[int, datetime, datetime]]] = {}
+    def several(self, groupings: tuple[tuple[str, ...], ...]) -> str:
+        """The statement for several: the grouping's number, as many texts as the longest has, the sums."""
+        longest = max(map(len, groupings))
+        selects = []
+        for number, group_by in enumerate(groupings):
+            wanted = [self._column(name) for name in group_by]
+            texts = [f"CAST({column} AS text)" for column in wanted] + ["''"] * (longest - len(wanted))
+            selects.append(self._select(wanted, shown=[str(number), *texts]))
+        return self._found + " UNION ALL ".join(selects)
+
+    def _select(self, wanted: list[str], *, shown: list[str] | None = None) -> str:
+        totals = ", ".join(f"SUM(found.{name}) AS {name}" for name in _SUMS)
+        statement = (
+            f"SELECT {', '.join([*(shown or wanted), totals])} FROM found "  # noqa: S608
+            f"JOIN {sql.GROUPS} ON {sql.GROUPS}.id = found.group_id"
+        )
+        if not wanted:
+            return statement
+        # What was taken away again as a whole was used by nobody.
+        is_used = " OR ".join(f"SUM(found.{name}) <> 0" for name in _SUMS)
+        return f"{statement} GROUP BY {', '.join(wanted)} HAVING {is_used}"
+
+    def _column(self, name: str) -> str:
+        if name in _NAMES:
+            return "found.name"
+        return "found.period" if name == self._unit else f"{sql.GROUPS}.{_COLUMNS[name]}"
+
+    def _spans_by_table(self, parts: list[Period]) -> dict[str, list[tuple[int, Span]]]:
+        found: dict[str, list[tuple[int, Span]]] = {}
         for number, period in enumerate(parts):
             for span in spans(period.start, period.end):
-                found.setdefault(self._table(span.width), []).append((number, span.start, span.end))
+                found.setdefault(self._table(span.width), []).append((number, span))
         return found
 
     def _table(self, width: timedelta) -> str:
@@ -156,11 +187,11 @@ class _Statement:
 
     def _cte(self, table: str) -> str:
         rows = self._spans[table]
-        for number, start, end in rows:
-            self.parameters += [number, sql.moment(start), sql.moment(end)]
+        for number, span in rows:
+            self.parameters += [number, sql.moment(span.start), sql.moment(span.end), span.sign]
         moment = "CAST(%s AS timestamptz)" if connection.vendor == "postgresql" else "%s"
-        values = ", ".join([f"(%s, {moment}, {moment})"] * len(rows))
-        return f"{table}_spans(period, from_at, to_at) AS (VALUES {values})"
+        values = ", ".join([f"(%s, {moment}, {moment}, %s)"] * len(rows))
+        return f"{table}_spans(period, from_at, to_at, sign) AS (VALUES {values})"
 
     def _source(self, table: str) -> str:
         keys = [f"{table}_spans.period AS period", f"{table}.group_id AS group_id"]
@@ -168,8 +199,9 @@ class _Statement:
         if self._name in self._query.group_by:
             keys.append(f"{table}.{self._name} AS name")
             columns.append(f"{table}.{self._name}")
+        sums = ", ".join(f"SUM({table}_spans.sign * {table}.{name}) AS {name}" for name in _SUMS)
         return (
-            f"SELECT {', '.join(keys)}, {sql.totals(table + '.')} FROM {table}_spans "  # noqa: S608
+            f"SELECT {', '.join(keys)}, {sums} FROM {table}_spans "  # noqa: S608
             f"JOIN {table} ON {table}.window_start >= {table}_spans.from_at "
             f"AND {table}.window_start < {table}_spans.to_at{self._condition(table)} "
             f"GROUP BY {', '.join(columns)}"
@@ -211,16 +243,39 @@ def _rows(query: UsageQuery, unit: str, parts: list[Period], statement: _Stateme
             yield UsageRow((), *(0 for _ in _SUMS))
         return
     labels = [part.label for part in parts]
-    # A cursor of the server's: what a report of a year needs here does not depend on its rows.
+    for row in _fetched(statement.one(), statement.parameters):
+        yield _row(query.group_by, unit, labels, row[:count], row[count:])
+
+
+def _numbered_rows(
+    groupings: tuple[tuple[str, ...], ...], unit: str, parts: list[Period], statement: _Statement
+) -> Iterator[tuple[int, UsageRow]]:
+    if statement.is_empty:
+        return
+    labels = [part.label for part in parts]
+    first_sum = 1 + max(map(len, groupings))
+    for row in _fetched(statement.several(groupings), statement.parameters):
+        yield row[0], _row(groupings[row[0]], unit, labels, row[1:], row[first_sum:])
+
+
+def _fetched(statement: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows, by a cursor of the server's: what a report of a year needs here does not grow with them."""
     with connection.chunked_cursor() as cursor:
-        cursor.execute(statement.sql, statement.parameters)
+        cursor.execute(statement, parameters)
         while rows := cursor.fetchmany(_FETCHED):
-            for row in rows:
-                group = tuple(
-                    labels[value] if name == unit else _text(name, value)
-                    for name, value in zip(query.group_by, row, strict=False)
-                )
-                yield UsageRow(group, *(int(value or 0) for value in row[count:]))
+            yield from rows
+
+
+def _row(
+    group_by: tuple[str, ...], unit: str, labels: list[str], values: tuple[Any, ...], sums: tuple[Any, ...]
+) -> UsageRow:
+    group = tuple(
+        [
+            labels[int(value)] if name == unit else _text(name, value)
+            for name, value in zip(group_by, values, strict=False)
+        ]
+    )
+    return UsageRow(group, *[int(value or 0) for value in sums])
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,26 +1,29 @@
 """What a limit or a budget has used in its window, by what was recorded: its counter begins with that.
 
-What waits in the journals of this machine is stored first; what another one's processes have not stored yet
-is missing, for as long as they take to store it: a second.
+Rollups say it of quarter-hours whose records are all summed up, records of the others. What waits in the
+journals of this machine is stored first; what another one's processes have not stored yet is missing, for as
+long as they take to store it: a second.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Count, F, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import MoneyField, to_nano
 from security_app.services.spend import UseQuestion
-from usage_app.models import UsageRecord
+from usage_app.models import RollupWindow, UsageRecord
 from usage_app.services.ledger import ledger
+from usage_app.services.rollups import WINDOW, floor, window_of
+from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = {
@@ -33,6 +36,10 @@ _COLUMNS = {
     "model": "model",
 }
 _BY_UUID = ("key", "team", "organization")
+_IN_ROLLUPS = ("key", "team", "organization", "user", "agent", "model")
+_SUMMED_UP = ("cost", "tokens", "input_tokens", "output_tokens")
+# As far back as one question to the rollups may reach.
+_OLDEST = timedelta(days=1000)
 _TOKENS = {
     "input_tokens": F("input_tokens"),
     "output_tokens": F("output_tokens"),
@@ -50,14 +57,53 @@ def _answer(question: UseQuestion) -> int:
     if question.kind == "tool":
         # Calls of tools are no records.
         return 0
-    records = _within(question, _of_subject(question))
+    if question.metric in _SUMMED_UP and question.kind in _IN_ROLLUPS:
+        return _answer_with_rollups(question)
+    return _answer_from_records(question)
+
+
+def _answer_with_rollups(question: UseQuestion) -> int:
+    """From rollups as far as they are complete, from records before and after: a month may have millions."""
+    now = utc_now()
+    start, end = _bounds(question)
+    first = floor((start or now - _OLDEST) + WINDOW - timedelta.resolution, WINDOW)
+    # Records that are stored while this runs leave a note before they are in any rollup, or are newer.
+    due = RollupWindow.objects.filter(window_start__gte=first).aggregate(first=Min("window_start"))["first"]
+    last = window_of(min(one for one in (now, end, due) if one is not None))
+    if first >= last:
+        return _answer_from_records(question)
+    filters = {question.kind: (question.subject,)}
+    sums = usage_sums(UsageQuery(first, last, group_by=("model",), filters=filters))
+    matches = _matcher(question.model)
+    total = sum(_of_row(row, question.metric) for row in sums if matches(row.group[0]))
+    records = _of_subject(question)
+    before, after = records.filter(at__lt=first), records.filter(at__gte=last)
+    total += _counted(question, before if start is None else before.filter(at__gte=start))
+    return total + _counted(question, after if end is None else after.filter(at__lt=end))
+
+
+def _of_row(row: UsageRow, metric: str) -> int:
+    if metric == "tokens":
+        return row.input_tokens + row.output_tokens
+    return row.cost_nano if metric == "cost" else int(getattr(row, metric))
+
+
+def _answer_from_records(question: UseQuestion) -> int:
+    start, end = _bounds(question)
+    records = _of_subject(question)
+    if start is not None:
+        records = records.filter(at__gte=start)
+    return _counted(question, records if end is None else records.filter(at__lt=end))
+
+
+def _counted(question: UseQuestion, records: QuerySet[UsageRecord]) -> int:
     by_tag = question.kind == "tag"
     groups = records.values("model", "tags") if by_tag else records.values("model")
     counted = groups.annotate(used=_measure(question)).order_by()
-    matches = re.compile(fnmatch.translate(question.model)).match if question.model else None
+    matches = _matcher(question.model)
     total = 0
     for group in counted:
-        if matches is not None and group["model"] != question.model and not matches(group["model"]):
+        if not matches(group["model"]):
             continue
         if by_tag and question.subject not in group["tags"]:
             continue
@@ -65,12 +111,19 @@ def _answer(question: UseQuestion) -> int:
     return total
 
 
-def _within(question: UseQuestion, records: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    if not pattern:
+        return lambda model: True
+    match = re.compile(fnmatch.translate(pattern)).match
+    return lambda model: model == pattern or match(model) is not None
+
+
+def _bounds(question: UseQuestion) -> tuple[datetime | None, datetime | None]:
     start_ms, end_ms = question.start_ms, question.end_ms
+    start = None
     if start_ms is not None:
         start = _moment(start_ms) if start_ms >= 0 else utc_now() + timedelta(milliseconds=start_ms)
-        records = records.filter(at__gte=start)
-    return records if end_ms is None else records.filter(at__lt=_moment(end_ms))
+    return start, None if end_ms is None else _moment(end_ms)
 
 
 def _moment(since_1970_ms: int) -> datetime:

@@ -40,6 +40,7 @@ class Command(BaseCommand):
         self._check_rings()
         password = self._administrator()
         upstreams = self._upstreams()
+        self._first_limit()
         key = self._first_key()
         self._greet(password, key, upstreams)
 
@@ -91,6 +92,12 @@ class Command(BaseCommand):
         from upstreams_app.services.first_start import register_first_upstreams
 
         return register_first_upstreams()
+
+    def _first_limit(self) -> None:
+        """Before the first key: what holds for each one until somebody decides otherwise, in the admin."""
+        from security_app.services.default_limit import make_default_limit
+
+        make_default_limit()
 
     def _first_key(self) -> str | None:
         from security_app.models import ApiKey

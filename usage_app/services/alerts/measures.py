@@ -22,7 +22,8 @@ from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums
 # More subjects than that are no list that a person reads; those with the highest figures count.
 MAX_SUBJECTS = 50
 _ALL = ""
-_EVERY_SUBJECT = tuple(AlertRule.Per.values)
+# What is used is kept by these.
+_EVERY_SUBJECT = tuple(per for per in AlertRule.Per.values if per != AlertRule.Per.BUDGET)
 
 
 class Figure(NamedTuple):

@@ -17,8 +17,6 @@ def shown_figure(value: Decimal, kind: str) -> str:
     number = f"{value:,f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:,f}"
     if measure is None:
         return number
-    if measure.unit.startswith("%"):
-        return f"{number} {measure.unit}"
     return f"${number}" if measure.unit == "US dollars" else f"{number} {measure.unit}"
 
 
