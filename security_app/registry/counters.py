@@ -47,7 +47,6 @@ class BudgetRule(NamedTuple):
     soft: int
     increase: int
     until_ms: int
-    stops_streams: bool
     is_fail_open: bool
     allows_unpriced: bool
 
