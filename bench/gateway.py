@@ -89,7 +89,7 @@ def gateway(
 
 
 def configure(port: int, vendor_port: int, *, models: Sequence[str] = ("bench",)) -> Target:
-    """Add the vendor's model `bench` with a price, and a key that may use these models."""
+    """Add the vendor's model `bench` with a price, and a key with limits that may use these models."""
     _post(
         port,
         "/model/new",
@@ -106,7 +106,9 @@ def configure(port: int, vendor_port: int, *, models: Sequence[str] = ("bench",)
             },
         },
     )
-    key = _post(port, "/key/generate", {"models": list(models)}).get("key")
+    # Limits and a budget that are never reached: they are counted, and stand in for the installation's own.
+    limits = {"rpm_limit": 10**9, "tpm_limit": 10**12, "max_budget": 1_000_000}
+    key = _post(port, "/key/generate", {"models": list(models), **limits}).get("key")
     if not isinstance(key, str):
         raise StartError("/key/generate answered without a key")
     return Target("gateway", port, key=key)
