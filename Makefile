@@ -71,7 +71,7 @@ test-clients: $(LOCKED_DEV) ## Run the tests that need Node
 
 soak: $(LOCKED_DEV) ## Run the long proofs: kills, floods, memory
 	$(PY) -m pytest -m soak
-	GATEWAY_TEST_DATABASE=postgres $(PY) -m pytest -m soak tests/usage/test_many_records.py
+	GATEWAY_TEST_DATABASE=postgres $(PY) -m pytest -m soak tests/usage/test_many_records.py tests/usage/test_log_is_report.py
 
 # mypy's Django plugin and the checks read the settings, which want a data folder.
 lint: export DJANGO_SETTINGS_MODULE := gateway_project.settings.test
