@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
@@ -30,7 +31,7 @@ _OPEN = (ACCOUNT_PREFIX, "/admin/login/", "/admin/logout/", "/admin/jsi18n/")
 class SessionMiddleware(MiddlewareMixin):
     """For pages only: programs have no sessions, and pay nothing for this."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer in the mode, sync or async, of the handler around us."""
         if not request.path.startswith(PAGES):
             return self.get_response(request)
