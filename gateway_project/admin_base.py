@@ -8,16 +8,14 @@ this process before the answer goes out. `ReadOnlyModelAdmin` is for what only t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action as _theme_action
 from unfold.decorators import display as _theme_display
@@ -34,6 +32,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from gateway_project.admin_confirmation import confirmation_page, is_confirmed
 from gateway_project.admin_history import HistoryPages
 from gateway_project.core.errors import GatewayError
 from security_app.models import ConfigModel
@@ -72,7 +71,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-CONFIRMED_ROWS_SHOWN = 20
 MAX_ROWS_PER_ACTION = 1000
 # The look of an input outside the theme's own forms.
 INPUT_CLASS, CHECKBOX_CLASS = " ".join(BASE_INPUT_CLASSES), " ".join(CHECKBOX_CLASSES)
@@ -304,38 +302,6 @@ def selected_rows(request: HttpRequest, queryset: QuerySet[M]) -> list[M]:
         messages.error(request, f"Select at most {MAX_ROWS_PER_ACTION:,} rows at a time.")
         return []
     return rows
-
-
-def is_confirmed(request: HttpRequest) -> bool:
-    """Whether an action's confirmation page was answered with yes."""
-    return request.method == "POST" and request.POST.get("confirmed") == "yes"
-
-
-def confirmation_page(
-    request: HttpRequest,
-    model_admin: admin.ModelAdmin[Any],
-    *,
-    rows: Sequence[Model],
-    question: str,
-    button: str,
-    is_dangerous: bool = True,
-) -> TemplateResponse:
-    """A page that asks before an action of a list is done; its form sends the same action, confirmed."""
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": f"{button}?",
-        "opts": model_admin.opts,
-        "question": question,
-        "rows": rows[:CONFIRMED_ROWS_SHOWN],
-        "more_rows": max(0, len(rows) - CONFIRMED_ROWS_SHOWN),
-        "button": button,
-        "button_variant": "danger" if is_dangerous else "primary",
-        "action_name": request.POST.get("action", ""),
-        "selected": [str(row.pk) for row in rows],
-        "checkbox_name": ACTION_CHECKBOX_NAME,
-        "list_url": request.get_full_path(),
-    }
-    return TemplateResponse(request, "admin/confirm_action.html", context)
 
 
 class _Page(NamedTuple):
