@@ -18,7 +18,7 @@ from django.conf import settings
 from gateway_project.core.acting import acting_as
 
 # Who asked for a report in the admin waits for it.
-_REPORTS_S = 5
+_REPORTS_S = 10
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400

@@ -74,6 +74,8 @@ def whose(kind: str, subject: str) -> str:
     """A scope in words, for the client itself."""
     if kind == "key":
         return "this API key"
+    if kind in ("team", "organization"):
+        return f"this key's {kind}"
     return f"the {kind.replace('_', ' ')} '{subject}'"
 
 
