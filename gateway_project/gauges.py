@@ -11,6 +11,7 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
 from gateway_project.registries import store
+from security_app.services.limiting import limiting
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.states import STATES
 from usage_app.services.ledger import ledger
@@ -26,6 +27,11 @@ def process_gauges() -> list[Gauge]:
         Gauge("ledger_backlog", [], health["backlog_bytes"]),
         Gauge("ledger_rejected", [], health["rejected_files"]),
         Gauge("ledger_flusher_up", [], int(stores)),
+    ]
+    gauges += [
+        Gauge("limits_counted", [], int(limiting.problem() is None)),
+        Gauge("limits_uncounted_calls", [], limiting.unavailable_calls),
+        Gauge("reservations", [], limiting.limiter.state().open_tickets),
     ]
     if health["free_bytes"] is not None:
         gauges.append(Gauge("ledger_free", [], health["free_bytes"]))

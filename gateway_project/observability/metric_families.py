@@ -146,6 +146,18 @@ GAUGES = {
     "snapshot_failed": GaugeFamily(
         "agent_gateway_snapshot_failed", "1 if a process could not reload the configuration.", (), "max"
     ),
+    "limits_counted": GaugeFamily(
+        "agent_gateway_limits_counted", "1 while every process counts limits and budgets.", (), "min"
+    ),
+    "limits_uncounted_calls": GaugeFamily(
+        "agent_gateway_limits_uncounted_calls",
+        "Calls that were let through or refused because nobody could count.",
+        (),
+        "sum",
+    ),
+    "reservations": GaugeFamily(
+        "agent_gateway_limit_reservations", "Calls under way that limits or budgets hold for.", (), "sum"
+    ),
     "diagnostics": GaugeFamily(
         "agent_gateway_configuration_problems", "Configuration rows that can't be used.", (), "max"
     ),

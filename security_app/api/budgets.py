@@ -111,7 +111,6 @@ def _row(row: Budget) -> dict[str, Any]:
         "budget_reset_at": budgets.reset_of(row),
         "temp_budget_increase": row.temporary_increase,
         "temp_budget_expiry": row.temporary_until,
-        "stops_streams": row.stops_streams,
         "allows_unpriced": row.allows_unpriced,
         "when_unavailable": row.when_unavailable,
         "is_enabled": row.is_enabled,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router
 
 from gateway_project.core.errors import InvalidRequest
 from security_app.api.auth import actor_name, admin_key
-from security_app.api.people_rows import customer_row, subject_values
+from security_app.api.people_rows import customer_rows, subject_values
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import EndUser
 from security_app.schemas.base import ListQuery
@@ -22,6 +23,7 @@ from security_app.schemas.people import (
     DeletedCustomers,
 )
 from security_app.services import users
+from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.people import page_of
 
 View = TypeVar("View", bound=Callable[..., object])
@@ -50,15 +52,17 @@ def _route(method: str, name: str, response: Any, summary: str) -> Callable[[Vie
 @_route("POST", "new", CustomerRow, "Make an end user")
 def new_customer(request: HttpRequest, body: CustomerFields) -> CustomerRow:
     """Only those need one who are to be blocked, narrowed, or limited by name."""
-    row = users.create_end_user(actor=actor_name(request), end_user_id=body.user_id, **_values(body))
-    return customer_row(row)
+    with transaction.atomic():
+        row = users.create_end_user(actor=actor_name(request), end_user_id=body.user_id, **_values(body))
+        apply_limits("end_user", row.end_user_id, limit_values(body))
+    return customer_rows([row])[0]
 
 
 @_route("GET", "info", CustomerRow, "Show an end user")
 def customer_info(request: HttpRequest, query: Query[CustomerQuery]) -> CustomerRow:
     """By id."""
     refuse_unknown_parameters(request, CustomerQuery)
-    return customer_row(users.find_end_user(query.end_user_id))
+    return customer_rows([users.find_end_user(query.end_user_id)])[0]
 
 
 @_route("GET", "list", list[CustomerRow], "List end users")
@@ -66,7 +70,7 @@ def list_customers(request: HttpRequest, query: Query[ListQuery]) -> list[Custom
     """In the order of their ids."""
     refuse_unknown_parameters(request, ListQuery)
     rows = EndUser.objects.order_by("end_user_id")
-    return [customer_row(row) for row in page_of(rows, page=query.page, size=query.page_size).rows]
+    return customer_rows(page_of(rows, page=query.page, size=query.page_size).rows)
 
 
 @_route("POST", "update", CustomerRow, "Change an end user")
@@ -74,9 +78,13 @@ def update_customer(request: HttpRequest, body: CustomerFields) -> CustomerRow:
     """What is left out stays."""
     row = users.find_end_user(body.user_id, param="user_id")
     values = _values(body)
-    if not values:
+    with transaction.atomic():
+        has_limits = apply_limits("end_user", row.end_user_id, limit_values(body))
+        if values:
+            users.update_end_user(row, actor=actor_name(request), **values)
+    if not values and not has_limits:
         raise InvalidRequest("There is nothing to change: give at least one field beside 'user_id'.")
-    return customer_row(users.update_end_user(row, actor=actor_name(request), **values))
+    return customer_rows([row])[0]
 
 
 @_route("POST", "delete", DeletedCustomers, "Delete end users")
@@ -102,7 +110,7 @@ def unblock_customers(request: HttpRequest, body: CustomerReferences) -> list[Cu
 def _block(request: HttpRequest, body: CustomerReferences, *, is_blocked: bool) -> list[CustomerRow]:
     ids = [text.strip() for text in dict.fromkeys(body.user_ids)]
     rows = users.block_end_users(ids, actor=actor_name(request), is_blocked=is_blocked)
-    return [customer_row(row) for row in rows]
+    return customer_rows(rows)
 
 
 def _values(body: CustomerFields) -> dict[str, Any]:

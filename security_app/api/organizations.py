@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router
 
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id, public_id
 from security_app.api.auth import actor_name, admin_key
-from security_app.api.people_rows import organization_row, subject_values
+from security_app.api.people_rows import organization_rows, subject_values
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import Organization
 from security_app.schemas.base import ListQuery
@@ -25,6 +26,7 @@ from security_app.schemas.people import (
     OrganizationUpdate,
 )
 from security_app.services import organizations
+from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.people import page_of
 
 router = Router(tags=["Organizations"], auth=admin_key)
@@ -43,7 +45,10 @@ def new_organization(request: HttpRequest, body: OrganizationNew) -> Organizatio
         values["id"] = parse_public_id("org", body.organization_id)
         if values["id"] is None:
             raise InvalidRequest("'organization_id' must be a UUID.", param="organization_id")
-    return organization_row(organizations.create_organization(actor=actor_name(request), **values))
+    with transaction.atomic():
+        row = organizations.create_organization(actor=actor_name(request), **values)
+        apply_limits("organization", row.id.hex, limit_values(body))
+    return organization_rows([row])[0]
 
 
 @router.get(
@@ -57,7 +62,7 @@ def organization_info(request: HttpRequest, query: Query[OrganizationQuery]) -> 
     refuse_unknown_parameters(request, OrganizationQuery)
     row = organizations.find_organization(query.organization_id)
     teams = [public_id("team", pk) for pk in row.teams.order_by("name").values_list("pk", flat=True)]
-    return OrganizationInfo(teams=teams, **organization_row(row).model_dump())
+    return OrganizationInfo(teams=teams, **organization_rows([row])[0].model_dump())
 
 
 @router.get(
@@ -70,7 +75,7 @@ def list_organizations(request: HttpRequest, query: Query[ListQuery]) -> list[Or
     """By name."""
     refuse_unknown_parameters(request, ListQuery)
     rows = Organization.objects.order_by("name")
-    return [organization_row(row) for row in page_of(rows, page=query.page, size=query.page_size).rows]
+    return organization_rows(page_of(rows, page=query.page, size=query.page_size).rows)
 
 
 @router.patch(
@@ -83,9 +88,13 @@ def update_organization(request: HttpRequest, body: OrganizationUpdate) -> Organ
     """What is left out stays. Blocking it blocks the keys of all its teams."""
     row = organizations.find_organization(body.organization_id)
     values = _values(body)
-    if not values:
+    with transaction.atomic():
+        has_limits = apply_limits("organization", row.id.hex, limit_values(body))
+        if values:
+            organizations.update_organization(row, actor=actor_name(request), **values)
+    if not values and not has_limits:
         raise InvalidRequest("There is nothing to change: give at least one field beside 'organization_id'.")
-    return organization_row(organizations.update_organization(row, actor=actor_name(request), **values))
+    return organization_rows([row])[0]
 
 
 @router.delete(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from gateway_project.core.ids import public_id
@@ -16,6 +17,7 @@ from security_app.schemas.people import (
     UserRole,
     UserRow,
 )
+from security_app.services.limit_fields import limit_rows
 
 _PLAIN = {"metadata": "metadata", "blocked": "is_blocked", "allowed_tools": "allowed_tools"}
 
@@ -35,31 +37,38 @@ def subject_values(body: SubjectFields, names: dict[str, str]) -> dict[str, Any]
     return values
 
 
-def _subject(row: Organization | Team | GatewayUser | EndUser) -> dict[str, Any]:
-    return {
-        "models": row.allowed_models,
-        "metadata": row.metadata,
-        "blocked": row.is_blocked,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
+def organization_rows(rows: Sequence[Organization]) -> list[OrganizationRow]:
+    """Organizations as lists show them."""
+    limits = limit_rows("organization", [row.id.hex for row in rows])
+    return [
+        OrganizationRow(
+            organization_id=row.public_id,
+            organization_alias=row.name,
+            **_subject(row, limits[row.id.hex]),
+        )
+        for row in rows
+    ]
 
 
-def organization_row(row: Organization) -> OrganizationRow:
-    """An organization as lists show it."""
-    return OrganizationRow(organization_id=row.public_id, organization_alias=row.name, **_subject(row))
+def team_rows(rows: Sequence[Team]) -> list[TeamRow]:
+    """Teams with their members."""
+    limits = limit_rows("team", [row.id.hex for row in rows])
+    return [
+        TeamRow(
+            team_id=row.public_id,
+            team_alias=row.name,
+            organization_id=None if row.organization_id is None else public_id("org", row.organization_id),
+            allowed_tools=row.allowed_tools,
+            members_with_roles=member_rows(row),
+            **_subject(row, limits[row.id.hex]),
+        )
+        for row in rows
+    ]
 
 
 def team_row(row: Team) -> TeamRow:
-    """A team with its members."""
-    return TeamRow(
-        team_id=row.public_id,
-        team_alias=row.name,
-        organization_id=None if row.organization_id is None else public_id("org", row.organization_id),
-        allowed_tools=row.allowed_tools,
-        members_with_roles=member_rows(row),
-        **_subject(row),
-    )
+    """One of them."""
+    return team_rows([row])[0]
 
 
 def member_rows(row: Team) -> list[MemberRow]:
@@ -73,24 +82,51 @@ def member_rows(row: Team) -> list[MemberRow]:
     ]
 
 
+def user_rows(rows: Sequence[GatewayUser]) -> list[UserRow]:
+    """Users with the ids of their teams."""
+    limits = limit_rows("user", [row.user_id for row in rows])
+    return [
+        UserRow(
+            user_id=row.user_id,
+            user_email=row.email or None,
+            user_alias=row.name or None,
+            user_role=cast(UserRole, row.role),
+            teams=[public_id("team", item.team_id) for item in row.memberships.all()],
+            **_subject(row, limits[row.user_id]),
+        )
+        for row in rows
+    ]
+
+
+def user_row(row: GatewayUser) -> UserRow:
+    """One of them."""
+    return user_rows([row])[0]
+
+
+def customer_rows(rows: Sequence[EndUser]) -> list[CustomerRow]:
+    """End users as lists show them."""
+    limits = limit_rows("end_user", [row.end_user_id for row in rows])
+    return [
+        CustomerRow(
+            user_id=row.end_user_id,
+            alias=row.name or None,
+            **_subject(row, limits[row.end_user_id]),
+        )
+        for row in rows
+    ]
+
+
 def _role(row: Membership) -> Any:
     """LiteLLM's word."""
     return "admin" if row.role == Membership.Role.ADMIN else "user"
 
 
-def user_row(row: GatewayUser) -> UserRow:
-    """A user with the ids of the user's teams."""
-    teams = [public_id("team", item.team_id) for item in row.memberships.all()]
-    return UserRow(
-        user_id=row.user_id,
-        user_email=row.email or None,
-        user_alias=row.name or None,
-        user_role=cast(UserRole, row.role),
-        teams=teams,
-        **_subject(row),
-    )
-
-
-def customer_row(row: EndUser) -> CustomerRow:
-    """An end user as lists show it."""
-    return CustomerRow(user_id=row.end_user_id, alias=row.name or None, **_subject(row))
+def _subject(row: Organization | Team | GatewayUser | EndUser, limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "models": row.allowed_models,
+        "metadata": row.metadata,
+        "blocked": row.is_blocked,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        **limits,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router
 
@@ -11,7 +12,7 @@ from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name, admin_key
 from security_app.api.key_fields import used_key_rows
-from security_app.api.people_rows import member_rows, subject_values, team_row
+from security_app.api.people_rows import member_rows, subject_values, team_row, team_rows
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import Membership
 from security_app.schemas.base import MAX_PER_CALL
@@ -38,6 +39,7 @@ from security_app.schemas.people import (
     TeamUpdate,
 )
 from security_app.services import teams
+from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.organizations import find_organization
 from security_app.services.people import page_of
 from security_app.services.users import find_user
@@ -55,7 +57,10 @@ def new_team(request: HttpRequest, body: TeamNew) -> TeamRow:
         if values["id"] is None:
             raise InvalidRequest("'team_id' must be a UUID.", param="team_id")
     members = _members(body.members_with_roles, param="members_with_roles")
-    return team_row(teams.create_team(actor=actor_name(request), members=members, **values))
+    with transaction.atomic():
+        row = teams.create_team(actor=actor_name(request), members=members, **values)
+        apply_limits("team", row.id.hex, limit_values(body))
+    return team_row(row)
 
 
 @router.get("/team/info", response=TeamInfo, operation_id="team_info", summary="Show a team")
@@ -78,7 +83,7 @@ def list_teams(request: HttpRequest, query: Query[TeamListQuery]) -> list[TeamRo
     """By name."""
     refuse_unknown_parameters(request, TeamListQuery)
     found = page_of(_wanted(query), page=query.page, size=query.page_size)
-    return [team_row(row) for row in found.rows]
+    return team_rows(found.rows)
 
 
 @router.get("/v2/team/list", response=TeamPage, operation_id="page_teams", summary="List teams by pages")
@@ -87,7 +92,7 @@ def page_teams(request: HttpRequest, query: Query[TeamPageQuery]) -> TeamPage:
     refuse_unknown_parameters(request, TeamPageQuery)
     found = page_of(_wanted(query), page=query.page, size=query.page_size)
     return TeamPage(
-        teams=[team_row(row) for row in found.rows],
+        teams=team_rows(found.rows),
         total=found.total,
         page=query.page,
         page_size=query.page_size,
@@ -205,9 +210,13 @@ def _wanted(query: TeamListQuery | TeamPageQuery) -> Any:
 def _changed(request: HttpRequest, reference: str, body: TeamFields) -> TeamRow:
     row = teams.find_team(reference)
     values = _values(body)
-    if not values:
+    with transaction.atomic():
+        has_limits = apply_limits("team", row.id.hex, limit_values(body))
+        if values:
+            teams.update_team(row, actor=actor_name(request), **values)
+    if not values and not has_limits:
         raise InvalidRequest("There is nothing to change: give at least one field beside 'team_id'.")
-    return team_row(teams.update_team(row, actor=actor_name(request), **values))
+    return team_row(row)
 
 
 def _updated(request: HttpRequest, body: TeamReference, **values: Any) -> TeamRow:

@@ -11,7 +11,7 @@ from ninja import Query, Router
 from gateway_project.core.errors import InvalidRequest
 from security_app.api.auth import actor_name, admin_key
 from security_app.api.key_fields import duration_of, key_row
-from security_app.api.people_rows import subject_values, team_row, user_row
+from security_app.api.people_rows import subject_values, team_rows, user_row, user_rows
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.api.teams import team_keys
 from security_app.models import GatewayUser, Membership
@@ -31,6 +31,7 @@ from security_app.schemas.people import (
 )
 from security_app.services import teams, users
 from security_app.services.keys import CreatedKey, create_key
+from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.people import page_of
 
 router = Router(tags=["Users"], auth=admin_key)
@@ -44,6 +45,7 @@ def new_user(request: HttpRequest, body: UserNew) -> MadeUser:
     actor = actor_name(request)
     with transaction.atomic():
         row = users.create_user(actor=actor, user_id=body.user_id or "", **_values(body))
+        apply_limits("user", row.user_id, limit_values(body))
         member = teams.Member(row.user_id, None, Membership.Role.MEMBER)
         for team in teams.find_teams(body.teams):
             teams.add_members(team, [member], actor=actor)
@@ -65,7 +67,7 @@ def user_info(request: HttpRequest, query: Query[UserQuery]) -> UserInfo:
         user_info=user_row(row),
         keys=keys,
         keys_total=total,
-        teams=[team_row(team) for team in teams.teams_of(user_id=row.user_id)],
+        teams=team_rows(list(teams.teams_of(user_id=row.user_id))),
     )
 
 
@@ -77,7 +79,7 @@ def list_users(request: HttpRequest, query: Query[UserPageQuery]) -> UserPage:
     rows = users.list_users(ids=ids, email=query.user_email, role=query.role)
     found = page_of(rows, page=query.page, size=query.page_size)
     return UserPage(
-        users=[user_row(row) for row in found.rows],
+        users=user_rows(found.rows),
         total=found.total,
         page=query.page,
         page_size=query.page_size,
@@ -93,9 +95,13 @@ def update_user(request: HttpRequest, body: UserUpdate) -> UserRow:
     values = _values(body)
     if by_address:
         values.pop("email", None)
-    if not values:
+    with transaction.atomic():
+        has_limits = apply_limits("user", row.user_id, limit_values(body))
+        if values:
+            users.update_user(row, actor=actor_name(request), **values)
+    if not values and not has_limits:
         raise InvalidRequest("There is nothing to change: give at least one field beside the user.")
-    return user_row(users.update_user(row, actor=actor_name(request), **values))
+    return user_row(row)
 
 
 @router.post("/user/delete", response=DeletedUsers, operation_id="delete_users", summary="Delete users")

@@ -124,7 +124,8 @@ class Link:
         if self._failures >= _FAILURES and self.degraded_since_s is None:
             self.degraded_since_s = time.time()
             logger.error("limits.degraded", extra={"reason": reason})
-            self._trials = asyncio.create_task(self._try_until_back())
+            if self._trials is None or self._trials.done():
+                self._trials = asyncio.create_task(self._try_until_back())
 
     def _note_success(self) -> None:
         self._failures = 0

@@ -36,7 +36,6 @@ class Migration(migrations.Migration):
                 ('soft_amount', gateway_project.core.money.MoneyField(blank=True, help_text='US dollars at which an alert is sent; nothing is refused.', null=True)),
                 ('temporary_increase', gateway_project.core.money.MoneyField(blank=True, help_text='US dollars more, until the moment below.', null=True)),
                 ('temporary_until', models.DateTimeField(blank=True, help_text='UTC; the increase ends by itself.', null=True)),
-                ('stops_streams', models.BooleanField(default=False, help_text='End a stream whose cost so far exceeds what was reserved for it.')),
                 ('allows_unpriced', models.BooleanField(default=False, help_text='Let calls of models without a price through, uncounted.')),
             ],
             options={

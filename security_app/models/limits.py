@@ -235,9 +235,6 @@ class Budget(ScopedModel):
     temporary_until = models.DateTimeField(
         null=True, blank=True, help_text="UTC; the increase ends by itself."
     )
-    stops_streams = models.BooleanField(
-        default=False, help_text="End a stream whose cost so far exceeds what was reserved for it."
-    )
     allows_unpriced = models.BooleanField(
         default=False, help_text="Let calls of models without a price through, uncounted."
     )
@@ -301,6 +298,7 @@ class Budget(ScopedModel):
 
     def amount_at(self, moment: datetime | None = None) -> Decimal:
         """The amount in force, with a temporary increase that has not ended."""
+        amount: Decimal = self.amount
         if self.temporary_increase is None or self.temporary_until is None:
-            return self.amount
-        return self.amount + (self.temporary_increase if (moment or utc_now()) < self.temporary_until else 0)
+            return amount
+        return amount + (self.temporary_increase if (moment or utc_now()) < self.temporary_until else 0)

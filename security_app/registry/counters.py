@@ -31,6 +31,11 @@ class LimitRule(NamedTuple):
     value: int
     is_fail_open: bool
 
+    @property
+    def denial(self) -> str:
+        """The word in metrics for a call that it refuses."""
+        return "limit"
+
 
 class BudgetRule(NamedTuple):
     """A budget as requests need it: money in nano-dollars, the end of the temporary increase as of 1970."""
@@ -47,7 +52,6 @@ class BudgetRule(NamedTuple):
     soft: int
     increase: int
     until_ms: int
-    stops_streams: bool
     is_fail_open: bool
     allows_unpriced: bool
 
@@ -55,6 +59,11 @@ class BudgetRule(NamedTuple):
     def metric(self) -> str:
         """What is counted: money."""
         return "cost"
+
+    @property
+    def denial(self) -> str:
+        """The word in metrics for a call that it refuses."""
+        return "budget"
 
     def amount_at(self, now_ms: int) -> int:
         """The amount in force."""

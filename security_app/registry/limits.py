@@ -171,7 +171,7 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
 _LIMIT_COLUMNS = "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable"
 _BUDGET_COLUMNS = (
     "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
-    "temporary_increase, temporary_until, stops_streams, when_unavailable, allows_unpriced"
+    "temporary_increase, temporary_until, when_unavailable, allows_unpriced"
 )
 
 
@@ -240,7 +240,6 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         soft,
         increase,
         until,
-        stops,
         without,
         unpriced,
     ) = row
@@ -257,7 +256,6 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         soft=soft or 0,
         increase=increase or 0,
         until_ms=_milliseconds(until),
-        stops_streams=bool(stops),
         is_fail_open=without == "open",
         allows_unpriced=bool(unpriced),
     )

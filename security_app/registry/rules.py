@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -140,23 +140,27 @@ class Matched(NamedTuple):
 class RulesConfig:
     """All enabled rules by kind and subject, and all groups by name."""
 
-    __slots__ = ("_remembered", "by_kind", "groups")
+    __slots__ = ("_remembered", "_subject_kinds", "by_kind", "groups")
 
     def __init__(self) -> None:
         self.by_kind: dict[str, dict[Subject, list[Rule]]] = {}
         self.groups: dict[str, Group] = {}
+        # Whose rules there are of each kind, so that others are not even looked up.
+        self._subject_kinds: dict[str, set[str]] = {}
         self._remembered: dict[tuple[str, str, tuple[Subject, ...], bool], Matched] = {}
 
     def add(self, rule: Rule) -> None:
         """Add a rule while the section is built."""
         self.by_kind.setdefault(rule.kind, {}).setdefault(rule.subject, []).append(rule)
+        self._subject_kinds.setdefault(rule.kind, set()).add(rule.subject[0])
 
     def match(self, principal: Principal, kind: str, object_id: str) -> Matched | None:
         """What rules say of an object; None if none of this kind is for the principal."""
         by_subject = self.by_kind.get(kind)
         if by_subject is None:
             return None
-        found = tuple(subject for subject in subjects_of(principal) if subject in by_subject)
+        subjects = subjects_of(principal, self._subject_kinds[kind])
+        found = tuple([subject for subject in subjects if subject in by_subject])
         if not found:
             return None
         is_trusted = principal.is_end_user_trusted
@@ -169,6 +173,14 @@ class RulesConfig:
             matched = self._remembered[key] = _matched(rules, object_id)
         return matched
 
+    def own(self, principal: Principal, kind: str) -> list[Rule]:
+        """All rules of a kind that are for the principal, whatever they match."""
+        by_subject = self.by_kind.get(kind)
+        if by_subject is None:
+            return []
+        subjects = subjects_of(principal, self._subject_kinds[kind])
+        return [rule for subject in subjects for rule in by_subject.get(subject, ())]
+
     def has_in_groups(self, names: tuple[str, ...], kind: str, object_id: str) -> bool:
         """Whether one of these groups holds the object; those that are not there hold nothing."""
         return any(
@@ -179,18 +191,18 @@ class RulesConfig:
 NO_RULES = RulesConfig()
 
 
-def subjects_of(principal: Principal) -> list[Subject]:
-    """Whom rules can name to mean this principal, everybody first."""
-    subjects = [EVERYBODY]
-    if principal.key_id is not None:
+def subjects_of(principal: Principal, kinds: Collection[str]) -> list[Subject]:
+    """Whom rules can name to mean this principal, of some kinds of subjects; everybody first."""
+    subjects = [EVERYBODY] if "" in kinds else []
+    if "key" in kinds and principal.key_id is not None:
         subjects.append(("key", principal.key_id.hex))
-    if principal.team_id is not None:
+    if "team" in kinds and principal.team_id is not None:
         subjects.append(("team", principal.team_id.hex))
-    if principal.organization_id is not None:
+    if "organization" in kinds and principal.organization_id is not None:
         subjects.append(("organization", principal.organization_id.hex))
-    if principal.user_id:
+    if "user" in kinds and principal.user_id:
         subjects.append(("user", principal.user_id))
-    if principal.end_user:
+    if "end_user" in kinds and principal.end_user:
         subjects.append(("end_user", principal.end_user))
     return subjects
 

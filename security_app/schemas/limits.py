@@ -124,7 +124,6 @@ class BudgetFields(StrictModel):
     temp_budget_increase: Amount | None = Field(default=None, description="US dollars more, for a time.")
     temp_budget_expiry: Moment | None = Field(default=None, description="When the increase ends.")
     time_zone: str | None = Field(default=None, description="Where days begin, such as Europe/Berlin.")
-    stops_streams: bool | None = Field(default=None, description="End streams that cost more than reserved.")
     allows_unpriced: bool | None = Field(default=None, description="Let models without a price through.")
     when_unavailable: Literal["open", "closed"] | None = Field(
         default=None, description="What happens to calls while nobody can count."
@@ -186,7 +185,6 @@ class BudgetRow(BaseModel):
     )
     temp_budget_increase: Decimal | None
     temp_budget_expiry: datetime | None
-    stops_streams: bool
     allows_unpriced: bool
     when_unavailable: str
     is_enabled: bool

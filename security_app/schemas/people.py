@@ -20,21 +20,22 @@ from security_app.schemas.base import (
     SubjectId,
 )
 from security_app.schemas.keys import GeneratedKey, UsedKeyRow
+from security_app.schemas.limits import LimitFields, LimitRow
 
 MemberRole = Literal["admin", "user"]
 UserRole = Literal["proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer"]
 _MODELS = "Model ids or patterns that its keys may use at most; empty: all."
 
 
-class SubjectFields(StrictModel):
-    """What may be said of a team, user, end user and organization alike; null changes nothing."""
+class SubjectFields(LimitFields):
+    """What may be said of a team, user, end user and organization alike, limits and budgets too."""
 
     models: list[str] | None = Field(default=None, description=_MODELS)
     metadata: Metadata | None = None
     blocked: bool | None = None
 
 
-class SubjectRow(BaseModel):
+class SubjectRow(LimitRow):
     """What lists show of each of them."""
 
     models: list[str]

@@ -27,6 +27,8 @@ DENIED, LOGIN_FAILED = "denied", "login_failed"
 VERSION = 1
 # In one minute of one process; whoever is beyond that is counted together with all others.
 MAX_FOLDS = 64
+# Of these for callers whom nobody knows: a flood of made-up keys does not hide what known ones try.
+MAX_ANONYMOUS = 32
 MAX_EXAMPLES = 5
 OTHERS = "(others)"
 _MAX_TEXT = 200
@@ -99,7 +101,7 @@ class DenialFolds:
     def _fold(self, action: str, who: tuple[str, str], reason: str, now: int) -> Denials:
         reason = reason[:64]
         place = action, who[0][:_MAX_TEXT], reason
-        if place not in self._folds and len(self._folds) >= MAX_FOLDS:
+        if place not in self._folds and self._is_full(who[1]):
             who = OTHERS, ANONYMOUS
             # The kinds of actions are few, reasons nearly so.
             place = action, OTHERS, reason if len(self._folds) < 2 * MAX_FOLDS else ""
@@ -118,6 +120,12 @@ class DenialFolds:
             )
             self._folds[place] = fold
         return fold
+
+    def _is_full(self, kind: str) -> bool:
+        if len(self._folds) >= MAX_FOLDS:
+            return True
+        strangers = sum(fold.kind == ANONYMOUS for fold in self._folds.values())
+        return kind == ANONYMOUS and strangers >= MAX_ANONYMOUS
 
 
 def _keep(examples: list[str], text: str) -> None:

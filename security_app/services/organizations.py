@@ -10,6 +10,7 @@ from django.db import transaction
 from gateway_project.core.errors import Conflict, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import Organization, Team
+from security_app.services.limit_fields import remove_limits
 from security_app.services.people import create_row, delete_row, update_row
 
 NAMES = {"name": "organization_alias", "id": "organization_id"}
@@ -43,4 +44,5 @@ def delete_organizations(rows: Sequence[Organization], *, actor: str) -> None:
         for row in rows:
             if Team.objects.filter(organization=row).exists():
                 raise Conflict(f"'{row.name}' still has teams.", param="organization_ids")
+            remove_limits("organization", [row.id.hex])
             delete_row(row, kind=_KIND, actor=actor)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from gateway_project.core.errors import PermissionDenied
 from security_app.models.key import ROUTE_GROUPS
 from security_app.registry import NO_RULES, RULES, Bound, KeyPolicy, Matched, Principal, Rule, RulesConfig
-from security_app.registry.rules import parsed_address, subjects_of
+from security_app.registry.rules import parsed_address
 from security_app.services.configuration import store
 
 # The scopes that doors of each group of routes ask for; "" is for any key.
@@ -170,10 +170,12 @@ class Trial:
 
 def current_rules() -> RulesConfig:
     """The rules of this moment: a denial reaches also what has begun."""
-    if not store.is_loaded:
+    try:
+        rules: RulesConfig = store.current.sections[RULES].value
+    except (RuntimeError, KeyError):
+        # Nothing is served before the configuration is loaded.
         return NO_RULES
-    section = store.current.sections.get(RULES)
-    return NO_RULES if section is None else section.value
+    return rules
 
 
 def allows_in_list(owner: KeyPolicy | Bound, question: Question, rules: RulesConfig) -> bool:
@@ -234,11 +236,23 @@ def _has_list(principal: Principal, kind: str) -> bool:
 
 def decide_scope(principal: Principal, scope: str) -> Decision:
     """Whether a principal may enter a door that needs this scope."""
+    if scope in principal.policy.scopes and not principal.is_blocked:
+        return _HAS_SCOPE
     return decide(principal, Question("scope", scope))
 
 
 def decide_model(principal: Principal, model_id: str, *, is_agent: bool = False, ip: str = "") -> Decision:
     """Whether a principal may use this model id, which may be an agent's."""
+    policy = principal.policy
+    if (
+        not principal.bounds
+        and not principal.is_blocked
+        and not current_rules().by_kind
+        and "inference" in policy.scopes
+        and policy.allows_model(model_id)
+    ):
+        # As `decide` would say, of nearly every request, in a fifth of its time.
+        return _MATCHES["model"] if policy.allowed_models else _EVERY["model"]
     return decide(principal, Question("agent" if is_agent else "model", model_id, ip))
 
 
@@ -291,13 +305,10 @@ def require_entry(principal: Principal, route: str, *, access: str, ip: str) -> 
 def list_variant(principal: Principal) -> Hashable | None:
     """What the models that a principal may use depend on; None if also on the moment or the place."""
     rules = current_rules()
-    found: list[Hashable] = []
-    for kind in ("model", "agent"):
-        by_subject = rules.by_kind.get(kind, {})
-        for subject in subjects_of(principal) if by_subject else ():
-            own = by_subject.get(subject, ())
-            if any(rule.condition or rule.valid_from or rule.valid_until for rule in own):
-                return None
-            if own:
-                found.append((kind, subject))
-    return (principal.policy, principal.bounds, rules, tuple(found))
+    if not rules.by_kind:
+        return (principal.policy, principal.bounds, rules)
+    own = [rule for kind in ("model", "agent") for rule in rules.own(principal, kind)]
+    if any(rule.condition or rule.valid_from or rule.valid_until for rule in own):
+        return None
+    is_trusted = principal.is_end_user_trusted
+    return (principal.policy, principal.bounds, rules, is_trusted, tuple(rule.id for rule in own))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.ids import uuid7
+from gateway_project.observability import metrics
 from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Unavailable
 from security_app.registry import Principal
 from security_app.registry.counters import BudgetRule, Meter
@@ -143,6 +144,7 @@ class Ticket:
             self._limiter, self._plan, self._takes, self._answer = limiter, plan, takes, answer
             return self
         if isinstance(answer, Refused):
+            metrics.observe_denial(plan.meters[answer.index].rule.denial)
             raise refusal(plan.meters, takes, answer)
         self._go_on_without(takes, answer)
         return self

@@ -11,7 +11,8 @@ from django.db.models import Q, QuerySet
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, GatewayUser, Membership, Organization, Team
-from security_app.services.configuration import refresh_after_commit
+from security_app.services.keys import delete_keys
+from security_app.services.limit_fields import remove_limits
 from security_app.services.people import create_row, delete_row, update_row
 from security_app.services.users import find_user
 
@@ -71,10 +72,12 @@ def update_team(row: Team, *, actor: str, **values: Any) -> Team:
 def delete_teams(rows: Sequence[Team], *, actor: str) -> int:
     """Delete teams, their memberships and their keys, all or none; how many keys ended."""
     with transaction.atomic():
-        ended, _ = ApiKey.objects.filter(team__in=rows).delete()
+        ended = list(ApiKey.objects.filter(team__in=rows, deleted_at=None))
+        delete_keys(ended, actor=actor)
+        remove_limits("team", [row.id.hex for row in rows])
         for row in rows:
             delete_row(row, kind=_KIND, actor=actor)
-    return ended
+    return len(ended)
 
 
 def add_models(row: Team, models: Sequence[str], *, actor: str) -> Team:
@@ -128,10 +131,10 @@ def remove_member(row: Team, user: GatewayUser, *, actor: str) -> int:
     """Take a user out of a team, and end the user's keys of that team; how many."""
     membership = find_membership(row, user)
     with transaction.atomic():
-        ended, _ = ApiKey.objects.filter(team=row, user_id=user.user_id).delete()
+        ended = list(ApiKey.objects.filter(team=row, user_id=user.user_id, deleted_at=None))
+        delete_keys(ended, actor=actor)
         delete_row(membership, kind="membership", actor=actor)
-        refresh_after_commit()
-    return ended
+    return len(ended)
 
 
 def keys_of(*, team: Team | None = None, user_id: str | None = None) -> QuerySet[ApiKey]:

@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from security_app.models import ApiKey, EndUser, GatewayUser
+from security_app.services.keys import delete_keys
+from security_app.services.limit_fields import remove_limits
 from security_app.services.people import create_row, delete_row, update_row
 
 USER_NAMES = {"email": "user_email", "name": "user_alias", "role": "user_role"}
@@ -64,10 +66,13 @@ def delete_users(rows: Sequence[GatewayUser], *, actor: str) -> int:
     A key of a user who is gone would be free of what narrowed that user.
     """
     with transaction.atomic():
-        ended, _ = ApiKey.objects.filter(user_id__in=[row.user_id for row in rows]).delete()
+        ids = [row.user_id for row in rows]
+        ended = list(ApiKey.objects.filter(user_id__in=ids, deleted_at=None))
+        delete_keys(ended, actor=actor)
+        remove_limits("user", ids)
         for row in rows:
             delete_row(row, kind="user", actor=actor)
-    return ended
+    return len(ended)
 
 
 def find_end_user(end_user_id: str, *, param: str = "end_user_id") -> EndUser:
@@ -104,5 +109,6 @@ def block_end_users(ids: Sequence[str], *, actor: str, is_blocked: bool) -> list
 def delete_end_users(rows: Sequence[EndUser], *, actor: str) -> None:
     """Forget what is said of end users, all or none: their requests are served as those of unknown ones."""
     with transaction.atomic():
+        remove_limits("end_user", [row.end_user_id for row in rows])
         for row in rows:
             delete_row(row, kind="end_user", actor=actor)

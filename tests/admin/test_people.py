@@ -119,12 +119,13 @@ def test_an_organization_with_teams_can_not_be_deleted(admin_client: Client) -> 
 
 @pytest.mark.parametrize("path", ["organization", "team", "gatewayuser", "enduser"])
 def test_rows_are_blocked_and_unblocked_after_a_question(admin_client: Client, path: str) -> None:
-    row: Any = {
-        "organization": lambda: Organization.objects.create(name="Acme"),
-        "team": lambda: Team.objects.create(name="Search"),
-        "gatewayuser": lambda: GatewayUser.objects.create(user_id="ada"),
-        "enduser": lambda: EndUser.objects.create(end_user_id="mia"),
-    }[path]()
+    made: dict[str, Any] = {
+        "organization": Organization.objects.create(name="Acme"),
+        "team": Team.objects.create(name="Search"),
+        "gatewayuser": GatewayUser.objects.create(user_id="ada"),
+        "enduser": EndUser.objects.create(end_user_id="mia"),
+    }
+    row = made[path]
     data = {"action": "block_rows", "_selected_action": [str(row.pk)]}
 
     question = admin_client.post(f"{APP}/{path}/", data)

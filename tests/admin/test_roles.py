@@ -31,13 +31,13 @@ OWN: dict[str, tuple[str, str]] = {
     "agents_app_agent_versions": ("agents_app.agent", "view"),
     "agents_app_agent_version": ("agents_app.agent", "view"),
     "agents_app_agent_version_roll_back": ("agents_app.agent", "change"),
-    "auth_user_password_change": ("auth.user", "change"),
-    "usage_app_report_check": ("usage_app.report", "view"),
+    "usage_app_report_check": ("usage_app.report", "export"),
     "usage_app_report_run": ("usage_app.report", "export"),
     "usage_app_reportexport_progress": ("usage_app.reportexport", "view"),
-    "usage_app_reportexport_download": ("usage_app.reportexport", "view"),
-    "usage_app_reportexport_manifest": ("usage_app.reportexport", "view"),
-    "usage_app_reportexport_verify": ("usage_app.reportexport", "view"),
+    "usage_app_reportexport_download": ("usage_app.report", "export"),
+    "usage_app_reportexport_manifest": ("usage_app.report", "export"),
+    "usage_app_reportexport_verify": ("usage_app.report", "export"),
+    "auth_user_password_change": ("auth.user", "change"),
     "security_app_auditevent_export": ("security_app.auditevent", "export"),
 }
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "sign-in.md"
@@ -232,7 +232,7 @@ def test_each_role_reaches_our_own_addresses_as_it_may(role: str, client: Client
         if may(role, label, action) or label == "auth.user":
             continue
         args: tuple[object, ...] = (row.pk if row else NOWHERE,)
-        if name.endswith(("_every", "_reload", "_check")):
+        if name.endswith(("_every", "_reload", "_export", "_check")):
             args = ()
         elif name.endswith(("_agent_version", "_roll_back", "_restore")):
             args = (*args, 1)

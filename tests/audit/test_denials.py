@@ -12,6 +12,7 @@ from gateway_project.denial_lines import DenialLines, encode_denials
 from security_app.models import AuditEvent
 from security_app.services.audit_check import check_audit
 from security_app.services.denials import (
+    MAX_ANONYMOUS,
     MAX_EXAMPLES,
     MAX_FOLDS,
     OTHERS,
@@ -62,6 +63,18 @@ def test_many_callers_are_counted_together() -> None:
     assert len(found) == MAX_FOLDS + 1
     assert sum(one.count for one in found) == 10_000
     assert [one.count for one in found if one.who == OTHERS] == [10_000 - MAX_FOLDS]
+
+
+def test_a_flood_of_unknown_keys_does_not_hide_what_a_known_one_tries() -> None:
+    found = DenialFolds(lambda: 0.0)
+    for number in range(1000):
+        found.add("denied", (f"sk-{number}", "anonymous"), "unknown")
+    found.add("denied", KEY, "scope")
+
+    told = {one.who: one.count for one in found.take(everything=True)}
+
+    assert told["key_1"] == 1
+    assert told[OTHERS] == 1000 - MAX_ANONYMOUS
 
 
 def test_many_reasons_do_not_grow_without_bound() -> None:

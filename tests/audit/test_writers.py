@@ -22,7 +22,7 @@ ROUNDS = 8
 
 
 def make_key(name: str) -> None:
-    """Section security, then an event, then section agents."""
+    """Section security, then two events, then section agents."""
     with transaction.atomic():
         create_key(actor="test", name=name)
         ConfigVersion.bump("agents")
@@ -73,5 +73,5 @@ def test_writers_of_several_sections_never_block_each_other_for_ever() -> None:
 
     assert failures == []
     seqs = list(AuditEvent.objects.order_by("seq").values_list("seq", flat=True))
-    assert seqs == list(range(1, 2 * ROUNDS * (1 + 1 + 1 + 2) + 1))
+    assert seqs == list(range(1, 2 * ROUNDS * (2 + 1 + 1 + 2) + 1))
     assert audit_head().seq == len(seqs)

@@ -17,7 +17,7 @@ from security_app.models.conditions import compile_condition
 from security_app.registry import Bound, DoorRules, KeyPolicy, Principal, Rule, RulesConfig
 from security_app.registry.rules import Group
 from security_app.services.explanations import explain
-from security_app.services.permissions import Decision, Question, decide, list_variant
+from security_app.services.permissions import Decision, Question, decide, decide_model, list_variant
 
 KEY, TEAM = UUID(int=1), UUID(int=2)
 
@@ -269,6 +269,23 @@ def test_routes_are_paths_or_groups_of_them(listed: str, path: str, access: str,
     who = principal(door_rules=DoorRules((), (listed,), "off", None))
 
     assert may(who, path, kind="route", access=access) is is_allowed
+
+
+@pytest.mark.parametrize("model_id", ["small/one", "big/one"])
+@pytest.mark.parametrize("models", [(), ("small/*",)])
+@pytest.mark.parametrize("bounds", [(), (Bound("team", ("small/*",)),)])
+@pytest.mark.parametrize("scopes", [("inference",), ("admin",)])
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_the_short_way_says_what_the_whole_one_does(
+    model_id: str,
+    models: tuple[str, ...],
+    bounds: tuple[Bound, ...],
+    scopes: tuple[str, ...],
+    is_blocked: bool,
+) -> None:
+    who = principal(models=models, bounds=bounds, scopes=scopes, is_blocked=is_blocked)
+
+    assert decide_model(who, model_id) == decide(who, Question("model", model_id), rules=RulesConfig())
 
 
 def test_a_shared_list_of_models_is_of_those_who_may_do_the_same() -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.doors.gateway import Gateway, Template
+from tests.doors.gateway import Database, Gateway, Template
+from tests.services import wait_until
+
+HOLDERS = """
+SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND datname = current_database()
+AND (classid::bigint << 32 | objid::bigint) = 7361004551
+"""
 
 
 class Refused(Gateway):
@@ -10,16 +17,26 @@ class Refused(Gateway):
 
     def start(self) -> None:
         """Wait for its end."""
-        self.launch().wait(60)
+        self.launch().wait(120)
 
     def stop(self) -> int:
         """It has ended."""
         return 0
 
 
+def holders(database: Database) -> list[int]:
+    """The sessions that hold the lock."""
+    return [row["pid"] for row in database.fetch(HOLDERS)]
+
+
 def test_a_second_machine_without_valkey_is_refused(postgres_template: Template) -> None:
     database = postgres_template.copy()
     with Gateway(database, REDIS_URL="") as first:
+        # A session that PostgreSQL ends is taken anew.
+        (lost,) = holders(database)
+        database.fetch("SELECT pg_terminate_backend(%s)", lost)
+        wait_until(lambda: holders(database) not in ([], [lost]), 20, "the lock to be held again")
+
         with Refused(database, REDIS_URL="") as second:
             assert second.process is not None
             assert second.process.returncode == 1

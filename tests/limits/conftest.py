@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from security_app.limits import Limiter, LocalLimiter, ValkeyLimiter
+from tests.limits.stories import PATIENT_S
 from tests.services import own_valkey_database
 
 
@@ -15,7 +16,9 @@ async def limiter(request: pytest.FixtureRequest) -> AsyncIterator[Limiter]:
     """A limiter that nothing was asked of yet; without a seeder."""
     limiter: Limiter = LocalLimiter()
     if request.param == "on Valkey":
-        limiter = ValkeyLimiter(own_valkey_database(request.getfixturevalue("shared_valkey_url")))
+        limiter = ValkeyLimiter(
+            own_valkey_database(request.getfixturevalue("shared_valkey_url")), timeout_s=PATIENT_S
+        )
     await limiter.start()
     yield limiter
     await limiter.stop()

@@ -73,7 +73,6 @@ def budget(**fields: Any) -> BudgetRule:
         0,
         False,
         False,
-        False,
     )
     return rule._replace(**fields)
 

@@ -9,14 +9,14 @@ import asyncio
 import sys
 
 from security_app.limits import Granted, Lifetime, ValkeyLimiter
-from tests.limits.stories import NOW, ask, budget
+from tests.limits.stories import NOW, PATIENT_S, ask, budget
 
 BUDGET = budget(100, window=Lifetime())
 
 
 async def spend(url: str, name: str, count: int) -> None:
     """Ask so many times, eight at a time."""
-    limiter = ValkeyLimiter(url, timeout_s=5.0)
+    limiter = ValkeyLimiter(url, timeout_s=PATIENT_S)
     await limiter.start()
 
     async def worker(first: int) -> None:

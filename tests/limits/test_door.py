@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from gateway_project.api.inference import embeddings
+from gateway_project.readiness import readiness_warnings
+from security_app.limits import LocalLimiter, Take, Unavailable
+from security_app.services.limiting import limiting
 from tests.doors.conftest import shared_vendor, vendor
 from tests.fakes import bodies
 from tests.fakes.behaviours import chat, error
@@ -281,3 +285,36 @@ def test_nothing_is_counted_where_nothing_is_limited(vendor: FakeVendor) -> None
         assert json.loads(answer.body)["usage"] == bodies.USAGE
 
     at_the_door(vendor, work)
+
+
+class Away(LocalLimiter):
+    """A limiter whose store does not answer."""
+
+    async def reserve(self, ticket_id: str, takes: Sequence[Take], **_: Any) -> Unavailable:
+        return Unavailable("the store is away")
+
+
+@pytest.mark.parametrize("is_fail_open", [True, False])
+def test_without_counters_each_rule_says_whether_calls_go_on(vendor: FakeVendor, is_fail_open: bool) -> None:
+    async def work(door: Door) -> None:
+        limiting._limiter = Away()
+        answer = await door.ask()
+
+        assert answer.status == (200 if is_fail_open else 503)
+        if is_fail_open:
+            assert answer.headers["x-gateway-limits"] == "degraded"
+        else:
+            assert answer.error["type"] == "overloaded_error"
+            assert int(answer.headers["retry-after"]) > 0
+        assert limiting.problem() is not None
+        assert "limits and budgets are not counted" in readiness_warnings()
+
+    at_the_door(vendor, work, limit(is_fail_open=True), budget(is_fail_open=is_fail_open))
+
+
+def test_an_installation_that_counts_has_no_warning_of_it(vendor: FakeVendor) -> None:
+    async def work(door: Door) -> None:
+        assert (await door.ask()).status == 200
+        assert limiting.problem() is None
+
+    at_the_door(vendor, work, limit())

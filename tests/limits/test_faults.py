@@ -13,7 +13,7 @@ import redis
 
 from security_app.limits import Counter, Granted, Lifetime, Unavailable, ValkeyLimiter
 from tests.limits.proxy import Proxy
-from tests.limits.stories import ask, budget, per_minute, slots
+from tests.limits.stories import PATIENT_S, ask, budget, per_minute, slots
 from tests.services import ValkeyServer, own_valkey_database
 
 # Much longer than the time limits of the limiter, for a busy machine.
@@ -22,13 +22,15 @@ MONEY = budget(100, window=Lifetime())
 
 
 @asynccontextmanager
-async def limiter_on(url: str, used: int = 0) -> AsyncIterator[ValkeyLimiter]:
+async def limiter_on(
+    url: str, *, used: int = 0, timeout_s: float = PATIENT_S
+) -> AsyncIterator[ValkeyLimiter]:
     """A limiter whose ledger says that so much was used of everything."""
 
     async def seeder(counters: Sequence[Counter]) -> list[int]:
         return [used] * len(counters)
 
-    limiter = ValkeyLimiter(url, seeder)
+    limiter = ValkeyLimiter(url, seeder, timeout_s=timeout_s)
     await limiter.start()
     try:
         yield limiter
@@ -66,7 +68,7 @@ async def test_a_paused_valkey_costs_three_timeouts_then_nothing(
     valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with limiter_on(valkey.url) as limiter:
+    async with limiter_on(valkey.url, timeout_s=0.25) as limiter:
         assert isinstance(await ask(limiter, "open", (MONEY, 40), at=0), Granted)
 
         valkey.pause()
@@ -123,7 +125,10 @@ async def test_a_flushed_valkey_is_seeded_within_the_next_request(valkey: Valkey
 
 
 async def test_a_slow_valkey_is_waited_for_up_to_the_timeout(shared_valkey_url: str) -> None:
-    async with Proxy(own_valkey_database(shared_valkey_url)) as proxy, limiter_on(proxy.url) as limiter:
+    async with (
+        Proxy(own_valkey_database(shared_valkey_url)) as proxy,
+        limiter_on(proxy.url, timeout_s=0.5) as limiter,
+    ):
         proxy.delay_s = 0.05
         assert isinstance(await ask(limiter, "slow", (MONEY, 1), at=0), Granted)
 

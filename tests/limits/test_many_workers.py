@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from security_app.limits import Granted, Lifetime, Limiter, Refused, ValkeyLimiter
-from tests.limits.stories import DAY, NOW, ask, budget, per_minute, slots
+from tests.limits.stories import DAY, NOW, PATIENT_S, ask, budget, per_minute, slots
 from tests.services import own_valkey_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ async def test_processes_spend_exactly_the_budget_and_the_killed_gives_back(shar
         await worker.communicate()
     settled = said.count(b"settled")
     money = budget(100, window=Lifetime())
-    limiter = ValkeyLimiter(url)
+    limiter = ValkeyLimiter(url, timeout_s=PATIENT_S)
 
     held = await limiter.used([money], now_ms=NOW)
     free = await limiter.used([money], now_ms=NOW + 60_000)

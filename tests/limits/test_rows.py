@@ -52,7 +52,7 @@ def test_the_database_refuses_such_amounts_too(name: str, value: Decimal) -> Non
         {"window_seconds": 40 * 86_400},
         {"metric": "wishes"},
         {"subject_kind": "planet"},
-        {"when_unavailable": "perhaps"},
+        {"when_unavailable": "maybe"},
     ],
 )
 def test_limits_outside_of_their_ranges_are_refused_by_form_and_database(values: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from security_app.limits import (
     Unavailable,
     ValkeyLimiter,
 )
-from tests.limits.stories import DAY, ask, budget, per_minute, slots
+from tests.limits.stories import DAY, PATIENT_S, ask, budget, per_minute, slots
 from tests.services import own_valkey_database
 
 MONEY = budget(100, window=Lifetime())
@@ -55,7 +55,7 @@ async def limiter(request: pytest.FixtureRequest, ledger: Ledger) -> AsyncIterat
     limiter: Limiter = LocalLimiter(ledger.seed)
     if request.param == "on Valkey":
         url = own_valkey_database(request.getfixturevalue("shared_valkey_url"))
-        limiter = ValkeyLimiter(url, ledger.seed)
+        limiter = ValkeyLimiter(url, ledger.seed, timeout_s=PATIENT_S)
     await limiter.start()
     yield limiter
     await limiter.stop()
@@ -119,7 +119,7 @@ async def test_a_ledger_that_hangs_is_waited_for_a_second(limiter: Limiter, ledg
 
 async def test_one_process_seeds_and_the_other_waits(shared_valkey_url: str, ledger: Ledger) -> None:
     url = own_valkey_database(shared_valkey_url)
-    pair = [ValkeyLimiter(url, ledger.seed) for _ in range(2)]
+    pair = [ValkeyLimiter(url, ledger.seed, timeout_s=PATIENT_S) for _ in range(2)]
     ledger.may_answer.clear()
     asking = [asyncio.create_task(ask(one, f"t{at}", (MONEY, 20), at=0)) for at, one in enumerate(pair)]
     await asyncio.sleep(0.1)

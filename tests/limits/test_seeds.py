@@ -23,6 +23,7 @@ from tests.usage.entries import ALICE, BOB, id_at, make_entry
 from tests.usage.entries import store as store_entries
 from usage_app.entry import TokenUsage
 from usage_app.services.ledger import ledger
+from usage_app.services.rollups import roll_up
 
 pytestmark = pytest.mark.django_db
 TEAM = UUID("01900000-0000-7000-8000-00000000000a")
@@ -195,3 +196,28 @@ def test_a_first_installation_has_a_default_that_stays_away_once_it_was_removed(
     ApiKey.objects.create(name="k", digest=b"d" * 32, pepper_id="p", hint="h")
     assert not make_default_limit()
     assert not Limit.objects.exists()
+
+
+def test_rollups_and_records_make_one_sum() -> None:
+    now = utc_now()
+    entries = [
+        make_entry(id=id_at(now - timedelta(minutes=7 * number), number + 1), cost_nano=10**number)
+        for number in range(12)
+    ]
+    store_entries(*entries)
+    span = {"start_ms": round((now - timedelta(hours=3)).timestamp() * 1000)}
+    asked = [
+        question(),
+        question(**span),
+        question(model="acme/*", **span),
+        question(metric="tokens", **span),
+        question(start_ms=-4_000_000),
+        question(kind="model", subject="acme/small", **span),
+    ]
+    from_records = answers(asked)
+
+    roll_up()
+    store_entries(make_entry(id=id_at(now - timedelta(minutes=50), 99), cost_nano=0, tokens=TokenUsage()))
+
+    assert answers(asked) == from_records
+    assert from_records[0] == int("1" * 12)

@@ -16,7 +16,7 @@ from security_app.limits import (
     Unavailable,
     ValkeyLimiter,
 )
-from tests.limits.stories import DAY, MINUTE, NOW, ask, budget, per_minute, slots
+from tests.limits.stories import DAY, MINUTE, NOW, PATIENT_S, ask, budget, per_minute, slots
 from tests.services import own_valkey_database
 
 HOUR = 3_600_000
@@ -24,7 +24,7 @@ HOUR = 3_600_000
 
 async def test_open_requests_are_renewed_on_valkey(shared_valkey_url: str) -> None:
     url = own_valkey_database(shared_valkey_url)
-    limiter = ValkeyLimiter(url, renew_s=0.05)
+    limiter = ValkeyLimiter(url, renew_s=0.05, timeout_s=PATIENT_S)
     await limiter.start()
     async with redis.asyncio.from_url(url) as client:
         await ask(limiter, "open", (slots(1), 1), at=0)
@@ -94,7 +94,7 @@ async def test_made_up_names_do_not_fill_the_memory() -> None:
 
 async def test_every_counter_on_valkey_has_an_end(shared_valkey_url: str) -> None:
     url = own_valkey_database(shared_valkey_url)
-    limiter = ValkeyLimiter(url)
+    limiter = ValkeyLimiter(url, timeout_s=PATIENT_S)
     await limiter.start()
     windows = (per_minute(5), budget(5), budget(5, key="team:b", window=Lifetime()), slots(5))
     await ask(limiter, "settled", *[(counter, 1) for counter in windows])

@@ -194,7 +194,7 @@ def test_a_secret_of_ones_own_must_be_new(admin: Caller) -> None:
         ({"grace_period": "91d"}, "grace_period"),
         ({"auto_rotate": True}, "rotation_interval"),
         ({"rotation_interval": "1h", "auto_rotate": True}, "rotation_interval"),
-        ({"max_budget": 5}, "max_budget"),
+        ({"guardrails": []}, "guardrails"),
         ({"new_master_key": "x"}, "new_master_key"),
     ],
 )

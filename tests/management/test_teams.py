@@ -165,14 +165,14 @@ def test_a_list_of_teams_costs_the_same_for_many(admin: Caller) -> None:
     with CaptureQueriesContext(connection) as queries:
         admin.ok("GET", "/v2/team/list")
 
-    assert len(queries) <= 5
+    assert len(queries) <= 7
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "param"),
     [
         ("POST", "/team/new", {"team_alias": "Search"}, 409, "team_alias"),
-        ("POST", "/team/new", {"max_budget": 5}, 400, "max_budget"),
+        ("POST", "/team/new", {"guardrails": []}, 400, "guardrails"),
         ("POST", "/team/new", {"team_id": "not a uuid"}, 400, "team_id"),
         ("POST", "/team/new", {"organization_id": f"org_{uuid4().hex}"}, 404, "organization_id"),
         ("POST", "/team/new", {"models": [""]}, 400, "models"),

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.test import AsyncClient
+from django.test import Client
 
 from gateway_project.core.ids import public_id
 from security_app.models import ApiKey, GatewayUser, Membership, Team
@@ -115,14 +115,14 @@ def test_what_is_missing_or_wrong_is_named(admin: Caller, path: str, param: str)
 
 
 def exported(caller: Caller, path: str) -> str:
-    async def read() -> str:
-        headers = {"authorization": f"Bearer {caller.key}"}
-        response: Any = await AsyncClient().get(path, headers=headers)
-        assert response.status_code == 200
-        assert response.headers["content-disposition"].startswith("attachment")
-        return b"".join([piece async for piece in response.streaming_content]).decode()
+    response: Any = Client(headers={"authorization": f"Bearer {caller.key}"}).get(path)
+    assert response.status_code == 200
+    assert response.headers["content-disposition"].startswith("attachment")
 
-    return asyncio.run(read())
+    async def read() -> bytes:
+        return b"".join([piece async for piece in response.streaming_content])
+
+    return asyncio.run(read()).decode()
 
 
 def test_an_export_has_a_row_for_each_day_and_value_and_no_formulas(admin: Caller) -> None:

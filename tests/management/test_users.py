@@ -126,7 +126,7 @@ def test_an_organization_with_teams_stays(admin: Caller) -> None:
         ("POST", "/user/new", {"user_id": "ada"}, 409, "user_id"),
         ("POST", "/user/new", {"user_email": "no address"}, 400, "user_email"),
         ("POST", "/user/new", {"user_role": "king"}, 400, "user_role"),
-        ("POST", "/user/new", {"rpm_limit": 5}, 400, "rpm_limit"),
+        ("POST", "/user/new", {"tpd_limit": 5}, 400, "tpd_limit"),
         ("POST", "/user/new", {"teams": [f"team_{uuid4().hex}"]}, 404, "team_ids"),
         ("POST", "/user/update", {"user_id": "nobody", "blocked": True}, 404, "user_id"),
         ("POST", "/user/update", {"user_id": "ada"}, 400, None),

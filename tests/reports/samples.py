@@ -41,6 +41,9 @@ class Row(NamedTuple):
 class Called:
     """Everybody is called something with a comma."""
 
+    def learn(self, dimension: str, subjects: Iterable[str]) -> None:
+        """Knows all."""
+
     def name(self, dimension: str, subject: str) -> str:
         return f"{dimension}, “the {subject[-2:]}”" if subject else ""
 

@@ -16,7 +16,9 @@ from django.db.models import Sum
 from gateway_project.core.clock import utc_now
 from gateway_project.core.errors import Conflict
 from security_app.models import AuditEvent
-from tests.reports.usage import made, save, use_some
+from security_app.services.keys import create_key
+from tests.reports.usage import DAY, made, save, sum_up, use_some
+from tests.usage.entries import id_at, make_entry, store
 from usage_app.models import ReportExport, UsageRecord
 from usage_app.services import reports
 from usage_app.services.exports import csv_file, jobs, lease
@@ -254,3 +256,28 @@ def test_the_part_of_a_failed_file_is_gone(monkeypatch: pytest.MonkeyPatch) -> N
     assert "secret detail" not in export.error
     assert "RuntimeError" in export.error
     assert [path for path in Path(folder()).iterdir() if path.suffix == ".part"] == []
+
+
+@pytest.mark.parametrize("zone", ["America/St_Johns", "Asia/Kathmandu", "Pacific/Apia"])
+def test_days_of_any_zone_add_up_to_the_ledger(zone: str) -> None:
+    use_some()
+
+    export = made(time_zone=zone, group_by=["day", "key", "team", "organization"])
+
+    assert export.manifest is not None
+    assert export.manifest["totals"]["cost_usd"] == "0.025000003"
+    assert export.manifest["totals"]["requests"] == "5"
+
+
+def test_names_are_looked_up_together(django_assert_max_num_queries: Any) -> None:
+    keys = [create_key(actor="test", name=f"key {number}").row for number in range(30)]
+    store(*(make_entry(id=id_at(DAY, number), key_id=key.pk) for number, key in enumerate(keys)))
+    sum_up()
+    queue_export(save(group_by=["key"]), requested_by="alice")
+    row = claim_next()
+    assert row is not None
+
+    with django_assert_max_num_queries(25):
+        make_file(row)
+
+    assert b",key 17," in file_path(row).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -52,7 +53,7 @@ def test_an_interrupted_build_is_finished_by_the_next_run() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["team_id", "user_id", "end_user", "agent"])
 def test_each_owner_is_found_by_its_index(name: str) -> None:
-    value = ALICE if name == "team_id" else "somebody"
+    value: Any = ALICE if name == "team_id" else "somebody"
     wanted = make_entry(id=id_at(datetime(2026, 1, 2, tzinfo=UTC)), **{name: value})
     store(wanted, make_entry())
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.http.response import HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_GET, require_POST
 
 from gateway_project.admin_base import InfinitePaginator, ReadOnlyModelAdmin, display, moment, register
 from gateway_project.core.errors import GatewayError
@@ -36,6 +43,7 @@ STATE_COLOURS = {
 }
 # What is larger is verified on the command line: a page's answer has to come in time.
 MAX_VERIFIED_BYTES = 20_000_000
+_View = Callable[[HttpRequest, str], HttpResponseBase]
 _ENDED = ("done", "failed", "expired")
 
 
@@ -72,19 +80,20 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
 
     def get_urls(self) -> list[URLPattern]:
         """What a file's page leads to, before the page's own."""
-        views: list[tuple[str, Any]] = [
-            ("progress", require_GET(self.progress_view)),
-            ("download", require_GET(self.download_view)),
-            ("manifest", require_GET(self.manifest_view)),
-            ("verify", require_POST(self.verify_view)),
-        ]
+        read, write = ("GET", "HEAD"), ("POST",)
+        views = (
+            ("progress", self.progress_view, "usage_app.view_reportexport", read),
+            ("download", self.download_view, EXPORT, read),
+            ("manifest", self.manifest_view, EXPORT, read),
+            ("verify", self.verify_view, EXPORT, write),
+        )
         own = [
             path(
                 f"<path:object_id>/{name}/",
-                self.admin_site.admin_view(view),
+                self.admin_site.admin_view(_guarded(view, permission, methods)),
                 name=f"usage_app_reportexport_{name}",
             )
-            for name, view in views
+            for name, view, permission, methods in views
         ]
         return [*own, *super().get_urls()]
 
@@ -104,7 +113,7 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
         if row is None:
             answer: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
             return answer
-        if not self.has_view_permission(request, row):
+        if not self.has_view_permission(request, row) or request.method == "POST":
             raise PermissionDenied
         return self._page(request, row)
 
@@ -114,7 +123,7 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
 
     def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """The file."""
-        row = self._row(request, object_id, needs_export=True)
+        row = self._row(request, object_id)
         try:
             file = ready_file(row)
         except GatewayError as error:
@@ -125,7 +134,7 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
 
     def manifest_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The manifest, as a file."""
-        row = self._row(request, object_id, needs_export=True)
+        row = self._row(request, object_id)
         if row.manifest is None:
             raise Http404
         note_download(row, "manifest")
@@ -138,7 +147,7 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
 
     def verify_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Look whether file, manifest, rollups and audit chain agree, and say it on the page."""
-        row = self._row(request, object_id, needs_export=True)
+        row = self._row(request, object_id)
         try:
             file = ready_file(row)
         except GatewayError as error:
@@ -156,12 +165,11 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
         )
         return self._page(request, row, verdicts)
 
-    def _row(self, request: HttpRequest, object_id: str, *, needs_export: bool = False) -> ReportExport:
+    def _row(self, request: HttpRequest, object_id: str) -> ReportExport:
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404
-        may_export = request.user.has_perm(EXPORT)
-        if not self.has_view_permission(request, row) or (needs_export and not may_export):
+        if not self.has_view_permission(request, row):
             raise PermissionDenied
         return row
 
@@ -211,6 +219,19 @@ class ReportExportAdmin(ReadOnlyModelAdmin[ReportExport]):
     def asked(self, row: ReportExport) -> str | None:
         """When."""
         return moment(row.created_at)
+
+
+def _guarded(view: _View, permission: str, methods: tuple[str, ...]) -> _View:
+    """The view for those who have the permission, by these methods only."""
+
+    def guarded(request: HttpRequest, object_id: str) -> HttpResponseBase:
+        if not request.user.has_perm(permission):
+            raise PermissionDenied
+        if request.method not in methods:
+            return HttpResponseNotAllowed(methods)
+        return view(request, object_id)
+
+    return guarded
 
 
 def progress_of(row: ReportExport) -> Progress:

@@ -14,18 +14,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BigIntegerField, Count, F, Min, Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import MoneyField, to_nano
 from security_app.services.spend import UseQuestion
 from usage_app.models import RollupWindow, UsageRecord
+from usage_app.services import rollups
 from usage_app.services.ledger import ledger
-from usage_app.services.rollups import WINDOW, floor, window_of
 from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Before all records: what a range of rollups for ever begins with.
+_FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
+# Sums of longer ranges are refused to everybody.
+_LONGEST_RANGE = timedelta(days=1000)
+_TICK = timedelta(milliseconds=1)
+# End users and tags are rolled up by whole days only.
+_ROLLED_UP = ("key", "team", "organization", "user", "agent", "model")
+_OF_ROW: dict[str, Callable[[UsageRow], int]] = {
+    "cost": lambda row: row.cost_nano,
+    "input_tokens": lambda row: row.input_tokens,
+    "output_tokens": lambda row: row.output_tokens,
+    "tokens": lambda row: row.input_tokens + row.output_tokens,
+}
 _COLUMNS = {
     "key": "key_id",
     "team": "team_id",
@@ -50,62 +63,50 @@ _TOKENS = {
 def used_since(questions: Sequence[UseQuestion]) -> list[int]:
     """The answers in their order; in nano-dollars for `cost`. Raises if the database is away."""
     ledger.flush_now()
-    return [_answer(question) for question in questions]
+    now = utc_now()
+    return [_answer(question, now) for question in questions]
 
 
-def _answer(question: UseQuestion) -> int:
+def _answer(question: UseQuestion, now: datetime) -> int:
     if question.kind == "tool":
         # Calls of tools are no records.
         return 0
-    if question.metric in _SUMMED_UP and question.kind in _IN_ROLLUPS:
-        return _answer_with_rollups(question)
-    return _answer_from_records(question)
+    start, end = _span(question, now)
+    if question.kind not in _ROLLED_UP or question.metric == "requests":
+        return _from_records(question, start, end)
+    first = _FIRST_DAY if start is None else rollups.floor(start + rollups.WINDOW - _TICK, rollups.WINDOW)
+    # From the first window on whose rollup lacks records, and in the present one, records are counted.
+    notes = RollupWindow.objects.filter(window_start__gte=first).order_by("window_start")
+    noted = notes.values_list("window_start", flat=True).first()
+    cut = min(rollups.window_of(min(end, now)), noted or now)
+    if cut <= first:
+        return _from_records(question, start, end)
+    total = _from_rollups(question, first, cut) + _from_records(question, cut, end)
+    return total if start is None or start == first else total + _from_records(question, start, first)
 
 
-def _answer_with_rollups(question: UseQuestion) -> int:
-    """From rollups as far as they are complete, from records before and after: a month may have millions."""
-    now = utc_now()
-    start, end = _bounds(question)
-    first = floor((start or now - _OLDEST) + WINDOW - timedelta.resolution, WINDOW)
-    # Records that are stored while this runs leave a note before they are in any rollup, or are newer.
-    due = RollupWindow.objects.filter(window_start__gte=first).aggregate(first=Min("window_start"))["first"]
-    last = window_of(min(one for one in (now, end, due) if one is not None))
-    if first >= last:
-        return _answer_from_records(question)
+def _from_rollups(question: UseQuestion, start: datetime, end: datetime) -> int:
+    measure, matches = _OF_ROW[question.metric], _matcher(question.model)
     filters = {question.kind: (question.subject,)}
-    sums = usage_sums(UsageQuery(first, last, group_by=("model",), filters=filters))
-    matches = _matcher(question.model)
-    total = sum(_of_row(row, question.metric) for row in sums if matches(row.group[0]))
-    records = _of_subject(question)
-    before, after = records.filter(at__lt=first), records.filter(at__gte=last)
-    total += _counted(question, before if start is None else before.filter(at__gte=start))
-    return total + _counted(question, after if end is None else after.filter(at__lt=end))
+    total = 0
+    while start < end:
+        following = min(start + _LONGEST_RANGE, end)
+        query = UsageQuery(start, following, group_by=("model",), filters=filters)
+        total += sum(measure(row) for row in usage_sums(query) if matches(row.group[0]))
+        start = following
+    return total
 
 
-def _of_row(row: UsageRow, metric: str) -> int:
-    if metric == "tokens":
-        return row.input_tokens + row.output_tokens
-    return row.cost_nano if metric == "cost" else int(getattr(row, metric))
-
-
-def _answer_from_records(question: UseQuestion) -> int:
-    start, end = _bounds(question)
-    records = _of_subject(question)
+def _from_records(question: UseQuestion, start: datetime | None, end: datetime) -> int:
+    records = _of_subject(question).filter(at__lt=end)
     if start is not None:
         records = records.filter(at__gte=start)
-    return _counted(question, records if end is None else records.filter(at__lt=end))
-
-
-def _counted(question: UseQuestion, records: QuerySet[UsageRecord]) -> int:
     by_tag = question.kind == "tag"
     groups = records.values("model", "tags") if by_tag else records.values("model")
-    counted = groups.annotate(used=_measure(question)).order_by()
     matches = _matcher(question.model)
     total = 0
-    for group in counted:
-        if not matches(group["model"]):
-            continue
-        if by_tag and question.subject not in group["tags"]:
+    for group in groups.annotate(used=_measure(question)).order_by():
+        if not matches(group["model"]) or (by_tag and question.subject not in group["tags"]):
             continue
         total += to_nano(group["used"]) if question.metric == "cost" else group["used"]
     return total
@@ -113,17 +114,18 @@ def _counted(question: UseQuestion, records: QuerySet[UsageRecord]) -> int:
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
     if not pattern:
-        return lambda model: True
-    match = re.compile(fnmatch.translate(pattern)).match
-    return lambda model: model == pattern or match(model) is not None
+        return lambda _: True
+    compiled = re.compile(fnmatch.translate(pattern))
+    return lambda model: model == pattern or compiled.match(model) is not None
 
 
-def _bounds(question: UseQuestion) -> tuple[datetime | None, datetime | None]:
+def _span(question: UseQuestion, now: datetime) -> tuple[datetime | None, datetime]:
     start_ms, end_ms = question.start_ms, question.end_ms
-    start = None
-    if start_ms is not None:
-        start = _moment(start_ms) if start_ms >= 0 else utc_now() + timedelta(milliseconds=start_ms)
-    return start, None if end_ms is None else _moment(end_ms)
+    # What was made in this very millisecond counts.
+    end = now + _TICK if end_ms is None else _moment(end_ms)
+    if start_ms is None:
+        return None, end
+    return (_moment(start_ms) if start_ms >= 0 else now + timedelta(milliseconds=start_ms)), end
 
 
 def _moment(since_1970_ms: int) -> datetime:
@@ -148,7 +150,7 @@ def _measure(question: UseQuestion) -> Any:
 
 def _is_request(kind: str) -> Q:
     """What reached no upstream was given back; of an agent its runs count, of a model all of its calls."""
-    reached = Q(attempts__gt=0)
+    reached = Q(attempts__gt=0) | Q(status__lt=400)
     if kind == "agent":
         return reached & Q(kind="agent")
     return reached & Q(kind="llm") if kind == "model" else reached & Q(parent_id=None)

@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from usage_app.services.exports.formats import Format
 from usage_app.services.exports.manifest import MANIFEST_VERSION
-from usage_app.services.exports.query import ReportQuery, utc_text
+from usage_app.services.exports.query import IDS, ReportQuery, utc_text
 from usage_app.services.exports.table import Document, Names, SumsRow, Tally
 
 PRODUCT = "Agent Gateway"
+_NAMED_AT_ONCE = 500
 _NOTES = {
     "csv": "Texts that a spreadsheet could take for a formula have an apostrophe before them.",
     "focus": "Texts that a spreadsheet could take for a formula have an apostrophe before them.",
@@ -56,7 +58,8 @@ def build(
     """Write the file; `progress` is told the rows so far, and may raise to stop."""
     columns = order.form.columns(order.query)
     tally = Tally(columns)
-    rows = _told(tally.watch(order.form.cells(row, order.query, names) for row in sums), progress)
+    named = _with_names(sums, order.query, names)
+    rows = _told(tally.watch(order.form.cells(row, order.query, names) for row in named), progress)
     product = f"{PRODUCT} {order.version}"
     document = Document(
         order.title, order.period, order.query, columns, rows, tally, order.created_at, product
@@ -70,6 +73,16 @@ def build(
         file.flush()
         os.fsync(file.fileno())
     return BuiltFile(size, digest.hexdigest(), tally)
+
+
+def _with_names(sums: Iterable[SumsRow], query: ReportQuery, names: Names) -> Iterator[SumsRow]:
+    """The rows; before some are handed on, their names are looked up together."""
+    places = [(place, name) for place, name in enumerate(query.group_by) if name in IDS]
+    rows = iter(sums)
+    while some := list(islice(rows, _NAMED_AT_ONCE)):
+        for place, name in places:
+            names.learn(name, {row.group[place] for row in some})
+        yield from some
 
 
 def _told(rows: Iterator[list[str]], progress: Callable[[int], None]) -> Iterator[list[str]]:

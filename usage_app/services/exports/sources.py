@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from security_app.models import AuditEvent
-from usage_app.services.exports.names import RowNames
+from usage_app.services.exports.names import NoNames
 from usage_app.services.exports.query import ReportQuery
 from usage_app.services.exports.verify import Sources
 from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums
@@ -26,4 +26,4 @@ def chain_hash(seq: int) -> str | None:
 
 def own_sources() -> Sources:
     """What a file is compared with by this gateway."""
-    return Sources(sums_of, RowNames(), chain_hash)
+    return Sources(sums_of, NoNames(), chain_hash)

@@ -42,6 +42,10 @@ class SumsRow(Protocol):
 class Names(Protocol):
     """Knows what ids are called."""
 
+    def learn(self, dimension: str, subjects: Iterable[str]) -> None:
+        """Make ready for questions about these."""
+        ...
+
     def name(self, dimension: str, subject: str) -> str:
         """The present name of a key, team or organization; "" if it has none or is unknown."""
         ...
