@@ -70,6 +70,10 @@ class RotationActions(ConfigModelAdmin[ApiKey]):
         if len(rows) != 1:
             messages.error(request, "Select one key: its new secret is shown at once.")
             return None
+        # The list may show keys that are beyond the rights of whoever chose one.
+        if not self.has_change_permission(request, rows[0]):
+            messages.error(request, "This key is beyond your rights.")
+            return None
         return rows[0]
 
     def _shown(self, request: HttpRequest, key: CreatedKey, verb: str) -> HttpResponse:

@@ -34,7 +34,7 @@ from security_app.admin.key_form import ApiKeyForm, key_values
 from security_app.admin.key_rotation import RotationActions
 from security_app.admin.team_key_form import TEAM_SCOPES, TeamKeyForm
 from security_app.admin.team_scope import TeamScope, own_teams
-from security_app.models import ApiKey
+from security_app.models import ApiKey, AuditEvent
 from security_app.services.keys import CreatedKey, create_key, delete_keys, update_key
 
 STATUS_COLOURS = {"active": "success", "blocked": "danger", "expired": "warning", "deleted": "info"}
@@ -199,6 +199,10 @@ class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A deleted key can't be deleted again."""
         return super().has_delete_permission(request, obj) and self._is_open(request, obj, "delete")
+
+    def _may_restore(self, request: HttpRequest, event: AuditEvent) -> bool:
+        """No team admin: an older version may have been another team's, or one that managed the gateway."""
+        return not self.is_bounded(request, "change") and super()._may_restore(request, event)
 
     def _is_open(self, request: HttpRequest, obj: ApiKey | None, action: str) -> bool:
         """Not deleted, and within a team admin's reach."""

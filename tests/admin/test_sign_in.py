@@ -206,7 +206,10 @@ def test_an_app_is_set_up_by_its_code_and_recovery_codes_follow(client: Client, 
     answer = client.post("/admin/account/2fa/totp/activate/", {"code": code(secret)})
 
     assert answer.status_code == 302
-    assert set(Authenticator.objects.filter(user=alice).values_list("type", flat=True)) == {"totp", "recovery_codes"}
+    assert set(Authenticator.objects.filter(user=alice).values_list("type", flat=True)) == {
+        "totp",
+        "recovery_codes",
+    }
     assert "data:image/svg+xml" in page.content.decode()
 
 

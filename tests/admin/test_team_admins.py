@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.snapshot import SnapshotStore
-from security_app.models import ApiKey, GatewayUser, Membership, Team
-from security_app.services.keys import create_key
+from security_app.models import ApiKey, AuditEvent, GatewayUser, Membership, Team
+from security_app.services.keys import create_key, update_key
 from usage_app.models import UsageRecord
 
 LIST = "/admin/security_app/apikey/"
@@ -64,6 +64,7 @@ def change(row: ApiKey, page: str = "change") -> str:
 
 def fields(team: Team, **more: Any) -> dict[str, Any]:
     values = {"name": "new", "user_id": "", "scopes": ["inference"], "team": str(team.pk), "metadata": "{}"}
+    values |= {"trusts_end_user": "off", "allowed_ips": "", "allowed_routes": ""}
     return {**values, "agent_versions": "{}", "allowed_models": "", "allowed_tools": "", **more}
 
 
@@ -190,3 +191,31 @@ def test_the_menu_names_what_there_is_of_the_team_and_no_more(alice: Client) -> 
     for path in ("/admin/upstreams_app/upstream/", "/admin/auth/user/", "/admin/live/", "/admin/clients/"):
         assert f'href="{path}"' not in page
         assert alice.get(path).status_code == 403
+
+
+def test_no_older_version_of_a_key_is_brought_back_by_a_team_admin(
+    alice: Client, teams: dict[str, Team]
+) -> None:
+    row = create_key(actor="test", name="key of before", team=teams["ours"], scopes=["admin"]).row
+    update_key(row, actor="test", scopes=["inference"])
+    event = AuditEvent.objects.filter(object_id=row.pk.hex).order_by("seq").first()
+    assert event is not None
+
+    path = reverse("admin:security_app_apikey_restore", args=(row.pk.hex, event.seq))
+    answer = alice.post(f"{path}?side=after", {"confirmed": "yes"})
+
+    assert answer.status_code in (403, 404)
+    assert key("before").scopes == ["inference"]
+
+
+@pytest.mark.parametrize("action", ["rotate_with_grace", "rotate_at_once", "show_new_secret"])
+def test_no_secret_beyond_the_own_rights_is_shown(alice: Client, teams: dict[str, Team], action: str) -> None:
+    create_key(actor="test", name="key of management", team=teams["ours"], scopes=["admin"])
+    User.objects.get(username="alice-of-ours").groups.add(Group.objects.get(name="auditor"))
+
+    for name in ("management", "theirs", "nobody"):
+        digest = bytes(key(name).digest)
+        chosen = {"action": action, "_selected_action": str(key(name).pk), "confirmed": "yes"}
+        page = alice.post(LIST, chosen, follow=True).content.decode()
+        assert "beyond your rights" in page, name
+        assert bytes(key(name).digest) == digest
