@@ -22,9 +22,9 @@ UNIT := not browser and not clients and not soak
 # in every run out of the one on SQLite: once is enough.
 SQLITE_ONLY := tests/repository tests/fakes \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
-	tests/core/test_permissions.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
+	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
-	heads https_only management_cors openai_client openai_errors paths stalled_client websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
+	heads https_only key_entry management_cors openai_client openai_errors paths stalled_client websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	probe process_link request_fuzz saved_state silent_work trace version_pages visibility) \
@@ -71,7 +71,7 @@ test-clients: $(LOCKED_DEV) ## Run the tests that need Node
 
 soak: $(LOCKED_DEV) ## Run the long proofs: kills, floods, memory
 	$(PY) -m pytest -m soak
-	GATEWAY_TEST_DATABASE=postgres $(PY) -m pytest -m soak tests/usage/test_many_records.py
+	GATEWAY_TEST_DATABASE=postgres $(PY) -m pytest -m soak tests/usage/test_many_records.py tests/usage/test_log_is_report.py
 
 # mypy's Django plugin and the checks read the settings, which want a data folder.
 lint: export DJANGO_SETTINGS_MODULE := gateway_project.settings.test

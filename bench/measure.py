@@ -18,7 +18,9 @@ from bench.load import Load, has_wrk, run_chats, run_streams, run_wrk
 from bench.processes import Server
 from bench.watch import watching
 
-SCENARIOS = ("chat", "watched", "paced", "burst", "latency")
+SCENARIOS = ("chat", "limited", "shared", "watched", "paced", "burst", "latency")
+# Chats like those of "chat", with limits and budgets that are counted in process, or on Valkey.
+LIMITED = ("limited", "shared")
 IDLE_SHARE = 0.03
 # Longer than the ledger waits before it writes a batch.
 SETTLE_MIN_S, SETTLE_MAX_S = 1.2, 6.0
@@ -47,10 +49,14 @@ QUICK = Size(chat_s=1.0, paced_repeats=1, burst_repeats=6, latency_s=1.0)
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One row of a round; `server` is None where CPU is of no interest (direct to the vendor)."""
+    """One row of a round; `server` is None where CPU is of no interest (direct to the vendor).
+
+    `only` is the one scenario that it takes part in; None: all that are for everybody.
+    """
 
     target: Target
     server: Server | None
+    only: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,8 @@ class Results:
 
     def cpu_ratios(self, scenario: str) -> list[float]:
         """Gateway over relay, CPU per unit, one for each round."""
-        pairs = zip(self.of(scenario, "gateway"), self.of(scenario, "relay"), strict=False)
+        bare_scenario = "chat" if scenario in LIMITED else scenario
+        pairs = zip(self.of(scenario, "gateway"), self.of(bare_scenario, "relay"), strict=False)
         return [ours.cpu_us / bare.cpu_us for ours, bare in pairs if ours.cpu_us and bare.cpu_us]
 
     def watched_us(self) -> list[float]:
@@ -105,9 +112,9 @@ class Results:
 
 def load_of(scenario: str, size: Size, loader: str) -> Callable[[Target], Load]:
     """The load of a scenario."""
-    if scenario in ("chat", "watched") and loader == "wrk":
+    if scenario in ("chat", "watched", *LIMITED) and loader == "wrk":
         return lambda t: run_wrk(t, connections=size.chat_connections, duration_s=size.chat_s)
-    if scenario in ("chat", "watched"):
+    if scenario in ("chat", "watched", *LIMITED):
         return lambda t: run_chats(t, connections=size.chat_connections, duration_s=size.chat_s)
     if scenario == "paced":
         return lambda t: run_streams(
@@ -130,6 +137,8 @@ def load_of(scenario: str, size: Size, loader: str) -> Callable[[Target], Load]:
 
 def takes_part(contender: Contender, scenario: str) -> bool:
     """Paced streams have their rate from the vendor: direct, they say nothing. Only the gateway has pages."""
+    if contender.only is not None or scenario in LIMITED:
+        return contender.only == scenario
     if scenario == "paced":
         return contender.server is not None
     return scenario != "watched" or contender.target.name == "gateway"
@@ -190,7 +199,7 @@ def run_rounds(
     results = Results(rounds=rounds, size=size, loader=loader)
     say("warming up")
     warm_up(contenders, scenarios, loader)
-    servers = {c.target.name: c.server for c in contenders if c.server}
+    servers = {c.target.name: c.server for c in contenders if c.server and c.only is None}
     results.idle_percent = _idle_percent(servers)
     results.rss_start_mib = {name: server.rss_mib() for name, server in servers.items()}
     if "watched" in scenarios:

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from gateway_project.admin_confirmation import confirmation_page, is_confirmed
 from gateway_project.core.errors import GatewayError
 from security_app.models import AuditEvent, ConfigModel
 from security_app.services.audit_list import changes, event_changes
@@ -80,7 +81,7 @@ class HistoryPages(_Base[C]):
 
     def restore_view(self, request: HttpRequest, object_id: str, seq: int) -> HttpResponse:
         """“Restore this version”: asks first."""
-        from gateway_project.admin_base import confirmation_page, is_confirmed, log_change
+        from gateway_project.admin_base import log_change
 
         event = self._events(object_id).filter(seq=seq).first()
         version = version_of(event, request.GET.get("side", "")) if event is not None else None

@@ -115,7 +115,7 @@ class AccessRuleAdmin(SwitchableModelAdmin[AccessRule]):
         (None, {"fields": (("name", "is_enabled"), "note")}),
         ("Says", {"fields": (("effect", "object_kind"), "pattern")}),
         ("To", {"fields": (("subject_kind", "subject_id"),)}),
-        ("When", {"fields": ("condition", ("valid_from", "valid_until"))}),
+        ("When", {"fields": ("condition", "valid_from", "valid_until")}),
         ("Facts", {"fields": (("public_id", "created_by"), "state")}),
     )
     add_fieldsets = fieldsets[:-1]

@@ -30,9 +30,9 @@ def connect() -> None:
         pre_save.connect(_keep_image, sender=model)
         post_save.connect(_record_save, sender=model)
         pre_delete.connect(_record_deletion, sender=model)
-    for model in apps.get_models():
-        if model in (User, Group) or issubclass(model, ConfigModel):
-            for field in model._meta.many_to_many:
+    for other in apps.get_models():
+        if other in (User, Group) or issubclass(other, ConfigModel):
+            for field in other._meta.many_to_many:
                 m2m_changed.connect(_record_members, sender=field.remote_field.through)
     user_logged_in.connect(_record_login)
     user_logged_out.connect(_record_logout)
@@ -97,7 +97,7 @@ def _record_members(
 
 def _members(instance: models.Model, through: type[models.Model]) -> models.QuerySet[Any]:
     """What is joined to a row by this table, from either side of it."""
-    fields = {field.name: field.remote_field for field in instance._meta.many_to_many}
+    fields: dict[str, Any] = {field.name: field.remote_field for field in instance._meta.many_to_many}
     fields |= {
         str(relation.get_accessor_name()): relation
         for relation in instance._meta.related_objects

@@ -111,11 +111,12 @@ def test_a_grant_is_looked_at_and_ended(admin_client: Client, snapshots: Snapsho
 
 def test_lists_are_filtered_by_what_holds(admin_client: Client) -> None:
     now = utc_now()
-    for name, values in {
+    rules: dict[str, dict[str, Any]] = {
         "lasting": {},
         "ended": {"valid_until": now - timedelta(days=1)},
         "asleep": {"is_enabled": False},
-    }.items():
+    }
+    for name, values in rules.items():
         create_rule(actor="t", name=name, object_kind="tool", pattern="x", effect="deny", **values)
 
     assert "lasting" in admin_client.get(RULES).content.decode()

@@ -17,6 +17,7 @@ from tests.admin import rows
 Budget = Callable[..., AbstractContextManager[CaptureQueriesContext]]
 LISTS = [
     "/admin/security_app/apikey/",
+    "/admin/security_app/auditevent/",
     "/admin/security_app/organization/",
     "/admin/security_app/team/",
     "/admin/security_app/gatewayuser/",

@@ -27,6 +27,14 @@ def knowing(*keys: str) -> SecurityConfig:
     return config
 
 
+def test_the_master_key_can_be_switched_off() -> None:
+    master = settings.GATEWAY_MASTER_KEY
+    assert authenticate(knowing(), master) is MASTER
+
+    with override_settings(GATEWAY_MASTER_KEY=""), pytest.raises(AuthenticationFailed):
+        authenticate(knowing(), master)
+
+
 @pytest.mark.parametrize("key", [OURS, "sk-gw-from-an-older-day", "anything-else-of-hers"])
 def test_a_known_key_is_let_in_whatever_its_form(key: str) -> None:
     assert authenticate(knowing(key), key) is ALICE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from tests.doors.gateway import Gateway, Template
+from tests.doors.curl import run_curl
+from tests.doors.gateway import ROOT, Gateway, Template
 from tests.doors.rows import MASTER_KEY, MODEL
 from tests.fakes.vendor import FakeVendor
 
@@ -150,6 +152,22 @@ def test_who_a_request_is_for_is_in_the_ledger(proxied: Gateway, vendor: FakeVen
     assert recorded("jwt", user="stated") == ""
     forged = headers | {"x-openwebui-user-jwt": jwt.encode(claims, SECRET[::-1], algorithm="HS256")}
     assert chat(proxied, keys["jwt"], forged).status_code == 401
+
+
+def test_what_the_guide_says_works(proxied: Gateway) -> None:
+    guide = (ROOT / "docs" / "guides" / "keys-and-teams.md").read_text()
+    calls = re.findall(r"^```sh\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    team = manage(proxied, "/team/new", team_alias="Guide")["team_id"]
+    variables = {
+        "GATEWAY_MASTER_KEY": MASTER_KEY,
+        "TEAM_ID": team,
+        "FORWARD_USER_INFO_HEADER_JWT_SECRET": SECRET,
+    }
+
+    answers = [run_curl(call.replace("http://127.0.0.1:8000", proxied.url), **variables) for call in calls]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[1].json()["team_id"] == team
 
 
 def test_an_end_user_is_blocked_however_the_request_says_it(proxied: Gateway, vendor: FakeVendor) -> None:

@@ -107,7 +107,7 @@ def test_ids_stand_beside_their_names(tmp_path: Path) -> None:
 
 
 def test_a_workbook_has_numbers_totals_and_no_formula(tmp_path: Path) -> None:
-    from openpyxl import load_workbook  # type: ignore[import-untyped]
+    from openpyxl import load_workbook
 
     path, _ = make(tmp_path, "xlsx", [Row(("2026-02-03", "=1+1"), cost_nano=1), *rows_for("xlsx", 2)])
     book = load_workbook(path)
@@ -126,7 +126,7 @@ def test_a_workbook_has_numbers_totals_and_no_formula(tmp_path: Path) -> None:
 def test_a_pdf_has_pages_with_numbers_and_the_digest_of_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reportlab import rl_config  # type: ignore[import-untyped]
+    from reportlab import rl_config
 
     monkeypatch.setattr(rl_config, "pageCompression", 0)
     rows = [Row(("2026-02-03", "日本 <b>&model with a long name</b>")), *rows_for("pdf", 120)]

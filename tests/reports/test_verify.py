@@ -177,7 +177,7 @@ def test_of_many_rows_the_span_of_the_change_is_named(tmp_path: Path) -> None:
 
 
 def test_a_changed_number_of_a_workbook_is_named(tmp_path: Path) -> None:
-    from openpyxl import load_workbook  # type: ignore[import-untyped]
+    from openpyxl import load_workbook
 
     rows = rows_for("xlsx", 10)
     path, manifest = make_signed(tmp_path, "xlsx", rows)

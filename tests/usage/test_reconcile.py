@@ -42,7 +42,8 @@ def test_what_differs_is_named_and_can_be_repaired() -> None:
 
     with pytest.raises(CommandError, match="--repair"):
         reconcile()
-    assert reconcile("--repair").startswith("Computed ")
+    since = (utc_now() - timedelta(hours=5)).isoformat()
+    assert reconcile("--repair", "--from", since).startswith("Computed ")
     assert UsageRollup.objects.values_list("requests", flat=True).distinct().get() == 1
 
 

@@ -17,9 +17,10 @@ from django.core.cache import cache
 from django.db.models import BigIntegerField, Func, Model, QuerySet, Sum
 
 from gateway_project.core.ids import public_id
+from gateway_project.core.money import from_nano
 from security_app.models import ApiKey, Team
 from usage_app.models import RollupWindow
-from usage_app.models.rollup import MASTER_KEY, NOBODY
+from usage_app.models.rollup import MASTER_KEY
 from usage_app.services.rollup_sql import SUMS
 from usage_app.services.rollups import (
     HOUR,
@@ -31,6 +32,7 @@ from usage_app.services.rollups import (
     sums_of,
     window_of,
 )
+from usage_app.services.usage_sums import UsageQuery, UsageRow, usage_sums
 
 TOP = 10
 MAX_UNPRICED = 20
@@ -91,6 +93,13 @@ class Totals:
         """Add what `sums_of(SUMS)` found."""
         for name in SUMS:
             setattr(self, name, getattr(self, name) + sums[f"sum_{name}"])
+
+    @classmethod
+    def of(cls, row: UsageRow) -> Totals:
+        """What `usage_sums` found."""
+        sums = row._asdict()
+        del sums["group"]
+        return cls(cost=from_nano(sums.pop("cost_nano")), **sums)
 
     @property
     def error_share(self) -> float:
@@ -180,9 +189,9 @@ def _summed_up(chosen: Range, start: datetime, now: datetime) -> Dashboard:
         p50_ms=quantile_ms(latencies, 0.5),
         p95_ms=quantile_ms(latencies, 0.95),
         steps=list(steps.values()),
-        models=[Share(model, None, sums) for model, sums in _top(usage, "group__model")],
-        keys=_keys(usage),
-        teams=_teams(usage),
+        models=[Share(model, None, sums) for model, sums in _top(start, now, "model")[:TOP]],
+        keys=_keys(_top(start, now, "key")),
+        teams=_teams(_top(start, now, "team")),
         unpriced=_unpriced(usage),
         windows_due=0,
     )
@@ -237,28 +246,23 @@ def _latencies(rows: QuerySet[Any], chosen: Range, steps: dict[datetime, Step]) 
     return list(totals.items())
 
 
-def _top(usage: QuerySet[Any], dimension: str) -> list[tuple[Any, Totals]]:
-    """Those who cost most, then those with most requests."""
-    grouped = usage.values(dimension).annotate(**sums_of(SUMS))
-    found = []
-    for sums in grouped.order_by("-sum_cost", "-sum_requests", dimension)[:TOP]:
-        totals = Totals()
-        totals.add(sums)
-        found.append((sums[dimension], totals))
-    return found
+def _top(start: datetime, now: datetime, dimension: str) -> list[tuple[str, Totals]]:
+    """Those who cost most, then those with most requests; one more than are listed."""
+    query = UsageQuery(start, window_of(now) + WINDOW, group_by=(dimension,), limit=TOP + 1)
+    return [(row.group[0], Totals.of(row)) for row in usage_sums(query)]
 
 
-def _keys(usage: QuerySet[Any]) -> list[Share]:
-    top = _top(usage, "group__key_id")
-    known = ApiKey.objects.filter(pk__in=[key_id for key_id, _ in top])
+def _keys(top: list[tuple[str, Totals]]) -> list[Share]:
+    ids = [(UUID(value) if value else MASTER_KEY, totals) for value, totals in top[:TOP]]
+    known = ApiKey.objects.filter(pk__in=[key_id for key_id, _ in ids])
     names = {MASTER_KEY: "Master key", **dict(known.values_list("pk", "name"))}
-    return [Share(names.get(key_id, ""), key_id, totals) for key_id, totals in top]
+    return [Share(names.get(key_id, ""), key_id, totals) for key_id, totals in ids]
 
 
-def _teams(usage: QuerySet[Any]) -> list[Share]:
-    top = _top(usage.exclude(group__team_id=NOBODY), "group__team_id")
-    names = dict(Team.objects.filter(pk__in=[team_id for team_id, _ in top]).values_list("pk", "name"))
-    return [Share(names.get(team_id) or public_id("team", team_id), None, totals) for team_id, totals in top]
+def _teams(top: list[tuple[str, Totals]]) -> list[Share]:
+    ids = [(UUID(value), totals) for value, totals in top if value][:TOP]
+    names = dict(Team.objects.filter(pk__in=[team_id for team_id, _ in ids]).values_list("pk", "name"))
+    return [Share(names.get(team_id) or public_id("team", team_id), None, totals) for team_id, totals in ids]
 
 
 def _unpriced(usage: QuerySet[Any]) -> list[Unpriced]:

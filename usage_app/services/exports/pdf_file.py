@@ -67,10 +67,10 @@ class PdfFormat:
 
 
 def _build(file: Any, document: Document, rows: list[list[str]]) -> None:
-    from reportlab.lib.pagesizes import A4, landscape  # type: ignore[import-untyped]
-    from reportlab.lib.styles import getSampleStyleSheet  # type: ignore[import-untyped]
-    from reportlab.lib.units import mm  # type: ignore[import-untyped]
-    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer  # type: ignore[import-untyped]
+    from reportlab.lib.pagesizes import A4, landscape
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.lib.units import mm
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
 
     styles = getSampleStyleSheet()
     template = SimpleDocTemplate(
@@ -97,7 +97,7 @@ def _build(file: Any, document: Document, rows: list[list[str]]) -> None:
 
 
 def _table(document: Document, rows: list[list[str]], width: float) -> Any:
-    from reportlab.lib import colors  # type: ignore[import-untyped]
+    from reportlab.lib import colors
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import LongTable, Paragraph
 
@@ -151,7 +151,7 @@ def _markup(text: str) -> str:
 
 def _numbered() -> Any:
     """A canvas that knows how many pages there are before it writes the first."""
-    from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
+    from reportlab.pdfgen.canvas import Canvas
 
     class Numbered(Canvas):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:

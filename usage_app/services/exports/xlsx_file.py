@@ -52,7 +52,7 @@ class XlsxFormat:
 
     def write(self, document: Document) -> Iterator[bytes]:
         """The file in pieces; TooManyRows beyond MAX_ROWS."""
-        from openpyxl import Workbook  # type: ignore[import-untyped]
+        from openpyxl import Workbook
 
         book = Workbook(write_only=True)
         try:
@@ -114,7 +114,7 @@ def _refuse_bomb(path: Path) -> None:
 
 
 def _text(sheet: Any, text: str) -> Any:
-    from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]
+    from openpyxl.cell import WriteOnlyCell
 
     cell = WriteOnlyCell(sheet, value=text or None)
     if text:
@@ -125,7 +125,7 @@ def _text(sheet: Any, text: str) -> Any:
 
 
 def _bold(sheet: Any, text: str) -> Any:
-    from openpyxl.styles import Font  # type: ignore[import-untyped]
+    from openpyxl.styles import Font
 
     cell = _text(sheet, text)
     cell.font = Font(bold=True)
@@ -141,7 +141,7 @@ def _money(sheet: Any, text: str) -> Any:
 
 
 def _set_width(sheet: Any, index: int, width: int) -> None:
-    from openpyxl.utils import get_column_letter  # type: ignore[import-untyped]
+    from openpyxl.utils import get_column_letter
 
     sheet.column_dimensions[get_column_letter(index)].width = width
 
