@@ -13,7 +13,7 @@ from math import inf
 from typing import NamedTuple
 
 from security_app.calendar_windows import CALENDAR, window_at
-from security_app.limits import CalendarWindow, Counter, Lifetime, SlidingWindow, Window
+from security_app.limits import MAX_AMOUNT, CalendarWindow, Counter, Lifetime, SlidingWindow, Window
 
 DAY_MS = 86_400_000
 _ID_CHARS = 32
@@ -67,7 +67,7 @@ class BudgetRule(NamedTuple):
 
     def amount_at(self, now_ms: int) -> int:
         """The amount in force."""
-        return self.amount + (self.increase if now_ms < self.until_ms else 0)
+        return min(self.amount + (self.increase if now_ms < self.until_ms else 0), MAX_AMOUNT)
 
 
 Rule = LimitRule | BudgetRule

@@ -246,6 +246,8 @@ def test_a_temporary_increase_counts_until_it_ends(vendor: FakeVendor) -> None:
 
     expected = 200
     at_the_door(vendor, work, budget(amount=10**6, increase=10**9, until_ms=2**45))
+    # More than counters can hold is as much as they can.
+    at_the_door(vendor, work, budget(amount=9 * 10**15, increase=9 * 10**15, until_ms=2**45))
     expected = 429
     at_the_door(vendor, work, budget(amount=10**6, increase=10**9, until_ms=1))
 

@@ -102,7 +102,8 @@ def _from_records(question: UseQuestion, start: datetime | None, end: datetime) 
     if start is not None:
         records = records.filter(at__gte=start)
     by_tag = question.kind == "tag"
-    groups = records.values("model", "tags") if by_tag else records.values("model")
+    columns = ("model", "tags") if by_tag else ("model",)
+    groups: QuerySet[UsageRecord, dict[str, Any]] = records.values(*columns)
     matches = _matcher(question.model)
     total = 0
     for group in groups.annotate(used=_measure(question)).order_by():
