@@ -18,7 +18,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
-from gateway_project import admin_base
+from gateway_project.admin_navigation import model_navigation
 
 View = Callable[[HttpRequest], HttpResponseBase]
 
@@ -75,7 +75,7 @@ def may_open(request: HttpRequest, page: AdminPage) -> bool:
 
 def navigation(request: HttpRequest) -> list[dict[str, object]]:
     """The sidebar (`UNFOLD["SIDEBAR"]["navigation"]`): the start page and our pages, then the models."""
-    first, *models = admin_base.navigation(request)
+    first, *models = model_navigation(request)
     items = [
         {"title": page.title, "icon": page.icon, "link": reverse(f"admin:{page.name}")}
         for page in admin_pages()
