@@ -29,7 +29,8 @@ SQLITE_ONLY := tests/repository tests/fakes \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	probe process_link request_fuzz saved_state silent_work trace version_pages visibility) \
 	$(patsubst %,tests/limits/test_%.py,counting faults many_workers model seeding upkeep) \
-	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools)
+	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools) \
+	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py

@@ -20,7 +20,9 @@ from usage_app.services.exports import schedule
 from usage_app.services.exports.jobs import make_files
 from usage_app.services.exports.mail import MAX_ATTEMPTS, message, send_due_mails
 from usage_app.services.exports.schedule import queue_due_reports
+from usage_app.services.exports.storage import has_worker
 from usage_app.services.reports import update_report
+from usage_app.tasks import make_reports, purge_reports
 
 pytestmark = pytest.mark.django_db
 DAYS: dict[str, Any] = {"period": "yesterday", "first_day": None, "last_day": None, "schedule": "daily"}
@@ -91,8 +93,8 @@ def test_each_day_has_one_report_when_the_clocks_change(clock: Any, start: str, 
     now = datetime.fromisoformat(start)
     Report.objects.filter(pk=row.pk).update(scheduled_since=now.replace(tzinfo=UTC))
 
-    for quarter in range(4 * 48):
-        clock((now + timedelta(minutes=15 * quarter)).isoformat())
+    for hours in range(48):
+        clock((now + timedelta(hours=hours)).isoformat())
         queue_due_reports()
 
     keys = [key for key, *_ in asked()]
@@ -217,3 +219,18 @@ def test_what_somebody_asked_for_goes_to_nobody(settings: Any) -> None:
     made(**{**DAYS, "recipients": ["eve@example.org"]})
 
     assert send_due_mails() == 0
+
+
+def test_the_workers_tasks_ask_make_send_and_clean_up(settings: Any, clock: Any) -> None:
+    settings.MAIL_IS_CONFIGURED = True
+    daily()
+    clock("2026-02-04T12:00")
+    Report.objects.update(scheduled_since=datetime(2026, 2, 1, tzinfo=UTC))
+
+    assert make_reports() == 1
+    assert make_reports() == 0
+    assert purge_reports() == 0
+
+    assert has_worker()
+    assert len(mail.outbox) == 1
+    assert AuditEvent.objects.filter(action="report.made", actor="system:reports").exists()
