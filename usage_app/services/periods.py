@@ -39,6 +39,10 @@ class Span(NamedTuple):
     end: datetime
     sign: int
 
+    def windows(self) -> list[datetime]:
+        """Where each of them begins."""
+        return [self.start + number * self.width for number in range((self.end - self.start) // self.width)]
+
 
 @dataclass(frozen=True, slots=True)
 class DayRange:

@@ -186,24 +186,24 @@ class _Statement:
         return _NAMES[self._name]._meta.db_table
 
     def _cte(self, table: str) -> str:
-        rows = self._spans[table]
-        for number, span in rows:
-            self.parameters += [number, sql.moment(span.start), sql.moment(span.end), span.sign]
+        """The table's windows one by one: equal ones are found by index or hash, ranges by neither."""
+        rows = [(number, at, span.sign) for number, span in self._spans[table] for at in span.windows()]
+        for number, at, sign in rows:
+            self.parameters += [number, sql.moment(at), sign]
         moment = "CAST(%s AS timestamptz)" if connection.vendor == "postgresql" else "%s"
-        values = ", ".join([f"(%s, {moment}, {moment}, %s)"] * len(rows))
-        return f"{table}_spans(period, from_at, to_at, sign) AS (VALUES {values})"
+        values = ", ".join([f"(%s, {moment}, %s)"] * len(rows))
+        return f"{table}_windows(period, start, sign) AS (VALUES {values})"
 
     def _source(self, table: str) -> str:
-        keys = [f"{table}_spans.period AS period", f"{table}.group_id AS group_id"]
-        columns = [f"{table}_spans.period", f"{table}.group_id"]
+        keys = [f"{table}_windows.period AS period", f"{table}.group_id AS group_id"]
+        columns = [f"{table}_windows.period", f"{table}.group_id"]
         if self._name in self._query.group_by:
             keys.append(f"{table}.{self._name} AS name")
             columns.append(f"{table}.{self._name}")
-        sums = ", ".join(f"SUM({table}_spans.sign * {table}.{name}) AS {name}" for name in _SUMS)
+        sums = ", ".join(f"SUM({table}_windows.sign * {table}.{name}) AS {name}" for name in _SUMS)
         return (
-            f"SELECT {', '.join(keys)}, {sums} FROM {table}_spans "  # noqa: S608
-            f"JOIN {table} ON {table}.window_start >= {table}_spans.from_at "
-            f"AND {table}.window_start < {table}_spans.to_at{self._condition(table)} "
+            f"SELECT {', '.join(keys)}, {sums} FROM {table}_windows "  # noqa: S608
+            f"JOIN {table} ON {table}.window_start = {table}_windows.start{self._condition(table)} "
             f"GROUP BY {', '.join(columns)}"
         )
 
