@@ -31,6 +31,7 @@ KEYHOLDERS = sorted(
 )
 PARAMETERS = {
     "{rule_id}": "rule_00",
+    "{limit_id}": "limit_00",
     "{access_group}": "cheap",
     "{path:reference}": "default/lab",
     "{reference}": "lab",
