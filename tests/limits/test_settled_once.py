@@ -107,7 +107,7 @@ def test_each_ticket_is_settled_or_released_once(
 ) -> None:
     async def work(door: Door) -> None:
         watched = Watched(door.seed)
-        limiting._limiter = watched  # type: ignore[assignment]
+        limiting._limiter = watched
         fields = {"stream": streams}
 
         steps = Stepped(door._ask(model, fields), step, ending, door)
