@@ -8,6 +8,7 @@ from security_app.api.auth import admin_key, any_key
 from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
+from security_app.api.findings import router as findings
 from security_app.api.issuers import router as issuers
 from security_app.api.key_rotation import router as key_rotation
 from security_app.api.key_sets import router as key_sets
@@ -32,5 +33,6 @@ routers: tuple[Router, ...] = (
     access,
     decisions,
     audit,
+    findings,
     issuers,
 )
