@@ -190,6 +190,14 @@ def test_wrong_codes_are_counted_as_wrong_passwords_are(
     assert sign_in(Client()).status_code == 429
 
 
+def test_another_address_of_the_same_network_is_no_other_client(alice: User) -> None:
+    for number in range(1, 6):
+        sign_in(Client(REMOTE_ADDR=f"2001:db8:1:2::{number}"), password="wrong-wrong-wrong")
+
+    assert sign_in(Client(REMOTE_ADDR="2001:db8:1:2:ffff::9")).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="2001:db8:1:3::1")).status_code == 302
+
+
 def test_secrets_of_apps_are_stored_encrypted(with_app: User) -> None:
     stored = Authenticator.objects.get().data["secret"]
 
