@@ -27,7 +27,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def counted_address(request: HttpRequest) -> str:
-    """The address as failures are counted: of IPv6 the network, whose addresses are one client's to choose."""
+    """The address as failures are counted: of IPv6 the network, in which one client may choose."""
     text = client_address(request)
     try:
         address = ip_address(text.partition("%")[0])

@@ -223,7 +223,7 @@ class TokenIssuer(ConfigModel):
         return self.name
 
     def check_restored(self, before: TokenIssuer) -> None:
-        """What signatures are verified with does not come back: neither a secret nor the keys of an address."""
+        """What signatures are verified with does not come back: neither a secret nor public keys."""
         if self.jwks_url != before.jwks_url:
             message = "It had another proof then; change it in the form, with its secret or address."
             raise ValidationError({"jwks_url": message})
