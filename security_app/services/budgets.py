@@ -76,11 +76,12 @@ def reset_of(row: Budget) -> datetime | None:
 def used_of(rows: Sequence[Budget]) -> list[Decimal | None]:
     """What each has used by the ledger; None for one that each subject has for itself."""
     asked = [row for row in rows if row.subject_id]
-    used = iter(used_since([_question(row) for row in asked]))
+    used = iter(used_since([question_of(row) for row in asked]))
     return [from_nano(next(used)) if row.subject_id else None for row in rows]
 
 
-def _question(row: Budget) -> UseQuestion:
+def question_of(row: Budget) -> UseQuestion:
+    """What to ask of the ledger for the present window of a budget of one subject."""
     start_ms: int | None = None
     end_ms: int | None = None
     if row.window in CALENDAR:

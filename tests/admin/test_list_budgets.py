@@ -84,5 +84,5 @@ def test_the_start_page_needs_few_queries(
     for number in range(5):
         rows.one_of_each(number)
 
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(24):
         assert admin_client.get("/admin/").status_code == 200

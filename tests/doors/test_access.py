@@ -67,7 +67,7 @@ def test_the_key_is_looked_at_before_the_body(gateway: Gateway) -> None:
     assert refused.status_code == 401
 
 
-def test_what_django_serves_is_the_admin_and_the_management_api() -> None:
+def test_what_django_serves_is_the_admin_one_s_own_page_and_the_management_api() -> None:
     from django.urls import get_resolver
 
     from gateway_project.api.management import management_api, management_urls
@@ -75,7 +75,7 @@ def test_what_django_serves_is_the_admin_and_the_management_api() -> None:
     known = {str(pattern.pattern) for pattern in management_urls()}
     own = {str(pattern.pattern) for pattern in get_resolver().url_patterns}
 
-    assert own == {"admin/", *known}
+    assert own == {"admin/", "me/", *known}
     assert {str(pattern.pattern) for pattern in management_api.urls[0]} <= {*known, ""}
 
 

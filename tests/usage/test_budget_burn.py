@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -51,6 +52,7 @@ def test_a_budget_shows_what_is_used_and_what_of_it_is_soft() -> None:
     make_budget(soft_amount=Decimal(4))
     make_budget(budget_id="each", subject_id="")
     store(make_entry(cost_nano=5 * DOLLAR), make_entry(key_id=BOB, cost_nano=DOLLAR))
+    roll_up()
 
     (burn,) = budget_burns()
 
@@ -58,9 +60,24 @@ def test_a_budget_shows_what_is_used_and_what_of_it_is_soft() -> None:
     assert percent_of(burn.used, Decimal(4)) == Decimal(125)
 
 
+def test_many_budgets_cost_a_few_queries(django_assert_max_num_queries: Any) -> None:
+    for number in range(12):
+        window = ("day", "month", "lifetime")[number % 3]
+        make_budget(budget_id=f"b{number}", window=window, model="acme/*" if number % 2 else "")
+    make_budget(budget_id="other", model="other/*")
+    store(make_entry(cost_nano=5 * DOLLAR))
+    roll_up()
+
+    with django_assert_max_num_queries(6):
+        burns = {burn.name: burn.used for burn in budget_burns()}
+
+    assert {burns.pop("other"), *burns.values()} == {Decimal(0), Decimal(5)}
+
+
 def test_alerts_watch_budgets_and_soft_amounts() -> None:
     make_budget(soft_amount=Decimal(4))
     store(make_entry(cost_nano=5 * DOLLAR))
+    roll_up()
     for kind in ("budget", "soft_budget"):
         AlertRule.objects.create(name=kind, kind=kind, per="budget", threshold=Decimal(80))
 
@@ -74,6 +91,7 @@ def test_alerts_watch_budgets_and_soft_amounts() -> None:
 def test_the_start_page_shows_budgets_and_alerts(admin_client: Client) -> None:
     make_budget()
     store(make_entry(cost_nano=9 * DOLLAR))
+    roll_up()
     AlertRule.objects.create(name="Nearly gone", kind="budget", per="budget", threshold=Decimal(80))
     evaluate_rules()
 

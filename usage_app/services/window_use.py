@@ -84,7 +84,7 @@ def _answer(question: UseQuestion, now: datetime) -> int:
 
 
 def _from_rollups(question: UseQuestion, start: datetime, end: datetime) -> int:
-    measure, matches = _OF_ROW[question.metric], _matcher(question.model)
+    measure, matches = _OF_ROW[question.metric], model_matcher(question.model)
     filters = {question.kind: (question.subject,)}
     total = 0
     while start < end:
@@ -102,7 +102,7 @@ def _from_records(question: UseQuestion, start: datetime | None, end: datetime) 
     by_tag = question.kind == "tag"
     columns = (*_CALLED, "tags") if by_tag else _CALLED
     groups: QuerySet[UsageRecord, dict[str, Any]] = records.values(*columns)
-    matches = _matcher(question.model)
+    matches = model_matcher(question.model)
     total = 0
     for group in groups.annotate(used=_measure(question)).order_by():
         if not matches(group["model"], group["agent"]) or (by_tag and question.subject not in group["tags"]):
@@ -111,7 +111,7 @@ def _from_records(question: UseQuestion, start: datetime | None, end: datetime) 
     return total
 
 
-def _matcher(pattern: str) -> Callable[[str, str], bool]:
+def model_matcher(pattern: str) -> Callable[[str, str], bool]:
     """Whether a call of a model, in a run of an agent or of none (""), is one that the pattern means."""
     if not pattern:
         return lambda _model, _agent: True
