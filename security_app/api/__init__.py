@@ -13,6 +13,7 @@ from security_app.api.issuers import router as issuers
 from security_app.api.key_rotation import router as key_rotation
 from security_app.api.key_sets import router as key_sets
 from security_app.api.keys import router as keys
+from security_app.api.limits import router as limits
 from security_app.api.organizations import router as organizations
 from security_app.api.teams import router as teams
 from security_app.api.users import router as users
@@ -28,6 +29,7 @@ routers: tuple[Router, ...] = (
     customers,
     organizations,
     budgets,
+    limits,
     access,
     decisions,
     audit,
