@@ -29,7 +29,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         """Refuses, or brings the account's groups to what the provider says today."""
         if sociallogin.state.get("process", AuthProcess.LOGIN) != AuthProcess.LOGIN:
-            # A link on somebody else's page could join an account with the provider's account of another person.
+            # A link on another site's page could join an account with the identity of somebody else.
             _refuse(request, sociallogin, "Accounts can't be joined here; an administrator must join them.")
         claims = _claims(sociallogin)
         if settings.OIDC_ALLOWED_DOMAINS and _domain(claims) not in settings.OIDC_ALLOWED_DOMAINS:

@@ -196,5 +196,7 @@ def test_nobodys_account_is_joined_by_a_link(strict: Gateway, provider: Provider
 
         come_back(browser, parse_qs(urlsplit(asked.headers["location"]).query)["state"][0])
 
-    joined = strict.database.fetch("SELECT * FROM socialaccount_socialaccount WHERE uid = %s", "id-of-mallory")
+    joined = strict.database.fetch(
+        "SELECT * FROM socialaccount_socialaccount WHERE uid = %s", "id-of-mallory"
+    )
     assert joined == []

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway_project.core.codec import split_object
+from security_app.services.reservation import Demand
 from usage_app.registry import RateCard, UsageConfig
 from usage_app.services.estimate import demand, input_tokens, output_tokens
 from usage_app.services.extraction import IMAGE_TOKENS, MAX_TOKENS
@@ -101,18 +102,32 @@ def test_images_count_by_their_number_wherever_they_are() -> None:
     assert IMAGE_TOKENS < sound < IMAGE_TOKENS + 100
 
 
-def test_the_dearest_use_of_the_tokens_is_reserved() -> None:
-    card = RateCard(
-        input=1_000_000,
-        output=2_000_000,
-        cached_input=100_000,
-        cache_write=1_250_000,
-        reasoning=3_000_000,
-        input_audio=1_000_000,
-        output_audio=2_000_000,
-    )
-    prices = UsageConfig(overrides={"acme/a": ((0.0, card),)})
+CARD = RateCard(
+    input=1_000_000,
+    output=2_000_000,
+    cached_input=100_000,
+    cache_write=1_250_000,
+    reasoning=3_000_000,
+    input_audio=1_000_000,
+    output_audio=2_000_000,
+)
 
-    wanted = demand(prices, ["acme/a"], at=1.0, input_tokens=100, output_tokens=10)
 
-    assert wanted.cost_nano == 125 + 30
+@pytest.mark.parametrize(
+    ("models", "cost", "is_priced"),
+    [
+        (["acme/a"], 155, True),
+        # A budget that allows models without a price must not take a dear one beside it for free.
+        (["free/a", "acme/a"], 155, False),
+        (["free/a"], None, False),
+        ([], 0, True),
+    ],
+)
+def test_the_dearest_use_of_the_tokens_is_reserved(
+    models: list[str], cost: int | None, is_priced: bool
+) -> None:
+    prices = UsageConfig(overrides={"acme/a": ((0.0, CARD),)})
+
+    wanted = demand(prices, models, at=1.0, input_tokens=100, output_tokens=10)
+
+    assert wanted == Demand(1, 100, 10, cost, is_priced)

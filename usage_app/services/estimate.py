@@ -59,14 +59,10 @@ def demand(
 ) -> Demand:
     """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970."""
     tokens = TokenUsage(input=input_tokens, output=output_tokens)
-    cost: int | None = 0
-    for model in price_models:
-        card = prices.price(model, at)
-        if card is None:
-            cost = None
-            break
-        cost = max(cost or 0, _dearest(tokens, card))
-    return Demand(1, input_tokens, output_tokens, cost)
+    cards = [prices.price(model, at) for model in price_models]
+    costs = [_dearest(tokens, card) for card in cards if card is not None]
+    is_priced = None not in cards
+    return Demand(1, input_tokens, output_tokens, max(costs, default=0 if is_priced else None), is_priced)
 
 
 def _dearest(tokens: TokenUsage, card: RateCard) -> int:

@@ -65,6 +65,6 @@ def _administered(principal: Principal) -> tuple[str, ...]:
     people: PeopleConfig = store.current.sections[PEOPLE].value
     teams = people.team_admins
     if principal.team_id is not None:
-        # Any admin of a team makes keys of the team for its members: they say nothing of those members' others.
+        # Any admin of a team makes keys of it for its members, who may administer others.
         teams = {principal.team_id: teams.get(principal.team_id, frozenset())}
     return tuple(team_id.hex for team_id, admins in teams.items() if principal.user_id in admins)
