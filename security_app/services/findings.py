@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -25,7 +26,7 @@ Severity = Finding.Severity
 MAX_PER_SOURCE = 1000
 _BATCH = 500
 _AUDIT = "nightly_audit"
-_LENGTHS = {name: Finding._meta.get_field(name).max_length for name in ("object_id", "object_name", "detail")}
+_OBJECT_ID_CHARS, _NAME_CHARS, _DETAIL_CHARS = 264, 300, 500
 _Identity = tuple[str, str, str]
 
 
@@ -110,8 +111,11 @@ def purge_findings(now: datetime | None = None) -> int:
 
 
 def _presentable(found: Found) -> Found:
-    texts = {name: redacted(getattr(found, name))[:length] for name, length in _LENGTHS.items()}
-    return found._replace(**texts)
+    return found._replace(
+        object_id=redacted(found.object_id)[:_OBJECT_ID_CHARS],
+        object_name=redacted(found.object_name)[:_NAME_CHARS],
+        detail=redacted(found.detail)[:_DETAIL_CHARS],
+    )
 
 
 def _identity(of: Found | Finding) -> _Identity:
@@ -122,26 +126,22 @@ def _reconcile(
     found: dict[_Identity, tuple[str, Found]], failed: Sequence[str], now: datetime
 ) -> tuple[int, int]:
     """Make the open findings those that were found; how many were opened, and how many closed."""
-    over, same, changed = [], [], []
+    over: list[UUID] = []
+    same: list[UUID] = []
+    changed: list[Finding] = []
     known: set[_Identity] = set()
     for row in Finding.objects.filter(closed_at=None):
         known.add(_identity(row))
-        if _identity(row) not in found:
-            if row.source not in failed:
-                over.append(row.pk)
-            continue
-        before = (row.source, row.severity, row.object_name, row.detail)
-        row.source, one = found[_identity(row)]
-        row.severity, row.object_name, row.detail, row.seen_at = (
-            one.severity,
-            one.object_name,
-            one.detail,
-            now,
-        )
-        is_same = before == (row.source, row.severity, row.object_name, row.detail)
-        (same if is_same else changed).append(row)
+        if _identity(row) in found:
+            if _take_over(row, *found[_identity(row)]):
+                row.seen_at = now
+                changed.append(row)
+            else:
+                same.append(row.pk)
+        elif row.source not in failed:
+            over.append(row.pk)
     closed = sum(rows.update(closed_at=now) for rows in _open_among(over))
-    for rows in _open_among([row.pk for row in same]):
+    for rows in _open_among(same):
         rows.update(seen_at=now)
     columns = ["source", "severity", "object_name", "detail", "seen_at"]
     Finding.objects.bulk_update(changed, columns, batch_size=_BATCH)
@@ -155,7 +155,19 @@ def _reconcile(
     return len(new), closed
 
 
-def _open_among(ids: Sequence[object]) -> Iterable[QuerySet[Finding]]:
+def _take_over(row: Finding, source: str, one: Found) -> bool:
+    """Have the row say what was found now; whether it said something else."""
+    before = (row.source, row.severity, row.object_name, row.detail)
+    row.source, row.severity, row.object_name, row.detail = after = (
+        source,
+        one.severity.value,
+        one.object_name,
+        one.detail,
+    )
+    return before != after
+
+
+def _open_among(ids: Sequence[UUID]) -> Iterable[QuerySet[Finding]]:
     for start in range(0, len(ids), _BATCH):
         yield Finding.objects.filter(pk__in=ids[start : start + _BATCH], closed_at=None)
 
