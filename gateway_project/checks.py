@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+_EVERYWHERE = ("*", "0.0.0.0/0", "::/0")
 _BOOTSTRAP = "On one machine run `manage.py bootstrap`; elsewhere set it (or its _FILE form)."
 
 
@@ -62,6 +63,20 @@ def check_proxy(**_: Any) -> list[CheckMessage]:
             "GATEWAY_HTTPS_ONLY is on and no proxy is trusted, so every request is taken for plain HTTP.",
             hint="Set GATEWAY_TRUSTED_PROXIES to the address of the proxy that speaks TLS.",
             id="gateway.W003",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_trusted_proxies(**_: Any) -> list[CheckMessage]:
+    """Whoever may say where a request came from also chooses the address that rules and locks are about."""
+    if not any(place in _EVERYWHERE for place in settings.TRUSTED_PROXIES):
+        return []
+    return [
+        Warning(
+            "GATEWAY_TRUSTED_PROXIES believes everybody, so every client can choose its address.",
+            hint="Name the addresses or networks of the proxies.",
+            id="gateway.W005",
         )
     ]
 

@@ -24,6 +24,7 @@ from django.utils.http import is_same_domain
 
 from gateway_project.core.codec import dumps, loads
 from gateway_project.core.db import in_thread
+from security_app.services.sessions import is_waiting_for_factor
 from usage_app.services.live import TRY_AGAIN_LATER, FeedUnavailable, Viewer, feed
 from usage_app.services.live_events import BadFilter, EventFilter
 
@@ -175,7 +176,9 @@ def _has_permission(session_key: str) -> bool:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return user.is_active and bool(getattr(user, "is_staff", False)) and user.has_perm(PERMISSION)
+    if not (user.is_active and getattr(user, "is_staff", False) and user.has_perm(PERMISSION)):
+        return False
+    return not is_waiting_for_factor(user, request.session)
 
 
 def _fields_of_query(request: HttpRequest) -> dict[str, object]:

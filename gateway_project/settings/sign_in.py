@@ -65,7 +65,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ADMIN = False
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
-AXES_CLIENT_IP_CALLABLE = "gateway_project.sign_in.throttling.client_address"
+AXES_CLIENT_IP_CALLABLE = "gateway_project.sign_in.throttling.counted_address"
 AXES_USERNAME_CALLABLE = "gateway_project.sign_in.throttling.username_of"
 AXES_LOCKOUT_CALLABLE = "gateway_project.sign_in.throttling.locked_out"
 

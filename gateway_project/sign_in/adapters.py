@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from gateway_project.core import crypto
 from gateway_project.first_run.state import is_due, mark_led, may_use
+from gateway_project.sign_in.throttling import counted_address
 
 # Said at each signing in and out, which everybody sees anyway.
 _SILENT = ("account/messages/logged_in.txt", "account/messages/logged_out.txt")
@@ -26,6 +27,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # The librar
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Nobody makes an account for oneself."""
         return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """For the library's own limits, which count as ours do."""
+        return counted_address(request)
 
     def post_login(self, request: HttpRequest, user: Any, **options: Any) -> HttpResponse:
         """As allauth; the first administrator is led to the wizard once, who is no staff to the own page."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
+from allauth.mfa.signals import authenticator_removed
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
@@ -18,11 +19,11 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
-from gateway_project.roles import ADMINISTRATOR
 from gateway_project.sign_in.frame import ACCOUNT_PREFIX
+from security_app.services.sessions import HAS_FACTOR, is_waiting_for_factor
 
 PAGES = ("/admin/", "/me/")
-SIGNED_IN_AT, SEEN_AT, HAS_FACTOR = "signed_in_at", "seen_at", "has_second_factor"
+SIGNED_IN_AT, SEEN_AT = "signed_in_at", "seen_at"
 _WRITE_EVERY_S = 60
 # Where a second factor is set up, and ways out.
 _OPEN = (ACCOUNT_PREFIX, "/admin/login/", "/admin/logout/", "/admin/jsi18n/")
@@ -61,7 +62,14 @@ def _begin(sender: object, request: HttpRequest, **_: Any) -> None:
     request.session.set_expiry(min(settings.SESSION_MAX_S, settings.SESSION_IDLE_S))
 
 
+def _ask_again(sender: object, request: HttpRequest | None = None, **_: Any) -> None:
+    """Whoever removes a factor is asked for one again, if it was the last."""
+    if request is not None:
+        request.session.pop(HAS_FACTOR, None)
+
+
 user_logged_in.connect(_begin, dispatch_uid="gateway_project.sign_in.sessions")
+authenticator_removed.connect(_ask_again, dispatch_uid="gateway_project.sign_in.sessions")
 
 
 def _prolong(request: HttpRequest) -> bool:
@@ -80,21 +88,12 @@ def _prolong(request: HttpRequest) -> bool:
 
 def _lacks_factor(request: HttpRequest) -> bool:
     """Whether this person needs a second factor and has none; remembered in the session once there is one."""
-    if not needs_factor(request.user) or request.session.get(HAS_FACTOR):
+    if not is_waiting_for_factor(request.user, request.session):
         return False
     if has_factor(request):
         request.session[HAS_FACTOR] = True
         return False
     return True
-
-
-def needs_factor(user: Any) -> bool:
-    """Whether GATEWAY_REQUIRE_MFA is about this person."""
-    if settings.REQUIRE_MFA == "nobody":
-        return False
-    if settings.REQUIRE_MFA == "everybody" or user.is_superuser:
-        return True
-    return bool(user.groups.filter(name=ADMINISTRATOR).exists())
 
 
 def has_factor(request: HttpRequest) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from allauth.account.utils import filter_users_by_email
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.providers.base import AuthProcess
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import Group, User
@@ -27,6 +28,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         """Refuses, or brings the account's groups to what the provider says today."""
+        if sociallogin.state.get("process", AuthProcess.LOGIN) != AuthProcess.LOGIN:
+            # A link on another site's page could join an account with the identity of somebody else.
+            _refuse(request, sociallogin, "Accounts can't be joined here; an administrator must join them.")
         claims = _claims(sociallogin)
         if settings.OIDC_ALLOWED_DOMAINS and _domain(claims) not in settings.OIDC_ALLOWED_DOMAINS:
             _refuse(request, sociallogin, "Accounts of your domain may not sign in here.")
@@ -46,6 +50,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
 
     def can_authenticate_by_email(self, login: Any, email: str) -> bool:
         """Of addresses that the provider has confirmed, and of no superuser."""
+        # The library takes any text for a yes, and so "false", which some providers write.
+        if _confirmed_address(_claims(login)) != email.lower():
+            return False
         return not any(user.is_superuser for user in filter_users_by_email(email))
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
@@ -66,11 +73,14 @@ def _claims(sociallogin: Any) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
+def _confirmed_address(claims: dict[str, Any]) -> str:
+    """The address that the provider has confirmed, in small letters; "" without one."""
+    return str(claims.get("email", "")).lower() if claims.get("email_verified") is True else ""
+
+
 def _domain(claims: dict[str, Any]) -> str:
     """The domain of the confirmed address; "" without one."""
-    if claims.get("email_verified") is not True:
-        return ""
-    return str(claims.get("email", "")).rpartition("@")[2].lower()
+    return _confirmed_address(claims).rpartition("@")[2]
 
 
 def _map_groups(user: User, claims: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from axes.handlers.proxy import AxesProxyHandler
@@ -13,6 +14,8 @@ from django.template.response import TemplateResponse
 from security_app.services.denials import note_failed_login
 
 _MAX_NAME = 255
+# What one customer of a network provider has at least, and may change addresses within at will.
+_IPV6_PREFIX = 64
 
 
 def client_address(request: HttpRequest) -> str:
@@ -21,6 +24,20 @@ def client_address(request: HttpRequest) -> str:
     The server has put in what a proxy of GATEWAY_TRUSTED_PROXIES says; headers of others change nothing.
     """
     return str(request.META.get("REMOTE_ADDR") or "")
+
+
+def counted_address(request: HttpRequest) -> str:
+    """The address as failures are counted: of IPv6 the network, in which one client may choose."""
+    text = client_address(request)
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if not isinstance(address, IPv6Address):
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address, _IPV6_PREFIX), strict=False).network_address)
 
 
 def username_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:

@@ -44,6 +44,8 @@ ACTIONS = (
     "factor_added",
     "factor_removed",
     "factor_reset",
+    "identity_joined",
+    "identity_parted",
     "exported",
     "pruned",
 )

@@ -34,6 +34,13 @@ class TeamKeyForm(ApiKeyForm):
             scopes: Any = self.fields["scopes"]
             scopes.choices = [(scope, SCOPE_LABELS[scope]) for scope in TEAM_SCOPES]
 
+    def clean_trusts_end_user(self) -> str:
+        """Who a key believes to be somebody else gets that one's rights: nothing to give to oneself."""
+        value: str = self.cleaned_data["trusts_end_user"]
+        if value != "off" and {"trusts_end_user", "token_issuer"} & set(self.changed_data):
+            raise forms.ValidationError("Only an administrator can have a key believe who its end users are.")
+        return value
+
     def clean(self) -> dict[str, Any]:
         """Nobody's use is put down to somebody of another team."""
         values: dict[str, Any] = super().clean() or self.cleaned_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from gateway_project.core.ids import public_id, uuid7
@@ -220,6 +221,12 @@ class TokenIssuer(ConfigModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def check_restored(self, before: TokenIssuer) -> None:
+        """What signatures are verified with does not come back: neither a secret nor public keys."""
+        if self.jwks_url != before.jwks_url:
+            message = "It had another proof then; change it in the form, with its secret or address."
+            raise ValidationError({"jwks_url": message})
 
     @property
     def public_id(self) -> str:

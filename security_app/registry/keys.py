@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from gateway_project.core.codec import loads
 from gateway_project.core.crypto import Ring
 from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
-from security_app.registry.policy import DoorRules, KeyPolicy, Principal, texts_of
+from security_app.registry.policy import DoorRules, KeyPolicy, Principal, parsed_network, texts_of
 
 SECTION = "security"
 _MAX_SHARED_POLICIES = 10_000
@@ -128,7 +127,7 @@ class SecurityConfig:
         rules = self.door_rules.get(texts)
         if rules is None:
             ips, routes, trust, issuer = texts
-            networks = tuple(map(ip_network, texts_of(loads(ips), "allowed addresses")))
+            networks = tuple(map(parsed_network, texts_of(loads(ips), "allowed addresses")))
             rules = DoorRules(networks, texts_of(loads(routes), "allowed routes"), trust, _uuid(issuer))
             self.door_rules[texts] = rules
         return rules

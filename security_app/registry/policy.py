@@ -6,11 +6,13 @@ import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, NamedTuple
 from uuid import UUID
 
 GROUP_PREFIX = "group:"
+# Of ::ffff:0:0/96, in which IPv6 carries addresses of IPv4.
+_MAPPED_BITS = 96
 
 
 class KeyPolicy:
@@ -95,6 +97,18 @@ class Bound:
     def allows_tool(self, name: str) -> bool:
         """Whether the bound leaves this tool; no list leaves every tool."""
         return self._matches_tool is None or self._matches_tool(name) is not None
+
+
+def parsed_network(text: str) -> IPv4Network | IPv6Network:
+    """A network as clients' addresses are compared with it: one of IPv4 within IPv6 is that of IPv4.
+
+    ValueError if it is none.
+    """
+    network = ip_network(text)
+    inner = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if inner is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((inner, network.prefixlen - _MAPPED_BITS))
 
 
 class DoorRules(NamedTuple):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
 from security_app.models.access import GROUP_PREFIX, OVERRIDE
 from security_app.models.conditions import compile_condition
-from security_app.registry.policy import Matcher, Principal, texts_of
+from security_app.registry.policy import Matcher, Principal, parsed_network, texts_of
 
 RULES = "rules"
 EVERYBODY = ("", "")
@@ -116,7 +116,7 @@ class Rule:
             return not self.is_allow
         if self.pattern == "*":
             return True
-        return address in ip_network(self.pattern)
+        return address in parsed_network(self.pattern)
 
 
 def parsed_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -277,7 +277,7 @@ def _rule(row: tuple[Any, ...], groups: Mapping[str, Group]) -> Rule:
     try:
         expression = compile_condition(condition) if condition else None
         if kind == "ip" and pattern != "*":
-            ip_network(pattern)
+            parsed_network(pattern)
     except ExpressionError as error:
         problem = f"its condition can't be used: {error}"
     except ValueError:

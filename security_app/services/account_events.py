@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
+from allauth.socialaccount.models import SocialAccount
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
@@ -41,6 +42,9 @@ def connect() -> None:
     authenticator_added.connect(partial(_record_factor, "factor_added"), weak=False)
     authenticator_removed.connect(partial(_record_factor, "factor_removed"), weak=False)
     authenticator_reset.connect(partial(_record_factor, "factor_reset"), weak=False)
+    # Whoever the provider says this is gets into the account from then on.
+    post_save.connect(_record_identity, sender=SocialAccount)
+    pre_delete.connect(_record_parting, sender=SocialAccount)
 
 
 def _is_untold(update_fields: Iterable[str] | None) -> bool:
@@ -129,6 +133,19 @@ def _record_logout(user: User | None, **_: Any) -> None:
 
 def _record_factor(action: str, *, user: User, authenticator: Any, **_: Any) -> None:
     _record_person(action, user, detail={"factor": str(authenticator.type)})
+
+
+def _record_identity(instance: SocialAccount, created: bool, **_: Any) -> None:
+    if created:
+        _record_person("identity_joined", instance.user, detail=_identity(instance))
+
+
+def _record_parting(instance: SocialAccount, **_: Any) -> None:
+    _record_person("identity_parted", instance.user, detail=_identity(instance))
+
+
+def _identity(account: SocialAccount) -> dict[str, str]:
+    return {"provider": str(account.provider), "subject": str(account.uid)[:200]}
 
 
 def _record_person(action: str, user: User, *, detail: Mapping[str, Any] | None = None) -> None:

@@ -80,7 +80,7 @@ def end_user_of_token(issuer: Issuer, token: bytes) -> str:
     """What a good token (RFC 7519, RFC 8725) says in the issuer's claim; AuthenticationFailed for others."""
     try:
         return _subject(issuer, _claims(issuer, token))
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise AuthenticationFailed("The end user's token is not valid.", reason="end_user_token") from error
 
 
@@ -123,7 +123,11 @@ def _subject(issuer: Issuer, claims: Mapping[str, Any]) -> str:
         raise ValueError("the claim is missing")
     # A text that a database could not hold, such as half of a surrogate pair, is nobody's id.
     json.dumps(value, ensure_ascii=False).encode()
-    return value.strip().replace("\0", "")[:MAX_SUBJECT_ID]
+    subject = value.strip()
+    # Made to fit, it could be somebody else's.
+    if "\0" in subject or len(subject) > MAX_SUBJECT_ID:
+        raise ValueError("the claim is no id")
+    return subject
 
 
 def _text(value: bytes) -> str:

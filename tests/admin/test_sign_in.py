@@ -14,6 +14,8 @@ from django.core import mail
 from django.test import Client
 from pytest_django import Settings as SettingsWrapper
 
+from usage_app.consumers import _has_permission
+
 LOGIN = "/admin/login/"
 PASSWORD = "correct-horse-battery"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -188,6 +190,14 @@ def test_wrong_codes_are_counted_as_wrong_passwords_are(
     assert sign_in(Client()).status_code == 429
 
 
+def test_another_address_of_the_same_network_is_no_other_client(alice: User) -> None:
+    for number in range(1, 6):
+        sign_in(Client(REMOTE_ADDR=f"2001:db8:1:2::{number}"), password="wrong-wrong-wrong")
+
+    assert sign_in(Client(REMOTE_ADDR="2001:db8:1:2:ffff::9")).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="2001:db8:1:3::1")).status_code == 302
+
+
 def test_secrets_of_apps_are_stored_encrypted(with_app: User) -> None:
     stored = Authenticator.objects.get().data["secret"]
 
@@ -235,6 +245,35 @@ def test_a_second_factor_can_be_required(
     assert client.get("/admin/account/2fa/").status_code == 200
     TOTP.activate(charlie, SECRET)
     assert client.get("/admin/").status_code == 200
+
+
+def test_the_live_page_is_not_fed_before_the_second_factor(
+    client: Client, alice: User, settings: SettingsWrapper
+) -> None:
+    settings.REQUIRE_MFA = "administrators"
+    client.force_login(alice)
+    session_key = client.cookies[settings.SESSION_COOKIE_NAME].value
+
+    assert not _has_permission(session_key)
+    TOTP.activate(alice, SECRET)
+    client.get("/admin/live/")
+    assert _has_permission(session_key)
+
+
+def test_whoever_removes_the_factor_is_asked_for_one_again(
+    client: Client, alice: User, settings: SettingsWrapper
+) -> None:
+    settings.REQUIRE_MFA = "everybody"
+    TOTP.activate(alice, SECRET)
+    sign_in(client)
+    client.post("/admin/account/2fa/authenticate/", {"code": code()})
+    assert client.get("/admin/").status_code == 200
+
+    client.post("/admin/account/reauthenticate/", {"password": PASSWORD})
+    client.post("/admin/account/2fa/totp/deactivate/")
+
+    assert not Authenticator.objects.filter(user=alice, type=Authenticator.Type.TOTP).exists()
+    assert client.get("/admin/").status_code == 302
 
 
 # Sessions

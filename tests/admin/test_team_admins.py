@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.snapshot import SnapshotStore
-from security_app.models import ApiKey, AuditEvent, GatewayUser, Membership, Team
+from security_app.models import ApiKey, AuditEvent, GatewayUser, Membership, Team, TokenIssuer
 from security_app.services.keys import create_key, update_key
 from usage_app.models import UsageRecord
 
@@ -152,6 +152,25 @@ def test_a_key_is_not_moved_to_another_team_nor_put_down_to_its_people(
 
     assert key("ours").team == teams["ours"]
     assert key("ours").user_id == ""
+
+
+def test_no_key_is_made_to_believe_that_it_is_somebody_elses(
+    alice: Client, teams: dict[str, Team], snapshots: SnapshotStore
+) -> None:
+    """Temporary grants of end users would else be anybody's who knows their ids."""
+    issuer = TokenIssuer.objects.create(name="chat", header="x-token", claim="sub")
+    row = key("ours")
+
+    alice.post(f"{LIST}add/", fields(teams["ours"], trusts_end_user="header"))
+    alice.post(change(row), fields(teams["ours"], name="key of ours", trusts_end_user="header"))
+    update_key(row, actor="test", trusts_end_user="header")
+    jwt = {"trusts_end_user": "jwt", "token_issuer": str(issuer.pk)}
+    alice.post(change(row), fields(teams["ours"], name="key of ours", **jwt))
+    alice.post(change(row), fields(teams["ours"], name="renamed", trusts_end_user="header"))
+
+    assert not ApiKey.objects.filter(name="new").exists()
+    row.refresh_from_db()
+    assert (row.name, row.trusts_end_user, row.token_issuer) == ("renamed", "header", None)
 
 
 @pytest.mark.parametrize(("name", "place"), [("bob", "member"), ("charlie", None)])

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
@@ -123,3 +124,19 @@ def test_folds_have_a_clock() -> None:
 
     assert [(one.who, one.count) for one in counted.take()] == [("alice", 2)]
     assert counted.take() == []
+
+
+def test_identities_of_a_provider_are_told_as_they_come_and_go() -> None:
+    alice = User.objects.create_user("alice")
+    SocialAccount.objects.create(user=alice, provider="sso", uid="id-of-alice")
+    SocialAccount.objects.create(user=alice, provider="sso", uid="another").delete()
+
+    alice.delete()
+
+    rows = AuditEvent.objects.filter(action__startswith="identity").order_by("seq")
+    assert [(row.action, row.object_name, json.loads(row.detail or "{}")["subject"]) for row in rows] == [
+        ("identity_joined", "alice", "id-of-alice"),
+        ("identity_joined", "alice", "another"),
+        ("identity_parted", "alice", "another"),
+        ("identity_parted", "alice", "id-of-alice"),
+    ]

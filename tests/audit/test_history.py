@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from gateway_project.core.errors import GatewayError
-from security_app.models import ApiKey, AuditEvent, ConfigModel
+from security_app.models import ApiKey, AuditEvent, ConfigModel, TokenIssuer
 from security_app.services.keys import create_key
 from security_app.services.restoring import restore, version_of
 from tests.admin.rows import permit
@@ -213,3 +213,15 @@ def test_who_may_only_look_can_not_restore(charlies_client: Client, charlie: Use
     )
     row.refresh_from_db()
     assert row.description == "second"
+
+
+def test_an_issuers_older_address_comes_without_what_proved_it() -> None:
+    row = TokenIssuer.objects.create(name="chat", jwks_url="https://id.example.org/keys")
+    first = event_of(row)
+    row.jwks_url, row.secret_sealed, row.audience = "", "sealed", "gateway"
+    row.save()
+
+    with pytest.raises(GatewayError, match="another proof"):
+        back_to(first, TokenIssuer)
+
+    assert TokenIssuer.objects.get().audience == "gateway"

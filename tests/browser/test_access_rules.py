@@ -17,7 +17,10 @@ from tests.browser.session import sign_in
 pytestmark = pytest.mark.browser
 
 
-def test_the_pages_are_good_for_everybody(browser: Page, live_server: LiveServer, admin_user: User) -> None:
+@pytest.mark.parametrize(("width", "is_dark"), [(1400, False), (390, True)], ids=["light", "phone"])
+def test_the_pages_are_good_for_everybody(
+    browser: Page, live_server: LiveServer, admin_user: User, width: int, is_dark: bool
+) -> None:
     rows.one_of_each()
     key = create_key(actor="t", name="billing " * 10).row
     create_rule(
@@ -37,17 +40,16 @@ def test_the_pages_are_good_for_everybody(browser: Page, live_server: LiveServer
 
     browser.emulate(width=1400, height=900, is_dark=False)
     sign_in(browser, live_server.url, "admin", "password")
-    for width, is_dark in ((1400, False), (390, True)):
-        browser.emulate(width=width, height=900, is_dark=is_dark)
-        for path in (
-            "security_app/accessrule/",
-            "security_app/accessrule/add/",
-            f"security_app/accessrule/{rule.pk}/change/",
-            "security_app/accessgroup/",
-            f"security_app/accessgroup/{group.pk}/change/",
-            "explain/",
-            f"explain/?{question}",
-        ):
-            browser.open(f"{live_server.url}/admin/{path}")
-            assert_good(browser)
+    browser.emulate(width=width, height=900, is_dark=is_dark)
+    for path in (
+        "security_app/accessrule/",
+        "security_app/accessrule/add/",
+        f"security_app/accessrule/{rule.pk}/change/",
+        "security_app/accessgroup/",
+        f"security_app/accessgroup/{group.pk}/change/",
+        "explain/",
+        f"explain/?{question}",
+    ):
+        browser.open(f"{live_server.url}/admin/{path}")
+        assert_good(browser)
     assert "Not allowed" in browser.evaluate("document.body.innerText")

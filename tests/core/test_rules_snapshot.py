@@ -170,3 +170,12 @@ def test_ten_thousand_rules_are_read_and_asked() -> None:
     assert not decide(ada, Question("model", "vendor-107/a"), rules=rules).is_allowed
     assert decide(ada, Question("model", "vendor-108/a"), rules=rules).is_allowed
     assert decide(ADA, Question("model", "vendor-107/a"), rules=rules).is_allowed
+
+
+@pytest.mark.parametrize("pattern", ["10.1.0.0/16", "::ffff:10.1.0.0/112", "::ffff:10.1.2.3"])
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3"])
+def test_addresses_of_ipv4_are_denied_however_they_are_written(pattern: str, address: str) -> None:
+    make(pattern, object_kind="ip")
+
+    assert not may(address, kind="ip")
+    assert may("10.2.2.3", kind="ip")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -278,3 +279,15 @@ def test_choices_and_pairs_are_named_when_they_are_wrong() -> None:
 def test_an_identity_provider_must_be_complete_and_behind_tls(issuer: str, client_id: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="GATEWAY_OIDC"):
         sign_in.identity_provider(issuer=issuer, client_id=client_id, secret="s", name="SSO")
+
+
+@pytest.mark.parametrize("proxies", [["*"], ["10.0.0.1", "0.0.0.0/0"], ["::/0"]])
+def test_proxies_that_are_everybody_are_told(settings: Any, proxies: list[str]) -> None:
+    from gateway_project import checks
+
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    assert checks.check_trusted_proxies() == []
+
+    settings.TRUSTED_PROXIES = proxies
+
+    assert [message.id for message in checks.check_trusted_proxies()] == ["gateway.W005"]

@@ -184,3 +184,19 @@ def test_an_answer_that_was_not_asked_for_lets_nobody_in(strict: Gateway, provid
 
         assert answer.status_code == 401
         assert other.get("/admin/").status_code == 302
+
+
+def test_nobodys_account_is_joined_by_a_link(strict: Gateway, provider: Provider) -> None:
+    """Another site could lead a signed-in person to it, with a session at the provider that is not theirs."""
+    with strict.client("") as browser:
+        provider.claims = person("quentin")
+        come_back(browser, start(browser)["state"][0])
+        asked = browser.get(LOGIN, params={"process": "connect"})
+        provider.claims = person("mallory")
+
+        come_back(browser, parse_qs(urlsplit(asked.headers["location"]).query)["state"][0])
+
+    joined = strict.database.fetch(
+        "SELECT * FROM socialaccount_socialaccount WHERE uid = %s", "id-of-mallory"
+    )
+    assert joined == []

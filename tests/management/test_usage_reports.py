@@ -205,6 +205,23 @@ def test_who_administers_a_team_sees_the_team(admin: Caller) -> None:
         assert key.refused("GET", path + public_id("team", blue.pk))["status"] == 403
 
 
+def test_a_key_of_a_team_shows_no_other_team_of_its_user(admin: Caller) -> None:
+    red, blue = Team.objects.create(name="red"), Team.objects.create(name="blue")
+    ann = GatewayUser.objects.create(user_id="ann")
+    Membership.objects.create(user=ann, team=red, role=Membership.Role.ADMIN)
+    Membership.objects.create(user=ann, team=blue)
+    # As an admin of the blue team can make it: of the team, for one of its members.
+    body = {"key_alias": "blues", "user_id": "ann", "team_id": public_id("team", blue.pk)}
+    key = admin.with_key(admin.ok("POST", "/key/generate", body)["key"])
+    use({"team_id": red.pk, "key_id": BOB}, {"team_id": blue.pk, "key_id": used_by("blues")})
+
+    found = key.ok("GET", f"/team/daily/activity?{RANGE}")
+
+    assert list(found["results"][-1]["breakdown"]["entities"]) == [public_id("team", blue.pk)]
+    path = f"/team/daily/activity?{RANGE}&team_ids={public_id('team', red.pk)}"
+    assert key.ok("GET", path)["metadata"]["total_api_requests"] == 0
+
+
 def test_a_bill_is_compared_day_by_day(admin: Caller) -> None:
     use({"cost_nano": 900_000_000}, {"upstream": "other"})
     body = {

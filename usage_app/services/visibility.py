@@ -1,5 +1,5 @@
 """Whose usage a key may see: everybody's with the scope `admin`, else its team's if its user administers it,
-else its own.
+else its own. A key of no team sees all teams that its user administers.
 """
 
 from __future__ import annotations
@@ -63,4 +63,8 @@ def _administered(principal: Principal) -> tuple[str, ...]:
     if principal.owner_kind != "user" or not principal.user_id:
         return ()
     people: PeopleConfig = store.current.sections[PEOPLE].value
-    return tuple(team_id.hex for team_id, admins in people.team_admins.items() if principal.user_id in admins)
+    teams = people.team_admins
+    if principal.team_id is not None:
+        # Any admin of a team makes keys of it for its members, who may administer others.
+        teams = {principal.team_id: teams.get(principal.team_id, frozenset())}
+    return tuple(team_id.hex for team_id, admins in teams.items() if principal.user_id in admins)
