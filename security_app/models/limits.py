@@ -22,6 +22,8 @@ from security_app.models.config import ConfigModel, ConfigQuerySet
 # Counters are doubles on Valkey: whole numbers are exact up to 2^53, and sums must stay below that.
 MAX_UNITS = 9_000_000_000_000_000
 MAX_USD = Decimal(MAX_UNITS) / NANO_PER_DOLLAR
+# A nano-dollar: less would be stored as nothing.
+MIN_USD = 1 / Decimal(NANO_PER_DOLLAR)
 SHORTEST_WINDOW_S = 1
 LONGEST_WINDOW_S = 31 * 86_400
 LONGEST_ROLLING_DAYS = 400
@@ -295,7 +297,7 @@ class Budget(ScopedModel):
         problems: dict[str, str] = {}
         for name in ("amount", "soft_amount", "temporary_increase"):
             amount: Decimal | None = getattr(self, name)
-            if amount is not None and (not amount.is_finite() or not 0 < amount <= MAX_USD):
+            if amount is not None and (not amount.is_finite() or not MIN_USD <= amount <= MAX_USD):
                 problems[name] = f"Give an amount above 0 and up to {MAX_USD:f}."
         if (self.temporary_increase is None) != (self.temporary_until is None):
             problems["temporary_until"] = "A temporary increase needs an end, and an end an increase."

@@ -103,6 +103,8 @@ async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer
     targets = ordered_targets(call.entry)
     call.settlement.queue_ms = round(call.context.elapsed_ms(), 3)
     for target in targets:
+        if attempts:
+            call.settlement.forget_answer()
         try:
             return await use(await _attempt(call, target, clients))
         except GatewayError as error:

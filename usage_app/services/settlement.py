@@ -82,6 +82,11 @@ class Settlement:
         """The cost in US dollars as decimal text; None while unknown or without a price."""
         return None if self.cost_nano is None else usd_text(self.cost_nano)
 
+    def forget_answer(self) -> None:
+        """What came from one upstream is of no use: another one is asked."""
+        self.tokens = None
+        self.received_bytes = 0
+
     def complete(self) -> None:
         """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
         if self.tokens is not None:
