@@ -43,6 +43,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
             _Page("Audit", "history", "security_app.auditevent"),
+            _Page("Findings", "troubleshoot", "security_app.finding"),
             _Page("Failed sign-ins", "gpp_bad", "axes.accessattempt"),
         ),
     ),

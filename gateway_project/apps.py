@@ -11,9 +11,12 @@ class GatewayConfig(AppConfig):
     verbose_name = "Agent Gateway"
 
     def ready(self) -> None:
-        """Register the system checks and the sections of the snapshot, and keep the roles' groups."""
+        """Register checks, sections of the snapshot and what the audit looks for; keep the roles' groups."""
         from gateway_project import checks, registries, roles  # noqa: F401  (importing registers)
         from gateway_project.denial_lines import use_the_journal
+        from gateway_project.sign_in.findings import LACKING_FACTORS
+        from security_app.services.findings import register_finding_source
 
         use_the_journal()
         roles.connect()
+        register_finding_source(LACKING_FACTORS)

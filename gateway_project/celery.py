@@ -58,5 +58,6 @@ app.conf.beat_schedule = {
     "purge runs": _every("agents.purge_runs", _HOUR_S),
     "anchor the audit": _every("security.anchor_audit", _DAY_S),
     "prune the audit": _every("security.prune_audit", _DAY_S),
+    "look for findings": _every("security.nightly_audit", _DAY_S),
     "make usage partitions": _every("usage.ensure_usage_partitions", _DAY_S),
 }

@@ -67,6 +67,7 @@ TABLE: tuple[Line, ...] = (
     Line("axes.accessattempt", "view delete", auditor="view"),
     Line("security_app.apikey", f"{_ALL} {_TEAM}", auditor="view", team_admin=_TEAM),
     Line("security_app.auditevent", "view export", auditor="view export"),
+    Line("security_app.finding", "view", operator="view", auditor="view"),
     Line("security_app.organization", _ALL, auditor="view"),
     Line("security_app.team", _ALL, auditor="view"),
     Line("security_app.membership", _ALL, auditor="view"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from security_app.services import audit_anchors, audit_retention
+from security_app.services.findings import purge_findings, run_audit
 from security_app.services.issuers import refresh_keys
 from security_app.services.rotation import rotate_due_keys
 
@@ -22,6 +23,13 @@ def anchor_audit() -> int:
 def prune_audit() -> int:
     """Delete events of the audit that are beyond their retention; how many went."""
     return audit_retention.prune_audit()
+
+
+@shared_task(name="security.nightly_audit", soft_time_limit=1500, time_limit=1800)  # type: ignore[untyped-decorator]
+def nightly_audit() -> int:
+    """Look for what is wrong, and drop what was over long ago; how many findings are open."""
+    purge_findings()
+    return run_audit().open
 
 
 @shared_task(name="security.rotate_keys", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]

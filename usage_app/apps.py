@@ -15,13 +15,19 @@ class UsageConfig(AppConfig):
     verbose_name = "Usage"
 
     def ready(self) -> None:
-        """Say where use is written, and what alerts watch; have partitions made after each migration."""
+        """Say where use is written, what alerts watch and what the nightly audit looks for here.
+
+        Also have partitions made after each migration.
+        """
         from security_app.services.spend import register_spend_source
-        from usage_app.services.alerts import budgets
+        from usage_app.services import finding_sources
+        from usage_app.services.alerts import budgets, findings
         from usage_app.services.spend_source import LedgerSource
 
         register_spend_source(LedgerSource())
         budgets.register()
+        findings.register()
+        finding_sources.register()
         post_migrate.connect(_ensure_partitions, sender=self)
 
 

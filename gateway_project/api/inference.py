@@ -250,7 +250,8 @@ def _end_user(fields: RawFields) -> str:
     if raw is None:
         return ""
     try:
-        return _text_decoder.decode(raw)[:_MAX_END_USER_CHARS]
+        # As the ledger has it: else one end user would have several budgets, and a block would not hold.
+        return _text_decoder.decode(raw).replace("\0", "").strip()[:_MAX_END_USER_CHARS]
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Not ours to judge; the upstream sees it as it is.
         return ""

@@ -41,7 +41,7 @@ from security_app.services.authentication import EXPIRY_HEADER, expiry_warning
 from security_app.services.denials import note_denial
 from tools_app.api import router as tools_router
 from upstreams_app.api import models_router, upstreams_router
-from usage_app.api import reports_router
+from usage_app.api import alerts_router, reports_router
 from usage_app.api import router as spend_router
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
 management_api.add_router("", reports_router, auth=admin_key)
+management_api.add_router("", alerts_router, auth=admin_key)
 
 
 def management_urls() -> list[URLPattern]:

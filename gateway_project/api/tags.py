@@ -38,5 +38,10 @@ def _listed(text: str) -> list[str] | None:
         words = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    is_list = isinstance(words, list) and all(isinstance(word, str) and _is_text(word) for word in words)
     return words if is_list else None
+
+
+def _is_text(word: str) -> bool:
+    """Whether a database can hold it: no NUL, and no half of a surrogate pair."""
+    return "\0" not in word and not any("\ud800" <= char <= "\udfff" for char in word)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -129,6 +129,18 @@ class SnapshotStore:
         if changed or self._snapshot is None:
             self._snapshot = Snapshot(new)
         return changed
+
+    def left_out(self, *, without: Collection[str] = ()) -> tuple[Diagnostic, ...]:
+        """What a snapshot that is made anew would leave out; the one in force, if any, stays.
+
+        Sections in `without` are not built, nor those that follow them.
+        """
+        versions = self._read_versions()
+        sections: dict[str, Section[Any]] = {}
+        for name, builder in self._builders.items():
+            if name not in without and all(other in sections for other in self._follows[name]):
+                sections[name] = builder(None, versions.get(name, 0), sections)
+        return Snapshot(sections).diagnostics()
 
     def forget(self) -> None:
         """Drop the snapshot, as a new process would start; for tests."""

@@ -96,6 +96,10 @@ RUN_RETENTION_DAYS = parsers.parse_positive(
 AUDIT_RETENTION_DAYS = parsers.parse_whole(
     env("GATEWAY_AUDIT_RETENTION_DAYS", default="0"), name="GATEWAY_AUDIT_RETENTION_DAYS"
 )
+# Findings of the nightly audit that are over.
+FINDING_RETENTION_DAYS = parsers.parse_positive(
+    env("GATEWAY_FINDING_RETENTION_DAYS", default="90"), name="GATEWAY_FINDING_RETENTION_DAYS"
+)
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
 )

@@ -8,10 +8,12 @@ from security_app.api.auth import admin_key, any_key
 from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
+from security_app.api.findings import router as findings
 from security_app.api.issuers import router as issuers
 from security_app.api.key_rotation import router as key_rotation
 from security_app.api.key_sets import router as key_sets
 from security_app.api.keys import router as keys
+from security_app.api.limits import router as limits
 from security_app.api.organizations import router as organizations
 from security_app.api.teams import router as teams
 from security_app.api.users import router as users
@@ -27,8 +29,10 @@ routers: tuple[Router, ...] = (
     customers,
     organizations,
     budgets,
+    limits,
     access,
     decisions,
     audit,
+    findings,
     issuers,
 )

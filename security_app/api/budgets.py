@@ -88,7 +88,9 @@ def budget_settings(request: HttpRequest, query: Query[BudgetQuery]) -> list[Bud
 
 def _type(schema: dict[str, Any]) -> str:
     """LiteLLM's words, which are Python's."""
-    first = next((one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"), {})
+    first: dict[str, Any] = next(
+        (one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"), {}
+    )
     inner = next(iter(first.get("anyOf", [first])), first)
     return {"number": "Float", "boolean": "Boolean"}.get(str(inner.get("type")), "String")
 

@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Q
 
 from gateway_project.core.clock import utc_now
-from gateway_project.core.ids import uuid7
+from gateway_project.core.ids import public_id, uuid7
 from gateway_project.core.money import NANO_PER_DOLLAR, MoneyField
 from security_app.models.config import ConfigModel, ConfigQuerySet
 
@@ -25,7 +25,7 @@ MAX_USD = Decimal(MAX_UNITS) / NANO_PER_DOLLAR
 SHORTEST_WINDOW_S = 1
 LONGEST_WINDOW_S = 31 * 86_400
 LONGEST_ROLLING_DAYS = 400
-_UUID_KINDS = ("key", "team", "organization")
+UUID_KINDS = ("key", "team", "organization")
 _UUID_SUBJECT = re.compile(r"(?:[a-z]+_)?([0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12})")
 
 
@@ -64,6 +64,14 @@ def validate_time_zone(name: str) -> None:
     except (ZoneInfoNotFoundError, ValueError):
         pass
     raise ValidationError("Give a time zone such as Europe/Berlin or UTC.", code="time_zone")
+
+
+def stored_subject_id(kind: str, text: str) -> str | None:
+    """The one form in which rows have a subject's id, "" for each one; None for what can't be one."""
+    if not text or kind not in UUID_KINDS:
+        return text
+    match = _UUID_SUBJECT.fullmatch(text)
+    return None if match is None else match[1].replace("-", "").lower()
 
 
 class ScopedModel(ConfigModel):
@@ -106,11 +114,10 @@ class ScopedModel(ConfigModel):
         super().clean()
         self.subject_id = self.subject_id.strip()
         self.model = self.model.strip()
-        if self.subject_id and self.subject_kind in _UUID_KINDS:
-            match = _UUID_SUBJECT.fullmatch(self.subject_id)
-            if match is None:
-                raise ValidationError({"subject_id": f"That is no id of a {self.subject_kind}."})
-            self.subject_id = match[1].replace("-", "").lower()
+        subject_id = stored_subject_id(self.subject_kind, self.subject_id)
+        if subject_id is None:
+            raise ValidationError({"subject_id": f"That is no id of a {self.subject_kind}."})
+        self.subject_id = subject_id
 
     def subject_text(self) -> str:
         """Whose calls count, in words."""
@@ -184,6 +191,11 @@ class Limit(ScopedModel):
         if self.metric == self.Metric.CONCURRENCY:
             return f"{self.value} {metric} of {self.subject_text()}"
         return f"{self.value} {metric} in {self.window_seconds} s of {self.subject_text()}"
+
+    @property
+    def public_id(self) -> str:
+        """`limit_` and the row's UUID in hex."""
+        return public_id("limit", self.id)
 
     def clean(self) -> None:
         """A tool is called, and uses no tokens that could be counted."""

@@ -1,7 +1,8 @@
 """From a row to a counter: what a limit or a budget counts for one subject, at a moment.
 
 Counters are named by the row's id and the subject's, which never change: a key that is rotated or renamed
-keeps what it has used, and so does a limit whose value is changed.
+keeps what it has used, and so does a limit whose value is changed. One that counts something else from now
+on, or calls of other models, is another counter.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import re
 from functools import lru_cache
 from math import inf
 from typing import NamedTuple
+from zlib import crc32
 
 from security_app.calendar_windows import CALENDAR, window_at
 from security_app.limits import MAX_AMOUNT, CalendarWindow, Counter, Lifetime, SlidingWindow, Window
 
 DAY_MS = 86_400_000
 _ID_CHARS = 32
+# The id, a colon, what is counted in eight hexadecimal digits, a colon.
+_SUBJECT_AT = _ID_CHARS + 10
 
 
 class LimitRule(NamedTuple):
@@ -94,7 +98,8 @@ class Meter:
     def _made(self, now_ms: int) -> Counter:
         rule = self.rule
         self._from_ms, self._until_ms = -inf, inf
-        key = f"{rule.id}:{self.subject}"
+        counted = crc32(f"{rule.metric} {rule.model}".encode())
+        key = f"{rule.id}:{counted:08x}:{self.subject}"
         if isinstance(rule, LimitRule):
             window: Window = Lifetime() if rule.metric == "concurrency" else SlidingWindow(rule.window_ms)
             return Counter(key, rule.metric, rule.value, window, rule.is_fail_open)
@@ -115,7 +120,7 @@ class Meter:
 
 def named_in(counter: Counter) -> tuple[str, str]:
     """The id of the rule and the subject that a counter was made for."""
-    return counter.key[:_ID_CHARS], counter.key[_ID_CHARS + 1 :]
+    return counter.key[:_ID_CHARS], counter.key[_SUBJECT_AT:]
 
 
 @lru_cache(maxsize=4096)

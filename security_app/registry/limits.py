@@ -7,7 +7,7 @@ Which rows apply to one caller and one model is computed once and kept as a `Pla
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -125,16 +125,18 @@ class LimitsConfig:
         return plan
 
     def _made(self, variant: str, who: Who, model_id: str) -> Plan:
+        # A call in an agent's run is a call of the agent, too.
+        called = (model_id, who.agent) if variant == CALL_IN_RUN and who.agent else (model_id,)
         meters = [
             self.meter(rule, subject)
             for kind, subject, metrics in _scopes(variant, who, model_id)
-            for rule in self._rules_of(kind, subject, model_id)
+            for rule in self._rules_of(kind, subject, called)
             if rule.metric in metrics
         ]
         metrics = {meter.rule.metric for meter in meters}
         return Plan(tuple(meters), not metrics.isdisjoint(_SPENT - {"cost"}), "cost" in metrics)
 
-    def _rules_of(self, kind: str, subject: str, model_id: str) -> list[Rule]:
+    def _rules_of(self, kind: str, subject: str, called: Sequence[str]) -> list[Rule]:
         """The subject's own rules, and what holds for each one of its kind as far as it has none for that."""
         subjects = self._by_kind.get(kind)
         if not subjects:
@@ -142,7 +144,7 @@ class LimitsConfig:
         own = subjects.get(subject, ())
         has_own = {_place(rule) for rule in own}
         common = [rule for rule in subjects.get("", ()) if _place(rule) not in has_own]
-        return [rule for rule in (*own, *common) if applies_to(rule, model_id)]
+        return [rule for rule in (*own, *common) if any(applies_to(rule, one) for one in called)]
 
 
 def _place(rule: Rule) -> tuple[str, str]:

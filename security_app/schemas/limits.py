@@ -21,7 +21,7 @@ from security_app.models.limits import MAX_UNITS, MAX_USD
 from security_app.schemas.base import QueryModel, StrictModel
 
 
-def _exact(value: Any) -> Any:
+def exact_amount(value: Any) -> Any:
     """An amount as Decimal, never by way of a float: from a JSON number's own text, or decimal text."""
     if isinstance(value, ExactFloat):
         return value.to_decimal()
@@ -39,7 +39,7 @@ def _exact(value: Any) -> Any:
 
 Amount = Annotated[
     Decimal,
-    BeforeValidator(_exact),
+    BeforeValidator(exact_amount),
     Field(gt=0, le=MAX_USD, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]

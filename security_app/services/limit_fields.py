@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from gateway_project.core.errors import Conflict, InvalidRequest
 from security_app.models import Budget, Limit
@@ -89,16 +89,17 @@ def remove_limits(kind: str, subjects: Collection[str]) -> None:
 
 
 def limit_rows(kind: str, subjects: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """LiteLLM's fields of each subject, in two queries for all of them."""
+    """LiteLLM's fields of each subject as far as they are in force, in two queries for all of them."""
     found: dict[str, dict[str, Any]] = {subject: {} for subject in subjects}
     by_metric = {metric: name for name, metric in _LIMITS.items()}
     of_models = {metric: name for name, metric in _MODEL_LIMITS.items()}
-    for row in Limit.objects.filter(subject_kind=kind, subject_id__in=found, window_seconds=_MINUTE_S):
+    in_force = {"subject_kind": kind, "subject_id__in": found, "is_enabled": True}
+    for row in Limit.objects.filter(**in_force, window_seconds=_MINUTE_S):
         if row.model and row.metric in of_models:
             found[row.subject_id].setdefault(of_models[row.metric], {})[row.model] = row.value
         elif not row.model and row.metric in by_metric:
             found[row.subject_id][by_metric[row.metric]] = row.value
-    for budget in Budget.objects.filter(subject_kind=kind, subject_id__in=found).order_by("id"):
+    for budget in Budget.objects.filter(**in_force).order_by("id"):
         _show_budget(found[budget.subject_id], budget)
     return found
 
@@ -160,7 +161,7 @@ def _set_limits(
 
 def _set_budget(kind: str, subject: str, wanted: Mapping[str, Any]) -> None:
     name = main_budget_id(kind, subject)
-    row = Budget.objects.filter(budget_id=name).first()
+    row = _budgets_of(kind, subject).filter(budget_id=name).first()
     if wanted.get("max_budget", "stays") is None:
         _delete([row] if row is not None else [])
         if any(wanted.get(field) is not None for field in _OF_BUDGET):
@@ -173,6 +174,8 @@ def _set_budget(kind: str, subject: str, wanted: Mapping[str, Any]) -> None:
             raise InvalidRequest("There is no budget yet: give 'max_budget'.", param="max_budget")
         row = Budget(budget_id=name, subject_kind=kind, subject_id=subject, window="lifetime")
     set_budget_values(row, wanted)
+    # As for limits: who gives an amount wants it in force.
+    row.is_enabled = row.is_enabled or "max_budget" in wanted
     saved(row, params=_PARAMS)
 
 
@@ -190,9 +193,15 @@ def set_budget_values(row: Budget, wanted: Mapping[str, Any]) -> None:
         row.temporary_until = wanted["temp_budget_expiry"]
 
 
+def _budgets_of(kind: str, subject: str) -> QuerySet[Budget]:
+    """A name alone does not tell whose it is: users choose their ids, and SQLite takes a for A."""
+    rows: QuerySet[Budget] = Budget.objects.filter(subject_kind=kind, subject_id=subject)
+    return rows
+
+
 def _set_windows(kind: str, subject: str, windows: Iterable[Mapping[str, Any]]) -> None:
     prefix = main_budget_id(kind, subject) + ":every:"
-    there = {row.budget_id: row for row in Budget.objects.filter(budget_id__startswith=prefix)}
+    there = {row.budget_id: row for row in _budgets_of(kind, subject).filter(budget_id__startswith=prefix)}
     for item in windows:
         name = prefix + str(item["budget_duration"])[:20]
         row = there.pop(name, None) or Budget(budget_id=name, subject_kind=kind, subject_id=subject)
@@ -205,7 +214,7 @@ def _set_windows(kind: str, subject: str, windows: Iterable[Mapping[str, Any]]) 
 
 def _set_model_budgets(kind: str, subject: str, by_model: Mapping[str, Mapping[str, Any]]) -> None:
     prefix = main_budget_id(kind, subject) + ":model:"
-    there = {row.model: row for row in Budget.objects.filter(budget_id__startswith=prefix)}
+    there = {row.model: row for row in _budgets_of(kind, subject).filter(budget_id__startswith=prefix)}
     for model, item in by_model.items():
         if not model.strip():
             raise InvalidRequest("A model's id is empty.", param="model_max_budget")

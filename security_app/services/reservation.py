@@ -36,12 +36,16 @@ from security_app.services.permissions import require_model
 
 
 class Demand(NamedTuple):
-    """What a call may come to at most. `cost_nano` is None if nobody knows what the model costs."""
+    """What a call may come to at most. `cost_nano` is None if nobody knows what the model costs.
+
+    Where some of the upstreams that may serve it have a price, it is theirs, and `is_priced` is false.
+    """
 
     requests: int = 1
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nano: int | None = 0
+    is_priced: bool = True
 
 
 ONE_REQUEST = Demand()
@@ -236,7 +240,7 @@ def _takes(plan: Plan, demand: Demand, now_ms: int, model_id: str) -> list[Take]
         "tokens": demand.input_tokens + demand.output_tokens,
         "cost": demand.cost_nano or 0,
     }
-    if demand.cost_nano is None:
+    if demand.cost_nano is None or not demand.is_priced:
         _require_price(plan.meters, model_id)
     return [Take(meter.counter(now_ms), min(amounts[meter.rule.metric], MAX_AMOUNT)) for meter in plan.meters]
 

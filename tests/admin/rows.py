@@ -17,6 +17,7 @@ from security_app.models import (
     ApiKey,
     Budget,
     EndUser,
+    Finding,
     GatewayUser,
     Limit,
     Membership,
@@ -79,6 +80,9 @@ def one_of_each(number: int = 0) -> None:
     )
     Limit.objects.create(subject_kind="key", subject_id=key.pk.hex, value=60)
     Budget.objects.create(budget_id=f"b{number}", subject_kind="key", subject_id=key.pk.hex, amount=5)
+    Finding.objects.create(
+        source="keys_unused", kind="key_unused", severity="info", object_id=key.pk.hex, object_name=key.name
+    )
     KeyUse.objects.create(key_id=key.pk, last_used_at=now, requests=3)
     people(number)
     vendor = upstream(f"vendor-{number}")

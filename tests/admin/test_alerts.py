@@ -63,6 +63,23 @@ def test_a_url_is_stored_encrypted_and_not_shown_again(admin_client: Client) -> 
     assert (row.name, row.get_url()) == ("x", url)
 
 
+def test_a_channel_moves_only_with_its_secret(admin_client: Client) -> None:
+    url, elsewhere = "https://hooks.example.org/one", "https://hooks.example.org/two"
+    fields = {**CHANNEL, "kind": "webhook", "recipients": ""}
+    admin_client.post("/admin/usage_app/alertchannel/add/", {**fields, "url": url, "secret": "a-word"})
+    row = AlertChannel.objects.get()
+    path = f"/admin/usage_app/alertchannel/{row.pk}/change/"
+
+    page = admin_client.post(path, {**fields, "url": elsewhere})
+
+    assert "Give the secret again when the URL changes." in page.content.decode()
+    row.refresh_from_db()
+    assert row.get_url() == url
+    admin_client.post(path, {**fields, "url": elsewhere, "secret": "a-word"})
+    row.refresh_from_db()
+    assert (row.get_url(), row.get_secret()) == (elsewhere, "a-word")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

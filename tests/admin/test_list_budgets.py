@@ -18,6 +18,7 @@ Budget = Callable[..., AbstractContextManager[CaptureQueriesContext]]
 LISTS = [
     "/admin/security_app/apikey/",
     "/admin/security_app/auditevent/",
+    "/admin/security_app/finding/",
     "/admin/security_app/organization/",
     "/admin/security_app/team/",
     "/admin/security_app/gatewayuser/",

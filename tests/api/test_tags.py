@@ -35,7 +35,20 @@ def test_a_request_without_the_header_has_none() -> None:
     assert request_tags(asked_with()) == ()
 
 
-@pytest.mark.parametrize("text", [",".join("abcdefghijk"), "x" * 65, "[1]", "[", "[{}]", "[" * 30_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",".join("abcdefghijk"),
+        "x" * 65,
+        "[1]",
+        "[",
+        "[{}]",
+        "[" * 30_000,
+        # The ledger could not hold these as they are.
+        r'["a\u0000"]',
+        r'["a\ud800"]',
+    ],
+)
 def test_unusable_tags_are_refused_with_the_headers_name(text: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         request_tags(asked_with(x_gateway_tags=text))

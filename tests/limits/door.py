@@ -45,7 +45,8 @@ UNPRICED = "free/fake-chat"
 EMBEDDING = "fake/fake-embedding"
 AGENT = "default/test"
 # A cent for 10 000 tokens, whatever they are.
-CARD = RateCard(*[1_000_000_000] * 7)
+_RATE = 1_000_000_000
+CARD = RateCard(_RATE, _RATE, _RATE, _RATE, _RATE, _RATE, _RATE)
 POLICY = KeyPolicy(frozenset({"inference"}), ())
 HELLO = [{"role": "user", "content": "Hi"}]
 
@@ -119,7 +120,8 @@ class Door:
             if len(received) < 1:
                 received.append(1)
                 return {"type": "http.request", "body": body}
-            return await asyncio.get_running_loop().create_future()
+            left: Message = await asyncio.get_running_loop().create_future()
+            return left
 
         async def send(message: Message) -> None:
             sent.append(message)

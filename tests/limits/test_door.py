@@ -84,6 +84,15 @@ def test_each_scope_has_a_counter_and_the_tightest_speaks(vendor: FakeVendor) ->
     at_the_door(vendor, work, *rules)
 
 
+@pytest.mark.parametrize("spelling", ["zoe\0", "\0zoe", " zoe\n", "z\0oe"])
+def test_an_end_user_is_the_same_for_limits_as_for_the_ledger(vendor: FakeVendor, spelling: str) -> None:
+    async def work(door: Door) -> None:
+        assert (await door.ask(user="zoe")).status == 200
+        assert (await door.ask(user=spelling)).status == 429
+
+    at_the_door(vendor, work, limit(kind="end_user", subject="", value=1))
+
+
 def test_end_users_are_limited_by_the_body_s_user(vendor: FakeVendor) -> None:
     async def work(door: Door) -> None:
         statuses = [(await door.ask(user=user)).status for user in ("ann", "ann", "ben", "ann")]

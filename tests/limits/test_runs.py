@@ -59,6 +59,25 @@ def test_a_run_s_calls_spend_the_budget_of_its_key_its_agent_and_its_model(
 
 
 @EITHER
+def test_a_key_s_budget_for_an_agent_counts_what_its_runs_spend(vendor: FakeVendor, streams: bool) -> None:
+    rules = [
+        budget(model=AGENT, name="agent"),
+        budget(model="default/*", name="agents"),
+        budget(model=MODEL, name="model"),
+        budget(model="other/*", name="others"),
+    ]
+
+    async def work(door: Door) -> None:
+        vendor.always(chat(usage=USED))
+        assert (await door.ask(AGENT, stream=streams)).status == 200
+        assert (await door.ask(MODEL, stream=streams)).status == 200
+
+        assert [await door.used(rule) for rule in rules] == [10**7, 10**7, 2 * 10**7, 0]
+
+    at_the_door(vendor, work, *rules, agent=HELPER)
+
+
+@EITHER
 def test_a_run_whose_budget_is_used_up_asks_no_vendor_and_costs_no_request(
     vendor: FakeVendor, streams: bool
 ) -> None:

@@ -83,6 +83,27 @@ def test_only_the_models_of_the_rule_and_the_moments_of_the_window_count() -> No
     ) == [10_110, 110, 100]
 
 
+def test_a_rule_for_an_agent_counts_the_calls_of_its_runs() -> None:
+    store_entries(
+        make_entry(kind="agent", model="default/helper", agent="default/helper", cost_nano=0),
+        make_entry(cost_nano=1, agent="default/helper", parent_id=BOB, tags=("red",)),
+        make_entry(cost_nano=10, agent="default/other", parent_id=BOB),
+        make_entry(cost_nano=100),
+    )
+    asked = [
+        question(model="default/helper"),
+        question(model="default/*"),
+        question(model="default/helper", metric="requests"),
+        question(kind="tag", subject="red", model="default/helper"),
+    ]
+    from_records = answers(asked)
+
+    roll_up()
+
+    assert from_records == [1, 11, 1, 1]
+    assert answers(asked) == from_records
+
+
 def test_a_rolling_window_ends_now() -> None:
     now = utc_now()
     store_entries(

@@ -30,7 +30,7 @@ class Watched(LocalLimiter):
     def __init__(self, seeder: Any) -> None:
         super().__init__(seeder)
         self.granted: Tally[str] = Tally()
-        self.settled: Tally[str] = Tally()
+        self.endings: Tally[str] = Tally()
 
     async def reserve(
         self,
@@ -47,7 +47,7 @@ class Watched(LocalLimiter):
         return answer
 
     def settle(self, ticket_id: str, actual: Mapping[str, int]) -> None:
-        self.settled[ticket_id] += 1
+        self.endings[ticket_id] += 1
         super().settle(ticket_id, actual)
 
 
@@ -124,6 +124,6 @@ def test_each_ticket_is_settled_or_released_once(
             while watched.state().open_tickets:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert steps.is_hit or watched.granted.total() == (2 if model == AGENT else 1)
-        assert all(watched.settled[ticket] == 1 for ticket in watched.granted if watched.granted[ticket])
+        assert all(watched.endings[ticket] == 1 for ticket in watched.granted if watched.granted[ticket])
 
     at_the_door(shared_vendor, work, limit(value=100), budget(), agent=HELPER)

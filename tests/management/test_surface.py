@@ -31,6 +31,9 @@ KEYHOLDERS = sorted(
 )
 PARAMETERS = {
     "{rule_id}": "rule_00",
+    "{limit_id}": "limit_00",
+    "{rule}": "Spend",
+    "{channel}": "ops",
     "{access_group}": "cheap",
     "{path:reference}": "default/lab",
     "{reference}": "lab",

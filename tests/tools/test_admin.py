@@ -9,7 +9,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from gateway_project.core.snapshot import SnapshotStore
+from security_app.models import Limit
 from security_app.services.configuration import store
+from security_app.services.limiting import limiting
 from tests.tools.functions import SECRET
 from tests.tools.setup import MODULES, row
 from tools_app.models import Tool
@@ -171,6 +173,22 @@ def test_a_tool_is_tried(admin_client: Client) -> None:
 
     assert "It answered in" in page
     assert "Hello &lt;b&gt;" in page
+
+
+def test_a_trial_keeps_away_from_the_counters_of_the_server_s_loop(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Limit.objects.create(subject_kind="tool", subject_id="greet", value=0)
+    store.refresh()
+    assert store.current.sections["limits"].value.kinds == {"tool"}
+    monkeypatch.setattr(limiting, "_limiter", None)
+
+    page = admin_client.post(
+        f"{LIST}{made('greet').pk}/try/", {"arguments": '{"name": "x"}'}
+    ).content.decode()
+
+    assert "It answered in" in page
+    assert limiting._limiter is None
 
 
 def test_a_trial_that_fails_tells_no_more_than_a_model_is_told(admin_client: Client) -> None:

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import CallScope
+from gateway_project.core.snapshot import Snapshot
 from security_app.registry import KeyPolicy, Principal
+from security_app.registry.limits import SECTION as LIMITS
 from security_app.services.configuration import store
 from tools_app.errors import ToolError
 from tools_app.models import Tool
@@ -45,8 +47,10 @@ def try_tool(row: Tool, arguments: dict[str, Any], *, actor: str) -> Trial:
 
 
 async def _called(name: str, arguments: dict[str, Any], actor: str) -> str:
-    # An administrator may call every tool; there is no key whose limits could count.
-    principal = Principal(None, actor, "", KeyPolicy(frozenset(), ()), 0.0, False)
+    # An administrator may call every tool. No limits count: their counters belong to the server's event loop,
+    # and this one, in a thread of its own, must not touch them.
+    principal = Principal(None, actor, "", KeyPolicy(frozenset({"inference"}), ()), 0.0, False)
     scope = CallScope(cast("asyncio.Task[object]", asyncio.current_task()))
-    context = RequestContext(store.current, scope, principal=principal)
+    sections = {name: section for name, section in store.current.sections.items() if name != LIMITS}
+    context = RequestContext(Snapshot(sections), scope, principal=principal)
     return await call_tool(context, name, arguments, call_id=_CALL_ID, source=TRIAL)

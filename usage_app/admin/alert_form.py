@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.conf import settings
-from django.core.exceptions import ValidationError
 
 from gateway_project.admin_base import (
     CheckboxesWidget,
@@ -15,13 +13,26 @@ from gateway_project.admin_base import (
     SelectWidget,
     TextAreaWidget,
 )
-from gateway_project.core.outbound import check_url
 from security_app.admin.form_fields import LinesField
 from usage_app.models import AlertChannel, AlertRule
+from usage_app.services.alerts.checks import (
+    MAX_SECRET,
+    MAX_URL,
+    Problems,
+    channel_problems,
+    hours_problems,
+    rule_problems,
+    secret_problems,
+    url_problems,
+)
 from usage_app.services.alerts.measures import measures
 
-_Kind = AlertChannel.Kind
-_MAX_URL = 2000
+
+def _tell(form: forms.ModelForm[Any], problems: Problems) -> None:
+    """Say what is wrong at each field that has no error of its own."""
+    for name, text in problems.items():
+        if name not in form.errors:
+            form.add_error(name, text)
 
 
 class AlertChannelForm(ModelForm[AlertChannel]):
@@ -33,17 +44,17 @@ class AlertChannelForm(ModelForm[AlertChannel]):
     url = forms.CharField(
         label="URL",
         required=False,
-        max_length=_MAX_URL,
+        max_length=MAX_URL,
         widget=PasswordWidget(attrs={"autocomplete": "off", "spellcheck": "false"}),
         help_text="For Slack and webhooks. Whoever has it can write there, so it is stored encrypted and not "
         "shown again; leave it empty to keep what is stored.",
     )
     secret = forms.CharField(
         required=False,
-        max_length=200,
+        max_length=MAX_SECRET,
         widget=PasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text="For webhooks: messages carry x-gateway-signature, sha256= and the HMAC-SHA-256 of the "
-        "body in hexadecimal. Leave it empty to keep what is stored.",
+        "body in hexadecimal. Leave it empty to keep what is stored; give it again when the URL changes.",
     )
 
     class Meta:
@@ -51,25 +62,18 @@ class AlertChannelForm(ModelForm[AlertChannel]):
         fields = ("name", "kind", "recipients", "is_enabled")
 
     def clean_url(self) -> str:
-        """A URL that may be called from here."""
-        url = str(self.cleaned_data["url"]).strip()
-        if url:
-            try:
-                # Webhooks of some services have their secret in the query.
-                check_url(url.partition("?")[0], allow_private=settings.ALLOW_PRIVATE_HOSTS)
-            except ValueError as error:
-                raise ValidationError(f"This can’t be called: {error}.", code="invalid") from error
-        return url
+        """Without what was pasted along."""
+        return str(self.cleaned_data["url"]).strip()
 
     def clean(self) -> dict[str, Any]:
-        """What the kind needs must be there."""
+        """What the kind needs must be there, and a URL must be one that may be called from here."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        is_mail = cleaned.get("kind") == _Kind.MAIL
-        if is_mail and not cleaned.get("recipients") and "recipients" not in self.errors:
-            self.add_error("recipients", "Mail needs at least one address.")
-        has_url = cleaned.get("url") or self.instance.url_sealed
-        if cleaned.get("kind") and not is_mail and not has_url and "url" not in self.errors:
-            self.add_error("url", "Give the URL to send to.")
+        url, secret = cleaned.get("url", ""), cleaned.get("secret")
+        _tell(self, url_problems(url))
+        _tell(self, secret_problems(self.instance, url=url, is_secret_given=bool(secret)))
+        if kind := cleaned.get("kind"):
+            has_url = bool(url or self.instance.url_sealed)
+            _tell(self, channel_problems(kind, cleaned.get("recipients") or (), has_url=has_url))
         return cleaned
 
     def save(self, commit: bool = True) -> AlertChannel:
@@ -116,12 +120,10 @@ class AlertRuleForm(ModelForm[AlertRule]):
     def clean(self) -> dict[str, Any]:
         """Not every figure is known of every subject."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        measure = measures().get(cleaned.get("kind", ""))
-        per = cleaned.get("per")
-        if measure is not None and per and per not in measure.subjects:
-            titles = ", ".join(AlertRule.Per(one).label.lower() for one in measure.subjects)
-            self.add_error("per", f"“{measure.title}” is known of: {titles}.")
+        kind, per = cleaned.get("kind"), cleaned.get("per")
+        if kind and per:
+            _tell(self, rule_problems(kind, per))
         begin, end = cleaned.get("work_from_hour"), cleaned.get("work_to_hour")
-        if begin is not None and end is not None and begin >= end:
-            self.add_error("work_to_hour", "Working hours must end after they begin.")
+        if begin is not None and end is not None:
+            _tell(self, hours_problems(begin, end))
         return cleaned

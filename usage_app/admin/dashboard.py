@@ -122,7 +122,7 @@ def _budget_row(burn: Burn) -> BudgetRow:
         shown_money(burn.used),
         shown_money(burn.amount),
         f"{burn.percent:.0f}%",
-        int(min(burn.percent, 100)),
+        min(int(burn.percent), 100),
         moment(burn.reset) or "–",
     )
 

@@ -1,9 +1,10 @@
 """The usage routes; whoever mounts the router adds authentication."""
 
 from usage_app.api.activity import router as activity_router
+from usage_app.api.alerts import router as alerts_router
 from usage_app.api.reports import router as reports_router
 from usage_app.api.spend import router
 
 router.add_router("", activity_router)
 
-__all__ = ["reports_router", "router"]
+__all__ = ["alerts_router", "reports_router", "router"]

@@ -70,6 +70,11 @@ class AlertChannel(ConfigModel):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def public_id(self) -> str:
+        """`alert_channel_` and the row's UUID in hex."""
+        return public_id("alert_channel", self.id)
+
     def set_url(self, url: str) -> None:
         """Store the webhook's URL, encrypted for this row."""
         self.url_sealed = seal(url, label=_URL, row_id=self.id)
@@ -159,6 +164,11 @@ class AlertRule(ConfigModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def public_id(self) -> str:
+        """`alert_rule_` and the row's UUID in hex."""
+        return public_id("alert_rule", self.id)
 
 
 class Alert(models.Model):

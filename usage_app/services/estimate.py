@@ -1,7 +1,7 @@
 """What a call may come to at most, before it is made: what limits and budgets hold for it meanwhile.
 
 input   = text of the body in bytes / 3, rounded up, and 1600 tokens for each image or sound in it
-output  = n × (max_completion_tokens or max_tokens, else the model's own maximum, else 4096)
+output  = n × (the larger of max_completion_tokens and max_tokens, else the model's own maximum, else 4096)
 cost    = both at the rates of the dearest upstream that may serve the call
 """
 
@@ -25,16 +25,21 @@ from usage_app.services.extraction import (
 from usage_app.services.pricing import cost_nano
 
 DEFAULT_OUTPUT_TOKENS = 4096
-# Members that bound the answer, the ones that upstreams prefer first.
-_MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_number = msgspec.json.Decoder(int | float | None)
+# Members that bound the answer. Which one of two an upstream obeys is its own affair: the larger one counts.
+_MAXIMA = ("max_completion_tokens", "max_tokens")
+# Text completions know only the older one.
+_MAXIMA_OF_TEXT = ("max_tokens",)
+# What some servers obey and others ignore: such a member may raise what others say, and never lowers it.
+_OTHER_MAXIMA = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict", "num_predict")
+# Servers exist that take a number in quotes for a number.
+_number = msgspec.json.Decoder(int | float | str | None)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def output_tokens(fields: RawFields, model_maximum: int | None) -> int:
     """How many tokens the answers to a request may have in all, by its own members."""
-    given = next((value for name in _MAXIMA if (value := _positive(fields.get(name))) is not None), None)
-    each = given if given is not None else (model_maximum or DEFAULT_OUTPUT_TOKENS)
+    obeyed = _largest(fields, _MAXIMA_OF_TEXT if "prompt" in fields else _MAXIMA)
+    each = max(obeyed or model_maximum or DEFAULT_OUTPUT_TOKENS, _largest(fields, _OTHER_MAXIMA))
     wanted = max(_positive(fields.get("n")) or 1, _positive(fields.get("best_of")) or 1)
     return min(each * wanted * _prompts(fields.get("prompt")), MAX_TOKENS)
 
@@ -54,20 +59,28 @@ def demand(
 ) -> Demand:
     """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970."""
     tokens = TokenUsage(input=input_tokens, output=output_tokens)
-    cost: int | None = 0
-    for model in price_models:
-        card = prices.price(model, at)
-        if card is None:
-            cost = None
-            break
-        cost = max(cost or 0, _dearest(tokens, card))
-    return Demand(1, input_tokens, output_tokens, cost)
+    cards = [prices.price(model, at) for model in price_models]
+    costs = [_dearest(tokens, card) for card in cards if card is not None]
+    is_priced = None not in cards
+    return Demand(1, input_tokens, output_tokens, max(costs, default=0 if is_priced else None), is_priced)
 
 
 def _dearest(tokens: TokenUsage, card: RateCard) -> int:
-    """The cost, also if all of the answer is reasoning and that has a price of its own."""
-    reasoning = TokenUsage(input=tokens.input, output=tokens.output, reasoning=tokens.output)
-    return max(cost_nano(tokens, card), cost_nano(reasoning, card))
+    """The cost, also if all of the answer is reasoning, or all of the input is written to a cache."""
+    given, answered = tokens.input, tokens.output
+    return max(
+        cost_nano(
+            TokenUsage(input=given, output=answered, cache_write=written, reasoning=reasoning),
+            card,
+        )
+        for written in (0, given)
+        for reasoning in (0, answered)
+    )
+
+
+def _largest(fields: RawFields, names: Iterable[str]) -> int:
+    """The largest number that members of these names give; 0 if none does."""
+    return max(_positive(fields.get(name)) or 0 for name in names)
 
 
 def _prompts(raw: msgspec.Raw | None) -> int:
@@ -82,11 +95,12 @@ def _prompts(raw: msgspec.Raw | None) -> int:
 
 
 def _positive(raw: msgspec.Raw | None) -> int | None:
-    """A number that a client gave; what is none is for the upstream to refuse."""
+    """A number that a client gave, however large; what is none is for the upstream to refuse."""
     if raw is None:
         return None
     try:
         value = _number.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        number = float(value) if isinstance(value, str) else value
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         return None
-    return None if value is None or not 0 < value <= MAX_TOKENS else int(value) or 1
+    return None if number is None or not number > 0 else int(min(number, MAX_TOKENS)) or 1

@@ -18,11 +18,16 @@ from usage_app.entry import TokenUsage
 MAX_TOKENS = 2**40
 _BYTES_PER_TOKEN = 3
 # Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
-_BASE64 = re.compile(rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}')
+# Only in members that hold no text: a long word of a prompt is charged by its length, whatever it is made of.
+_BASE64 = re.compile(
+    rb'"(?:url|image_url|data|file_data|image|bytes)"\s*:\s*'
+    rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}'
+)
 IMAGE_TOKENS = 1600
 _BASE64_COUNTS_AS_BYTES = IMAGE_TOKENS * _BYTES_PER_TOKEN
+_IMAGE = re.compile(rb'"image_url"\s*:')
 # Chat has an object with the URL, Responses the URL itself.
-_LINKED_IMAGE = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]{0,200}?"url"\s*:\s*)?"https?:')
+_IMAGE_WITHIN = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]{0,200}?"url"\s*:\s*)?"data:')
 _Number = int | float | None
 
 
@@ -87,8 +92,8 @@ def text_bytes(body: bytes) -> int:
 
 
 def linked_images(body: bytes) -> int:
-    """How many images a body names by a URL, for the upstream to fetch."""
-    return len(_LINKED_IMAGE.findall(body))
+    """How many images a body has that are not plainly inside of it: the upstream fetches those."""
+    return len(_IMAGE.findall(body)) - len(_IMAGE_WITHIN.findall(body))
 
 
 def _tokens(usage: _Usage) -> TokenUsage | None:

@@ -48,11 +48,9 @@ _COLUMNS = {
     "agent": "agent",
     "model": "model",
 }
+# What the pattern of a rule may mean.
+_CALLED = ("model", "agent")
 _BY_UUID = ("key", "team", "organization")
-_IN_ROLLUPS = ("key", "team", "organization", "user", "agent", "model")
-_SUMMED_UP = ("cost", "tokens", "input_tokens", "output_tokens")
-# As far back as one question to the rollups may reach.
-_OLDEST = timedelta(days=1000)
 _TOKENS = {
     "input_tokens": F("input_tokens"),
     "output_tokens": F("output_tokens"),
@@ -91,8 +89,8 @@ def _from_rollups(question: UseQuestion, start: datetime, end: datetime) -> int:
     total = 0
     while start < end:
         following = min(start + _LONGEST_RANGE, end)
-        query = UsageQuery(start, following, group_by=("model",), filters=filters)
-        total += sum(measure(row) for row in usage_sums(query) if matches(row.group[0]))
+        query = UsageQuery(start, following, group_by=_CALLED, filters=filters)
+        total += sum(measure(row) for row in usage_sums(query) if matches(*row.group))
         start = following
     return total
 
@@ -102,22 +100,27 @@ def _from_records(question: UseQuestion, start: datetime | None, end: datetime) 
     if start is not None:
         records = records.filter(at__gte=start)
     by_tag = question.kind == "tag"
-    columns = ("model", "tags") if by_tag else ("model",)
+    columns = (*_CALLED, "tags") if by_tag else _CALLED
     groups: QuerySet[UsageRecord, dict[str, Any]] = records.values(*columns)
     matches = _matcher(question.model)
     total = 0
     for group in groups.annotate(used=_measure(question)).order_by():
-        if not matches(group["model"]) or (by_tag and question.subject not in group["tags"]):
+        if not matches(group["model"], group["agent"]) or (by_tag and question.subject not in group["tags"]):
             continue
         total += to_nano(group["used"]) if question.metric == "cost" else group["used"]
     return total
 
 
-def _matcher(pattern: str) -> Callable[[str], bool]:
+def _matcher(pattern: str) -> Callable[[str, str], bool]:
+    """Whether a call of a model, in a run of an agent or of none (""), is one that the pattern means."""
     if not pattern:
-        return lambda _: True
+        return lambda _model, _agent: True
     compiled = re.compile(fnmatch.translate(pattern))
-    return lambda model: model == pattern or compiled.match(model) is not None
+
+    def is_meant(name: str) -> bool:
+        return bool(name) and (name == pattern or compiled.match(name) is not None)
+
+    return lambda model, agent: is_meant(model) or is_meant(agent)
 
 
 def _span(question: UseQuestion, now: datetime) -> tuple[datetime | None, datetime]:

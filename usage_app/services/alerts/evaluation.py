@@ -24,7 +24,7 @@ _Event = AlertMessage.Event
 def evaluate_rules(*, now: datetime | None = None) -> int:
     """Look at all rules; how many alerts began or ended. A rule that fails is logged, others go on."""
     moment = now or utc_now()
-    changes = 0
+    changes = _close_orphans(moment)
     for rule in AlertRule.objects.all():
         try:
             changes += _evaluate(rule, moment)
@@ -94,6 +94,16 @@ def _close(alert: Alert, rule: AlertRule, now: datetime) -> int:
         _tell(alert, rule, _Event.CLOSED, now)
     logger.info("alert.closed", extra=_fields(alert))
     return 1
+
+
+def _close_orphans(now: datetime) -> int:
+    """End what no rule watches any more; whom its rule told is not known."""
+    changes = 0
+    for alert in Alert.objects.filter(rule=None, closed_at=None):
+        if Alert.objects.filter(pk=alert.pk, closed_at=None).update(closed_at=now):
+            logger.info("alert.closed", extra=_fields(alert))
+            changes += 1
+    return changes
 
 
 def _tell(alert: Alert, rule: AlertRule, event: str, now: datetime) -> None:
