@@ -22,6 +22,7 @@ AUTHENTICATION_BACKENDS = [
 # Names and passwords; nobody can sign up, and no address has to be confirmed.
 ACCOUNT_ADAPTER = "gateway_project.sign_in.adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_FORMS = {"reset_password": "gateway_project.sign_in.forms.NewPasswordForm"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -46,6 +47,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # The librar
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Back to where one's own sign-in is managed."""
         return reverse("mfa_index")
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """Where GATEWAY_PUBLIC_URL says that we are: a request's Host header is anybody's to choose."""
+        url: str = super().get_reset_password_from_key_url(key)
+        return f"{settings.PUBLIC_URL}{urlsplit(url).path}" if settings.PUBLIC_URL else url
 
     def add_message(self, request: HttpRequest, level: int, *args: Any, **options: Any) -> None:
         """Without what is plain to see."""

@@ -1,9 +1,10 @@
-"""allauth's forms for codes of second factors, with failures counted where those of passwords are."""
+"""allauth's forms: codes of second factors, whose failures count as those of passwords, and new passwords."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.forms import ResetPasswordForm
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from django.core.exceptions import ValidationError
@@ -35,3 +36,13 @@ class SecondFactorForm(_Counted, AuthenticateForm):  # type: ignore[misc]  # The
 
 class SecondFactorAgainForm(_Counted, ReauthenticateForm):  # type: ignore[misc]  # The library has no types.
     """Before something dangerous."""
+
+
+class NewPasswordForm(ResetPasswordForm):  # type: ignore[misc]  # The library has no types.
+    """Asks for a mail. Who has no password, and so signs in by a provider, gets none behind its back."""
+
+    def clean_email(self) -> str:
+        """As the library's, without those who have no password."""
+        email: str = super().clean_email()
+        self.users = [user for user in self.users if user.has_usable_password()]
+        return email

@@ -60,6 +60,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
         user = sociallogin.user
         user.is_staff = True
         user.is_superuser = False
+        if not _confirmed_address(_claims(sociallogin)):
+            # Else whoever has the address in truth would be led into this account, and share it.
+            user.email, sociallogin.email_addresses = "", []
         saved: User = super().save_user(request, sociallogin, form)
         _map_groups(saved, _claims(sociallogin))
         logger.info("user.created", extra={"actor": "single sign-on", "object": saved.get_username()})

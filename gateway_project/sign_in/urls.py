@@ -7,13 +7,19 @@ from allauth.socialaccount import views as social
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from gateway_project.sign_in.views import NewPasswordView, SignInView, end_other_sessions, no_form
+from gateway_project.sign_in.views import (
+    NewPasswordView,
+    SignInView,
+    change_password,
+    end_other_sessions,
+    no_form,
+)
 
 _account: list[URLPattern | URLResolver] = [
     path("logout/", account.logout, name="account_logout"),
     path("inactive/", account.account_inactive, name="account_inactive"),
     path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
-    path("password/", account.password_change, name="account_change_password"),
+    path("password/", change_password, name="account_change_password"),
     path("password/reset/", NewPasswordView.as_view(), name="account_reset_password"),
     path("password/reset/done/", account.password_reset_done, name="account_reset_password_done"),
     re_path(

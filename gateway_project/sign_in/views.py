@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.views import LoginView, PasswordResetView
+from allauth.account.views import LoginView, PasswordResetView, password_change
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
@@ -51,6 +51,16 @@ class NewPasswordView(PasswordResetView):  # type: ignore[misc]  # The library h
             raise Http404
         answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         return answer
+
+
+@login_required
+def change_password(request: HttpRequest) -> HttpResponseBase:
+    """allauth's page, for those who have a password."""
+    if not request.user.has_usable_password():
+        messages.error(request, "You have no password here: you sign in by your provider.")
+        return HttpResponseRedirect(reverse("mfa_index"))
+    answer: HttpResponseBase = password_change(request)
+    return answer
 
 
 @require_POST

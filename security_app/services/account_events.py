@@ -137,15 +137,19 @@ def _record_factor(action: str, *, user: User, authenticator: Any, **_: Any) -> 
 
 def _record_identity(instance: SocialAccount, created: bool, **_: Any) -> None:
     if created:
-        _record_person("identity_joined", instance.user, detail=_identity(instance))
+        _note_identity("identity_joined", instance)
 
 
 def _record_parting(instance: SocialAccount, **_: Any) -> None:
-    _record_person("identity_parted", instance.user, detail=_identity(instance))
+    _note_identity("identity_parted", instance)
 
 
-def _identity(account: SocialAccount) -> dict[str, str]:
-    return {"provider": str(account.provider), "subject": str(account.uid)[:200]}
+def _note_identity(action: str, account: SocialAccount) -> None:
+    with transaction.atomic(savepoint=False):
+        # Its person may be written in the same transaction, later.
+        ConfigVersion.lock()
+        detail = {"provider": str(account.provider), "subject": str(account.uid)[:200]}
+        _record_person(action, account.user, detail=detail)
 
 
 def _record_person(action: str, user: User, *, detail: Mapping[str, Any] | None = None) -> None:

@@ -8,6 +8,8 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount, SocialLogin
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.test import RequestFactory
 
 from gateway_project.sign_in.single_sign_on import SingleSignOnAdapter
 
@@ -34,3 +36,18 @@ def test_a_confirmed_address_matches_its_account(db: None) -> None:
     paula = User.objects.create_user("paula", ADDRESS, "paulas-password")
 
     assert SingleSignOnAdapter().authenticate_by_email(login(True)) == (paula, ADDRESS)
+
+
+@pytest.mark.parametrize(("said", "kept"), [(True, ADDRESS), (False, ""), ("true", ""), (None, "")])
+def test_a_new_account_waits_for_nobody_elses_address(
+    db: None, rf: RequestFactory, said: Any, kept: str
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    new = login(said)
+    new.user = User(username="mallory", email=ADDRESS)
+
+    saved = SingleSignOnAdapter().save_user(request, new)
+
+    assert User.objects.get(pk=saved.pk).email == kept
+    assert [one.email for one in EmailAddress.objects.all()] == ([kept] if kept else [])

@@ -358,3 +358,30 @@ def test_a_new_password_can_be_asked_for_where_there_is_mail(
     assert known["Location"] == unknown["Location"]
     assert [message.to for message in mail.outbox] == [["alice@example.org"]]
     assert "http://testserver/admin/account/password/reset/key/" in str(mail.outbox[0].body)
+
+
+def test_the_mail_leads_to_the_public_address_whatever_the_host_header(
+    client: Client, alice: User, settings: SettingsWrapper
+) -> None:
+    settings.MAIL_IS_CONFIGURED, settings.PUBLIC_URL = True, "https://gateway.example.org"
+    settings.ALLOWED_HOSTS = ["*"]
+
+    client.post("/admin/account/password/reset/", {"email": alice.email}, headers={"host": "evil.example"})
+
+    body = str(mail.outbox[0].body)
+    assert "https://gateway.example.org/admin/account/password/reset/key/" in body
+
+
+def test_who_signs_in_by_a_provider_gets_no_password_beside_it(
+    client: Client, alice: User, settings: SettingsWrapper
+) -> None:
+    settings.MAIL_IS_CONFIGURED = True
+    alice.set_unusable_password()
+    alice.save()
+
+    asked = client.post("/admin/account/password/reset/", {"email": alice.email})
+    client.force_login(alice)
+    changed = client.get("/admin/account/password/")
+
+    assert (asked.status_code, changed.status_code) == (302, 302)
+    assert [message for message in mail.outbox if "/password/reset/key/" in str(message.body)] == []
