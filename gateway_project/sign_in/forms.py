@@ -41,6 +41,8 @@ class SecondFactorAgainForm(_Counted, ReauthenticateForm):  # type: ignore[misc]
 class NewPasswordForm(ResetPasswordForm):  # type: ignore[misc]  # The library has no types.
     """Asks for a mail. Who has no password, and so signs in by a provider, gets none behind its back."""
 
+    users: list[Any]
+
     def clean_email(self) -> str:
         """As the library's, without those who have no password."""
         email: str = super().clean_email()

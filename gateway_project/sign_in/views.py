@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.views import LoginView, PasswordResetView, password_change
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -56,7 +57,7 @@ class NewPasswordView(PasswordResetView):  # type: ignore[misc]  # The library h
 @login_required
 def change_password(request: HttpRequest) -> HttpResponseBase:
     """allauth's page, for those who have a password."""
-    if not request.user.has_usable_password():
+    if not cast("User", request.user).has_usable_password():
         messages.error(request, "You have no password here: you sign in by your provider.")
         return HttpResponseRedirect(reverse("mfa_index"))
     answer: HttpResponseBase = password_change(request)
