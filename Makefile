@@ -19,21 +19,30 @@ LOCKED_DEV := $(VENV)/.installed-dev-$(shell cksum < requirements-dev.lock | tr 
 
 UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
-# in every run out of the one on SQLite: once is enough.
+# in every run out of the one on SQLite: once is enough. So it is for pages and routes that only ask the ORM, which
+# run on the stricter of the two, and for live servers whose story is not the database's, which run on the quicker.
 SQLITE_ONLY := tests/repository tests/fakes \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
-	heads https_only key_entry management_cors openai_client openai_errors paths stalled_client websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
+	denials disconnects failover faults heads https_only key_entry lifecycle log management_cors openai_client openai_errors \
+	paths requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
-	probe process_link request_fuzz saved_state silent_work trace version_pages visibility) \
-	$(patsubst %,tests/limits/test_%.py,counting faults many_workers model seeding upkeep) \
+	probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
+	$(patsubst %,tests/limits/test_%.py,calendar_windows counter_names counting door estimate failover faults many_workers \
+	model runs seeding settled_once upkeep) \
+	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
+	rebinding settings snapshot) tests/api/test_tags.py \
+	$(patsubst %,tests/usage/test_%.py,extraction journal lines live) \
+	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
-	tests/audit/test_writers.py tests/limits/test_live_pair.py
+	tests/audit/test_writers.py tests/limits/test_live_pair.py \
+	$(filter-out $(patsubst %,tests/admin/test_%.py,keys list_budgets pages sign_in),$(wildcard tests/admin/test_*.py)) \
+	$(filter-out $(patsubst %,tests/management/test_%.py,background keys models races teams upstreams usage_reports),$(wildcard tests/management/test_*.py))
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 

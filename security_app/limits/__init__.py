@@ -30,7 +30,6 @@ from security_app.limits.counters import (
     Window,
 )
 from security_app.limits.local import LocalLimiter
-from security_app.limits.valkey import ValkeyLimiter
 
 __all__ = [
     "MAX_AMOUNT",
@@ -49,6 +48,5 @@ __all__ = [
     "SlidingWindow",
     "Take",
     "Unavailable",
-    "ValkeyLimiter",
     "Window",
 ]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from gateway_project.core.db import in_thread
-from security_app.limits import Counter, Limiter, LocalLimiter, Seeder, ValkeyLimiter
+from security_app.limits import Counter, Limiter, LocalLimiter, Seeder
 from security_app.services.counter_use import use_of_counters
 
 # How long after the last trouble it is still told of.
@@ -35,7 +35,13 @@ class Limiting:
 
     async def start(self, redis_url: str = "", *, seeder: Seeder = seed) -> None:
         """Begin to count: with all processes that share a Valkey, or alone."""
-        self._limiter = ValkeyLimiter(redis_url, seeder) if redis_url else LocalLimiter(seeder)
+        if redis_url:
+            # Only with a Valkey is its client worth its memory.
+            from security_app.limits.valkey import ValkeyLimiter
+
+            self._limiter = ValkeyLimiter(redis_url, seeder)
+        else:
+            self._limiter = LocalLimiter(seeder)
         self._unavailable_at = None
         await self._limiter.start()
 

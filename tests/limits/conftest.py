@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from security_app.limits import Limiter, LocalLimiter, ValkeyLimiter
+from security_app.limits import Limiter, LocalLimiter
+from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.stories import PATIENT_S
 from tests.services import own_valkey_database
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from security_app.limits import Granted, Lifetime, ValkeyLimiter
+from security_app.limits import Granted, Lifetime
+from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.stories import NOW, PATIENT_S, ask, budget
 
 BUDGET = budget(100, window=Lifetime())

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 import redis
 
-from security_app.limits import Counter, Granted, Lifetime, Unavailable, ValkeyLimiter
+from security_app.limits import Counter, Granted, Lifetime, Unavailable
+from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.proxy import Proxy
 from tests.limits.stories import PATIENT_S, ask, budget, per_minute, slots
 from tests.services import ValkeyServer, own_valkey_database

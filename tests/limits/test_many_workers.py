@@ -10,7 +10,8 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from security_app.limits import Granted, Lifetime, Limiter, Refused, ValkeyLimiter
+from security_app.limits import Granted, Lifetime, Limiter, Refused
+from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.stories import DAY, NOW, PATIENT_S, ask, budget, per_minute, slots
 from tests.services import own_valkey_database
 

@@ -22,8 +22,8 @@ from security_app.limits import (
     Refused,
     SlidingWindow,
     Take,
-    ValkeyLimiter,
 )
+from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.model import Model
 from tests.limits.stories import DAY, MINUTE, NOW, PATIENT_S
 from tests.services import own_valkey_database

@@ -16,8 +16,8 @@ from security_app.limits import (
     Refused,
     SlidingWindow,
     Unavailable,
-    ValkeyLimiter,
 )
+from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.stories import DAY, PATIENT_S, ask, budget, per_minute, slots
 from tests.services import own_valkey_database
 

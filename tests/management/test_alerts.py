@@ -13,6 +13,7 @@ from pytest_django import Settings
 from gateway_project.core.clock import utc_now
 from security_app.models import AuditEvent
 from tests.management.caller import Caller
+from tests.usage.entries import id_at
 from usage_app.models import Alert, AlertChannel, AlertRule
 from usage_app.services.alerts.evaluation import evaluate_rules
 
@@ -199,7 +200,9 @@ def alert(number: int, **fields: Any) -> Alert:
 
 
 def test_alerts_are_listed_in_pages_by_state_and_kind(admin: Caller) -> None:
-    rows = [alert(number, opened_at=utc_now() - timedelta(minutes=5 - number)) for number in range(3)]
+    # Their ids tell the order, and are of one millisecond if nothing is said.
+    moments = [utc_now() - timedelta(minutes=5 - number) for number in range(3)]
+    rows = [alert(number, id=id_at(moment), opened_at=moment) for number, moment in enumerate(moments)]
     ended = alert(3, kind="errors", closed_at=utc_now())
 
     page = admin.ok("GET", "/alerts?state=open&limit=2")
