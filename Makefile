@@ -25,15 +25,15 @@ SQLITE_ONLY := tests/repository tests/fakes \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
-	denials disconnects failover faults heads https_only key_entry lifecycle log management_cors openai_client openai_errors \
-	paths requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
+	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors openai_client openai_errors \
+	paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
-	probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
+	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
 	$(patsubst %,tests/limits/test_%.py,calendar_windows counter_names counting door estimate failover faults many_workers \
 	model runs seeding settled_once upkeep) \
 	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
-	rebinding settings snapshot) tests/api/test_tags.py \
+	rebinding settings snapshot) tests/api/test_tags.py tests/health/test_metric_names.py tests/health/test_numbers.py \
 	$(patsubst %,tests/usage/test_%.py,extraction journal lines live) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools) \
@@ -41,8 +41,15 @@ SQLITE_ONLY := tests/repository tests/fakes \
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py \
-	$(filter-out $(patsubst %,tests/admin/test_%.py,keys list_budgets pages sign_in),$(wildcard tests/admin/test_*.py)) \
-	$(filter-out $(patsubst %,tests/management/test_%.py,background keys models races teams upstreams usage_reports),$(wildcard tests/management/test_*.py))
+	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
+	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
+	$(patsubst %,tests/agents/test_%.py,admin builder declared_admin declared_management management members pinned_keys pins \
+	policy_admin provider run_endings run_journal run_limits run_pages run_rows treatment upstream_kinds versions) \
+	$(patsubst %,tests/api/test_%.py,documents every_route model_list) \
+	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
+	$(patsubst %,tests/health/test_%.py,maintenance page states) \
+	$(patsubst %,tests/reports/test_%.py,admin api command schedule) \
+	$(patsubst %,tests/tools/test_%.py,admin agent_tools management)
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 
