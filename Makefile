@@ -49,7 +49,11 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
 	$(patsubst %,tests/health/test_%.py,maintenance page states) \
 	$(patsubst %,tests/reports/test_%.py,admin api command schedule) \
-	$(patsubst %,tests/tools/test_%.py,admin agent_tools management)
+	$(patsubst %,tests/tools/test_%.py,admin agent_tools management) \
+	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard pricing) \
+	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
+	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \
+	$(patsubst %,tests/limits/test_%.py,limit_fields limit_rows) tests/doors/test_live.py
 # Worksteal leaves neighbours in one process, so that what a module starts is started once.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 

@@ -13,7 +13,7 @@ from tests.usage.entries import id_at, make_entry
 from usage_app.models import UsageRollup
 from usage_app.services import record_store
 from usage_app.services.lines import decode, encode
-from usage_app.services.rollups import roll_up
+from usage_app.services.rollups import roll_up, sum_up_days
 
 
 def reconcile(*arguments: str) -> str:
@@ -28,16 +28,22 @@ def _used(db: None) -> None:
     record_store.store([decode(encode(entry)[:-1]) for entry in entries])
 
 
+def sum_up() -> None:
+    """All of it, days too: of yesterday's the note would else wait for some minutes."""
+    roll_up()
+    sum_up_days(at_once=True)
+
+
 @pytest.mark.usefixtures("_used")
 def test_what_agrees_is_said() -> None:
-    roll_up()
+    sum_up()
 
     assert reconcile().startswith("Ledger, rollups and reports agree from ")
 
 
 @pytest.mark.usefixtures("_used")
 def test_what_differs_is_named_and_can_be_repaired() -> None:
-    roll_up()
+    sum_up()
     UsageRollup.objects.update(requests=5)
 
     with pytest.raises(CommandError, match="--repair"):
@@ -49,6 +55,7 @@ def test_what_differs_is_named_and_can_be_repaired() -> None:
 
 @pytest.mark.usefixtures("_used")
 def test_quarter_hours_that_are_still_to_come_are_said() -> None:
+    sum_up_days(at_once=True)
     out = StringIO()
     with pytest.raises(CommandError, match="differ"):
         call_command("reconcile", stdout=out)
