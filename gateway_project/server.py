@@ -9,6 +9,10 @@ import signal
 import socket
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import uvicorn
 
 # What this process has read by the time it serves. Code of agents, and whatever it starts, needs none of it.
 _SECRETS = (
@@ -17,7 +21,6 @@ _SECRETS = (
     "GATEWAY_KEY_PEPPERS",
     "GATEWAY_MASTER_KEY",
     "DATABASE_URL",
-    "EMAIL_URL",
     "REDIS_URL",
     "DJANGO_SUPERUSER_PASSWORD",
     "GATEWAY_OIDC_CLIENT_SECRET",
@@ -37,9 +40,7 @@ def main(arguments: list[str]) -> None:
     from django.conf import settings
 
     from gateway_project.processes import NOT_AGAIN
-    from gateway_project.protocol import JoiningProtocol
     from gateway_project.sole_server import sole_server
-    from gateway_project.websocket import MAX_MESSAGE_BYTES, PatientProtocol
 
     class Server(uvicorn.Server):
         """Tells readiness first, and goes on serving until the balancer has noticed."""
@@ -56,7 +57,30 @@ def main(arguments: list[str]) -> None:
             else:
                 super().handle_exit(sig, frame)
 
-    config = uvicorn.Config(
+    config = _configuration()
+    # The settings are read: the lines above needed them.
+    for name in (*_SECRETS, *settings.VENDOR_KEY_NAMES):
+        os.environ.pop(name, None)
+    # A terminal's Ctrl-C reaches `manage.py serve` alone, which sends one SIGTERM to each process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        Server(config).run(sockets=[socket.socket(fileno=options.fd)])
+    except SystemExit:
+        # uvicorn's way to say that it could not start.
+        if sole_server.is_refused:
+            sys.exit(NOT_AGAIN)
+        raise
+
+
+def _configuration() -> uvicorn.Config:
+    """What uvicorn serves, and how. Imported late: settings are read from the environment first."""
+    import uvicorn
+    from django.conf import settings
+
+    from gateway_project.protocol import JoiningProtocol
+    from gateway_project.websocket import MAX_MESSAGE_BYTES, PatientProtocol
+
+    return uvicorn.Config(
         "gateway_project.asgi:application",
         loop="uvloop",
         http=JoiningProtocol,
@@ -75,18 +99,6 @@ def main(arguments: list[str]) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.STREAM_DRAIN_S),
     )
-    # The settings are read: the lines above needed them.
-    for name in (*_SECRETS, *settings.VENDOR_KEY_NAMES):
-        os.environ.pop(name, None)
-    # A terminal's Ctrl-C reaches `manage.py serve` alone, which sends one SIGTERM to each process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        Server(config).run(sockets=[socket.socket(fileno=options.fd)])
-    except SystemExit:
-        # uvicorn's way to say that it could not start.
-        if sole_server.is_refused:
-            sys.exit(NOT_AGAIN)
-        raise
 
 
 if __name__ == "__main__":
