@@ -230,10 +230,10 @@ def finished(recorder: Recorder, http_status: int) -> list[Step]:
     for step in steps:
         if step.ended is None:
             step.ended, step.status = now, OK if http_status < 400 else CANCELLED
-    steps = _with_calls_merged(steps)
+    steps = _parents_first(_with_calls_merged(steps))
     known: dict[int, Step] = {}
     for step in steps:
-        # What another process says can't make a circle: parents come before their children.
+        # Its parent was never told of, or it would be in a circle.
         if step.parent not in known:
             step.parent = None
         known[step.key] = step
@@ -259,6 +259,23 @@ def _with_calls_merged(steps: list[Step]) -> list[Step]:
     for generation in generations.values():
         generation.kind = generation.kind and LLM
     return [step for step in steps if step.kind]
+
+
+def _parents_first(steps: list[Step]) -> list[Step]:
+    """In the order given, but each after what it is in: the clocks of two processes never quite agree."""
+    by_key = {step.key: step for step in steps}
+    placed: dict[int, Step] = {}
+    for step in steps:
+        line: dict[int, Step] = {}
+        above: Step | None = step
+        while above is not None and above.key not in placed and above.key not in line:
+            line[above.key] = above
+            above = by_key.get(above.parent) if above.parent is not None else None
+        if above is not None and above.key in line:
+            # A circle: only another process that lies can tell of one. It's cut at its earliest step.
+            line = {step.key: step}
+        placed.update(reversed(line.items()))
+    return list(placed.values())
 
 
 def _blame_last(steps: list[Step], status: str) -> None:

@@ -90,7 +90,9 @@ def test_both_sides_of_a_call_are_one_step() -> None:
     assert recorder.llm_calls == 1
 
 
-def test_steps_of_another_process_are_taken_over_with_the_calls_that_they_made() -> None:
+@pytest.mark.parametrize("offset_ms", [0.0, 250.0])
+def test_steps_of_another_process_are_taken_over_with_the_calls_that_they_made(offset_ms: float) -> None:
+    """Also where that process's clock seems to be ahead, so that a call comes before what made it."""
     theirs, ours = Recorder(keeps_content=True), Recorder(keeps_content=True)
     agent = theirs.begin(AGENT, "Isolated")
     tool = theirs.begin(TOOL, "ask", agent.key)
@@ -105,7 +107,7 @@ def test_steps_of_another_process_are_taken_over_with_the_calls_that_they_made()
         theirs.end(step)
 
     for step in (generation, inner, tool, agent):
-        ours.add(step.plain(theirs.started))
+        ours.add(step.plain(theirs.started), offset_ms)
 
     assert shown(finished(ours, 200)) == [
         (AGENT, "Isolated", None),
@@ -145,7 +147,7 @@ def test_lies_of_another_process_do_no_harm() -> None:
 
     steps = finished(recorder, 200)
 
-    # No circle: a step's parent began before it.
+    # No circle: it is cut before its earliest step.
     assert shown(steps) == [(TURN, "one", None), (TURN, "two", "one"), (LLM, "three", None)]
     assert all(step.status == "cancelled" and step.content is None for step in steps)
     assert recorder.cost_nano == 0
