@@ -1,4 +1,4 @@
-"""The kinds of upstream: what differs between services that speak OpenAI's wire format."""
+"""The kinds of upstream: what differs between services, and who speaks their wire format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ class Kind(NamedTuple):
     """One kind of upstream.
 
     `local_port` is where a server of this kind usually listens on this machine (probed at first start);
-    `price_provider` is its id in the price catalogue, None for what costs nothing by the token.
+    `price_provider` is its id in the price catalogue, None for what costs nothing by the token. `provider`
+    names the package in `upstreams_app.providers` that speaks its wire format, "" where that is OpenAI's.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Kind(NamedTuple):
     local_port: int | None
     price_provider: str | None
     needs_url: bool = True
+    provider: str = ""
 
 
 KINDS: dict[str, Kind] = {
@@ -28,6 +30,26 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("openai", "OpenAI", "https://api.openai.com", "/v1", None, "openai"),
         Kind(AZURE, "Azure OpenAI", "", "/openai/v1", None, "azure"),
+        Kind(
+            "anthropic",
+            "Anthropic",
+            "https://api.anthropic.com",
+            "/v1",
+            None,
+            "anthropic",
+            provider="anthropic",
+        ),
+        Kind(
+            "gemini",
+            "Google Gemini",
+            "https://generativelanguage.googleapis.com",
+            "/v1beta",
+            None,
+            "gemini",
+            provider="gemini",
+        ),
+        Kind("vertex", "Google Vertex AI", "", "/v1", None, "vertex_ai", provider="vertex"),
+        Kind("bedrock", "Amazon Bedrock", "", "", None, "bedrock", provider="bedrock"),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
         Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),
         Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None),
@@ -39,7 +61,12 @@ KINDS: dict[str, Kind] = {
 
 
 def credential_headers(kind: str, credential: str) -> dict[str, str]:
-    """The header that carries a credential; Azure's keys have one of their own, its tokens (JWTs) don't."""
+    """The header that carries a credential; Azure's keys have one of their own, its tokens (JWTs) don't.
+
+    Providers see to it themselves (`providers.wire.Authority`).
+    """
+    if KINDS[kind].provider:
+        return {}
     if kind == AZURE and not (credential.startswith("eyJ") and credential.count(".") == 2):
         return {"api-key": credential}
     return {"Authorization": f"Bearer {credential}"}

@@ -56,6 +56,8 @@ class UpstreamConfig:
     asks_stream_usage: bool
     # Set for Azure's deployment paths only.
     api_version: str = ""
+    # What the kind needs besides an address and a credential, such as a region.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
         max_concurrency=row.max_concurrency,
         asks_stream_usage=row.asks_stream_usage,
         api_version=row.api_version,
+        options=row.options,
     )
 
 

@@ -22,7 +22,18 @@ from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
 KindId = Literal[
-    "openai", "azure-openai", "openai-compatible", "ollama", "lmstudio", "vllm", "tensorrt-llm", "demo"
+    "openai",
+    "azure-openai",
+    "anthropic",
+    "gemini",
+    "vertex",
+    "bedrock",
+    "openai-compatible",
+    "ollama",
+    "lmstudio",
+    "vllm",
+    "tensorrt-llm",
+    "demo",
 ]
 MAX_TOKENS = 2_147_483_647
 
@@ -226,6 +237,10 @@ class UpstreamFields(StrictModel):
     api_version: ApiVersion | None = Field(
         default=None, description="Of Azure OpenAI only: for deployment paths; empty for its v1 API."
     )
+    options: dict[str, Any] | None = Field(
+        default=None,
+        description="What the kind needs besides, such as a region (see the guide of providers).",
+    )
     extra_endpoints: list[str] | None = None
     api_key: Credential | None = Field(
         default=None, description="Stored encrypted and never shown; empty removes it."
@@ -301,6 +316,7 @@ class ShownUpstream(BaseModel):
     base_url: str
     path_prefix: str
     api_version: str
+    options: dict[str, Any]
     extra_endpoints: list[str]
     credential: ShownCredential
     headers: dict[str, str] = Field(description="Names, and masked values.")

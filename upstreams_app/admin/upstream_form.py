@@ -59,6 +59,10 @@ class UpstreamForm(ModelForm[Upstream]):
         widget=TextAreaWidget(attrs={"rows": 2}),
         help_text="More base URLs of the same service, one a line; they are used in turn.",
     )
+    options = JsonObjectField(
+        widget=TextAreaWidget(attrs={"rows": 2}),
+        help_text='What some kinds need besides: a JSON object, such as {"region": "eu-central-1"}. No secrets.',
+    )
     headers = JsonObjectField(
         label="Extra headers",
         widget=TextAreaWidget(attrs={"rows": 2}),

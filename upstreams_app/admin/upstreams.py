@@ -67,7 +67,10 @@ class UpstreamAdmin(UpstreamCallActions):
     )
     fieldsets = (
         (None, {"fields": ("name", "kind", "description", "is_enabled")}),
-        ("Connection", {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")}),
+        (
+            "Connection",
+            {"fields": ("base_url", "path_prefix", "api_version", "options", "extra_endpoints", "headers")},
+        ),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
         ("Maintenance", {"fields": _maintenance, "classes": ("collapse",)}),
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),

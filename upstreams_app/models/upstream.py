@@ -19,6 +19,7 @@ from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import AZURE, KINDS
+from upstreams_app.providers import provider_of
 from upstreams_app.secret_hints import MASK
 
 validate_name = RegexValidator(
@@ -97,6 +98,7 @@ _BOUND = (
     "kind",
     "base_url",
     "path_prefix",
+    "options",
     "extra_endpoints",
     "tls_server_name",
     "ca_bundle",
@@ -146,6 +148,11 @@ class Upstream(ConfigModel):
         validators=[validate_api_version],
         help_text="Azure OpenAI only: calls go to deployment paths with this version, such as 2024-10-21; "
         "empty means the v1 API, which needs none.",
+    )
+    options = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What the kind needs besides, as a JSON object, such as a region; no secrets.",
     )
     extra_endpoints = models.JSONField(
         default=list,
@@ -246,6 +253,8 @@ class Upstream(ConfigModel):
             errors["base_url"] = f"A base URL is needed for {kind.label}."
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             errors["base_url"] = "The base URL must start with http:// or https://."
+        if message := self._wrong_options():
+            errors["options"] = message
         if self.api_version and self.kind != AZURE:
             errors["api_version"] = "Only Azure OpenAI has API versions."
         if self.path_prefix and (not self.path_prefix.startswith("/") or self.path_prefix.endswith("/")):
@@ -258,6 +267,19 @@ class Upstream(ConfigModel):
             errors["name"] = "A route has this name; upstreams and routes share one name space."
         if errors:
             raise ValidationError(errors)
+
+    def _wrong_options(self) -> str:
+        """What is wrong with `options` for this kind; "" if nothing is."""
+        if not isinstance(self.options, dict):
+            return "Give a JSON object."
+        provider = provider_of(self.kind) if self.kind in KINDS else None
+        if provider is None:
+            return "This kind has no options." if self.options else ""
+        try:
+            provider.check_options(self.options)
+        except ValueError as error:
+            return str(error)
+        return ""
 
 
 class UpstreamModel(ConfigModel):

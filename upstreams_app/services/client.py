@@ -20,6 +20,8 @@ from gateway_project.core.outbound import GuardedResolver
 from upstreams_app import demo
 from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
+from upstreams_app.providers import provider_of
+from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
@@ -86,6 +88,11 @@ class UpstreamAnswer(Protocol):
 
 class UpstreamClient(Protocol):
     """One upstream's transport."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        ...
 
     async def post(
         self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
@@ -201,6 +208,27 @@ class HttpClient:
         await connection.ask(head, body)
         return connection
 
+    async def send(
+        self, request: WireRequest, authority: Authority, *, phases: Phases, credential: str = ""
+    ) -> UpstreamAnswer:
+        """As `post`, for a request that a provider made, and proves to be ours."""
+        index = next(self._turn) % len(self._pools)
+        at = self._endpoints[index]
+        where = target(at, request.path) + (f"?{request.query}" if request.query else "")
+        url = f"{'https' if at.is_tls else 'http'}://{at.authority}{where}"
+        self.in_flight += 1
+        try:
+            phases.scope.enter_phase("connect", phases.connect_s)
+            proof = await authority.headers(request, url, credential)
+            lines = header_lines(self._headers, request.headers, proof)
+            length = b"Content-Length: %d\r\n\r\n" % len(request.body)
+            head = request_line(at, where) + lines + length
+            connection = await self._ask(self._pools[index], head, request.body, phases)
+        except BaseException:
+            self.in_flight -= 1
+            raise
+        return _HttpAnswer(connection, self._pools[index], self)
+
     def _head(self, index: int, path: str, credential: str, model: str) -> bytes:
         """All of a request's head but its length."""
         at = self._endpoints[index]
@@ -274,6 +302,7 @@ def _identity(config: UpstreamConfig) -> tuple[object, ...]:
         config.connection,
         config.credential,
         config.headers,
+        config.options,
     )
 
 
@@ -281,10 +310,10 @@ class ClientPool:
     """The clients of one event loop, by upstream; a changed connection makes a new one."""
 
     def __init__(self) -> None:
-        self._clients: dict[UUID, tuple[UpstreamConfig, HttpClient | DemoClient]] = {}
+        self._clients: dict[UUID, tuple[UpstreamConfig, UpstreamClient]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def get(self, config: UpstreamConfig) -> HttpClient | DemoClient:
+    def get(self, config: UpstreamConfig) -> UpstreamClient:
         """The client of this upstream."""
         found = self._clients.get(config.id)
         if found is not None:
@@ -295,7 +324,7 @@ class ClientPool:
                 self._clients[config.id] = (config, client)
                 return client
             self._retire(client)
-        client = DemoClient() if config.kind == "demo" else HttpClient(config)
+        client = _new_client(config)
         self._clients[config.id] = (config, client)
         return client
 
@@ -305,7 +334,7 @@ class ClientPool:
         for upstream_id in [key for key in self._clients if key not in living]:
             self._retire(self._clients.pop(upstream_id)[1])
 
-    def _retire(self, client: HttpClient | DemoClient) -> None:
+    def _retire(self, client: UpstreamClient) -> None:
         task = asyncio.get_running_loop().create_task(_close_when_idle(client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -319,7 +348,18 @@ class ClientPool:
         self._clients.clear()
 
 
-async def _close_when_idle(client: HttpClient | DemoClient) -> None:
+def _new_client(config: UpstreamConfig) -> UpstreamClient:
+    if config.kind == "demo":
+        return DemoClient()
+    provider = provider_of(config.kind)
+    if provider is None:
+        return HttpClient(config)
+    from upstreams_app.services.provider_client import ProviderClient
+
+    return ProviderClient(config, provider)
+
+
+async def _close_when_idle(client: UpstreamClient) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + _DRAIN_OLD_CLIENT_S
     try:

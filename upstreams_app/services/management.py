@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import AZURE, KINDS
 from upstreams_app.models import Route, Upstream
 from upstreams_app.presets import PRESETS
+from upstreams_app.providers import provider_of
 from upstreams_app.registry import upstream_config
 from upstreams_app.secret_hints import masked_headers, unmasked_headers
 from upstreams_app.services.maintenance import check_end
@@ -207,6 +209,12 @@ def _normalise(row: Upstream) -> None:
     row.path_prefix = row.path_prefix.rstrip("/")
     # People paste the address that clients use, which has the prefix already.
     row.base_url = row.base_url.strip().rstrip("/").removesuffix(row.path_prefix).rstrip("/")
+    provider = provider_of(row.kind)
+    if provider is not None and not row.base_url:
+        # Wrong options are the next check's to tell.
+        with suppress(ValueError):
+            provider.check_options(row.options)
+            row.base_url = provider.base_url(row.options)
     if row.kind == AZURE:
         # Azure's pages show the address with its path.
         row.base_url = row.base_url.removesuffix("/v1").removesuffix("/openai")

@@ -1,0 +1,430 @@
+"""A chat request of OpenAI's, read once for all providers that have another wire format.
+
+Sources: OpenAI's API reference (chat completions), and what chat clients really send. What is wrong is an
+InvalidRequest that names the field; members that no provider knows are left in `more`.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from gateway_project.core.codec import loads
+from gateway_project.core.errors import InvalidRequest
+
+Json = dict[str, Any]
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+MAX_CHOICES: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text. `cache` is Anthropic's marker (`cache_control`), which clients put on a part, else None."""
+
+    text: str
+    cache: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An image, a file or sound: a `url`, or `data` (base64) of a `media_type`; `path` names the field."""
+
+    kind: str
+    path: str
+    url: str = ""
+    data: str = ""
+    media_type: str = ""
+    name: str = ""
+    detail: str = ""
+    cache: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool by the model."""
+
+    id: str
+    name: str
+    arguments: Json
+
+
+Part = Text | Media
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message: of the `user` or `assistant`, or a `tool`'s result.
+
+    `thinking` are the blocks of reasoning that an earlier answer brought (`thinking_blocks`), as they came.
+    """
+
+    role: str
+    path: str
+    parts: tuple[Part, ...] = ()
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""
+    thinking: tuple[Json, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Json
+    is_strict: bool = False
+    cache: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The answer is to be JSON: of this schema, or any object where `schema` is None."""
+
+    schema: Json | None
+    name: str = "answer"
+    description: str = ""
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked. `choice` is auto, none, required or `tool:<name>`; "" if it was not given."""
+
+    system: tuple[Text, ...]
+    turns: tuple[Turn, ...]
+    tools: tuple[Tool, ...] = ()
+    choice: str = ""
+    is_parallel: bool | None = None
+    format: Schema | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    effort: str | None = None
+    choices: int = 1
+    user: str = ""
+    is_stream: bool = False
+    more: Json = field(default_factory=dict)
+
+
+_READ = frozenset(
+    {
+        "model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "max_tokens",
+        "max_completion_tokens", "temperature", "top_p", "stop", "seed", "reasoning_effort", "n", "user",
+        "stream", "stream_options", "functions", "function_call",
+    }
+)  # fmt: skip
+
+
+def read_chat_request(fields: Json) -> ChatRequest:
+    """A request in parts; InvalidRequest names the wrong field."""
+    for name in ("functions", "function_call"):
+        if fields.get(name) is not None:
+            raise InvalidRequest(f"'{name}' is not supported by this provider; use 'tools'.", param=name)
+    system, turns = _read_messages(fields.get("messages"))
+    tools = _read_tools(fields.get("tools"))
+    return ChatRequest(
+        system=system,
+        turns=turns,
+        tools=tools,
+        choice=_read_choice(fields.get("tool_choice"), tools),
+        is_parallel=_typed(fields, "parallel_tool_calls", bool, "a boolean"),
+        format=_read_format(fields.get("response_format")),
+        max_tokens=_read_integer(fields, "max_completion_tokens", 1)
+        or _read_integer(fields, "max_tokens", 1),
+        temperature=_read_number(fields, "temperature", 0, 2),
+        top_p=_read_number(fields, "top_p", 0, 1),
+        stop=_read_stop(fields.get("stop")),
+        seed=_read_integer(fields, "seed", -(2**63)),
+        effort=_read_effort(fields),
+        choices=_read_integer(fields, "n", 1, MAX_CHOICES) or 1,
+        user=_typed(fields, "user", str, "a string") or "",
+        is_stream=_typed(fields, "stream", bool, "a boolean") or False,
+        more={name: value for name, value in fields.items() if name not in _READ and value is not None},
+    )
+
+
+def wrong(path: str, expected: str) -> InvalidRequest:
+    """The error for a field that is not what it should be."""
+    return InvalidRequest(f"Invalid value for '{path}': expected {expected}.", param=path)
+
+
+def refuse(request: ChatRequest, names: frozenset[str], vendor: str) -> None:
+    """InvalidRequest for the first of these fields that was given and would do something."""
+    for name in names & request.more.keys():
+        if request.more[name] not in (False, 0, {}, []):
+            raise InvalidRequest(
+                f"{vendor} has nothing for '{name}'.", param=name, code="unsupported_parameter"
+            )
+
+
+def _typed(fields: Json, name: str, kind: type, expected: str) -> Any:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise wrong(name, expected)
+    return value
+
+
+def _read_integer(fields: Json, name: str, low: int, high: int = 2**63 - 1) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise wrong(name, f"an integer from {low} to {high}")
+    return value
+
+
+def _read_number(fields: Json, name: str, low: float, high: float) -> float | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise wrong(name, f"a number from {low:g} to {high:g}")
+    return value
+
+
+def _read_stop(value: Any) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value if value is not None else []
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
+        raise wrong("stop", "a text or a list of texts")
+    return tuple(texts)
+
+
+def _read_effort(fields: Json) -> str | None:
+    effort = fields.get("reasoning_effort")
+    if effort is not None and effort not in EFFORTS:
+        raise wrong("reasoning_effort", "one of " + ", ".join(EFFORTS))
+    return effort
+
+
+def _read_messages(value: Any) -> tuple[tuple[Text, ...], tuple[Turn, ...]]:
+    if not isinstance(value, list) or not value:
+        raise wrong("messages", "a list of messages")
+    system: list[Text] = []
+    turns: list[Turn] = []
+    for index, message in enumerate(value):
+        path = f"messages[{index}]"
+        if not isinstance(message, dict):
+            raise wrong(path, "an object")
+        role = message.get("role")
+        if role in ("system", "developer"):
+            for part in _read_parts(message.get("content"), f"{path}.content"):
+                if not isinstance(part, Text):
+                    raise wrong(f"{path}.content", "text")
+                system.append(part)
+        elif role in ("user", "assistant", "tool"):
+            turns.append(_read_turn(message, role, path))
+        else:
+            raise wrong(f"{path}.role", "system, developer, user, assistant or tool")
+    if not turns:
+        raise wrong("messages", "at least one message that is not a system's")
+    return tuple(system), tuple(turns)
+
+
+def _read_turn(message: Json, role: str, path: str) -> Turn:
+    content = message.get("content")
+    parts = _read_parts(content, f"{path}.content") if content is not None else ()
+    if role == "user" and content is None:
+        raise wrong(f"{path}.content", "a text or a list of parts")
+    call_id = message.get("tool_call_id") if role == "tool" else ""
+    if not isinstance(call_id, str) or (role == "tool" and not call_id):
+        raise wrong(f"{path}.tool_call_id", "the id of a call")
+    thinking = message.get("thinking_blocks") if role == "assistant" else None
+    if thinking is not None and not (
+        isinstance(thinking, list) and all(isinstance(block, dict) for block in thinking)
+    ):
+        raise wrong(f"{path}.thinking_blocks", "a list of objects")
+    name = message.get("name")
+    return Turn(
+        role=role,
+        path=path,
+        parts=parts,
+        calls=_read_calls(message.get("tool_calls"), f"{path}.tool_calls") if role == "assistant" else (),
+        call_id=call_id,
+        thinking=tuple(thinking or ()),
+        name=name if isinstance(name, str) else "",
+    )
+
+
+def _read_calls(value: Any, path: str) -> tuple[Call, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise wrong(path, "a list of calls")
+    calls = []
+    for index, call in enumerate(value):
+        function = call.get("function") if isinstance(call, dict) else None
+        at = f"{path}[{index}]"
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise wrong(f"{at}.function", "an object with a name")
+        if not isinstance(call.get("id"), str):
+            raise wrong(f"{at}.id", "a string")
+        calls.append(Call(call["id"], function["name"], _read_arguments(function.get("arguments"), at)))
+    return tuple(calls)
+
+
+def _read_arguments(value: Any, path: str) -> Json:
+    if isinstance(value, str):
+        try:
+            value = loads(value or "{}")
+        except ValueError:
+            raise wrong(f"{path}.function.arguments", "a JSON object as text") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise wrong(f"{path}.function.arguments", "a JSON object as text")
+    return value
+
+
+def _read_parts(content: Any, path: str) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(content),)
+    if not isinstance(content, list):
+        raise wrong(path, "a text or a list of parts")
+    return tuple(_read_part(part, f"{path}[{index}]") for index, part in enumerate(content))
+
+
+def _read_part(part: Any, path: str) -> Part:
+    if not isinstance(part, dict):
+        raise wrong(path, "an object")
+    kind = part.get("type")
+    cache = part.get("cache_control")
+    if cache is not None and not isinstance(cache, dict):
+        raise wrong(f"{path}.cache_control", "an object")
+    if kind in ("text", "refusal"):
+        text = part.get(kind)
+        if not isinstance(text, str):
+            raise wrong(f"{path}.{kind}", "a string")
+        return Text(text, cache)
+    if kind == "image_url":
+        image = part.get("image_url")
+        image = {"url": image} if isinstance(image, str) else image
+        if not isinstance(image, dict) or not isinstance(image.get("url"), str):
+            raise wrong(f"{path}.image_url", "an object with a URL")
+        detail = image.get("detail")
+        return _media("image", image["url"], f"{path}.image_url.url", detail=detail or "", cache=cache)
+    if kind == "input_audio":
+        return _read_audio(part.get("input_audio"), f"{path}.input_audio")
+    if kind == "file":
+        return _read_file(part.get("file"), f"{path}.file", cache)
+    raise wrong(f"{path}.type", "text, image_url, input_audio or file")
+
+
+def _read_audio(audio: Any, path: str) -> Media:
+    if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
+        raise wrong(path, "an object with data")
+    form = audio.get("format")
+    if form not in ("wav", "mp3"):
+        raise wrong(f"{path}.format", "wav or mp3")
+    return Media("audio", path, data=audio["data"], media_type="audio/wav" if form == "wav" else "audio/mpeg")
+
+
+def _read_file(file: Any, path: str, cache: Json | None) -> Media:
+    if not isinstance(file, dict):
+        raise wrong(path, "an object")
+    name = file.get("filename")
+    name = name if isinstance(name, str) else ""
+    if isinstance(file.get("file_data"), str):
+        return _media("file", file["file_data"], f"{path}.file_data", name=name, cache=cache)
+    if isinstance(file.get("file_id"), str):
+        raise InvalidRequest("Files by id are not known to this provider.", param=f"{path}.file_id")
+    raise wrong(path, "an object with file_data")
+
+
+def _media(
+    kind: str, url: str, path: str, *, name: str = "", detail: str = "", cache: Json | None = None
+) -> Media:
+    """What a URL holds: a `data:` URL's bytes as base64, or the URL itself."""
+    if not url.startswith("data:"):
+        if not url.startswith(("http://", "https://")):
+            raise wrong(path, "an http(s) or data URL")
+        return Media(kind, path, url=url, name=name, detail=detail, cache=cache)
+    head, comma, data = url[5:].partition(",")
+    media_type, *attributes = head.split(";")
+    if not comma or not media_type:
+        raise wrong(path, "a data URL with a media type")
+    if "base64" in attributes:
+        try:
+            # Only to refuse what no vendor could read; the text goes on as it came.
+            b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            raise wrong(path, "valid base64") from None
+    else:
+        data = binascii.b2a_base64(unquote_to_bytes(data), newline=False).decode()
+    return Media(kind, path, data=data, media_type=media_type.lower(), name=name, detail=detail, cache=cache)
+
+
+def _read_tools(value: Any) -> tuple[Tool, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise wrong("tools", "a list of tools")
+    tools = []
+    for index, tool in enumerate(value):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        path = f"tools[{index}]"
+        if not isinstance(tool, dict) or tool.get("type") != "function":
+            raise wrong(f"{path}.type", "function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise wrong(f"{path}.function", "an object with a name")
+        parameters = function.get("parameters")
+        if parameters is not None and not isinstance(parameters, dict):
+            raise wrong(f"{path}.function.parameters", "a JSON schema")
+        description, cache = function.get("description"), tool.get("cache_control")
+        tools.append(
+            Tool(
+                function["name"],
+                description if isinstance(description, str) else "",
+                parameters or {"type": "object", "properties": {}},
+                is_strict=function.get("strict") is True,
+                cache=cache if isinstance(cache, dict) else None,
+            )
+        )
+    return tuple(tools)
+
+
+def _read_choice(value: Any, tools: tuple[Tool, ...]) -> str:
+    if value is None:
+        return ""
+    if value in ("auto", "none", "required"):
+        if value == "required" and not tools:
+            raise InvalidRequest("'tool_choice' needs 'tools'.", param="tool_choice")
+        return str(value)
+    function = value.get("function") if isinstance(value, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        raise wrong("tool_choice", "none, auto, required or a function")
+    if name not in {tool.name for tool in tools}:
+        raise InvalidRequest(f"'tools' has no function '{name}'.", param="tool_choice")
+    return f"tool:{name}"
+
+
+def _read_format(value: Any) -> Schema | None:
+    if value is None:
+        return None
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return Schema(None)
+    wrapper = value.get("json_schema") if kind == "json_schema" else None
+    if not isinstance(wrapper, dict):
+        raise wrong("response_format", "text, json_object or json_schema")
+    schema, name = wrapper.get("schema", {}), wrapper.get("name")
+    if not isinstance(schema, dict):
+        raise wrong("response_format.json_schema.schema", "a JSON schema")
+    if not isinstance(name, str) or not name:
+        raise wrong("response_format.json_schema.name", "a string")
+    description = wrapper.get("description")
+    return Schema(
+        schema,
+        name,
+        description if isinstance(description, str) else "",
+        is_strict=wrapper.get("strict") is True,
+    )

@@ -1,0 +1,92 @@
+"""What a provider is: how one call of OpenAI's API becomes a call of the vendor's, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+
+class Site(NamedTuple):
+    """What a provider knows of an upstream: its checked options, and the gateway's credential there."""
+
+    options: Mapping[str, Any]
+    credential: str
+
+    def __repr__(self) -> str:
+        return f"Site(options={self.options!r})"
+
+
+class WireRequest(NamedTuple):
+    """A POST to the vendor. `path` comes after the endpoint's own; it and `query` are percent-encoded."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str] = {}
+    query: str = ""
+
+
+class Exchange(Protocol):
+    """One call on its way. It is used for one answer: either `answer`, or `feed` and `finish`, or `error`."""
+
+    request: WireRequest
+
+    def answer(self, body: bytes) -> bytes:
+        """A whole answer of the vendor's as OpenAI's JSON; ValueError if it is none."""
+        ...
+
+    def feed(self, piece: bytes) -> bytes:
+        """The next bytes of a stream, cut anywhere, as OpenAI's events; b"" while they complete none.
+
+        A vendor's error is an event with the member `error`. ValueError for what is no stream of this kind.
+        """
+        ...
+
+    def finish(self) -> bytes:
+        """What is left to say once the vendor's stream is at its end: `[DONE]`, if it came to one.
+
+        ValueError if the stream broke off: nobody may take half an answer for a whole one.
+        """
+        ...
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """A refusal of the vendor's as OpenAI's status and error object."""
+        ...
+
+
+class Authority(Protocol):
+    """What proves to the vendor who calls: a key, a token that must be fetched, or a signature."""
+
+    async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
+        """The headers for one request to a URL (percent-encoded, with its query).
+
+        `credential` is the client's own, for upstreams that take it, else "". Raises UpstreamUnreachable
+        if no proof can be had, in words without secrets.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Nothing more is asked."""
+        ...
+
+
+class Provider(Protocol):
+    """One vendor's wire format. It has no state of its own."""
+
+    def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
+        """A call of OpenAI's API at a path (/chat/completions, /embeddings) for a model of the vendor's.
+
+        `fields` is the whole request. InvalidRequest names the field that the vendor has nothing for.
+        """
+        ...
+
+    def authority(self, site: Site) -> Authority:
+        """Who signs the calls to one upstream; it lives as long as the upstream's connections."""
+        ...
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """ValueError, in words for an administrator, unless an upstream's `options` are what it needs."""
+        ...
+
+    def base_url(self, options: Mapping[str, Any]) -> str:
+        """Where the vendor is, given checked options; "" if an administrator must say."""
+        ...

@@ -1,0 +1,141 @@
+"""Calls to upstreams of another wire format: a request of OpenAI's goes in, an answer of its form comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway_project.core.codec import loads
+from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.wire import Exchange, Provider, Site
+from upstreams_app.registry import UpstreamConfig
+from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
+
+_MAX_PLAIN_BYTES = 256 * 1024 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
+_JSON = {"Content-Type": "application/json"}
+_EVENTS = {"Content-Type": "text/event-stream"}
+# What an answer's head may tell the client, or us, whatever its body becomes.
+_KEPT = ("Retry-After",)
+
+
+class ProviderClient:
+    """As `HttpClient`, through a provider."""
+
+    def __init__(self, config: UpstreamConfig, provider: Provider) -> None:
+        self._site = Site(config.options, config.credential)
+        self._provider = provider
+        self._http = HttpClient(config)
+        self._authority = provider.authority(self._site)
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        return self._http.in_flight
+
+    async def post(
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
+        fields = loads(body)
+        exchange = self._provider.exchange(path, fields, model=model, site=self._site)
+        answer = await self._http.send(
+            exchange.request, self._authority, phases=phases, credential=credential
+        )
+        is_stream = fields.get("stream") is True
+        if not 200 <= answer.status < 300:
+            return _Refusal(answer, exchange)
+        return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._authority.close()
+        await self._http.close()
+
+
+class _Translated:
+    """An answer of the vendor's, and what becomes of it."""
+
+    def __init__(self, answer: UpstreamAnswer, exchange: Exchange, headers: Mapping[str, str]) -> None:
+        # Imported late: it types what it reads by this package's answers.
+        from upstreams_app.services.decoding import decoded
+
+        self._answer = answer
+        self._exchange = exchange
+        self.status = answer.status
+        kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
+        self.headers: Mapping[str, str] = {**kept, **headers}
+        try:
+            self._reader = decoded(answer)
+        except UpstreamUnreachable:
+            answer.release(is_complete=False)
+            raise
+        self._is_over = False
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all has been read: only reading on tells, since the vendor's end is not ours."""
+        return self._is_over
+
+    def end_call(self) -> None:
+        """Another call may take the place of this one."""
+        self._answer.end_call()
+
+    def release(self, *, is_complete: bool) -> None:
+        """Give the connection back, or close it."""
+        self._answer.release(is_complete=is_complete and self._is_over)
+
+    async def _whole(self, limit: int) -> bytes:
+        body = bytearray()
+        while piece := await self._reader.read_any():
+            body += piece
+            if len(body) > limit:
+                raise UpstreamUnreachable("the answer is too large")
+        return bytes(body)
+
+
+class _Plain(_Translated):
+    def __init__(self, answer: UpstreamAnswer, exchange: Exchange) -> None:
+        super().__init__(answer, exchange, _JSON)
+
+    async def read_any(self) -> bytes:
+        if self._is_over:
+            return b""
+        body = await self._whole(_MAX_PLAIN_BYTES)
+        self._is_over = True
+        try:
+            return self._exchange.answer(body)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UpstreamUnreachable("the answer is not what this kind of upstream sends") from error
+
+
+class _Refusal(_Translated):
+    """What the vendor's status means for us may stand in the body: `status` is final once that is read."""
+
+    def __init__(self, answer: UpstreamAnswer, exchange: Exchange) -> None:
+        super().__init__(answer, exchange, _JSON)
+
+    async def read_any(self) -> bytes:
+        if self._is_over:
+            return b""
+        body = await self._whole(_MAX_ERROR_BYTES)
+        self._is_over = True
+        self.status, error = self._exchange.error(self.status, body)
+        return error
+
+
+class _Stream(_Translated):
+    def __init__(self, answer: UpstreamAnswer, exchange: Exchange) -> None:
+        super().__init__(answer, exchange, _EVENTS)
+
+    async def read_any(self) -> bytes:
+        while not self._is_over:
+            piece = await self._reader.read_any()
+            try:
+                if not piece:
+                    self._is_over = True
+                    return self._exchange.finish()
+                if events := self._exchange.feed(piece):
+                    return events
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise UpstreamUnreachable("the stream is not what this kind of upstream sends") from error
+        return b""
