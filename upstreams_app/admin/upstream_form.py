@@ -61,7 +61,7 @@ class UpstreamForm(ModelForm[Upstream]):
     )
     options = JsonObjectField(
         widget=TextAreaWidget(attrs={"rows": 2}),
-        help_text='What some kinds need besides: a JSON object, such as {"region": "eu-central-1"}. No secrets.',
+        help_text='What some kinds need: a JSON object, such as {"region": "eu-central-1"}. No secrets.',
     )
     headers = JsonObjectField(
         label="Extra headers",

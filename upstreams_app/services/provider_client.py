@@ -1,4 +1,4 @@
-"""Calls to upstreams of another wire format: a request of OpenAI's goes in, an answer of its form comes out."""
+"""Calls to upstreams of another wire format: OpenAI's request goes in, an answer of its form comes out."""
 
 from __future__ import annotations
 
