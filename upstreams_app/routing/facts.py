@@ -30,6 +30,8 @@ _MAX_COOLDOWN_S = 300.0
 _REST_S = 1.0
 _RATE_LIMIT_REST_S = 5.0
 _LONGEST_REST_S = 60.0
+# The part of the time for a first token after which one that is waited for counts as in trouble.
+_SILENCE = 0.5
 # A failure is no quick answer.
 _FAILURE_MS = 1000.0
 
@@ -202,7 +204,11 @@ class TargetFacts:
 
     def is_silent(self, now: float, config: UpstreamConfig) -> bool:
         """Whether calls wait for it, and nothing came for half of the time that a first token may take."""
-        return self._waiting > 0 and now - self._waiting_since > config.first_token_timeout_s / 2
+        return self.silence(now, config) > _SILENCE
+
+    def silence(self, now: float, config: UpstreamConfig) -> float:
+        """How long calls wait for it in vain, as a part of the time that a first token may take."""
+        return (now - self._waiting_since) / config.first_token_timeout_s if self._waiting else 0.0
 
     def use(self, now: float) -> float:
         """Tokens lately, in this process and in others."""

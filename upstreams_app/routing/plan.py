@@ -46,8 +46,7 @@ def make_plan(
 ) -> Plan:
     """The order for one call. Targets that are in trouble come last, whatever their priority is.
 
-    Where nothing else is left one whose breaker is open is tried all the same: a route never ejects all. It
-    does not wait for a model id with one target, of which its own breaker decides.
+    Where nothing else is left even those whose breaker is open are tried: a route never ejects all.
     """
     plan = Plan(entry, AFFINITY if affinity_key else entry.policy.strategy)
     now, full = query.now, []
@@ -72,7 +71,15 @@ def make_plan(
             plan.order += ready
     plan.order += full
     if plan.barred:
-        plan.order += _last_resort(plan)
+        # The least in trouble first, and those that give no sign of life last.
+        plan.order += sorted(
+            plan.barred,
+            key=lambda each: (
+                each.facts.is_silent(now, each.target.upstream),
+                each.facts.is_open,
+                each.facts.barred_until,
+            ),
+        )
     return plan
 
 
@@ -80,11 +87,3 @@ def _rank(ready: list[Candidate], strategy: str, query: Query, affinity_key: str
     if affinity_key:
         return by_rendezvous(ready, affinity_key)
     return STRATEGIES[strategy].rank(ready, query)
-
-
-def _last_resort(plan: Plan) -> list[Candidate]:
-    """Those in trouble, the least first. If all are open, one: a dead route costs a request one attempt."""
-    barred = sorted(
-        plan.barred, key=lambda candidate: (candidate.facts.is_open, candidate.facts.barred_until)
-    )
-    return barred[:1] if not plan.order and barred[0].facts.is_open else barred

@@ -295,15 +295,15 @@ class _Course:
             self._again[target.model_id] = (now + failures.retry_after_s(error), self.candidate, times)
 
     def _advance(self, now: float) -> None:
-        """The next target; those that died meanwhile, or give no sign of life, after the others."""
+        """The next target; those that give no sign of life, or died meanwhile, after the others."""
         self._position += 1
         rest = self._order[self._position :]
         if len(rest) > 1:
             rest = sorted(
                 rest,
                 key=lambda each: (
+                    int(each.facts.silence(now, each.target.upstream) * 10),
                     each.facts.is_open and each.facts.barred_until > now,
-                    each.facts.is_silent(now, each.target.upstream),
                 ),
             )
             self._order = [*self._order[: self._position], *rest]
