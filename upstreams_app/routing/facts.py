@@ -32,6 +32,8 @@ _RATE_LIMIT_REST_S = 5.0
 _LONGEST_REST_S = 60.0
 # The part of the time for a first token after which one that is waited for counts as in trouble.
 _SILENCE = 0.5
+# How long an answer of its own counts for more than what other processes say.
+_TRUST_S = 5.0
 # A failure is no quick answer.
 _FAILURE_MS = 1000.0
 
@@ -72,7 +74,9 @@ class TargetFacts:
     __slots__ = (
         "_health",
         "_health_calls",
+        "_is_told",
         "_opened_at",
+        "_succeeded_at",
         "_trips",
         "_use",
         "_use_at",
@@ -105,6 +109,9 @@ class TargetFacts:
         self.remote_use = 0.0
         self._trips = 0
         self._opened_at = 0.0
+        self._succeeded_at = -_TRUST_S
+        # Another process opened the breaker, not this one.
+        self._is_told = False
         self._health = 1.0
         self._health_calls = 0
         self._use = 0.0
@@ -125,6 +132,7 @@ class TargetFacts:
     def succeeded(self, now: float, elapsed_ms: float, *, is_stream: bool) -> None:
         """It answered; `elapsed_ms` is until the first event of a stream, or until the whole answer."""
         (self.stream if is_stream else self.plain).observe(elapsed_ms, now)
+        self._succeeded_at = now
         self.refused(now)
 
     def refused(self, now: float) -> None:
@@ -184,7 +192,7 @@ class TargetFacts:
         self._health += (1.0 - self._health) * _HEALTH_WEIGHT
 
     def _open(self, now: float, config: UpstreamConfig, fault: str) -> None:
-        self.is_open, self._opened_at = True, now
+        self.is_open, self._opened_at, self._is_told = True, now, False
         cooldown_s = min(config.breaker_cooldown_s * 2**self._trips, _MAX_COOLDOWN_S)
         self._trips = min(self._trips + 1, 10)
         self.barred_until = now + max(cooldown_s, config.breaker_cooldown_s)
@@ -224,9 +232,17 @@ class TargetFacts:
         self._use = self.own_use(now) + tokens
         self._use_at = now
 
-    def open_remotely(self, now: float, until: float, why: str) -> None:
-        """Another process found it dead."""
-        if not self.is_open:
-            self.is_open, self._opened_at, self._trips = True, now, 1
-        if until > self.barred_until:
-            self.barred_until, self.why_barred = until, why
+    # Between processes
+
+    def own_breaker(self, now: float) -> float:
+        """For how many more seconds this process has found the target dead; 0 if others said so."""
+        return max(0.0, self.barred_until - now) if self.is_open and not self._is_told else 0.0
+
+    def hear(self, now: float, open_s: float, *, busy: int, use: float) -> None:
+        """What the other processes know now; `open_s` is 0 where none has found the target dead."""
+        self.remote_busy, self.remote_use = busy, use
+        if open_s > 0 and not self.is_open and now - self._succeeded_at > _TRUST_S:
+            self.is_open, self._is_told, self._opened_at, self._trips = True, True, now, 1
+            self.barred_until, self.why_barred = now + open_s, "told"
+        elif not open_s and self.is_open and self._is_told:
+            self._recover()

@@ -325,6 +325,11 @@ class ClientPool:
         places = self._places.get(upstream_id) if self._places else None
         return found[1].in_flight + (places.waiting if places is not None else 0)
 
+    def busy_by_name(self) -> dict[str, int]:
+        """The upstreams that have calls under way, by name."""
+        counts = {config.name: self.busy(config.id) for config, _ in self._clients.values()}
+        return {name: count for name, count in counts.items() if count}
+
     def places(self, config: UpstreamConfig) -> Places:
         """The places of an upstream whose calls in flight are limited."""
         found = self._places.get(config.id)
