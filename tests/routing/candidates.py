@@ -24,7 +24,7 @@ def target(model_id: str, url: str = URL, *, weight: int = 1, priority: int = 1,
 
 def candidate(model_id: str, **fields: Any) -> Candidate:
     """A target of which nothing is known yet."""
-    return Candidate(target(model_id, **fields), TargetFacts(model_id))
+    return Candidate.of(target(model_id, **fields), TargetFacts(model_id))
 
 
 def route(*targets: Target, name: str = "fast", **policy: Any) -> ModelEntry:

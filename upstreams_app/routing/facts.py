@@ -80,7 +80,6 @@ class TargetFacts:
         "_trips",
         "_use",
         "_use_at",
-        "_waiting",
         "_waiting_since",
         "barred_until",
         "failures",
@@ -91,6 +90,7 @@ class TargetFacts:
         "remote_use",
         "seed",
         "stream",
+        "waiting",
         "why_barred",
     )
 
@@ -116,7 +116,8 @@ class TargetFacts:
         self._health_calls = 0
         self._use = 0.0
         self._use_at = 0.0
-        self._waiting = 0
+        # Attempts that have no answer yet.
+        self.waiting = 0
         self._waiting_since = 0.0
 
     # The course of an attempt: `begin`, then one of `succeeded`, `refused`, `failed`, `abandoned`.
@@ -125,9 +126,9 @@ class TargetFacts:
         """A call starts. Where the breaker is open it is the one that tries."""
         if self.is_open:
             self.barred_until = now + config.breaker_cooldown_s
-        if not self._waiting:
+        if not self.waiting:
             self._waiting_since = now
-        self._waiting += 1
+        self.waiting += 1
 
     def succeeded(self, now: float, elapsed_ms: float, *, is_stream: bool) -> None:
         """It answered; `elapsed_ms` is until the first event of a stream, or until the whole answer."""
@@ -147,7 +148,7 @@ class TargetFacts:
         """It did not; `fault` is one of `route_policy.FAULTS`."""
         if fault == TIMEOUT:
             # No sign of life: who waits for it still waits since then.
-            self._waiting -= 1
+            self.waiting -= 1
         else:
             self._answered(now)
         if not config.breaker_failures or fault == OVERLOADED:
@@ -175,13 +176,13 @@ class TargetFacts:
 
     def abandoned(self, now: float) -> None:
         """Nobody waits for the answer any more: nothing was learnt."""
-        self._waiting -= 1
+        self.waiting -= 1
         if self.is_open:
             # Another call may try.
             self.barred_until = now
 
     def _answered(self, now: float) -> None:
-        self._waiting -= 1
+        self.waiting -= 1
         self._waiting_since = now
 
     def _recover(self) -> None:
@@ -208,7 +209,7 @@ class TargetFacts:
         """Whether it may get a call now without need: it rests not, and does not keep others waiting."""
         if self.barred_until > now:
             return False
-        return not self._waiting or not config.breaker_failures or not self.is_silent(now, config)
+        return not self.waiting or not config.breaker_failures or not self.is_silent(now, config)
 
     def is_silent(self, now: float, config: UpstreamConfig) -> bool:
         """Whether calls wait for it, and nothing came for half of the time that a first token may take."""
@@ -216,7 +217,7 @@ class TargetFacts:
 
     def silence(self, now: float, config: UpstreamConfig) -> float:
         """How long calls wait for it in vain, as a part of the time that a first token may take."""
-        return (now - self._waiting_since) / config.first_token_timeout_s if self._waiting else 0.0
+        return (now - self._waiting_since) / config.first_token_timeout_s if self.waiting else 0.0
 
     def use(self, now: float) -> float:
         """Tokens lately, in this process and in others."""
