@@ -45,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the model answers; `calls` are names with arguments, `input` holds `cached`, `output` `thought`."""
+    """What the model answers. `calls` are names and arguments; `input` holds `cached`, `output` `thought`."""
 
     text: str = ""
     reasoning: str = ""
