@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
@@ -17,12 +18,36 @@ class Site(NamedTuple):
 
 
 class WireRequest(NamedTuple):
-    """A POST to the vendor. `path` comes after the endpoint's own; it and `query` are percent-encoded."""
+    """A request to the vendor. `path` comes after the endpoint's own; it and `query` are percent-encoded.
+
+    Calls are POSTs to the upstream's endpoint. Only lists of models may be a GET, or be kept elsewhere: under
+    a `base_url` of their own.
+    """
 
     path: str
     body: bytes
     headers: Mapping[str, str] = {}
     query: str = ""
+    method: str = "POST"
+    base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model that an upstream offers; `mode` is chat, completion, embedding or other."""
+
+    name: str
+    mode: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    description: str = ""
+
+
+class ModelsPage(NamedTuple):
+    """A page of a vendor's list of models; `cursor` is what asks for the next one, "" on the last."""
+
+    models: list[ListedModel]
+    cursor: str = ""
 
 
 class Exchange(Protocol):
@@ -96,4 +121,12 @@ class Provider(Protocol):
 
     def base_url(self, options: Mapping[str, Any]) -> str:
         """Where the vendor is, given checked options; "" if an administrator must say."""
+        ...
+
+    def models_request(self, site: Site, cursor: str = "") -> WireRequest:
+        """What asks for a page of the vendor's list of models, which is also how its health is probed."""
+        ...
+
+    def read_models(self, body: bytes) -> ModelsPage:
+        """A page of that list; ValueError if it is none."""
         ...
