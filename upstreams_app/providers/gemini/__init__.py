@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
-from upstreams_app.providers.wire import Authority, Exchange, Provider, Site, WireRequest
+from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
 
 
 class KeyAuthority:
@@ -51,6 +52,14 @@ class Gemini:
     def base_url(self, options: Mapping[str, Any]) -> str:
         """As `Provider.base_url`: the kind's own."""
         return "https://generativelanguage.googleapis.com"
+
+    def models_request(self, site: Site, cursor: str = "") -> WireRequest:
+        """As `Provider.models_request`."""
+        return list_request("/models", cursor, page_size=1000)
+
+    def read_models(self, body: bytes) -> ModelsPage:
+        """As `Provider.read_models`."""
+        return read_page(body, "models")
 
 
 def provider() -> Provider:
