@@ -260,6 +260,17 @@ class UpstreamFields(StrictModel):
     max_concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="null: no limit."
     )
+    queue_size: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        default=None, description="How many calls may wait for a place among those in flight."
+    )
+    queue_wait_s: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0, le=9)] | None = Field(
+        default=None, description="How often the same model is asked again where nothing else is left to ask."
+    )
+    breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="So many failures in a row end the calls for a while; 0: never."
+    )
+    breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
     is_enabled: bool | None = None
     is_in_maintenance: bool | None = Field(
@@ -329,6 +340,11 @@ class ShownUpstream(BaseModel):
     idle_timeout_s: float
     total_timeout_s: float
     max_concurrency: int | None
+    queue_size: int
+    queue_wait_s: float
+    max_retries: int
+    breaker_failures: int
+    breaker_cooldown_s: float
     asks_stream_usage: bool
     is_enabled: bool
     is_in_maintenance: bool

@@ -376,4 +376,7 @@ def _call(
         wants_usage=True,
         client_secret=door.context.client_api_key,
         fields_for=partial(body_fields, request),
+        # A run's calls share what a prompt cache holds.
+        session=context.parent_id.hex if context.parent_id is not None else "",
+        admit=lambda other: reserve_child(door.ticket, other.id, partial(_demand, context, other, request)),
     )

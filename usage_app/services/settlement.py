@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.money import usd_text
@@ -36,11 +37,13 @@ class Settlement:
         "attempts",
         "context",
         "cost_nano",
+        "decision",
         "end_user",
         "first_token_ms",
         "is_settled",
         "is_stream",
         "measure_sent",
+        "model_id",
         "on_settled",
         "operation",
         "price_model",
@@ -56,6 +59,8 @@ class Settlement:
     def __init__(self, context: RequestContext, ticket: Ticket, operation: str, *, is_stream: bool) -> None:
         self.context = context
         self.ticket = ticket
+        # What the client asked for; a fallback's ticket is for another one.
+        self.model_id = ticket.model_id
         self.operation = operation
         self.is_stream = is_stream
         self.end_user = ""
@@ -66,6 +71,8 @@ class Settlement:
         self.upstream_model = ""
         self.price_model = ""
         self.attempts = 0
+        # Why this upstream, and what was tried; None where nothing was chosen and all went well.
+        self.decision: dict[str, Any] | None = None
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
@@ -144,7 +151,7 @@ class Settlement:
         entry = UsageEntry(
             id=context.request_id,
             operation=self.operation,
-            model=self.ticket.model_id,
+            model=self.model_id,
             status=status,
             state=state,
             parent_id=context.parent_id,
@@ -169,6 +176,7 @@ class Settlement:
             total_ms=total_ms,
             attempts=self.attempts,
             correlation_id=context.correlation_id,
+            decision=self.decision,
         )
         if self.on_settled is not None:
             self.on_settled(self, entry)
@@ -260,6 +268,7 @@ def call_fields(entry: UsageEntry) -> dict[str, object]:
         "output_tokens": entry.tokens.output,
         "cost_nano_usd": entry.cost_nano,
         "attempts": entry.attempts,
+        "decision": entry.decision,
         "first_token_ms": entry.first_token_ms,
     }
 
