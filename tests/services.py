@@ -194,6 +194,8 @@ class PostgresServer(Service):
             # Without fsync a power cut would lose data, `kill -9` does not: the tests kill processes only.
             "fsync": "off",
             "full_page_writes": "off",
+            # As in compose.yaml.
+            "work_mem": "32MB",
             # Kept in the folder, so that a kill leaves nothing in /dev/shm.
             "dynamic_shared_memory_type": "mmap",
         }
