@@ -78,6 +78,7 @@ TABLE: tuple[Line, ...] = (
     Line("security_app.accessgroup", _ALL, auditor="view"),
     Line("security_app.limit", _ALL, operator=_ALL, auditor="view", finance="view"),
     Line("security_app.budget", _ALL, operator="view", auditor="view", finance=_ALL),
+    Line("security_app.contentpolicy", _ALL, operator="view", auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(

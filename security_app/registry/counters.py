@@ -58,6 +58,7 @@ class BudgetRule(NamedTuple):
     until_ms: int
     is_fail_open: bool
     allows_unpriced: bool
+    stops_streams: bool = False
 
     @property
     def metric(self) -> str:

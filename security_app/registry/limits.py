@@ -41,11 +41,15 @@ NOBODY = Who()
 
 
 class Plan(NamedTuple):
-    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them."""
+    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them.
+
+    `stops_streams` is whether one of them is a budget that ends streams.
+    """
 
     meters: tuple[Meter, ...]
     needs_tokens: bool
     needs_cost: bool
+    stops_streams: bool
 
 
 class LimitsConfig:
@@ -134,7 +138,14 @@ class LimitsConfig:
             if rule.metric in metrics
         ]
         metrics = {meter.rule.metric for meter in meters}
-        return Plan(tuple(meters), not metrics.isdisjoint(_SPENT - {"cost"}), "cost" in metrics)
+        return Plan(
+            tuple(meters),
+            needs_tokens=not metrics.isdisjoint(_SPENT - {"cost"}),
+            needs_cost="cost" in metrics,
+            stops_streams=any(
+                isinstance(meter.rule, BudgetRule) and meter.rule.stops_streams for meter in meters
+            ),
+        )
 
     def _rules_of(self, kind: str, subject: str, called: Sequence[str]) -> list[Rule]:
         """The subject's own rules, and what holds for each one of its kind as far as it has none for that."""
@@ -173,7 +184,7 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
 _LIMIT_COLUMNS = "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable"
 _BUDGET_COLUMNS = (
     "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
-    "temporary_increase, temporary_until, when_unavailable, allows_unpriced"
+    "temporary_increase, temporary_until, when_unavailable, allows_unpriced, stops_streams"
 )
 
 
@@ -244,6 +255,7 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until,
         without,
         unpriced,
+        stops_streams,
     ) = row
     return BudgetRule(
         id=rule_id,
@@ -260,6 +272,7 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until_ms=_milliseconds(until),
         is_fail_open=without == "open",
         allows_unpriced=bool(unpriced),
+        stops_streams=bool(stops_streams),
     )
 
 
