@@ -124,6 +124,14 @@ class LimitsConfig:
             plan = self._plans[key] = self._made(variant, who, model_id)
         return plan
 
+    def meters_of(self, who: Who) -> list[Meter]:
+        """The counters that calls of whoever this is take from, whatever is called: for those who look."""
+        return [
+            self.meter(rule, subject)
+            for kind, subject in _subjects(who)
+            for rule in self._own_and_common(kind, subject)
+        ]
+
     def _made(self, variant: str, who: Who, model_id: str) -> Plan:
         # A call in an agent's run is a call of the agent, too.
         called = (model_id, who.agent) if variant == CALL_IN_RUN and who.agent else (model_id,)
@@ -137,19 +145,29 @@ class LimitsConfig:
         return Plan(tuple(meters), not metrics.isdisjoint(_SPENT - {"cost"}), "cost" in metrics)
 
     def _rules_of(self, kind: str, subject: str, called: Sequence[str]) -> list[Rule]:
+        """The subject's rules that calls of these models or agents count for."""
+        rules = self._own_and_common(kind, subject)
+        return [rule for rule in rules if any(applies_to(rule, one) for one in called)]
+
+    def _own_and_common(self, kind: str, subject: str) -> list[Rule]:
         """The subject's own rules, and what holds for each one of its kind as far as it has none for that."""
         subjects = self._by_kind.get(kind)
         if not subjects:
             return []
         own = subjects.get(subject, ())
         has_own = {_place(rule) for rule in own}
-        common = [rule for rule in subjects.get("", ()) if _place(rule) not in has_own]
-        return [rule for rule in (*own, *common) if any(applies_to(rule, one) for one in called)]
+        return [*own, *(rule for rule in subjects.get("", ()) if _place(rule) not in has_own)]
 
 
 def _place(rule: Rule) -> tuple[str, str]:
     """Where a rule of one's own stands in for the common one: what is counted, and for which models."""
     return rule.metric, rule.model
+
+
+def _subjects(who: Who) -> Iterator[tuple[str, str]]:
+    for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
+        if isinstance(subject, str) and subject:
+            yield kind, subject
 
 
 def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, frozenset[str]]]:
@@ -160,9 +178,8 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
         yield "agent", model_id, _ENTERED
         return
     metrics = {CALL: _ALL, RUN: _ENTERED, CALL_IN_RUN: _SPENT}[variant]
-    for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
-        if isinstance(subject, str) and subject:
-            yield kind, subject, metrics
+    for kind, subject in _subjects(who):
+        yield kind, subject, metrics
     for tag in who.tags:
         yield "tag", tag, metrics
     if who.agent:
