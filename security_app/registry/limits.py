@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connection
 
 from gateway_project.core.snapshot import Section
+from security_app.models.limits import TEAM_MADE
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
 
 SECTION = "limits"
@@ -155,7 +156,7 @@ class LimitsConfig:
         if not subjects:
             return []
         own = subjects.get(subject, ())
-        has_own = {_place(rule) for rule in own}
+        has_own = {_place(rule) for rule in own if rule.stands_in}
         return [*own, *(rule for rule in subjects.get("", ()) if _place(rule) not in has_own)]
 
 
@@ -187,10 +188,12 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
     yield ("agent", model_id, _ENTERED) if variant == RUN else ("model", model_id, _ALL)
 
 
-_LIMIT_COLUMNS = "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable"
+_LIMIT_COLUMNS = (
+    "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable, managed_by"
+)
 _BUDGET_COLUMNS = (
     "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
-    "temporary_increase, temporary_until, when_unavailable, allows_unpriced"
+    "temporary_increase, temporary_until, when_unavailable, allows_unpriced, managed_by"
 )
 
 
@@ -238,11 +241,27 @@ def _count() -> int:
 
 
 def _limit(
-    rule_id: str, kind: str, subject: str, model: str, metric: str, seconds: int, value: int, unavailable: str
+    rule_id: str,
+    kind: str,
+    subject: str,
+    model: str,
+    metric: str,
+    seconds: int,
+    value: int,
+    unavailable: str,
+    managed_by: str,
 ) -> LimitRule:
     intern = sys.intern
     return LimitRule(
-        rule_id, intern(kind), subject, model, intern(metric), seconds * 1000, value, unavailable == "open"
+        rule_id,
+        intern(kind),
+        subject,
+        model,
+        intern(metric),
+        seconds * 1000,
+        value,
+        unavailable == "open",
+        not managed_by.startswith(TEAM_MADE),
     )
 
 
@@ -261,6 +280,7 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until,
         without,
         unpriced,
+        managed_by,
     ) = row
     return BudgetRule(
         id=rule_id,
@@ -277,6 +297,7 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until_ms=_milliseconds(until),
         is_fail_open=without == "open",
         allows_unpriced=bool(unpriced),
+        stands_in=not managed_by.startswith(TEAM_MADE),
     )
 
 
