@@ -15,10 +15,10 @@ from django.http import HttpRequest
 from gateway_project.admin_base import ModelForm, SwitchableModelAdmin
 from security_app.admin.team_forms import TeamBoundForm
 from security_app.admin.team_scope import TeamScope, own_teams
-from security_app.models import Budget, Limit
+from security_app.models.limits import ScopedModel
 from security_app.services.team_rights import bounds_made_by_teams, bounds_of_teams
 
-B = TypeVar("B", Limit, Budget)
+B = TypeVar("B", bound=ScopedModel)
 
 
 class TeamBounds(TeamScope[B], SwitchableModelAdmin[B]):

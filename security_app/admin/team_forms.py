@@ -13,9 +13,10 @@ from gateway_project.admin_base import ModelForm, TextWidget
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
 from security_app.models import ApiKey, Budget, GatewayUser, Limit, Membership
+from security_app.models.limits import ScopedModel
 from security_app.services.team_rights import find_team_key, mark_of, require_room
 
-B = TypeVar("B", Limit, Budget)
+B = TypeVar("B", bound=ScopedModel)
 
 
 class TeamBoundForm(ModelForm[B]):
@@ -49,7 +50,7 @@ class TeamBoundForm(ModelForm[B]):
 
     def _get_validation_exclusions(self) -> set[str]:
         """Uniqueness is checked with what was set here, though it is no field of the form."""
-        excluded: set[str] = super()._get_validation_exclusions()
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # Unknown to stubs.
         return excluded - {"subject_kind", "subject_id"} if self.instance.subject_id else excluded
 
 

@@ -46,8 +46,9 @@ def find_team_key(reference: str, teams: Collection[UUID]) -> ApiKey:
     Whether there is such a key elsewhere is not told.
     """
     key_id = parse_public_id("key", reference.strip())
-    row = ApiKey.objects.filter(pk=key_id, team__in=teams, deleted_at=None).defer("digest").first()
-    if key_id is None or row is None or not set(row.scopes) <= set(TEAM_SCOPES):
+    keys = ApiKey.objects.filter(team__in=teams, deleted_at=None).defer("digest")
+    row = None if key_id is None else keys.filter(pk=key_id).first()
+    if row is None or not set(row.scopes) <= set(TEAM_SCOPES):
         raise PermissionDenied("This is no key of your teams that calls models only.", param="subject.id")
     return row
 

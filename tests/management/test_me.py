@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_of_others_only_the_shared_counter_is_told(admin: Caller) -> None:
 
     answer = admin.with_key(mine["key"]).get("/me")
 
-    me = answer.json()
+    me = json.loads(answer.content)
     (budget,) = me["budgets"]
     assert (budget["scope"], budget["subject_name"], budget["spend"]) == ("team", "ours", 30)
     assert me["usage"]["spend"] == 0
