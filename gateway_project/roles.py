@@ -118,6 +118,22 @@ TABLE: tuple[Line, ...] = (
 )
 
 
+def powers() -> frozenset[str]:
+    """The permissions to add, change or delete keys, people, rules, accounts and groups.
+
+    Those that no role has but an administrator: who has one by another group, or directly, is as much one.
+    """
+    others = ("operator", "finance", "team_admin")
+    return frozenset(
+        permission(line.model, action)
+        for line in TABLE
+        for action in STANDARD[1:]
+        if line.model.startswith(("security_app.", "auth."))
+        and action in line.all.split()
+        and not any(action in getattr(line, role).split() for role in others)
+    )
+
+
 def grants(role: str) -> dict[str, tuple[str, ...]]:
     """The actions of a role by model, without models that it may do nothing with."""
     field = "all" if role == ADMINISTRATOR else role.replace(" ", "_")

@@ -10,12 +10,12 @@ from django.db import DatabaseError
 from gateway_project.core.money import from_nano, usd_text
 from gateway_project.self_service.mine import MAX_KEYS_SHOWN, principal_of_key
 from security_app.models import ApiKey, Budget, GatewayUser, Limit
+from security_app.models.limits import budget_title
 from security_app.registry import Principal
 from security_app.registry.counters import BudgetRule, LimitRule
 from security_app.registry.limits import Who
 from security_app.services.configuration import store
 from security_app.services.limit_answers import span_text
-from security_app.services.limit_fields import main_budget_id
 from security_app.services.own_limits import CounterState, binding_counters, who_is
 from security_app.services.subject_names import subject_names
 
@@ -124,9 +124,7 @@ def _budget_text(rule: BudgetRule) -> str:
         if rule.window == Budget.Window.ROLLING
         else Budget.Window(rule.window).label.lower()
     )
-    # A name that an id was made of tells a person nothing.
-    own = rule.name.startswith(main_budget_id(rule.kind, rule.subject))
-    name = "Budget" if own and rule.subject else f"Budget {rule.name}"
+    name = budget_title(rule.name, rule.kind, rule.subject)
     return f"{name}, {window}" + (f" ({rule.zone})" if rule.zone != "UTC" else "")
 
 

@@ -12,6 +12,7 @@ from gateway_project.admin_base import display, moment, register
 from security_app.admin.team_bounds import TeamBounds
 from security_app.admin.team_forms import TeamBudgetForm, TeamLimitForm
 from security_app.models import Budget, Limit
+from security_app.models.limits import budget_title
 from security_app.services.budgets import reset_of, used_of
 from security_app.services.limit_answers import span_text
 
@@ -44,7 +45,7 @@ class LimitAdmin(TeamBounds[Limit]):
     @display(description="Of", ordering="subject_id")
     def subject(self, row: Limit) -> str:
         """Whose calls count."""
-        return row.subject_text()
+        return row.subject_text(getattr(row, "subject_name", ""))
 
     @display(description="At most", ordering="value")
     def at_most(self, row: Limit) -> str:
@@ -72,7 +73,7 @@ class BudgetAdmin(TeamBounds[Budget]):
         ("Window", {"fields": ("window", "rolling_days", "time_zone")}),
         ("More", {"fields": ("allows_unpriced", "is_enabled")}),
     )
-    list_display = ("budget_id", "subject", "shown_amount", "shown_window", "resets", "state")
+    list_display = ("title", "subject", "shown_amount", "shown_window", "resets", "state")
     list_filter = ("subject_kind", "window", "is_enabled")
     search_fields = ("budget_id", "subject_id", "model")
     ordering = ("-id",)
@@ -102,7 +103,12 @@ class BudgetAdmin(TeamBounds[Budget]):
     @display(description="Of", ordering="subject_id")
     def subject(self, row: Budget) -> str:
         """Whose calls count."""
-        return row.subject_text()
+        return row.subject_text(getattr(row, "subject_name", ""))
+
+    @display(description="Name", ordering="budget_id")
+    def title(self, row: Budget) -> str:
+        """What the row's link is called."""
+        return budget_title(row.budget_id, row.subject_kind, row.subject_id)
 
     @display(description="Amount", ordering="amount")
     def shown_amount(self, row: Budget) -> str:

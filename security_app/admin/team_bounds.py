@@ -16,9 +16,25 @@ from gateway_project.admin_base import ModelForm, SwitchableModelAdmin
 from security_app.admin.team_forms import TeamBoundForm
 from security_app.admin.team_scope import TeamScope, own_teams
 from security_app.models.limits import ScopedModel
+from security_app.services.subject_names import subject_names
 from security_app.services.team_rights import bounds_made_by_teams, bounds_of_teams
 
 B = TypeVar("B", bound=ScopedModel)
+
+
+class _NamedSubjects:
+    """A list that looks up the names of keys, teams and organizations of a page at once."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        """As Django's."""
+        super().get_results(request)  # type: ignore[misc]  # Of the list that this is mixed into.
+        rows = list(self.result_list)
+        names = subject_names((row.subject_kind, row.subject_id) for row in rows)
+        for row in rows:
+            row.subject_name = names[row.subject_kind, row.subject_id]
+        self.result_list = rows
 
 
 class TeamBounds(TeamScope[B], SwitchableModelAdmin[B]):
@@ -28,6 +44,10 @@ class TeamBounds(TeamScope[B], SwitchableModelAdmin[B]):
     team_fieldsets: ClassVar[Any]
     of_teams: Callable[[Collection[UUID]], Q] = staticmethod(bounds_of_teams)
     changeable_of_teams: Callable[[Collection[UUID]], Q] | None = staticmethod(bounds_made_by_teams)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """With the names of whom the rows are of."""
+        return type("ChangeList", (_NamedSubjects, super().get_changelist(request, **kwargs)), {})
 
     def fills_in_team_form(self, request: HttpRequest, obj: B | None) -> bool:
         """Whether it is a team admin who adds a row or changes one; others' rows are shown as they are."""

@@ -32,6 +32,8 @@ TEAM_MADE = "team:"
 UUID_KINDS = ("key", "team", "organization")
 _UUID_SUBJECT = re.compile(r"(?:[a-z]+_)?([0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12})")
 
+_MADE_NAME = re.compile(r"budget_[0-9a-f]{32}")
+
 
 class SubjectKind(models.TextChoices):
     """What a limit or a budget is of."""
@@ -76,6 +78,15 @@ def stored_subject_id(kind: str, text: str) -> str | None:
         return text
     match = _UUID_SUBJECT.fullmatch(text)
     return None if match is None else match[1].replace("-", "").lower()
+
+
+def budget_title(name: str, kind: str, subject_id: str) -> str:
+    """A budget's name for people: one that was made of ids tells them nothing, and fits no screen."""
+    made = f"{kind}:{subject_id}"
+    if subject_id and name.startswith(made):
+        rest = name.removeprefix(made).strip(":").replace(":", " ")
+        return f"Budget, {rest}" if rest else "Budget"
+    return "Budget" if _MADE_NAME.fullmatch(name) else name
 
 
 class ScopedModel(ConfigModel):

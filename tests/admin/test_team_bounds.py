@@ -296,3 +296,18 @@ def test_a_member_sees_none_of_it(world: World, client: Client) -> None:
         assert client.get(f"{APP}/{kind}/add/").status_code == 403
         assert client.get(f"{APP}/{kind}/{rows_of(kind, world.ours)[0].pk}/change/").status_code == 403
     assert change(client, world.ours, team_form(world)).status_code == 403
+
+
+def test_lists_show_names_and_no_ids_made_of_digits(world: World, client: Client) -> None:
+    client.post(f"{APP}/budget/add/", fields("budget", world.key))
+    of_key = {"subject_kind": "key", "subject_id": world.key.pk.hex}
+    for end in ("", ":every:30d", ":model:a/b"):
+        Budget.objects.create(**of_key, budget_id=f"key:{world.key.pk.hex}{end}", amount=1)
+
+    for kind in KINDS:
+        page = client.get(f"{APP}/{kind}/").content.decode()
+        assert "key key of ours" in page
+        assert "team ours" in page
+        assert f">{world.key.pk.hex}" not in page
+    assert ">Budget, every 30d<" in page
+    assert ">Budget, model a/b<" in page

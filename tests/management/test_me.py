@@ -66,13 +66,16 @@ def test_of_others_only_the_shared_counter_is_told(admin: Caller) -> None:
         assert foreign not in answer.content.decode()
 
 
-def test_nothing_is_a_plain_zero(admin: Caller) -> None:
+def test_little_and_nothing_are_plain_numbers(admin: Caller) -> None:
     key = made(admin, max_budget=5)
 
-    answer = admin.with_key(key["key"]).get("/me").content.decode()
+    empty = admin.with_key(key["key"]).get("/me").content.decode()
+    used(key, "0.0000005")
+    small = admin.with_key(key["key"]).get("/me").content.decode()
 
-    assert '"spend":0,' in answer
-    assert "E-" not in answer
+    assert '"spend":0,' in empty
+    assert '"spend":0.000000500,' in small
+    assert "E-" not in empty + small
 
 
 def test_the_master_key_has_no_row_and_nothing_that_binds_it(admin: Caller) -> None:
