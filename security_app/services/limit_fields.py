@@ -122,8 +122,12 @@ def duration_of(row: Budget) -> str | None:
     return f"{row.rolling_days}d" if row.window == Budget.Window.ROLLING else _SHOWN.get(row.window)
 
 
-def saved(row: Budget | Limit, *, params: Mapping[str, str]) -> None:
-    """Check and save a row; InvalidRequest names the field by `params`, Conflict a row that is there."""
+def saved(row: Budget | Limit, *, params: Mapping[str, str], managed_by: str = "admin") -> None:
+    """Check and save a row as its administrators'; or as `managed_by` says.
+
+    InvalidRequest names the field by `params`, Conflict a row that is there.
+    """
+    row.managed_by = managed_by
     try:
         row.full_clean(validate_unique=False, validate_constraints=False)
         with transaction.atomic():
