@@ -77,7 +77,9 @@ class OperatorFields(BaseModel):
     )
     max_cost: Dollars | None = Field(default=None, description="Of a run, in US dollars; null: any.")
     isolation: Isolation | None = Field(default=None, description="Where a drop-in's code runs.")
-    records_content: bool | None = Field(default=None, description="Whether texts are kept with runs.")
+    records_content: bool | None = Field(
+        default=None, description="Whether texts are kept with runs, where a policy lets them."
+    )
 
 
 class DefinitionFields(OperatorFields):

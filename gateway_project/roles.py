@@ -97,6 +97,7 @@ TABLE: tuple[Line, ...] = (
         finance=_ALL,
         team_admin=_TEAM,
     ),
+    Line("security_app.contentpolicy", _ALL, operator="view", auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(

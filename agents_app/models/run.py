@@ -9,7 +9,7 @@ from gateway_project.core.money import MoneyField
 
 
 class Run(models.Model):
-    """One run of an agent; written once, never changed.
+    """One run of an agent; written once, never changed, but that its texts go before it does.
 
     `id` is the request's, a UUIDv7, so that the order of ids is that of time: lists go by it. Tokens and
     cost are the sums of the run's LLM calls, which have records of their own in the ledger.
@@ -35,6 +35,9 @@ class Run(models.Model):
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     cost = MoneyField(null=True, help_text="US dollars; empty if a call's model has no price.")
+    content_until = models.DateTimeField(
+        null=True, help_text="When its texts are deleted; empty if it has none."
+    )
     dropped_steps = models.PositiveIntegerField(default=0, help_text="Steps for which there was no room.")
 
     class Meta:
@@ -44,6 +47,11 @@ class Run(models.Model):
             models.Index(fields=["key_id", "-id"], name="run_key"),
             # Few rows: who looks for what went wrong does not walk through what went well.
             models.Index(fields=["-id", "status"], name="run_failed", condition=models.Q(status__gte=400)),
+            models.Index(
+                fields=["content_until"],
+                name="run_content_until",
+                condition=models.Q(content_until__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -29,9 +29,10 @@ from gateway_project.lifecycle import lifecycle
 from security_app.services.end_users import take_stated
 from security_app.services.reservation import reserve
 from upstreams_app.registry import ModelEntry
+from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.demand import estimate_call
-from upstreams_app.services.relay import StreamRelay, complete
+from upstreams_app.services.relay import complete
 from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
@@ -135,7 +136,7 @@ async def _answer_plain(exchange: Exchange, call: Call) -> None:
 
 async def _answer_stream(exchange: Exchange, call: Call) -> None:
     exchange.expect_stream()
-    relay = StreamRelay(call, lifecycle.clients)
+    relay = stream_relay(call, lifecycle.clients)
     try:
         try:
             await relay.open()

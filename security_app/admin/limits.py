@@ -83,7 +83,7 @@ class BudgetAdmin(TeamBounds[Budget]):
         ("Amount", {"fields": ("amount", "soft_amount", "used", "resets")}),
         ("Window", {"fields": ("window", "rolling_days", "time_zone")}),
         ("Temporary increase", {"fields": ("temporary_increase", "temporary_until")}),
-        ("More", {"fields": ("allows_unpriced", "when_unavailable", "is_enabled")}),
+        ("More", {"fields": ("stops_streams", "allows_unpriced", "when_unavailable", "is_enabled")}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> Any:

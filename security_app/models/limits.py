@@ -271,6 +271,10 @@ class Budget(ScopedModel):
     allows_unpriced = models.BooleanField(
         default=False, help_text="Let calls of models without a price through, uncounted."
     )
+    stops_streams = models.BooleanField(
+        default=False,
+        help_text="End a stream that has cost more than what is left, by an estimate made while it runs.",
+    )
 
     class Meta:
         ordering = ("subject_kind", "subject_id", "budget_id")

@@ -60,6 +60,7 @@ class BudgetRule(NamedTuple):
     until_ms: int
     is_fail_open: bool
     allows_unpriced: bool
+    stops_streams: bool = False
     stands_in: bool = True
 
     @property

@@ -42,11 +42,15 @@ NOBODY = Who()
 
 
 class Plan(NamedTuple):
-    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them."""
+    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them.
+
+    `stops_streams` is whether one of them is a budget that ends streams.
+    """
 
     meters: tuple[Meter, ...]
     needs_tokens: bool
     needs_cost: bool
+    stops_streams: bool
 
 
 class LimitsConfig:
@@ -143,7 +147,14 @@ class LimitsConfig:
             if rule.metric in metrics
         ]
         metrics = {meter.rule.metric for meter in meters}
-        return Plan(tuple(meters), not metrics.isdisjoint(_SPENT - {"cost"}), "cost" in metrics)
+        return Plan(
+            tuple(meters),
+            needs_tokens=not metrics.isdisjoint(_SPENT - {"cost"}),
+            needs_cost="cost" in metrics,
+            stops_streams=any(
+                isinstance(meter.rule, BudgetRule) and meter.rule.stops_streams for meter in meters
+            ),
+        )
 
     def _rules_of(self, kind: str, subject: str, called: Sequence[str]) -> list[Rule]:
         """The subject's rules that calls of these models or agents count for."""
@@ -193,7 +204,7 @@ _LIMIT_COLUMNS = (
 )
 _BUDGET_COLUMNS = (
     "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
-    "temporary_increase, temporary_until, when_unavailable, allows_unpriced, managed_by"
+    "temporary_increase, temporary_until, when_unavailable, allows_unpriced, stops_streams, managed_by"
 )
 
 
@@ -280,6 +291,7 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until,
         without,
         unpriced,
+        stops_streams,
         managed_by,
     ) = row
     return BudgetRule(
@@ -297,6 +309,7 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until_ms=_milliseconds(until),
         is_fail_open=without == "open",
         allows_unpriced=bool(unpriced),
+        stops_streams=bool(stops_streams),
         stands_in=not managed_by.startswith(TEAM_MADE),
     )
 

@@ -125,6 +125,9 @@ class BudgetFields(StrictModel):
     temp_budget_expiry: Moment | None = Field(default=None, description="When the increase ends.")
     time_zone: str | None = Field(default=None, description="Where days begin, such as Europe/Berlin.")
     allows_unpriced: bool | None = Field(default=None, description="Let models without a price through.")
+    stops_streams: bool | None = Field(
+        default=None, description="End streams that have cost more than what is left."
+    )
     when_unavailable: Literal["open", "closed"] | None = Field(
         default=None, description="What happens to calls while nobody can count."
     )
@@ -186,6 +189,7 @@ class BudgetRow(BaseModel):
     temp_budget_increase: Decimal | None
     temp_budget_expiry: datetime | None
     allows_unpriced: bool
+    stops_streams: bool
     when_unavailable: str
     is_enabled: bool
     created_at: datetime
