@@ -125,10 +125,6 @@ class Chunks:
         """A piece of the answer."""
         return self._delta({"content": text}) if text else b""
 
-    def refusal(self, text: str) -> bytes:
-        """Why the model refuses."""
-        return self._delta({"refusal": text}) if text else b""
-
     def reasoning(self, text: str) -> bytes:
         """A piece of what the model thinks."""
         return self._delta({"reasoning_content": text}) if text else b""
