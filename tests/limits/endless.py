@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gateway_project.api.exchange import Message
 from tests.fakes import bodies
 from tests.fakes.behaviours import SSE
 from tests.fakes.exchange import Exchange
@@ -18,21 +19,23 @@ _TEXT = "x" * TOKENS_EACH * 3
 
 
 class EndlessStream:
-    """What the vendor does, for any number of requests at a time; `got_one` is for whoever takes events."""
+    """What the vendor does, for any number of requests at a time; `got` is told what clients get."""
 
     def __init__(self, most_events: int = 500) -> None:
         self._most_events = most_events
-        self._may_send = threading.Semaphore(0)
+        self._may_send = threading.Semaphore(1)
 
-    def got_one(self) -> None:
-        """A client got something: somebody may send again."""
-        self._may_send.release()
+    def got(self, message: Message) -> None:
+        """A client got events: somebody may send as many. A stream that ended takes a turn, and gives one."""
+        body = message.get("body", b"")
+        if turns := body.count(_TEXT.encode()) + body.count(b'"error"'):
+            self._may_send.release(turns)
 
     @contextmanager
-    def paced(self) -> Iterator[Callable[[], None]]:
+    def paced(self) -> Iterator[Callable[[Message], None]]:
         """While this holds streams wait for their clients; afterwards whoever waits still goes on."""
         try:
-            yield self.got_one
+            yield self.got
         finally:
             self._may_send.release(100_000)
 
