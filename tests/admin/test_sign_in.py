@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
@@ -245,35 +245,6 @@ def test_a_second_factor_can_be_required(
     assert client.get("/admin/account/2fa/").status_code == 200
     TOTP.activate(charlie, SECRET)
     assert client.get("/admin/").status_code == 200
-
-
-@pytest.mark.parametrize("by", ["group", "person"])
-@pytest.mark.parametrize(
-    ("codename", "is_asked"),
-    [
-        ("change_apikey", True),
-        ("add_accessrule", True),
-        ("delete_gatewayuser", True),
-        ("change_group", True),
-        ("view_apikey", False),
-        ("change_limit", False),
-        ("team_change_apikey", False),
-    ],
-)
-def test_administrators_are_also_who_may_do_what_only_they_may(
-    codename: str, is_asked: bool, by: str, client: Client, charlie: User, settings: SettingsWrapper
-) -> None:
-    settings.REQUIRE_MFA = "administrators"
-    permission = Permission.objects.get(codename=codename)
-    if by == "group":
-        group = Group.objects.create(name="ours")
-        group.permissions.add(permission)
-        charlie.groups.add(group)
-    else:
-        charlie.user_permissions.add(permission)
-    client.force_login(charlie)
-
-    assert (client.get("/admin/").status_code == 302) == is_asked
 
 
 def test_the_live_page_is_not_fed_before_the_second_factor(
