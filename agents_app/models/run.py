@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 
+from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import public_id, uuid7
 from gateway_project.core.money import MoneyField
 
@@ -61,6 +64,10 @@ class Run(models.Model):
     def public_id(self) -> str:
         """`run_` and the request's id in hex."""
         return public_id("run", self.id)
+
+    def may_show_texts(self, moment: datetime | None = None) -> bool:
+        """Whether its texts may still be kept: they are deleted a while after that."""
+        return self.content_until is None or (moment or utc_now()) < self.content_until
 
 
 class RunStep(models.Model):

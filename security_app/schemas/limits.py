@@ -16,30 +16,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway_project.core.exact import ExactFloat
+from gateway_project.core.exact import exact_decimal
 from security_app.models.limits import MAX_UNITS, MAX_USD
 from security_app.schemas.base import QueryModel, StrictModel
 
-
-def exact_amount(value: Any) -> Any:
-    """An amount as Decimal, never by way of a float: from a JSON number's own text, or decimal text."""
-    if isinstance(value, ExactFloat):
-        return value.to_decimal()
-    if isinstance(value, bool | float):
-        raise ValueError("give a number or decimal text")
-    if isinstance(value, int):
-        return Decimal(value)
-    if isinstance(value, str):
-        try:
-            return Decimal(value.strip())
-        except ArithmeticError as error:
-            raise ValueError("give a number or decimal text") from error
-    return value
-
-
 Amount = Annotated[
     Decimal,
-    BeforeValidator(exact_amount),
+    BeforeValidator(exact_decimal),
     Field(gt=0, le=MAX_USD, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]

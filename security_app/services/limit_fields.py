@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 
 from gateway_project.core.errors import Conflict, InvalidRequest
-from security_app.models import Budget, Limit
+from security_app.models import Budget, ContentPolicy, Limit
 from security_app.schemas.limits import LimitFields
 from security_app.services.configuration import refresh_after_commit
 
@@ -80,8 +80,8 @@ def apply_limits(kind: str, subject: str, values: Mapping[str, Any]) -> bool:
 
 
 def remove_limits(kind: str, subjects: Collection[str]) -> None:
-    """The subjects are gone, and their limits and budgets with them."""
-    for rows in (Limit.objects, Budget.objects):
+    """The subjects are gone, and their limits, budgets and content policies with them."""
+    for rows in (Limit.objects, Budget.objects, ContentPolicy.objects):
         found = rows.filter(subject_kind=kind, subject_id__in=subjects)
         if found.exists():
             found.delete()

@@ -17,6 +17,7 @@ from security_app.models import ContentPolicy
 from security_app.registry import KeyPolicy, Principal
 from security_app.registry.content import NOTHING_STORED, ContentConfig, ContentRule, build
 from security_app.services.content import masked
+from security_app.services.keys import create_key, delete_keys
 from tests.usage.entries import ALICE, BOB
 
 TEAM = UUID("01900000-0000-7000-8000-00000000000a")
@@ -79,6 +80,17 @@ def test_there_is_one_policy_of_each() -> None:
 
     with pytest.raises(IntegrityError), transaction.atomic():
         ContentPolicy.objects.create()
+
+
+@pytest.mark.django_db
+def test_the_policy_of_a_key_goes_with_it() -> None:
+    key = create_key(actor="test", name="short-lived").row
+    ContentPolicy.objects.create(subject_kind="key", subject_id=key.pk.hex)
+    ContentPolicy.objects.create()
+
+    delete_keys([key], actor="test")
+
+    assert [row.subject_kind for row in ContentPolicy.objects.all()] == ["everyone"]
 
 
 @pytest.mark.django_db(transaction=True)
