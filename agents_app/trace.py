@@ -299,10 +299,11 @@ def _parents_first(steps: list[Step]) -> list[Step]:
             seen.add(id(above))
             line.append(above)
             above = by_key.get(above.parent) if above.parent is not None else None
-        if above is not None and above in line:
-            # A circle: only another process that lies can tell of one. It's cut at its earliest step.
-            line.reverse()
-            line = sorted(line, key=steps.index)
+        entry = next((index for index, one in enumerate(line) if one is above), None)
+        if entry is not None:
+            # A circle: only another process that lies can tell of one. It's cut where it was met.
+            seen.difference_update(id(one) for one in line[entry + 1 :])
+            del line[entry + 1 :]
         placed += reversed(line)
     return placed
 
