@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Site(NamedTuple):
-    """What a provider knows of an upstream: its checked options, and the gateway's credential there."""
+    """What a provider knows of an upstream: its checked options, the gateway's credential there, its address.
+
+    Where it takes clients' own credentials, the gateway has none, and must not use another in their place.
+    """
 
     options: Mapping[str, Any]
     credential: str
+    base_url: str = ""
+    takes_client_credential: bool = False
 
     def __repr__(self) -> str:
         return f"Site(options={self.options!r})"
@@ -76,6 +81,13 @@ class Exchange(Protocol):
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A refusal of the vendor's as OpenAI's status and error object."""
         ...
+
+
+@runtime_checkable
+class KnowsWait(Protocol):
+    """An exchange whose vendor says in the body of a refusal, not in its head, when to try again."""
+
+    retry_after_s: int | None
 
 
 class Authority(Protocol):
