@@ -19,7 +19,7 @@ from upstreams_app.providers.wire import Site
 
 Json = dict[str, Any]
 MODELS = ("claude-3-5-haiku-20241022", "claude-opus-4-1", "claude-sonnet-4-6", "claude-opus-5-5", "other")
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
     str.strip
 )
 values = st.recursive(
