@@ -20,6 +20,8 @@ MAX_REASON = 32
 # Characters of one text, and of all texts of a run.
 MAX_TEXT = 4_000
 MAX_TEXTS = 60_000
+# What is looked at beyond a cut, so that it cuts nothing in two that must be masked.
+_MARGIN = 256
 
 AGENT, TURN, LLM, TOOL, AGENT_AS_TOOL = "agent", "turn", "llm", "tool", "agent_as_tool"
 CLIENT_TOOL, HANDOFF, GUARDRAIL, CUSTOM = "client_tool", "handoff", "guardrail", "custom"
@@ -78,13 +80,16 @@ class Step:
 class Recorder:
     """The steps of one run, which began at `started`. What is beyond the bounds is counted only.
 
-    `keeps_content` says whether texts are kept. LLM calls that are under way when the run ends are settled
-    after it: whoever wants the whole asks `is_calm`, or to be called.
+    `keeps_content` says whether texts are kept, each as `mask` leaves it. A recorder whose texts another one
+    masks `is_for_another`, and keeps somewhat more of them. LLM calls that are under way when the run ends
+    are settled after it: whoever wants the whole asks `is_calm`, or to be called.
     """
 
     __slots__ = (
+        "_is_for_another",
         "_is_over",
         "_keys",
+        "_mask",
         "_max_steps",
         "_open_calls",
         "_room",
@@ -105,7 +110,13 @@ class Recorder:
     )
 
     def __init__(
-        self, started: float | None = None, *, keeps_content: bool = False, max_steps: int = MAX_STEPS
+        self,
+        started: float | None = None,
+        *,
+        keeps_content: bool = False,
+        mask: Callable[[str], str] | None = None,
+        is_for_another: bool = False,
+        max_steps: int = MAX_STEPS,
     ) -> None:
         self.started = perf_counter() if started is None else started
         self.keeps_content = keeps_content
@@ -119,6 +130,8 @@ class Recorder:
         # None once a call had no price.
         self.cost_nano: int | None = 0
         self._keys = count(1)
+        self._mask = mask
+        self._is_for_another = is_for_another
         self._max_steps = max_steps
         self._room = MAX_TEXTS
         self._open_calls = 0
@@ -146,9 +159,22 @@ class Recorder:
         """A text of a step, cut to what fits; nothing where content is not kept."""
         if not self.keeps_content or self._room <= 0 or not text:
             return
-        kept = text[: min(MAX_TEXT, self._room)]
+        kept = self._cut(text)
         self._room -= len(kept)
-        step.content = {**(step.content or {}), name: kept}
+        if kept:
+            step.content = {**(step.content or {}), name: kept}
+
+    def _cut(self, text: str) -> str:
+        """What is kept of a text. Where it is cut nothing is left of what is masked only as a whole."""
+        window = text[: MAX_TEXT + _MARGIN]
+        if self._is_for_another:
+            # One character more tells the other that there was more.
+            window = text[: MAX_TEXT + _MARGIN + 1]
+            return window if len(window) <= self._room else ""
+        if self._mask is not None:
+            masked = self._mask(window)
+            window = masked if len(text) == len(window) else masked[:-_MARGIN]
+        return window[: min(MAX_TEXT, self._room)]
 
     def begin_call(self, model: str, request_id: str) -> Step:
         """An LLM call of the step that `caller` holds. `end_call` follows in every case."""
@@ -263,19 +289,23 @@ def _with_calls_merged(steps: list[Step]) -> list[Step]:
 
 def _parents_first(steps: list[Step]) -> list[Step]:
     """In the order given, but each after what it is in: the clocks of two processes never quite agree."""
-    by_key = {step.key: step for step in steps}
-    placed: dict[int, Step] = {}
+    by_key = {step.key: step for step in reversed(steps)}
+    placed: list[Step] = []
+    seen: set[int] = set()
     for step in steps:
-        line: dict[int, Step] = {}
+        line: list[Step] = []
         above: Step | None = step
-        while above is not None and above.key not in placed and above.key not in line:
-            line[above.key] = above
+        while above is not None and id(above) not in seen:
+            seen.add(id(above))
+            line.append(above)
             above = by_key.get(above.parent) if above.parent is not None else None
-        if above is not None and above.key in line:
-            # A circle: only another process that lies can tell of one. It's cut at its earliest step.
-            line = {step.key: step}
-        placed.update(reversed(line.items()))
-    return list(placed.values())
+        entry = next((index for index, one in enumerate(line) if one is above), None)
+        if entry is not None:
+            # A circle: only another process that lies can tell of one. It's cut where it was met.
+            seen.difference_update(id(one) for one in line[entry + 1 :])
+            del line[entry + 1 :]
+        placed += reversed(line)
+    return placed
 
 
 def _blame_last(steps: list[Step], status: str) -> None:

@@ -17,7 +17,7 @@ from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import KINDS, on_one_line
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy
 
@@ -142,7 +142,7 @@ def _credential(row: Upstream) -> str:
     if row.credential_source == Upstream.CredentialSource.STORED:
         return row.get_api_key()
     if row.credential_source == Upstream.CredentialSource.REFERENCE:
-        return read_reference(row.credential_reference)
+        return on_one_line(read_reference(row.credential_reference))
     return ""
 
 

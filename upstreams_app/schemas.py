@@ -17,7 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway_project.core.exact import ExactFloat
+from gateway_project.core.exact import exact_decimal
 from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
@@ -38,25 +38,9 @@ KindId = Literal[
 MAX_TOKENS = 2_147_483_647
 
 
-def _exact(value: Any) -> Any:
-    """A price as Decimal, never by way of a float: from a JSON number's text, an integer or decimal text."""
-    if isinstance(value, ExactFloat):
-        return value.to_decimal()
-    if isinstance(value, bool | float):
-        raise ValueError("give a number or decimal text")
-    if isinstance(value, int):
-        return Decimal(value)
-    if isinstance(value, str):
-        try:
-            return Decimal(value.strip())
-        except ArithmeticError as error:
-            raise ValueError("give a number or decimal text") from error
-    return value
-
-
 Price = Annotated[
     Decimal,
-    BeforeValidator(_exact),
+    BeforeValidator(exact_decimal),
     Field(ge=0, le=1_000_000, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]

@@ -30,10 +30,11 @@ from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
+from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.demand import estimate_call
 from upstreams_app.services.fallbacks import over_budget
-from upstreams_app.services.relay import StreamRelay, complete
+from upstreams_app.services.relay import complete
 from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
@@ -149,7 +150,7 @@ async def _answer_plain(exchange: Exchange, call: Call) -> None:
 
 async def _answer_stream(exchange: Exchange, call: Call) -> None:
     exchange.expect_stream()
-    relay = StreamRelay(call, lifecycle.clients)
+    relay = stream_relay(call, lifecycle.clients)
     try:
         try:
             await relay.open()

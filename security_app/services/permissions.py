@@ -19,7 +19,7 @@ from security_app.registry.rules import parsed_address
 from security_app.services.configuration import store
 
 # The scopes that doors of each group of routes ask for; "" is for any key.
-_ACCESS_BY_GROUP = dict(zip(ROUTE_GROUPS, (("inference",), ("admin",), ("metrics", "")), strict=True))
+_ACCESS_BY_GROUP = dict(zip(ROUTE_GROUPS, (("inference",), ("admin", "team"), ("metrics", "")), strict=True))
 SCOPE_BY_KIND = {"model": "inference", "agent": "inference", "tool": "inference"}
 LIST_BY_KIND = {"model": "models", "agent": "models", "tool": "tools"}
 
@@ -287,7 +287,8 @@ def require_model(principal: Principal, model_id: str, *, is_agent: bool = False
 def require_entry(principal: Principal, route: str, *, access: str, ip: str) -> None:
     """Raise PermissionDenied unless the principal may come in here: by its scope, from its address, this way.
 
-    `route` is the operation's own path, whatever spelling of it the client used; `access` "" asks no scope.
+    `route` is the operation's own path with its values in place, whatever spelling of it the client used;
+    `access` "" asks no scope.
     """
     if access:
         require_scope(principal, access)

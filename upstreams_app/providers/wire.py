@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Site(NamedTuple):
-    """What a provider knows of an upstream: its checked options, and the gateway's credential there."""
+    """What a provider knows of an upstream: its checked options, the gateway's credential there, its address.
+
+    Where it takes clients' own credentials, the gateway has none, and must not use another in their place.
+    """
 
     options: Mapping[str, Any]
     credential: str
+    base_url: str = ""
+    takes_client_credential: bool = False
 
     def __repr__(self) -> str:
         return f"Site(options={self.options!r})"
 
 
 class WireRequest(NamedTuple):
-    """A POST to the vendor. `path` comes after the endpoint's own; it and `query` are percent-encoded."""
+    """A request to the vendor. `path` comes after the endpoint's own; it and `query` are percent-encoded.
+
+    Calls are POSTs to the upstream's endpoint. Only lists of models may be a GET, or be kept elsewhere: under
+    a `base_url` of their own.
+    """
 
     path: str
     body: bytes
     headers: Mapping[str, str] = {}
     query: str = ""
+    method: str = "POST"
+    base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model that an upstream offers; `mode` is chat, completion, embedding or other."""
+
+    name: str
+    mode: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    description: str = ""
+
+
+class ModelsPage(NamedTuple):
+    """A page of a vendor's list of models; `cursor` is what asks for the next one, "" on the last."""
+
+    models: list[ListedModel]
+    cursor: str = ""
 
 
 class Exchange(Protocol):
@@ -51,6 +81,13 @@ class Exchange(Protocol):
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A refusal of the vendor's as OpenAI's status and error object."""
         ...
+
+
+@runtime_checkable
+class KnowsWait(Protocol):
+    """An exchange whose vendor says in the body of a refusal, not in its head, when to try again."""
+
+    retry_after_s: int | None
 
 
 class Authority(Protocol):
@@ -89,4 +126,12 @@ class Provider(Protocol):
 
     def base_url(self, options: Mapping[str, Any]) -> str:
         """Where the vendor is, given checked options; "" if an administrator must say."""
+        ...
+
+    def models_request(self, site: Site, cursor: str = "") -> WireRequest:
+        """What asks for a page of the vendor's list of models, which is also how its health is probed."""
+        ...
+
+    def read_models(self, body: bytes) -> ModelsPage:
+        """A page of that list; ValueError if it is none."""
         ...

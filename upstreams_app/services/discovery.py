@@ -19,12 +19,21 @@ from security_app.services.configuration import refresh_after_commit
 from upstreams_app import demo
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.presets import preset_at
-from upstreams_app.services.model_lists import ListedModel, NotAModelList, guess_mode, parse_model_list
+from upstreams_app.providers import provider_of
+from upstreams_app.providers.wire import ListedModel, Provider
+from upstreams_app.services.model_lists import (
+    MAX_MODELS,
+    NotAModelList,
+    guess_mode,
+    parse_model_list,
+    usable,
+)
 from upstreams_app.services.model_prices import price_models
 from upstreams_app.services.probes import ModelsAnswer, ask_all, ask_for_models
 
 logger = logging.getLogger(__name__)
 _LOCAL_TIMEOUT_S = 0.3
+_MAX_PAGES = 100
 _MAX_LOCAL_BODY = 4 * 1024 * 1024
 
 
@@ -103,13 +112,34 @@ def _listed(row: Upstream, answer: ModelsAnswer) -> list[ListedModel]:
         return [ListedModel(name, guess_mode(name)) for name in preset.models]
     if answer.error:
         raise UpstreamFailed(f"Upstream '{row.name}': {answer.error}.")
+    provider = provider_of(row.kind)
     try:
+        if provider is not None:
+            return _all_pages(row, provider, answer)
         listed = parse_model_list(answer.body)
     except NotAModelList as error:
         raise UpstreamFailed(f"Upstream '{row.name}' answered no list of models: {error}.") from error
     if row.kind == "lmstudio":
         return _with_native_facts(row, listed)
     return listed
+
+
+def _all_pages(row: Upstream, provider: Provider, answer: ModelsAnswer) -> list[ListedModel]:
+    """The models of a provider's list from its first page on, each once, at most 5000."""
+    found: dict[str, ListedModel] = {}
+    for _ in range(_MAX_PAGES):
+        try:
+            page = provider.read_models(answer.body)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NotAModelList("it is not what this kind of upstream sends") from error
+        for model in usable(page.models):
+            found.setdefault(model.name, model)
+        if not page.cursor or len(found) >= MAX_MODELS:
+            break
+        answer = ask_for_models(row, cursor=page.cursor)
+        if answer.error:
+            raise UpstreamFailed(f"Upstream '{row.name}': {answer.error}.")
+    return list(found.values())[:MAX_MODELS]
 
 
 def _with_native_facts(row: Upstream, listed: list[ListedModel]) -> list[ListedModel]:

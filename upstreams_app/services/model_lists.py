@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, TypeGuard
 
 from gateway_project.core.codec import loads
+from upstreams_app.providers.wire import ListedModel
 
 MAX_MODELS = 5000
 _MAX_TOKENS = 2_147_483_647
@@ -41,17 +42,6 @@ class NotAModelList(ValueError):
     """The answer is no list of models in any known form."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedModel:
-    """One model that an upstream offers."""
-
-    name: str
-    mode: str
-    context_window: int | None = None
-    max_output_tokens: int | None = None
-    description: str = ""
-
-
 def parse_model_list(body: bytes) -> list[ListedModel]:
     """The models of an answer to GET /models, each once, at most 5000; NotAModelList if it is none.
 
@@ -82,16 +72,28 @@ def guess_mode(name: str) -> str:
     return "completion" if _COMPLETION.match(name) else "chat"
 
 
+def usable(models: Iterable[ListedModel]) -> Iterator[ListedModel]:
+    """What a provider read of its vendor's list, without what no row can hold."""
+    for model in models:
+        if _is_name(model.name):
+            yield replace(
+                model,
+                context_window=_size(model.context_window),
+                max_output_tokens=_size(model.max_output_tokens),
+                description=model.description[:500],
+            )
+
+
+def _is_name(name: object) -> TypeGuard[str]:
+    """Whether it can be a model's name here."""
+    return isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable() and name == name.strip()
+
+
 def _items(values: list[Any]) -> Iterator[ListedModel]:
     for value in values:
         fields = value if isinstance(value, dict) else {"id": value}
         name = fields.get("id") or fields.get("name") or fields.get("model")
-        if (
-            not isinstance(name, str)
-            or not 0 < len(name) <= 200
-            or not name.isprintable()
-            or name != name.strip()
-        ):
+        if not _is_name(name):
             continue
         abilities = fields.get("capabilities")
         if isinstance(abilities, dict) and abilities.get("inference") is False:
@@ -116,7 +118,12 @@ def _mode_by_abilities(abilities: object) -> str | None:
 
 def _first_size(fields: dict[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
-        size = fields.get(name)
-        if isinstance(size, int) and not isinstance(size, bool) and 0 < size <= _MAX_TOKENS:
+        if size := _size(fields.get(name)):
             return size
+    return None
+
+
+def _size(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_TOKENS:
+        return value
     return None

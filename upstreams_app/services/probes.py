@@ -1,10 +1,14 @@
-"""Asking upstreams whether they are there: GET /models with their credential, bounded in time and size."""
+"""Asking upstreams whether they are there: GET /models with their credential, bounded in time and size.
+
+Where the wire format is not OpenAI's, the kind's provider says what is asked.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import NamedTuple
@@ -15,12 +19,16 @@ from django.conf import settings
 from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.outbound import ForbiddenHost, http_client
+from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.kinds import credential_headers
 from upstreams_app.models import HealthSample, Heartbeat, Upstream
 from upstreams_app.presets import preset_at
+from upstreams_app.providers import provider_of
+from upstreams_app.providers.wire import Provider, Site, WireRequest
 from upstreams_app.registry import UpstreamConfig, upstream_config
 from upstreams_app.services.client import ssl_context
 from upstreams_app.services.maintenance import end_due_maintenances
+from upstreams_app.services.provider_client import site_of
 from upstreams_app.services.states import note_states
 
 TIMEOUT_S = 5.0
@@ -41,16 +49,44 @@ class ModelsAnswer(NamedTuple):
     error: str = ""
 
 
-def ask_for_models(row: Upstream, *, path: str = "/models") -> ModelsAnswer:
-    """The upstream's list of models, or why there is none. Uses no database."""
+def ask_for_models(row: Upstream, *, path: str = "/models", cursor: str = "") -> ModelsAnswer:
+    """The upstream's list of models (a provider's page of it), or why there is none. Uses no database."""
     try:
         config = upstream_config(row)
     except (ValueError, TypeError, AttributeError, DecryptionError) as error:
         return ModelsAnswer(None, b"", None, f"the configuration is unusable: {error}")
     if config.kind == "demo":
         return ModelsAnswer(200, b"", 0.0)
+    provider = provider_of(config.kind)
+    if provider is not None:
+        return _ask_provider(config, provider, cursor)
     query = f"?api-version={config.api_version}" if config.api_version else ""
     return _get(config, config.endpoints[0] + path + query)
+
+
+def _ask_provider(config: UpstreamConfig, provider: Provider, cursor: str) -> ModelsAnswer:
+    site = site_of(config)
+    request = provider.models_request(site, cursor)
+    url = (request.base_url or config.endpoints[0]) + request.path
+    if request.query:
+        url += f"?{request.query}"
+    try:
+        proof = asyncio.run(_proof(provider, site, request, url))
+    except UpstreamUnreachable as error:
+        return ModelsAnswer(None, b"", None, str(error))
+    return _get(config, url, {**request.headers, **proof})
+
+
+async def _proof(provider: Provider, site: Site, request: WireRequest, url: str) -> Mapping[str, str]:
+    """The headers that prove a request to be ours."""
+    authority = provider.authority(site)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await authority.headers(request, url, "")
+    except TimeoutError:
+        raise UpstreamUnreachable(f"no proof of who we are within {TIMEOUT_S:g} s") from None
+    finally:
+        await authority.close()
 
 
 def ask_for_health(row: Upstream) -> ModelsAnswer:
@@ -129,8 +165,9 @@ def _sample(row: Upstream, answer: ModelsAnswer) -> HealthSample:
     )
 
 
-def _get(config: UpstreamConfig, url: str) -> ModelsAnswer:
-    headers = {"accept": "application/json", **dict(config.headers)}
+def _get(config: UpstreamConfig, url: str, own: Mapping[str, str] | None = None) -> ModelsAnswer:
+    """The answer to a GET; `own` are the headers of a provider, which sees to the credential itself."""
+    headers = {"accept": "application/json", **dict(config.headers), **(own or {})}
     if config.credential:
         headers |= credential_headers(config.kind, config.credential)
     name = config.connection.verify_hostname

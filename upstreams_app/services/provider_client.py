@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway_project.core.codec import loads
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.wire import Exchange, Provider, Site
+from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
 
@@ -18,11 +18,16 @@ _EVENTS = {"Content-Type": "text/event-stream"}
 _KEPT = ("Retry-After",)
 
 
+def site_of(config: UpstreamConfig) -> Site:
+    """What a provider is told of an upstream."""
+    return Site(config.options, config.credential, config.endpoints[0], config.takes_client_credential)
+
+
 class ProviderClient:
     """As `HttpClient`, through a provider."""
 
     def __init__(self, config: UpstreamConfig, provider: Provider) -> None:
-        self._site = Site(config.options, config.credential)
+        self._site = site_of(config)
         self._provider = provider
         self._http = HttpClient(config)
         self._authority = provider.authority(self._site)
@@ -120,6 +125,8 @@ class _Refusal(_Translated):
         body = await self._whole(_MAX_ERROR_BYTES)
         self._is_over = True
         self.status, error = self._exchange.error(self.status, body)
+        if isinstance(self._exchange, KnowsWait) and self._exchange.retry_after_s is not None:
+            self.headers = {"Retry-After": str(self._exchange.retry_after_s), **self.headers}
         return error
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('usage_app', '0012_alerts'),
+        ('usage_app', '0013_index_rollups_by_time'),
     ]
 
     operations = [

@@ -24,6 +24,7 @@ Filters = Mapping[str, tuple[str, ...]]
 _PREFIXES = {"team": "team", "organization": "org", "key": "key"}
 _NOTHING = UsageRow((), *[0] * (len(UsageRow._fields) - 1))
 _BREAKDOWN = {"model": "models", "upstream": "providers", "key": "api_keys"}
+_FEWEST = "providers"
 # Metrics by LiteLLM's names, and two that it lacks.
 METRICS = (
     "spend",
@@ -89,10 +90,12 @@ def activity(asked: Asked, *, page: int, page_size: int) -> dict[str, Any]:
     chosen = days[(page - 1) * page_size : page * page_size]
     found = _by_day(asked, DayRange(chosen[-1], chosen[0], asked.days.zone_name)) if chosen else {}
     pages = -(-len(days) // page_size)
+    # The days of the only page are all there are: nobody needs to ask for their sums once more.
+    totals = _added_up(found.values(), asked) if pages == 1 else _totals(asked)
     return {
         "results": [found.get(day.isoformat()) or _day(day.isoformat(), asked) for day in chosen],
         "metadata": {
-            **_totals(asked),
+            **totals,
             "page": page,
             "page_size": page_size,
             "total_pages": pages,
@@ -107,7 +110,7 @@ def _by_day(asked: Asked, days: DayRange) -> dict[str, dict[str, Any]]:
     groupings: list[tuple[str, ...]] = [("day", asked.dimension)]
     if asked.adds_up:
         parts |= {title: name for name, title in _BREAKDOWN.items()}
-        groupings += [*(("day", name) for name in _BREAKDOWN), ("day",)]
+        groupings += [("day", name) for name in _BREAKDOWN]
     titles = list(parts)
     names = RowNames()
     found: dict[str, dict[str, Any]] = {}
@@ -116,10 +119,10 @@ def _by_day(asked: Asked, days: DayRange) -> dict[str, dict[str, Any]]:
         entry = found.get(day)
         if entry is None:
             entry = found[day] = _day(day, asked)
-        if number == len(titles):
-            entry["metrics"] = metrics(row)
-            continue
         of, value = parts[titles[number]], row.group[1]
+        if titles[number] == _FEWEST:
+            # What all of them used is what was used that day: the database needs not sum it up once more.
+            entry["metrics"] = {name: entry["metrics"][name] + more for name, more in metrics(row).items()}
         metadata = {"alias": names.name(of, value)} if of in _PREFIXES else {}
         entry["breakdown"][titles[number]][shown(of, value)] = {"metrics": metrics(row), "metadata": metadata}
     return found
@@ -137,6 +140,16 @@ def _totals(asked: Asked) -> dict[str, Any]:
         return {f"total_{name}": None for name in METRICS}
     (row,) = usage_sums(asked.query())
     return {f"total_{name}": value for name, value in metrics(row).items()}
+
+
+def _added_up(days: Iterable[Mapping[str, Any]], asked: Asked) -> dict[str, Any]:
+    if not asked.adds_up:
+        return _totals(asked)
+    totals = {f"total_{name}": value for name, value in metrics(_NOTHING).items()}
+    for day in days:
+        for name, value in day["metrics"].items():
+            totals[f"total_{name}"] += value
+    return totals
 
 
 EXPORTS = {

@@ -18,7 +18,7 @@ from security_app.services.reservation import Ticket
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.errors import JournalFull
 from usage_app.models.record import State
-from usage_app.registry import UsageConfig
+from usage_app.registry import RateCard, UsageConfig
 from usage_app.services.extraction import estimate_tokens
 from usage_app.services.ledger import ledger
 from usage_app.services.pricing import cost_nano
@@ -89,6 +89,14 @@ class Settlement:
         """The cost in US dollars as decimal text; None while unknown or without a price."""
         return None if self.cost_nano is None else usd_text(self.cost_nano)
 
+    def rate_card(self) -> RateCard | None:
+        """The price of the upstream that was asked last; None if it has none.
+
+        It is fixed when the call starts: by the moment in its id, which its record shows too.
+        """
+        prices: UsageConfig = self.context.snapshot.sections["usage"].value
+        return prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
+
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
         self.tokens = None
@@ -137,10 +145,7 @@ class Settlement:
             self.ticket.settle(tokens.input, tokens.output, self.cost_nano)
 
     def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
-        context, principal = self.context, self.ticket.principal
-        prices: UsageConfig = context.snapshot.sections["usage"].value
-        # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
-        card = prices.price(self.price_model, (context.request_id.int >> 80) / 1000)
+        context, principal, card = self.context, self.ticket.principal, self.rate_card()
         if card is not None and (tokens.input or tokens.output or state != _ABORTED):
             self.cost_nano = cost_nano(tokens, card)
         elif state == _ABORTED and not (tokens.input or tokens.output):

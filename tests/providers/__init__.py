@@ -1,0 +1,1 @@
+"""Providers of other wire formats: shapes, streams, round trips, and the same prompts through all of them."""

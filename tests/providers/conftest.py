@@ -1,0 +1,48 @@
+"""A live gateway over one provider: a test module says with a fixture `served` what is behind it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from openai import OpenAI
+
+from tests.doors.gateway import START_S, Gateway, Template, environment, run_database_url
+from tests.providers.rows import KEY, UPSTREAM, Served
+from tests.services import guarded_folder
+
+
+@pytest.fixture(scope="module")
+def gateway(served: Served) -> Iterator[Gateway]:
+    """A gateway whose only upstream is the module's `served`."""
+    with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
+        template = Template(folder, run_database_url())
+        try:
+            database = template.empty()
+            subprocess.run(
+                [sys.executable, "-m", "tests.providers.rows", served.json()],
+                cwd=folder,
+                env=environment(folder / "data", database.url),
+                check=True,
+                timeout=START_S,
+            )
+            with Gateway(database) as running:
+                yield running
+        finally:
+            template.drop()
+
+
+@pytest.fixture(scope="module")
+def ai(gateway: Gateway) -> Iterator[OpenAI]:
+    """OpenAI's client of that gateway; a failure shows at once."""
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def model(served: Served) -> str:
+    """The id of its first model."""
+    return f"{UPSTREAM}/{served.models[0]}"
