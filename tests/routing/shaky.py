@@ -17,7 +17,8 @@ _HEAD = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
 
 
 class ShakyVendor:
-    """`asked` counts requests by their marker (the `user` field), `answered` those that got a good answer.
+    """`asked` counts requests by their marker (the `user` field), `answered` those that got a good answer,
+    `hung` those that never got one.
 
     What is dead refuses connections and breaks those that are open; what hangs takes requests, and never
     answers those, whatever it does later.
@@ -31,6 +32,7 @@ class ShakyVendor:
         self.was_asked = asyncio.Event()
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
+        self.hung: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +90,7 @@ class ShakyVendor:
         self.was_asked.set()
         mode = self.mode
         if mode == HANG:
+            self.hung[marker] += 1
             await asyncio.get_running_loop().create_future()
         if mode in (FAILS, LIMITED):
             extra = b"Retry-After: 1\r\n" if mode == LIMITED else b""

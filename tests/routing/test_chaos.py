@@ -109,4 +109,7 @@ def test_the_same_for_longer_and_within_the_time(seed: int) -> None:
     chaos = play(seed=seed, requests=6000, per_s=150)
 
     check(chaos, 6000)
-    assert max(seconds for _, seconds in chaos.answers) <= FIRST_TOKEN_S + 0.5
+    twice = sum(sum(vendor.hung[f"r{number}"] for vendor in chaos.vendors) > 1 for number in range(6000))
+    slowest = sorted(seconds for _, seconds in chaos.answers)[-20:]
+    assert not twice, (twice, slowest)
+    assert slowest[-1] <= FIRST_TOKEN_S + 0.5, (twice, slowest)
