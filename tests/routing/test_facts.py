@@ -32,7 +32,7 @@ def test_the_breaker_opens_after_failures_in_a_row_and_not_before(one: Candidate
     fail(one, 4.0)
     fail(one, 5.0)
 
-    assert not one.facts.is_open
+    assert is_ready(one, 5.1)
 
     fail(one, 6.0)
 
