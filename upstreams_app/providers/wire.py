@@ -8,10 +8,15 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Site(NamedTuple):
-    """What a provider knows of an upstream: its checked options, and the gateway's credential there."""
+    """What a provider knows of an upstream: its checked options, the gateway's credential there, its address.
+
+    Where it takes clients' own credentials, the gateway has none, and must not use another in their place.
+    """
 
     options: Mapping[str, Any]
     credential: str
+    base_url: str = ""
+    takes_client_credential: bool = False
 
     def __repr__(self) -> str:
         return f"Site(options={self.options!r})"

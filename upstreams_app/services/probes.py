@@ -28,6 +28,7 @@ from upstreams_app.providers.wire import Provider, Site, WireRequest
 from upstreams_app.registry import UpstreamConfig, upstream_config
 from upstreams_app.services.client import ssl_context
 from upstreams_app.services.maintenance import end_due_maintenances
+from upstreams_app.services.provider_client import site_of
 from upstreams_app.services.states import note_states
 
 TIMEOUT_S = 5.0
@@ -64,7 +65,7 @@ def ask_for_models(row: Upstream, *, path: str = "/models", cursor: str = "") ->
 
 
 def _ask_provider(config: UpstreamConfig, provider: Provider, cursor: str) -> ModelsAnswer:
-    site = Site(config.options, config.credential)
+    site = site_of(config)
     request = provider.models_request(site, cursor)
     url = (request.base_url or config.endpoints[0]) + request.path
     if request.query:

@@ -18,11 +18,16 @@ _EVENTS = {"Content-Type": "text/event-stream"}
 _KEPT = ("Retry-After",)
 
 
+def site_of(config: UpstreamConfig) -> Site:
+    """What a provider is told of an upstream."""
+    return Site(config.options, config.credential, config.endpoints[0], config.takes_client_credential)
+
+
 class ProviderClient:
     """As `HttpClient`, through a provider."""
 
     def __init__(self, config: UpstreamConfig, provider: Provider) -> None:
-        self._site = Site(config.options, config.credential)
+        self._site = site_of(config)
         self._provider = provider
         self._http = HttpClient(config)
         self._authority = provider.authority(self._site)

@@ -1,0 +1,117 @@
+"""Proof of who calls: a signature (SigV4) by botocore's signer, or a Bedrock API key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.bedrock.credentials import (
+    REFRESH_EARLY,
+    Bearer,
+    Chain,
+    Keys,
+    chain_of,
+    identity_of,
+    parse_credential,
+)
+from upstreams_app.providers.bedrock.options import is_amazons, region_of
+from upstreams_app.providers.wire import Site, WireRequest
+
+T = TypeVar("T")
+SERVICE: Final = "bedrock"
+BEARER_VARIABLE: Final = "AWS_BEARER_TOKEN_BEDROCK"
+_SIGNED = ("Content-Type",)
+# Between two early refreshes, for keys that are short-lived from the start, or can't be renewed.
+_REST_S = 30.0
+# Of their own, for metadata services and STS may be slow: other threads have other work.
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aws-credentials")
+
+
+class Signer:
+    """An Authority for one upstream. botocore is loaded, and credentials are fetched, in a thread."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._make: Callable[..., Mapping[str, str]] | None = None
+        self._refresh: asyncio.Task[Keys] | None = None
+        self._rests_until = 0.0
+
+    async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
+        """As `Authority.headers`."""
+        found = self._found(url, credential)
+        if isinstance(found, Bearer):
+            return {"Authorization": f"Bearer {found.key}"}
+        region = region_of(self._site.options, url)
+        if not region:
+            raise UpstreamUnreachable("its options name no region")
+        keys = found
+        if keys is None or (self._site.options.get("role_arn") and not credential):
+            keys = await self._current(chain_of(identity_of(self._site.options, keys, region)))
+        if self._make is None:
+            self._make = await _in_thread(_load_signer)
+        return self._make(request, url, keys, region)
+
+    async def close(self) -> None:
+        """Nobody waits for keys any more."""
+        task, self._refresh = self._refresh, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _found(self, url: str, credential: str) -> Keys | Bearer | None:
+        """The credential: the client's, the upstream's, or None for the machine's."""
+        if self._site.takes_client_credential:
+            if not credential:
+                raise UpstreamUnreachable("the client brought no credential for it")
+            return parse_credential(credential)
+        found = parse_credential(self._site.credential)
+        options = self._site.options
+        if found is None and not options.get("role_arn") and not options.get("profile") and is_amazons(url):
+            key = os.environ.get(BEARER_VARIABLE, "").strip()
+            return Bearer(key) if key else None
+        return found
+
+    async def _current(self, chain: Chain) -> Keys:
+        """The chain's keys; new ones are fetched beside the calls while the old still serve."""
+        keys = chain.current()
+        loop = asyncio.get_running_loop()
+        is_fresh = chain.current(REFRESH_EARLY) is not None or loop.time() < self._rests_until
+        if keys is not None and (is_fresh or self._refresh is not None):
+            return keys
+        if self._refresh is None:
+            self._rests_until = loop.time() + _REST_S
+            self._refresh = loop.create_task(_in_thread(chain.refresh, REFRESH_EARLY))
+            self._refresh.add_done_callback(self._refreshed)
+        if keys is not None:
+            return keys
+        # The call may be cancelled; others wait for the same keys.
+        return await asyncio.shield(self._refresh)
+
+    def _refreshed(self, task: asyncio.Task[Keys]) -> None:
+        self._refresh = None
+        if not task.cancelled():
+            # Whoever waits is told; if no one does, the next call tries again.
+            task.exception()
+
+
+async def _in_thread(call: Callable[..., T], *args: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads, call, *args)
+
+
+def _load_signer() -> Callable[..., Mapping[str, str]]:
+    """What signs one request; loading botocore takes a while."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    def sign(request: WireRequest, url: str, keys: Keys, region: str) -> Mapping[str, str]:
+        signed = {name: request.headers[name] for name in _SIGNED if name in request.headers}
+        aws = AWSRequest(method=request.method, url=url, data=request.body, headers=signed)
+        SigV4Auth(Credentials(*keys), SERVICE, region).add_auth(aws)
+        return {name: value for name, value in aws.headers.items() if name not in signed}
+
+    return sign
