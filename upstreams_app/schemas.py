@@ -84,6 +84,18 @@ class LitellmParams(StrictModel):
     extra_headers: dict[str, str] | None = None
     timeout: Seconds | None = Field(default=None, description="Of the whole call.")
     stream_timeout: Seconds | None = Field(default=None, description="From the request to the first byte.")
+    aws_access_key_id: Credential | None = Field(
+        default=None,
+        description="Of bedrock/: keys are stored encrypted; without any the server's own serve.",
+    )
+    aws_secret_access_key: Credential | None = None
+    aws_session_token: Credential | None = None
+    aws_region_name: Text | None = None
+    aws_role_name: Text | None = Field(default=None, description="ARN of a role to assume.")
+    aws_session_name: Text | None = None
+    aws_external_id: Text | None = None
+    aws_profile_name: Text | None = Field(default=None, description="Of the server's AWS configuration.")
+    aws_bedrock_runtime_endpoint: Url | None = Field(default=None, description="The same as api_base.")
     max_parallel_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     weight: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         default=None, description="Share of the traffic."

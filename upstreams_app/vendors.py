@@ -49,6 +49,8 @@ _VENDORS = (
     _of_kind("nvidia/tensorrt", "tensorrt-llm"),
     _of_kind("demo", "demo"),
     _of_kind("azure", "azure-openai"),
+    _of_kind("bedrock", "bedrock"),
+    _of_kind("bedrock_converse", "bedrock"),
     *(_of_preset(preset) for preset in PRESETS.values()),
 )
 VENDORS = {vendor.prefix: vendor for vendor in _VENDORS}
@@ -61,8 +63,6 @@ UNSUPPORTED = frozenset(
         "azure_text",
         "aws_polly",
         "baseten",
-        "bedrock",
-        "bedrock_converse",
         "cloudflare",
         "codestral",
         "cohere",

@@ -16,11 +16,13 @@ from gateway_project.core.errors import Conflict, InvalidRequest
 from upstreams_app.kinds import AZURE
 from upstreams_app.models import Route, Upstream
 from upstreams_app.models.upstream import fingerprints, validate_reference
+from upstreams_app.services import aws_params
 from upstreams_app.services.management import Source, check_upstream, set_credential
 from upstreams_app.vendors import COMPATIBLE, OPENAI, Vendor, VendorModel
 
 _ENVIRONMENT = "os.environ/"
 _PATH = re.compile(r"(/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)*")
+_BEDROCK_HOST = re.compile(r"https://bedrock-runtime\.([a-z0-9-]+)\.amazonaws\.")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 PARAMS = {
@@ -212,6 +214,8 @@ def _count_of_own_settings(row: Upstream) -> int:
 
 
 def _name_hint(vendor: Vendor, base_url: str) -> str:
+    if vendor.kind == aws_params.KIND and (found := _BEDROCK_HOST.match(base_url)):
+        return f"bedrock-{found[1]}"
     if vendor.upstream_name and base_url == vendor.base_url:
         return vendor.upstream_name
     parts = urlsplit(base_url)
