@@ -51,6 +51,9 @@ _VENDORS = (
     _of_kind("azure", "azure-openai"),
     _of_kind("bedrock", "bedrock"),
     _of_kind("bedrock_converse", "bedrock"),
+    _of_kind("gemini", "gemini", key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY")),
+    _of_kind("vertex_ai", "vertex"),
+    _of_kind("vertex_ai_beta", "vertex"),
     *(_of_preset(preset) for preset in PRESETS.values()),
 )
 VENDORS = {vendor.prefix: vendor for vendor in _VENDORS}
@@ -68,7 +71,6 @@ UNSUPPORTED = frozenset(
         "cohere",
         "cohere_chat",
         "databricks",
-        "gemini",
         "github_copilot",
         "huggingface",
         "nlp_cloud",
@@ -83,8 +85,6 @@ UNSUPPORTED = frozenset(
         "snowflake",
         "text-completion-codestral",
         "triton",
-        "vertex_ai",
-        "vertex_ai_beta",
         "voyage",
         "watsonx",
         "watsonx_text",
