@@ -165,5 +165,5 @@ def test_what_is_wrong_is_named(admin: Caller, params: dict[str, Any], param: st
     answer = admin.request("POST", "/model/new", body(**{"model": f"vertex_ai/{FLASH}", **params}))
 
     assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == f"litellm_params.{param}"
+    assert json.loads(answer.content)["error"]["param"] == f"litellm_params.{param}"
     assert not Upstream.objects.exists()

@@ -135,7 +135,7 @@ def test_calls_carry_their_signature_in_their_ids() -> None:
 
 
 def test_one_call_at_a_time_where_that_is_wanted() -> None:
-    parts = [{"functionCall": {"name": name, "args": {}}} for name in ("f", "g")]
+    parts: list[Json] = [{"functionCall": {"name": name, "args": {}}} for name in ("f", "g")]
 
     made = _answered(_candidate(*parts), parallel_tool_calls=False)
     chunks = _streamed(_sse([_candidate(*parts)]), 10_000, parallel_tool_calls=False)

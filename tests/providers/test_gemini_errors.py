@@ -71,7 +71,11 @@ def test_each_status_has_its_own(code: int, status: str, expected: int) -> None:
 
 
 def test_a_wrong_key_is_no_wrong_request() -> None:
-    detail = {"@type": TYPE + "ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}
+    detail: dict[str, Any] = {
+        "@type": TYPE + "ErrorInfo",
+        "reason": "API_KEY_INVALID",
+        "domain": "googleapis.com",
+    }
 
     made, _, _ = _error(400, _status(400, "INVALID_ARGUMENT", "API key not valid.", **detail))
 
@@ -86,7 +90,7 @@ def test_a_quota_says_how_long_to_wait() -> None:
 
 def test_the_field_is_named_where_google_names_it() -> None:
     violations = [{"field": "generation_config.stop_sequences", "description": "too many"}]
-    detail = {"@type": TYPE + "BadRequest", "fieldViolations": violations}
+    detail: dict[str, Any] = {"@type": TYPE + "BadRequest", "fieldViolations": violations}
 
     assert _error(400, _status(400, "INVALID_ARGUMENT", **detail))[1]["param"] == "stop"
     message = "Invalid value at 'generation_config.candidate_count'"
