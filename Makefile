@@ -54,8 +54,8 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
 	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \
 	$(patsubst %,tests/limits/test_%.py,limit_fields limit_rows) tests/doors/test_live.py
-# Worksteal leaves neighbours in one process, so that what a module starts is started once.
-PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
+# Neighbours stay in one process, so that what a module starts is started once.
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install install-dev run test test-sqlite test-postgres test-browser test-clients lint fmt coverage \
 	smoke bench soak docker-build sbom audit lock clean

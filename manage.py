@@ -8,6 +8,8 @@ import sys
 def main() -> None:
     """Run the command line with our settings as the default; what is wrong with them is told in one line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
+    if sys.argv[1:2] == ["serve"]:
+        os.environ["GATEWAY_PROCESS"] = "supervisor"
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 

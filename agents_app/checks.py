@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 
-@register()
+@register("gateway")
 def check_discovery_roots(**_: Any) -> list[CheckMessage]:
     """A root that is a package would be imported in the SDK's place: both are called `agents`."""
     return [
@@ -22,7 +22,7 @@ def check_discovery_roots(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register("gateway")
 def check_confinement(**_: Any) -> list[CheckMessage]:
     """Whether agents' processes can be kept from what is none of their business."""
     if not any(root.is_dir() for root in settings.AGENT_ROOTS):

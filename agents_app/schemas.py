@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from gateway_project.core.exact import ExactFloat
+from gateway_project.core.exact import exact_decimal
 
 State = Literal["loaded", "disabled", "not loaded", "folder gone"]
 Visibility = Literal["hidden", "reasoning", "gateway"]
@@ -16,23 +16,9 @@ ModelId = Annotated[str, StringConstraints(max_length=264)]
 MAX_TOKENS = 2_147_483_647
 
 
-def _exact(value: Any) -> Any:
-    """An amount as Decimal, never by way of a float."""
-    if isinstance(value, ExactFloat):
-        return value.to_decimal()
-    if isinstance(value, bool | float):
-        raise ValueError("give a number or decimal text")
-    if isinstance(value, int | str):
-        try:
-            return Decimal(value)
-        except ArithmeticError as error:
-            raise ValueError("give a number or decimal text") from error
-    return value
-
-
 Dollars = Annotated[
     Decimal,
-    BeforeValidator(_exact),
+    BeforeValidator(exact_decimal),
     Field(gt=0, le=1_000_000, allow_inf_nan=False, decimal_places=9),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]
@@ -77,7 +63,9 @@ class OperatorFields(BaseModel):
     )
     max_cost: Dollars | None = Field(default=None, description="Of a run, in US dollars; null: any.")
     isolation: Isolation | None = Field(default=None, description="Where a drop-in's code runs.")
-    records_content: bool | None = Field(default=None, description="Whether texts are kept with runs.")
+    records_content: bool | None = Field(
+        default=None, description="Whether texts are kept with runs, where a policy lets them."
+    )
 
 
 class DefinitionFields(OperatorFields):

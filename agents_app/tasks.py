@@ -18,5 +18,6 @@ def purge_pending_runs() -> int:
 
 @shared_task(name="agents.purge_runs", soft_time_limit=1500, time_limit=1800)  # type: ignore[untyped-decorator]
 def purge_runs() -> int:
-    """Delete what is kept of runs beyond its retention; how many went."""
+    """Delete what is kept of runs, and their texts, beyond their retention; how many runs went."""
+    run_retention.purge_content()
     return run_retention.purge_runs()

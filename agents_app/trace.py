@@ -20,6 +20,8 @@ MAX_REASON = 32
 # Characters of one text, and of all texts of a run.
 MAX_TEXT = 4_000
 MAX_TEXTS = 60_000
+# What is looked at beyond a cut, so that it cuts nothing in two that must be masked.
+_MARGIN = 256
 
 AGENT, TURN, LLM, TOOL, AGENT_AS_TOOL = "agent", "turn", "llm", "tool", "agent_as_tool"
 CLIENT_TOOL, HANDOFF, GUARDRAIL, CUSTOM = "client_tool", "handoff", "guardrail", "custom"
@@ -78,13 +80,16 @@ class Step:
 class Recorder:
     """The steps of one run, which began at `started`. What is beyond the bounds is counted only.
 
-    `keeps_content` says whether texts are kept. LLM calls that are under way when the run ends are settled
-    after it: whoever wants the whole asks `is_calm`, or to be called.
+    `keeps_content` says whether texts are kept, each as `mask` leaves it. A recorder whose texts another one
+    masks `is_for_another`, and keeps somewhat more of them. LLM calls that are under way when the run ends
+    are settled after it: whoever wants the whole asks `is_calm`, or to be called.
     """
 
     __slots__ = (
+        "_is_for_another",
         "_is_over",
         "_keys",
+        "_mask",
         "_max_steps",
         "_open_calls",
         "_room",
@@ -105,7 +110,13 @@ class Recorder:
     )
 
     def __init__(
-        self, started: float | None = None, *, keeps_content: bool = False, max_steps: int = MAX_STEPS
+        self,
+        started: float | None = None,
+        *,
+        keeps_content: bool = False,
+        mask: Callable[[str], str] | None = None,
+        is_for_another: bool = False,
+        max_steps: int = MAX_STEPS,
     ) -> None:
         self.started = perf_counter() if started is None else started
         self.keeps_content = keeps_content
@@ -119,6 +130,8 @@ class Recorder:
         # None once a call had no price.
         self.cost_nano: int | None = 0
         self._keys = count(1)
+        self._mask = mask
+        self._is_for_another = is_for_another
         self._max_steps = max_steps
         self._room = MAX_TEXTS
         self._open_calls = 0
@@ -146,9 +159,22 @@ class Recorder:
         """A text of a step, cut to what fits; nothing where content is not kept."""
         if not self.keeps_content or self._room <= 0 or not text:
             return
-        kept = text[: min(MAX_TEXT, self._room)]
+        kept = self._cut(text)
         self._room -= len(kept)
-        step.content = {**(step.content or {}), name: kept}
+        if kept:
+            step.content = {**(step.content or {}), name: kept}
+
+    def _cut(self, text: str) -> str:
+        """What is kept of a text. Where it is cut nothing is left of what is masked only as a whole."""
+        window = text[: MAX_TEXT + _MARGIN]
+        if self._is_for_another:
+            # One character more tells the other that there was more.
+            window = text[: MAX_TEXT + _MARGIN + 1]
+            return window if len(window) <= self._room else ""
+        if self._mask is not None:
+            masked = self._mask(window)
+            window = masked if len(text) == len(window) else masked[:-_MARGIN]
+        return window[: min(MAX_TEXT, self._room)]
 
     def begin_call(self, model: str, request_id: str) -> Step:
         """An LLM call of the step that `caller` holds. `end_call` follows in every case."""

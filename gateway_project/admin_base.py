@@ -34,6 +34,7 @@ from unfold.widgets import (
 from gateway_project.admin_confirmation import confirmation_page, is_confirmed
 from gateway_project.admin_history import HistoryPages
 from gateway_project.core.errors import GatewayError
+from gateway_project.sign_in.freshness import who_is_it
 from security_app.models import ConfigModel
 from security_app.services.configuration import refresh_after_commit
 
@@ -66,6 +67,7 @@ __all__ = [
     "moment",
     "register",
     "selected_rows",
+    "who_is_it",
 ]
 
 logger = logging.getLogger(__name__)

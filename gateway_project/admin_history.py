@@ -18,6 +18,7 @@ from django.urls import URLPattern, path, reverse
 
 from gateway_project.admin_confirmation import confirmation_page, is_confirmed
 from gateway_project.core.errors import GatewayError
+from gateway_project.sign_in.freshness import who_is_it
 from security_app.models import AuditEvent, ConfigModel
 from security_app.services.audit_list import changes, event_changes
 from security_app.services.restoring import find_row, restore, version_of
@@ -92,6 +93,8 @@ class HistoryPages(_Base[C]):
         if request.method != "POST":
             # The way back from the question.
             return HttpResponseRedirect(self._way_back(request, event))
+        if ask := who_is_it(request, way_back=self._way_back(request, event)):
+            return ask
         if not is_confirmed(request):
             question = (
                 f"Make {event.object_name or 'this row'} say again what it said at event {seq}? {_KEPT}"

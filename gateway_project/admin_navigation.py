@@ -40,6 +40,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Access groups", "category", "security_app.accessgroup"),
             _Page("Limits", "speed", "security_app.limit"),
             _Page("Budgets", "savings", "security_app.budget"),
+            _Page("Content policies", "shield_lock", "security_app.contentpolicy"),
             _Page("Accounts", "person", "auth.user"),
             _Page("Groups", "group", "auth.group"),
             _Page("Audit", "history", "security_app.auditevent"),

@@ -121,7 +121,8 @@ class ApiHandler:
             metrics.observe_denial(error.reason)
             raise
         exchange.holder = principal
-        require_entry(principal, door.path, access=door.access, ip=exchange.client_ip)
+        route = door.route(exchange.path_params) if exchange.path_params else door.path
+        require_entry(principal, route, access=door.access, ip=exchange.client_ip)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
         context = RequestContext(
@@ -134,7 +135,7 @@ class ApiHandler:
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         take_trusted(context, exchange.headers)
         if context.end_user:
-            require_entry(context.principal, door.path, access=door.access, ip=exchange.client_ip)
+            require_entry(context.principal, route, access=door.access, ip=exchange.client_ip)
         if warning := expiry_warning(principal):
             exchange.add_header(EXPIRY_HEADER.encode(), warning.encode())
         exchange.context = context

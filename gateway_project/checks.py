@@ -39,7 +39,7 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
     return found
 
 
-@register()
+@register("gateway")
 def check_processes(**_: Any) -> list[CheckMessage]:
     """Several server processes need services that they can share."""
     if settings.WEB_CONCURRENCY == 1 or settings.REDIS_URL:

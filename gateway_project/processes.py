@@ -11,11 +11,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+# What a process is to the gateway, in its environment; anything else runs a command.
+ROLE_VARIABLE = "GATEWAY_PROCESS"
 _PR_SET_PDEATHSIG = 1
 _RESTART_WINDOW_S = 30.0
 _MAX_RESTARTS = 5
 # The exit status of a child that must not be started again; it has said why.
 NOT_AGAIN = 78
+
+
+def serves_pages() -> bool:
+    """Whether this process needs the admin from its start."""
+    return os.environ.get(ROLE_VARIABLE) not in ("supervisor", "worker", "beat")
 
 
 def _die_with_parent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents_app import registry as agents
 from security_app import registry as security
-from security_app.registry import limits
+from security_app.registry import content, limits
 from security_app.services.configuration import store
 from tools_app import registry as tools
 from upstreams_app import registry as upstreams
@@ -16,6 +16,7 @@ store.register(security.SECTION, security.build)
 store.register(security.PEOPLE, security.build_people)
 store.register(security.RULES, security.build_rules)
 store.register(limits.SECTION, limits.build)
+store.register(content.SECTION, content.build)
 store.register(usage.SECTION, usage.build)
 store.register(upstreams.SECTION, upstreams.build)
 store.register(tools.SECTION, tools.build)

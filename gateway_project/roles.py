@@ -69,15 +69,35 @@ TABLE: tuple[Line, ...] = (
     Line("security_app.auditevent", "view export", auditor="view export"),
     Line("security_app.finding", "view", operator="view", auditor="view"),
     Line("security_app.organization", _ALL, auditor="view"),
-    Line("security_app.team", _ALL, auditor="view"),
-    Line("security_app.membership", _ALL, auditor="view"),
+    Line(
+        "security_app.team",
+        f"{_ALL} team_view team_change",
+        auditor="view",
+        team_admin="team_view team_change",
+    ),
+    Line("security_app.membership", f"{_ALL} {_TEAM}", auditor="view", team_admin=_TEAM),
     Line("security_app.gatewayuser", _ALL, auditor="view"),
     Line("security_app.enduser", _ALL, auditor="view"),
     Line("security_app.tokenissuer", _ALL, auditor="view"),
     Line("security_app.accessrule", _ALL, auditor="view"),
     Line("security_app.accessgroup", _ALL, auditor="view"),
-    Line("security_app.limit", _ALL, operator=_ALL, auditor="view", finance="view"),
-    Line("security_app.budget", _ALL, operator="view", auditor="view", finance=_ALL),
+    Line(
+        "security_app.limit",
+        f"{_ALL} {_TEAM}",
+        operator=_ALL,
+        auditor="view",
+        finance="view",
+        team_admin=_TEAM,
+    ),
+    Line(
+        "security_app.budget",
+        f"{_ALL} {_TEAM}",
+        operator="view",
+        auditor="view",
+        finance=_ALL,
+        team_admin=_TEAM,
+    ),
+    Line("security_app.contentpolicy", _ALL, operator="view", auditor="view"),
     Line("auth.user", _ALL, auditor="view"),
     Line("auth.group", _ALL, auditor="view"),
     Line(
@@ -97,6 +117,22 @@ TABLE: tuple[Line, ...] = (
     Line("usage_app.spendcounter", "view", auditor="view", finance="view"),
     Line("usage_app.keyuse", "view", auditor="view", finance="view"),
 )
+
+
+def powers() -> frozenset[str]:
+    """The permissions to add, change or delete keys, people, rules, accounts and groups.
+
+    Those that no role has but an administrator: who has one by another group, or directly, is as much one.
+    """
+    others = ("operator", "finance", "team_admin")
+    return frozenset(
+        permission(line.model, action)
+        for line in TABLE
+        for action in STANDARD[1:]
+        if line.model.startswith(("security_app.", "auth."))
+        and action in line.all.split()
+        and not any(action in getattr(line, role).split() for role in others)
+    )
 
 
 def grants(role: str) -> dict[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from gateway_project.api.management import answer_error, management_urls, not_fo
 from gateway_project.core.errors import InternalError, InvalidRequest, PermissionDenied
 from gateway_project.self_service.views import me
 
+admin.autodiscover()
 urlpatterns = [
     path("admin/", include("gateway_project.sign_in.urls")),
     path("admin/", admin_urls()),

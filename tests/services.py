@@ -19,6 +19,7 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -38,6 +39,8 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 VALKEY_DATABASES_PER_WORKER = 1000
 VALKEY_DATABASES = 16 * VALKEY_DATABASES_PER_WORKER
+# For clients of plain URLs: reading the certificates of the machine would take longer than most tests.
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _valkey_numbers = itertools.count(1)
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
@@ -191,6 +194,8 @@ class PostgresServer(Service):
             # Without fsync a power cut would lose data, `kill -9` does not: the tests kill processes only.
             "fsync": "off",
             "full_page_writes": "off",
+            # As in compose.yaml.
+            "work_mem": "32MB",
             # Kept in the folder, so that a kill leaves nothing in /dev/shm.
             "dynamic_shared_memory_type": "mmap",
         }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 AZURE = "azure-openai"
+_LINE_ENDS = re.compile(r"[\r\n\t]+")
 
 
 class Kind(NamedTuple):
@@ -48,7 +50,7 @@ KINDS: dict[str, Kind] = {
             "gemini",
             provider="gemini",
         ),
-        Kind("vertex", "Google Vertex AI", "", "/v1", None, "vertex_ai", provider="vertex"),
+        Kind("vertex", "Google Vertex AI", "", "/v1beta1", None, "vertex_ai", provider="vertex"),
         Kind("bedrock", "Amazon Bedrock", "", "", None, "bedrock", provider="bedrock"),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
         Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),
@@ -58,6 +60,12 @@ KINDS: dict[str, Kind] = {
         Kind("demo", "Demo (built in, no network)", "", "", None, None, needs_url=False),
     )
 }
+
+
+def on_one_line(credential: str) -> str:
+    """A credential that is JSON (a service account's key file) without line ends: they mean nothing there."""
+    text = credential.strip()
+    return _LINE_ENDS.sub(" ", text) if text.startswith("{") else credential
 
 
 def credential_headers(kind: str, credential: str) -> dict[str, str]:

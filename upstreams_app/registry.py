@@ -17,8 +17,9 @@ from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import KINDS, on_one_line
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy
 
 SECTION = "upstreams"
 _MAX_SECRET_FILE_BYTES = 16_384
@@ -58,6 +59,13 @@ class UpstreamConfig:
     api_version: str = ""
     # What the kind needs besides an address and a credential, such as a region.
     options: Mapping[str, Any] = field(default_factory=dict)
+    # How many calls may wait for a place among `max_concurrency`, and how long.
+    queue_size: int = 0
+    queue_wait_s: float = 10.0
+    # How often the same model is asked again, and when it is asked no more; 0 failures: always.
+    max_retries: int = 0
+    breaker_failures: int = 0
+    breaker_cooldown_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class ModelEntry:
     """One id that a client may put into `model`. Targets are in order of priority.
 
     `resting` are those whose upstream is in maintenance: they get no call, so that `targets` may be empty.
+    `embedding_model` is the one name that may serve embeddings; "" if all targets have the same.
     """
 
     id: str
@@ -89,6 +98,8 @@ class ModelEntry:
     max_output_tokens: int | None
     id_json: bytes
     resting: tuple[Target, ...] = ()
+    policy: RoutePolicy = DEFAULT_POLICY
+    embedding_model: str = ""
 
     @property
     def lead(self) -> Target:
@@ -131,7 +142,7 @@ def _credential(row: Upstream) -> str:
     if row.credential_source == Upstream.CredentialSource.STORED:
         return row.get_api_key()
     if row.credential_source == Upstream.CredentialSource.REFERENCE:
-        return read_reference(row.credential_reference)
+        return on_one_line(read_reference(row.credential_reference))
     return ""
 
 
@@ -172,6 +183,11 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
         asks_stream_usage=row.asks_stream_usage,
         api_version=row.api_version,
         options=row.options,
+        queue_size=row.queue_size,
+        queue_wait_s=row.queue_wait_s,
+        max_retries=row.max_retries,
+        breaker_failures=row.breaker_failures,
+        breaker_cooldown_s=row.breaker_cooldown_s,
     )
 
 
@@ -284,4 +300,7 @@ def _route_entry(
         context_window=min((window for window in windows if window), default=None) if all(windows) else None,
         max_output_tokens=min((size for size in outputs if size), default=None) if all(outputs) else None,
         id_json=dumps(route.name),
+        policy=route.policy(),
+        # Vectors of two models are no neighbours.
+        embedding_model=models[0].name if len({model.name for model in models}) > 1 else "",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -17,7 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway_project.core.exact import ExactFloat
+from gateway_project.core.exact import exact_decimal
 from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
@@ -38,25 +38,9 @@ KindId = Literal[
 MAX_TOKENS = 2_147_483_647
 
 
-def _exact(value: Any) -> Any:
-    """A price as Decimal, never by way of a float: from a JSON number's text, an integer or decimal text."""
-    if isinstance(value, ExactFloat):
-        return value.to_decimal()
-    if isinstance(value, bool | float):
-        raise ValueError("give a number or decimal text")
-    if isinstance(value, int):
-        return Decimal(value)
-    if isinstance(value, str):
-        try:
-            return Decimal(value.strip())
-        except ArithmeticError as error:
-            raise ValueError("give a number or decimal text") from error
-    return value
-
-
 Price = Annotated[
     Decimal,
-    BeforeValidator(_exact),
+    BeforeValidator(exact_decimal),
     Field(ge=0, le=1_000_000, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]
@@ -272,6 +256,17 @@ class UpstreamFields(StrictModel):
     max_concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="null: no limit."
     )
+    queue_size: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        default=None, description="How many calls may wait for a place among those in flight."
+    )
+    queue_wait_s: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0, le=9)] | None = Field(
+        default=None, description="How often the same model is asked again where nothing else is left to ask."
+    )
+    breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="So many failures in a row end the calls for a while; 0: never."
+    )
+    breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
     is_enabled: bool | None = None
     is_in_maintenance: bool | None = Field(
@@ -341,6 +336,11 @@ class ShownUpstream(BaseModel):
     idle_timeout_s: float
     total_timeout_s: float
     max_concurrency: int | None
+    queue_size: int
+    queue_wait_s: float
+    max_retries: int
+    breaker_failures: int
+    breaker_cooldown_s: float
     asks_stream_usage: bool
     is_enabled: bool
     is_in_maintenance: bool

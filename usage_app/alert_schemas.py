@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from gateway_project.core.exact import exact_decimal
 from security_app.schemas.base import QueryModel, StrictModel
-from security_app.schemas.limits import exact_amount
 from usage_app.models.alert import MAX_RECIPIENTS, MAX_WINDOW_MINUTES, MIN_WINDOW_MINUTES
 from usage_app.services.alerts.checks import MAX_SECRET, MAX_URL
 
@@ -19,7 +19,7 @@ Per = Literal["all", "team", "key", "user", "model", "upstream", "agent", "budge
 ChannelKind = Literal["mail", "slack", "webhook"]
 Figure = Annotated[
     Decimal,
-    BeforeValidator(exact_amount),
+    BeforeValidator(exact_decimal),
     Field(ge=0, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "Exact."}),
 ]

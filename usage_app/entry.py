@@ -5,6 +5,7 @@ msgspec structs, for each is made, and written as JSON, once a request.
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -54,3 +55,4 @@ class UsageEntry(msgspec.Struct, omit_defaults=True, gc=False):
     attempts: int = 0
     is_cached: bool = False
     correlation_id: str = ""
+    decision: dict[str, Any] | None = None

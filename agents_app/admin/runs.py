@@ -137,7 +137,7 @@ class RunAdmin(ReadOnlyModelAdmin[Run]):
 def _page(request: HttpRequest, run: Run) -> dict[str, Any]:
     sees_records = request.user.has_perm("usage_app.view_usagerecord")
     # Texts are for those who may see steps, which is a permission of its own.
-    sees_texts = request.user.has_perm("agents_app.view_runstep")
+    sees_texts = request.user.has_perm("agents_app.view_runstep") and run.may_show_texts()
     steps = waterfall(
         run, list(run.steps.order_by("number")), sees_records=sees_records, sees_texts=sees_texts
     )
@@ -184,6 +184,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Key", run.key_name or "–"),
         ("End user", run.end_user),
         ("Answer", "streamed" if run.is_stream else "whole"),
+        ("Texts are kept until", f"{run.content_until:%Y-%m-%d %H:%M} UTC" if run.content_until else ""),
     ]
     return [(name, value) for name, value in facts if value]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 
+from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import public_id, uuid7
 from gateway_project.core.money import MoneyField
 
 
 class Run(models.Model):
-    """One run of an agent; written once, never changed.
+    """One run of an agent; written once, never changed, but that its texts go before it does.
 
     `id` is the request's, a UUIDv7, so that the order of ids is that of time: lists go by it. Tokens and
     cost are the sums of the run's LLM calls, which have records of their own in the ledger.
@@ -35,6 +38,9 @@ class Run(models.Model):
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     cost = MoneyField(null=True, help_text="US dollars; empty if a call's model has no price.")
+    content_until = models.DateTimeField(
+        null=True, help_text="When its texts are deleted; empty if it has none."
+    )
     dropped_steps = models.PositiveIntegerField(default=0, help_text="Steps for which there was no room.")
 
     class Meta:
@@ -44,6 +50,11 @@ class Run(models.Model):
             models.Index(fields=["key_id", "-id"], name="run_key"),
             # Few rows: who looks for what went wrong does not walk through what went well.
             models.Index(fields=["-id", "status"], name="run_failed", condition=models.Q(status__gte=400)),
+            models.Index(
+                fields=["content_until"],
+                name="run_content_until",
+                condition=models.Q(content_until__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -53,6 +64,10 @@ class Run(models.Model):
     def public_id(self) -> str:
         """`run_` and the request's id in hex."""
         return public_id("run", self.id)
+
+    def may_show_texts(self, moment: datetime | None = None) -> bool:
+        """Whether its texts may still be kept: they are deleted a while after that."""
+        return self.content_until is None or (moment or utc_now()) < self.content_until
 
 
 class RunStep(models.Model):

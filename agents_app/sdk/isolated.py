@@ -76,7 +76,7 @@ async def _run(channel: socket.socket, entry: AgentEntry, order: Frame) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=channel)
     link = _Link(reader, writer, order["token"])
     listening = asyncio.create_task(link.listen())
-    trace = Recorder(keeps_content=entry.records_content)
+    trace = Recorder(keeps_content=entry.records_content, is_for_another=True)
     try:
         run = Run.of(entry, order["fields"], _RemoteDoor(link))
         tools = _RemoteTools(link, order["tools"])

@@ -25,10 +25,11 @@ from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Demand, Ticket, reserve_child
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
+from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.demand import estimate_call
-from upstreams_app.services.relay import StreamRelay, complete
+from upstreams_app.services.relay import complete
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.registry import UsageConfig
 from usage_app.services.extraction import text_bytes
@@ -239,7 +240,7 @@ class ChunkStream:
         self._door = door
         self._scope = call.context.scope
         self._call = call
-        self._relay = StreamRelay(self._call, door.clients)
+        self._relay = stream_relay(self._call, door.clients)
         self._events: list[bytes] = []
         self._is_reading = False
         self._is_closed = False
@@ -376,4 +377,7 @@ def _call(
         wants_usage=True,
         client_secret=door.context.client_api_key,
         fields_for=partial(body_fields, request),
+        # A run's calls share what a prompt cache holds.
+        session=context.parent_id.hex if context.parent_id is not None else "",
+        admit=lambda other: reserve_child(door.ticket, other.id, partial(_demand, context, other, request)),
     )

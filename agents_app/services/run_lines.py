@@ -66,6 +66,8 @@ class RunLine(msgspec.Struct, tag_field="line", tag=KIND, omit_defaults=True, kw
     output_tokens: int = 0
     cost_nano: int | None = 0
     dropped_steps: int = 0
+    # How long the texts of its steps are kept.
+    content_days: int = 0
     steps: list[StepLine] = []
 
 
@@ -89,6 +91,7 @@ class RunFacts:
     is_stream: bool
     duration_ms: float
     first_token_ms: float | None
+    content_days: int = 0
 
 
 _encode_json = msgspec.json.Encoder().encode

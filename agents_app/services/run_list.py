@@ -67,7 +67,7 @@ def find_run(run_id: UUID) -> dict[str, Any] | None:
     run = Run.objects.filter(id=run_id).first()
     if run is None:
         return None
-    return {**shown_run(run), "steps": [shown_step(step) for step in run.steps.order_by("number")]}
+    return {**shown_run(run), "steps": [shown_step(run, step) for step in run.steps.order_by("number")]}
 
 
 def shown_run(run: Run) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def shown_run(run: Run) -> dict[str, Any]:
         "id": run.public_id,
         "object": "run",
         "request_id": public_id("req", run.id),
-        "started_at": run.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "started_at": _moment(run.started_at),
         "agent": run.agent,
         "version": run.version,
         "key_id": _public("key", run.key_id),
@@ -96,11 +96,12 @@ def shown_run(run: Run) -> dict[str, Any]:
         "output_tokens": run.output_tokens,
         "cost": _money(run.cost),
         "dropped_steps": run.dropped_steps,
+        "content_until": _moment(run.content_until) if run.content_until else None,
     }
 
 
-def shown_step(step: RunStep) -> dict[str, Any]:
-    """One step; what belongs to LLM calls is left out of others."""
+def shown_step(run: Run, step: RunStep) -> dict[str, Any]:
+    """One step of a run; what belongs to LLM calls is left out of others."""
     shown: dict[str, Any] = {
         "number": step.number,
         "parent": step.parent,
@@ -122,9 +123,13 @@ def shown_step(step: RunStep) -> dict[str, Any]:
             "finish_reason": step.finish_reason,
             "request_id": _public("req", step.request_id),
         }
-    if step.content is not None:
+    if step.content is not None and run.may_show_texts():
         shown["content"] = step.content
     return shown
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _money(amount: Decimal | None) -> str | None:

@@ -1,4 +1,4 @@
-"""How long runs are kept: GATEWAY_RUN_RETENTION_DAYS."""
+"""How long runs are kept: GATEWAY_RUN_RETENTION_DAYS; their texts as long as policies for content say."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from gateway_project.core.ids import first_uuid7
 logger = logging.getLogger(__name__)
 # A run has up to some hundred steps: writers get their turn between batches.
 _BATCH = 200
+
+
+def purge_content() -> int:
+    """Delete the texts of runs that may be kept no longer, in batches; of how many runs."""
+    now, emptied = utc_now(), 0
+    due = Run.objects.filter(content_until__lt=now).order_by("content_until")
+    while ids := list(due.values_list("id", flat=True)[:_BATCH]):
+        RunStep.objects.filter(run_id__in=ids, content__isnull=False).update(content=None)
+        Run.objects.filter(id__in=ids).update(content_until=None)
+        emptied += len(ids)
+    if emptied:
+        logger.info("run.content_purged", extra={"rows": emptied})
+    return emptied
 
 
 def purge_runs() -> int:

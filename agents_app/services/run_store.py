@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ _RUN_COLUMNS = (
     "output_tokens",
     "cost",
     "dropped_steps",
+    "content_until",
 )
 _STEP_COLUMNS = (
     "run_id",
@@ -114,7 +116,15 @@ def _run_values(line: RunLine) -> tuple[Any, ...]:
         line.output_tokens,
         line.cost_nano,
         line.dropped_steps,
+        _content_until(line),
     )
+
+
+def _content_until(line: RunLine) -> Any:
+    if all(step.content is None for step in line.steps):
+        return None
+    until = uuid7_time(line.id) + timedelta(days=line.content_days)
+    return connection.ops.adapt_datetimefield_value(until)
 
 
 def _step_values(run: UUID, step: StepLine) -> tuple[Any, ...]:

@@ -29,6 +29,8 @@ from gateway_project.core.ids import public_id
 from gateway_project.core.limits import limits
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.observability import metrics
+from security_app.registry.content import NOTHING_STORED
+from security_app.services.content import content_rule, masked
 from security_app.services.reservation import Ticket
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.client import ClientPool
@@ -66,6 +68,8 @@ class AgentRun:
         self._wall_clock = asyncio.timeout(entry.wall_clock_s)
         self._fields: dict[str, Any] = {}
         self._state: Found | None = None
+        # Without a policy for the caller nothing is kept, whatever the agent's own setting says.
+        self._content = content_rule(context) if entry.records_content else NOTHING_STORED
         # How many runs are above this one, each calling the next as a tool.
         self.depth = 0
         self.door = RunDoor(
@@ -77,7 +81,11 @@ class AgentRun:
             max_llm_calls=entry.max_llm_calls,
             max_tokens=entry.max_tokens,
             max_cost_nano=entry.max_cost_nano,
-            trace=Recorder(context.started, keeps_content=entry.records_content),
+            trace=Recorder(
+                context.started,
+                keeps_content=self._content.stores_texts,
+                mask=partial(masked, rule=self._content),
+            ),
         )
 
     @property
@@ -289,6 +297,7 @@ class AgentRun:
             is_stream=self._is_stream,
             duration_ms=duration_ms,
             first_token_ms=self._first_token_ms,
+            content_days=self._content.retention_days,
         )
         return encode_run(facts, self.door.trace)
 

@@ -31,6 +31,11 @@ class Door:
     access: str
     operation: Operation
 
+    def route(self, params: dict[str, str]) -> str:
+        """The path as access rules see it, with the values in place: `/v1/models/openai/gpt-5`."""
+        prefix, brace, name = self.path.partition("{")
+        return prefix + params[name[:-1]] if brace else self.path
+
 
 class Match(NamedTuple):
     """What a path leads to: the operations by method, and the parts of the path that are values."""

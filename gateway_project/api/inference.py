@@ -7,7 +7,7 @@ no schema here names pass through to the upstream.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 
 import msgspec
@@ -24,14 +24,17 @@ from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
-from gateway_project.core.errors import InvalidRequest, ModelNotFound
+from gateway_project.core.errors import InvalidRequest, ModelNotFound, QuotaExceeded
 from gateway_project.lifecycle import lifecycle
 from security_app.services.end_users import take_stated
-from security_app.services.reservation import reserve
+from security_app.services.reservation import Ticket, reserve
 from upstreams_app.registry import ModelEntry
+from upstreams_app.route_policy import BY_SESSION
+from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.demand import estimate_call
-from upstreams_app.services.relay import StreamRelay, complete
+from upstreams_app.services.fallbacks import over_budget
+from upstreams_app.services.relay import complete
 from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
@@ -101,16 +104,28 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
         run = AgentRequest(entry, model_id, fields, context.end_user, is_stream, wants_usage)
         await answer_by_agent(exchange, run)
         return
-    estimate = partial(estimate_call, context, entry, operation, body, fields)
-    ticket = await reserve(context, context.principal, entry.id, estimate)
+
+    def admit_model(other: ModelEntry) -> Awaitable[Ticket]:
+        """Leave for a model: its ACL, limits and budgets are asked."""
+        estimate = partial(estimate_call, context, other, operation, body, fields)
+        return reserve(context, context.principal, other.id, estimate)
+
+    stand_in: ModelEntry | None = None
+    try:
+        ticket = await admit_model(entry)
+    except QuotaExceeded as error:
+        stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
         settlement.measure_sent = partial(text_bytes, body)
         settlement.end_user = context.end_user
-        settlement.route = entry.id if entry.is_route else ""
+        settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
         call.wants_usage = wants_usage or not is_stream
+        call.stand_in, call.admit = stand_in, admit_model
+        if entry.policy.affinity == BY_SESSION:
+            call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
         exchange.add_headers(ticket.headers)
     except BaseException:
@@ -135,7 +150,7 @@ async def _answer_plain(exchange: Exchange, call: Call) -> None:
 
 async def _answer_stream(exchange: Exchange, call: Call) -> None:
     exchange.expect_stream()
-    relay = StreamRelay(call, lifecycle.clients)
+    relay = stream_relay(call, lifecycle.clients)
     try:
         try:
             await relay.open()

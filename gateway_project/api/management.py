@@ -33,6 +33,7 @@ from gateway_project.core.errors import (
     PermissionDenied,
 )
 from gateway_project.core.ids import correlation_id, public_id, uuid7
+from gateway_project.self_service.api import router as self_service_router
 from security_app.api import admin_key
 from security_app.api import routers as security_routers
 from security_app.api.auth import shown_token
@@ -59,6 +60,7 @@ management_api = NinjaAPI(
 install(management_api)
 for security_router in security_routers:
     management_api.add_router("", security_router)
+management_api.add_router("", self_service_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
 management_api.add_router("", tools_router)

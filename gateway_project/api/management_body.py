@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import msgspec
@@ -97,11 +98,20 @@ def _check_text(text: str, path: str) -> None:
 
 
 class ExactRenderer(BaseRenderer):
-    """Writes Decimals as JSON numbers, digit by digit, and times in UTC."""
+    """Writes Decimals as JSON numbers, digit by digit and without an exponent, and times in UTC."""
 
     media_type = "application/json"
     _encoder = msgspec.json.Encoder(decimal_format="number")
 
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
         """The JSON of an answer."""
-        return self._encoder.encode(data)
+        return self._encoder.encode(_plain(data))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers such as 5E-7 as 0.0000005: readers of money may know no exponents."""
+    if isinstance(value, Decimal):
+        return value if "E" not in str(value) else msgspec.Raw(f"{value:f}".encode())
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

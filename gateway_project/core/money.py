@@ -31,8 +31,8 @@ def to_nano(amount_usd: Decimal) -> int:
 
 
 def from_nano(nano: int) -> Decimal:
-    """Nano-dollars as an exact Decimal of dollars."""
-    return (Decimal(nano) / NANO).quantize(_QUANTUM)
+    """Nano-dollars as an exact Decimal of dollars; nothing is 0, and not 0E-9."""
+    return (Decimal(nano) / NANO).quantize(_QUANTUM) if nano else Decimal(0)
 
 
 def usd_text(nano: int) -> str:

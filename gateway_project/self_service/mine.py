@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-from django.db.models import Q
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.core.money import from_nano
-from security_app.models import ApiKey, Budget, GatewayUser, Limit
+from security_app.models import ApiKey, GatewayUser
 from security_app.registry import PeopleConfig, Principal, SecurityConfig
 from security_app.services.authentication import with_people
 from security_app.services.configuration import store
@@ -55,7 +52,7 @@ def own_keys(user: GatewayUser) -> list[OwnKey]:
 
 
 def _own_key(row: ApiKey) -> OwnKey:
-    models = models_of(row.pk)
+    models = models_of(principal_of_key(row.pk))
     return OwnKey(
         row.name or "(no name)",
         row.hint,
@@ -67,61 +64,50 @@ def _own_key(row: ApiKey) -> OwnKey:
     )
 
 
-def models_of(key_id: UUID) -> list[str]:
-    """The ids that the key may call as things are now; none if it is refused at the door."""
+def principal_of_key(key_id: UUID) -> Principal | None:
+    """Who calls by the key as things are now; None if it is refused at the door."""
     if not store.is_loaded:
-        return []
+        return None
     sections = store.current.sections
     keys: SecurityConfig = sections["security"].value
     people: PeopleConfig = sections["people"].value
     principal = keys.find(key_id)
     if principal is None or principal.is_blocked:
-        return []
+        return None
     try:
-        principal = with_people(people, principal)
+        return with_people(people, principal)
     except AuthenticationFailed:
+        return None
+
+
+def models_of(principal: Principal | None, *, ip: str = "") -> list[str]:
+    """The ids that it may call now, models first."""
+    if principal is None:
         return []
-    return [*_models(principal, sections)]
-
-
-def _models(principal: Principal, sections: Any) -> list[str]:
-    models = [name for name in sections["upstreams"].value.models if decide_model(principal, name).is_allowed]
+    sections = store.current.sections
+    names = [
+        name for name in sections["upstreams"].value.models if decide_model(principal, name, ip=ip).is_allowed
+    ]
     agents = sections["agents"].value.agents.values()
-    return models + [one.id for one in agents if decide_model(principal, one.id, is_agent=True).is_allowed]
+    return names + [
+        one.id for one in agents if decide_model(principal, one.id, is_agent=True, ip=ip).is_allowed
+    ]
 
 
-def used_by_day(filters: dict[str, tuple[str, ...]], *, now: datetime | None = None) -> list[Day]:
-    """The last days on which something was used, the newest first."""
-    moment = now or utc_now()
+def span_shown() -> tuple[datetime, datetime]:
+    """The last days, up to the end of the present quarter-hour."""
+    moment = utc_now()
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     end = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0) + _QUARTER
-    start = midnight - timedelta(days=DAYS_SHOWN - 1)
-    rows = usage_sums(UsageQuery(start, end, group_by=("day",), filters=filters))
+    return midnight - timedelta(days=DAYS_SHOWN - 1), end
+
+
+def used_by_day(filters: dict[str, tuple[str, ...]]) -> list[Day]:
+    """The last days on which something was used, the newest first."""
+    rows = usage_sums(UsageQuery(*span_shown(), group_by=("day",), filters=filters))
     return [_day(row) for row in rows][::-1]
 
 
 def _day(row: UsageRow) -> Day:
     tokens = row.input_tokens + row.output_tokens
     return Day(row.group[0], row.requests, row.errors, tokens, f"${from_nano(row.cost_nano):,.4f}")
-
-
-def own_limits(user: GatewayUser, key_ids: Sequence[UUID]) -> list[str]:
-    """What bounds the user and the keys by rows of their own, in words."""
-    keys = Q(subject_kind="key", subject_id__in=[key_id.hex for key_id in key_ids])
-    mine = Q(subject_kind="user", subject_id=user.user_id) | keys
-    limits = Limit.objects.filter(mine, is_enabled=True)[:MAX_KEYS_SHOWN]
-    budgets = Budget.objects.filter(mine, is_enabled=True)[:MAX_KEYS_SHOWN]
-    return [*(_limit(row) for row in limits), *(_budget(row) for row in budgets)]
-
-
-def _limit(row: Limit) -> str:
-    what = f"{row.value:,} {row.get_metric_display().lower()}"
-    of = f" on {row.model}" if row.model else ""
-    if row.metric == Limit.Metric.CONCURRENCY:
-        return f"At most {what}{of}"
-    return f"At most {what} in any {row.window_seconds:,} seconds{of}"
-
-
-def _budget(row: Budget) -> str:
-    of = f" on {row.model}" if row.model else ""
-    return f"{row.budget_id}: ${row.amount:,.2f}, {row.get_window_display().lower()} ({row.time_zone}){of}"

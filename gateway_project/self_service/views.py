@@ -8,8 +8,9 @@ from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_safe
 
-from gateway_project.self_service.mine import DAYS_SHOWN, own_keys, own_limits, used_by_day
-from security_app.models import ApiKey, GatewayUser
+from gateway_project.self_service.bounds import HEADS, own_bounds
+from gateway_project.self_service.mine import DAYS_SHOWN, own_keys, used_by_day
+from security_app.models import GatewayUser
 
 
 @require_safe
@@ -24,11 +25,11 @@ def me(request: HttpRequest) -> HttpResponse:
         "heads": ("Day (UTC)", "Requests", "Errors", "Tokens", "Cost"),
     }
     if user is not None:
-        ids = ApiKey.objects.filter(user_id=user.user_id, deleted_at=None).values_list("pk", flat=True)
         context |= {
             "keys": own_keys(user),
             "days": used_by_day({"user": (user.user_id,)}),
-            "limits": own_limits(user, list(ids[:1000])),
+            "bounds": own_bounds(user),
+            "bound_heads": HEADS,
             "teams": list(user.memberships.select_related("team").order_by("team__name")[:50]),
         }
     response = TemplateResponse(request, "account/me.html", context)

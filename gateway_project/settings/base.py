@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway_project.core.crypto import Ring
+from gateway_project.processes import serves_pages
 from gateway_project.settings import env as parsers
 from gateway_project.settings import sign_in
 from gateway_project.settings.sign_in import *  # noqa: F403  (a settings module is made of another's names)
@@ -224,7 +225,8 @@ INSTALLED_APPS = [
     # daphne only serves `runserver`; in every other process it would cost 26 MB.
     *(["daphne"] if len(sys.argv) > 1 and sys.argv[1] == "runserver" else []),
     "unfold",
-    "django.contrib.admin",
+    # Who serves no pages loads them with the URLs alone, should a mail's link be wanted.
+    "django.contrib.admin" if serves_pages() else "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

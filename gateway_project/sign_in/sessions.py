@@ -20,10 +20,11 @@ from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
 from gateway_project.sign_in.frame import ACCOUNT_PREFIX
+from gateway_project.sign_in.freshness import SIGNED_IN_AT
 from security_app.services.sessions import HAS_FACTOR, is_waiting_for_factor
 
 PAGES = ("/admin/", "/me/")
-SIGNED_IN_AT, SEEN_AT = "signed_in_at", "seen_at"
+SEEN_AT = "seen_at"
 _WRITE_EVERY_S = 60
 # Where a second factor is set up, and ways out.
 _OPEN = (ACCOUNT_PREFIX, "/admin/login/", "/admin/logout/", "/admin/jsi18n/")

@@ -11,7 +11,14 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 
-from gateway_project.admin_base import ConfigModelAdmin, action, confirmation_page, is_confirmed, log_change
+from gateway_project.admin_base import (
+    ConfigModelAdmin,
+    action,
+    confirmation_page,
+    is_confirmed,
+    log_change,
+    who_is_it,
+)
 from gateway_project.core.errors import GatewayError
 from security_app.models import ApiKey
 from security_app.services.keys import CreatedKey
@@ -39,6 +46,8 @@ class RotationActions(ConfigModelAdmin[ApiKey]):
         row = self._one(request, queryset)
         if row is None:
             return None
+        if ask := who_is_it(request, way_back=request.path):
+            return ask
         if not is_confirmed(request):
             question = "Show the new secret of this key? It is shown this once."
             return confirmation_page(request, self, rows=[row], question=question, button="Show")
@@ -55,6 +64,8 @@ class RotationActions(ConfigModelAdmin[ApiKey]):
         row = self._one(request, queryset)
         if row is None:
             return None
+        if ask := who_is_it(request, way_back=request.path):
+            return ask
         if not is_confirmed(request):
             question = f"Give this key a new secret? {meaning} Its settings and its use stay."
             return confirmation_page(request, self, rows=[row], question=question, button="Rotate")

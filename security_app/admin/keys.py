@@ -10,7 +10,7 @@ from django.apps import apps
 from django.contrib import messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -32,10 +32,11 @@ from gateway_project.core.ids import parse_public_id
 from security_app.admin.key_filters import ExpiryFilter, ScopeFilter, StatusFilter
 from security_app.admin.key_form import ApiKeyForm, key_values
 from security_app.admin.key_rotation import RotationActions
-from security_app.admin.team_key_form import TEAM_SCOPES, TeamKeyForm
+from security_app.admin.team_key_form import TeamKeyForm
 from security_app.admin.team_scope import TeamScope, own_teams
-from security_app.models import ApiKey, AuditEvent
+from security_app.models import ApiKey
 from security_app.services.keys import CreatedKey, create_key, delete_keys, update_key
+from security_app.services.team_rights import TEAM_SCOPES
 
 STATUS_COLOURS = {"active": "success", "blocked": "danger", "expired": "warning", "deleted": "info"}
 _SHOWN_PATTERNS = 3
@@ -77,6 +78,10 @@ def _with_last_use(queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
     )
 
 
+def _of_teams(teams: Collection[UUID]) -> Q:
+    return Q(team__in=teams)
+
+
 @register(ApiKey)
 class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
     """Keys are added, changed, blocked and deleted; their digests are neither shown nor written here.
@@ -85,6 +90,7 @@ class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
     """
 
     form = ApiKeyForm
+    of_teams = staticmethod(_of_teams)
     list_display = (
         "name_or_id",
         "shown_hint",
@@ -151,10 +157,6 @@ class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
         """All keys, tombstones too (the list's filter hides them), with their last use in the same query."""
         return _with_last_use(super().get_queryset(request)).defer("digest")
 
-    def team_rows(self, queryset: QuerySet[ApiKey], teams: Collection[UUID]) -> QuerySet[ApiKey]:
-        """By the key's team."""
-        return queryset.filter(team__in=teams)
-
     def get_form(
         self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
@@ -199,10 +201,6 @@ class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A deleted key can't be deleted again."""
         return super().has_delete_permission(request, obj) and self._is_open(request, obj, "delete")
-
-    def _may_restore(self, request: HttpRequest, event: AuditEvent) -> bool:
-        """No team admin: an older version may have been another team's, or one that managed the gateway."""
-        return not self.is_bounded(request, "change") and super()._may_restore(request, event)
 
     def _is_open(self, request: HttpRequest, obj: ApiKey | None, action: str) -> bool:
         """Not deleted, and within a team admin's reach."""

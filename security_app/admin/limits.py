@@ -8,8 +8,11 @@ from typing import Any
 from django.db import DatabaseError
 from django.http import HttpRequest
 
-from gateway_project.admin_base import SwitchableModelAdmin, display, moment, register
+from gateway_project.admin_base import display, moment, register
+from security_app.admin.team_bounds import TeamBounds
+from security_app.admin.team_forms import TeamBudgetForm, TeamLimitForm
 from security_app.models import Budget, Limit
+from security_app.models.limits import budget_title
 from security_app.services.budgets import reset_of, used_of
 from security_app.services.limit_answers import span_text
 
@@ -21,9 +24,14 @@ def _state(row: Limit | Budget) -> tuple[str, str]:
 
 
 @register(Limit)
-class LimitAdmin(SwitchableModelAdmin[Limit]):
+class LimitAdmin(TeamBounds[Limit]):
     """How often and how much at once."""
 
+    team_form = TeamLimitForm
+    team_fieldsets = (
+        ("At most", {"fields": ("value", "metric", "window_seconds")}),
+        ("More", {"fields": ("is_enabled",)}),
+    )
     list_display = ("subject", "at_most", "span", "state")
     list_filter = ("subject_kind", "metric", "is_enabled")
     search_fields = ("subject_id", "model")
@@ -37,7 +45,7 @@ class LimitAdmin(SwitchableModelAdmin[Limit]):
     @display(description="Of", ordering="subject_id")
     def subject(self, row: Limit) -> str:
         """Whose calls count."""
-        return row.subject_text()
+        return row.subject_text(getattr(row, "subject_name", ""))
 
     @display(description="At most", ordering="value")
     def at_most(self, row: Limit) -> str:
@@ -56,10 +64,16 @@ class LimitAdmin(SwitchableModelAdmin[Limit]):
 
 
 @register(Budget)
-class BudgetAdmin(SwitchableModelAdmin[Budget]):
+class BudgetAdmin(TeamBounds[Budget]):
     """How much money."""
 
-    list_display = ("budget_id", "subject", "shown_amount", "shown_window", "resets", "state")
+    team_form = TeamBudgetForm
+    team_fieldsets = (
+        ("Amount", {"fields": ("amount",)}),
+        ("Window", {"fields": ("window", "rolling_days", "time_zone")}),
+        ("More", {"fields": ("allows_unpriced", "is_enabled")}),
+    )
+    list_display = ("title", "subject", "shown_amount", "shown_window", "resets", "state")
     list_filter = ("subject_kind", "window", "is_enabled")
     search_fields = ("budget_id", "subject_id", "model")
     ordering = ("-id",)
@@ -69,26 +83,32 @@ class BudgetAdmin(SwitchableModelAdmin[Budget]):
         ("Amount", {"fields": ("amount", "soft_amount", "used", "resets")}),
         ("Window", {"fields": ("window", "rolling_days", "time_zone")}),
         ("Temporary increase", {"fields": ("temporary_increase", "temporary_until")}),
-        ("More", {"fields": ("allows_unpriced", "when_unavailable", "is_enabled")}),
+        ("More", {"fields": ("stops_streams", "allows_unpriced", "when_unavailable", "is_enabled")}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> Any:
         """A new budget has used nothing yet."""
-        return self.readonly_fields if obj else ()
+        return super().get_readonly_fields(request, obj) if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Budget | None = None) -> Any:
         """As above, without facts of a row that there is not yet."""
+        fieldsets = super().get_fieldsets(request, obj)
         if obj is not None:
-            return self.fieldsets
+            return fieldsets
         return tuple(
             (title, {"fields": tuple(name for name in options["fields"] if name not in self.readonly_fields)})
-            for title, options in self.fieldsets
+            for title, options in fieldsets
         )
 
     @display(description="Of", ordering="subject_id")
     def subject(self, row: Budget) -> str:
         """Whose calls count."""
-        return row.subject_text()
+        return row.subject_text(getattr(row, "subject_name", ""))
+
+    @display(description="Name", ordering="budget_id")
+    def title(self, row: Budget) -> str:
+        """What the row's link is called."""
+        return budget_title(row.budget_id, row.subject_kind, row.subject_id)
 
     @display(description="Amount", ordering="amount")
     def shown_amount(self, row: Budget) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.contrib import messages
@@ -57,13 +58,12 @@ class SubjectAdmin(ConfigModelAdmin[S]):
     """An admin of rows that can be blocked; deletion is the work of a service."""
 
     actions = ("block_rows", "unblock_rows")
+    # The services that delete rows and change one.
+    delete_by: Callable[..., object]
+    update_by: Callable[..., object]
     # What a block and a deletion mean, for the pages that ask.
     block_meaning = ""
     delete_meaning = ""
-
-    def delete_rows(self, rows: list[S], *, actor: str) -> None:
-        """Delete by the service."""
-        raise NotImplementedError
 
     @display(description="Status", label={"active": "success", "blocked": "danger"})
     def status(self, row: S) -> str:
@@ -91,7 +91,7 @@ class SubjectAdmin(ConfigModelAdmin[S]):
     def delete_model(self, request: HttpRequest, obj: S) -> None:
         """Delete by the service."""
         log_change(request, obj, "deleted")
-        self.delete_rows([obj], actor=request.user.get_username())
+        self.delete_by([obj], actor=request.user.get_username())
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Without Django's deletion of many: what goes along would be too much to ask about at once."""
@@ -121,15 +121,11 @@ class SubjectAdmin(ConfigModelAdmin[S]):
             return confirmation_page(request, self, rows=rows, question=question, button=verb)
         with transaction.atomic():
             for row in rows:
-                self.block_row(row, is_blocked=is_blocked, actor=request.user.get_username())
+                self.update_by(row, is_blocked=is_blocked, actor=request.user.get_username())
                 log_change(request, row, f"{verb.lower()}ed")
                 self.log_change(request, row, f"{verb}ed.")
         messages.success(request, f"{verb}ed {len(rows)}.")
         return None
-
-    def block_row(self, row: S, *, is_blocked: bool, actor: str) -> None:
-        """Block or unblock by the service."""
-        raise NotImplementedError
 
 
 class TeamForm(SubjectForm[Team]):

@@ -11,8 +11,7 @@ from django import forms
 from gateway_project.admin_base import SelectWidget
 from security_app.admin.key_form import SCOPE_LABELS, ApiKeyForm
 from security_app.models import GatewayUser, Team
-
-TEAM_SCOPES = ("inference",)
+from security_app.services.team_rights import TEAM_SCOPES
 
 
 class TeamKeyForm(ApiKeyForm):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
@@ -16,11 +18,16 @@ from security_app.admin.subjects import (
     SubjectAdmin,
     TeamForm,
 )
+from security_app.admin.team_forms import TeamMemberForm
+from security_app.admin.team_scope import TeamScope, own_teams
 from security_app.models import EndUser, GatewayUser, Membership, Organization, Team
 from security_app.services import organizations, teams, users
+from security_app.services.team_rights import require_removable
 
 _MAY: Any = ("May", {"fields": ("allowed_models",)})
 _BLOCK: Any = ("Until", {"fields": ("is_blocked",)})
+# Fields of a team that are nothing for its own admins.
+_SET_ABOVE = ("name", "organization", "allowed_models", "allowed_tools", "is_blocked")
 _DATA: Any = ("Your own data", {"fields": ("metadata",)})
 
 
@@ -29,6 +36,8 @@ class OrganizationAdmin(SubjectAdmin[Organization]):
     """Groups of teams."""
 
     form = OrganizationForm
+    delete_by = staticmethod(organizations.delete_organizations)
+    update_by = staticmethod(organizations.update_organization)
     list_display = ("name", "status", "team_count", "models", "created")
     list_filter = ("is_blocked",)
     search_fields = ("name",)
@@ -44,17 +53,9 @@ class OrganizationAdmin(SubjectAdmin[Organization]):
         """How many teams it has."""
         return int(getattr(row, "team_count", 0))
 
-    def delete_rows(self, rows: list[Organization], *, actor: str) -> None:
-        """Refused while one has teams."""
-        organizations.delete_organizations(rows, actor=actor)
-
-    def block_row(self, row: Organization, *, is_blocked: bool, actor: str) -> None:
-        """Block or unblock all of its teams."""
-        organizations.update_organization(row, actor=actor, is_blocked=is_blocked)
-
 
 class MembershipInline(TabularInline[Membership, Team]):
-    """The members of a team."""
+    """The members of a team; a team admin has those of the own teams."""
 
     model = Membership
     fields = ("user", "role")
@@ -63,12 +64,59 @@ class MembershipInline(TabularInline[Membership, Team]):
     per_page = 50
     verbose_name_plural = "Members"
 
+    def get_formset(self, request: HttpRequest, obj: Team | None = None, **kwargs: Any) -> Any:
+        """A team admin names users by their ids, and looks through nobody else's."""
+        if self._is_in_own_team(request, "change", obj):
+            kwargs = {**kwargs, "form": TeamMemberForm, "fields": ("member", "role")}
+        return super().get_formset(request, obj, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Team | None = None) -> Any:
+        """As the form has them."""
+        is_in_own_team = self._is_in_own_team(request, "change", obj)
+        return ("member", "role") if is_in_own_team else super().get_fields(request, obj)
+
+    def has_view_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
+        """As Django's, or of the own team."""
+        return super().has_view_permission(request, obj) or self._is_in_own_team(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
+        """As Django's, or to the own team."""
+        return super().has_add_permission(request, obj) or self._is_in_own_team(request, "add", obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
+        """As Django's, or of the own team."""
+        return super().has_change_permission(request, obj) or self._is_in_own_team(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
+        """As Django's, or of the own team."""
+        return super().has_delete_permission(request, obj) or self._is_in_own_team(request, "delete", obj)
+
+    def _is_in_own_team(self, request: HttpRequest, action: str, team: Team | None) -> bool:
+        """Whether it is by the team's permission that this person may, and by no wider one.
+
+        Django asks without a team before it looks for the members of the one whose page was opened.
+        """
+        user = request.user
+        return (
+            not user.has_perm(f"security_app.{action}_membership")
+            and user.has_perm(f"security_app.team_{action}_membership")
+            and (bool(own_teams(request)) if team is None else team.pk in own_teams(request))
+        )
+
+
+def _of_teams(ids: Collection[UUID]) -> Q:
+    return Q(pk__in=ids)
+
 
 @register(Team)
-class TeamAdmin(SubjectAdmin[Team]):
-    """Who shares keys."""
+class TeamAdmin(TeamScope[Team], SubjectAdmin[Team]):
+    """Who shares keys. A team admin changes who is in the own teams, and what the gateway only keeps."""
+
+    of_teams = staticmethod(_of_teams)
 
     form = TeamForm
+    delete_by = staticmethod(teams.delete_teams)
+    update_by = staticmethod(teams.update_team)
     list_display = ("name", "status", "organization", "member_count", "models", "created")
     list_filter = ("is_blocked", "organization")
     list_select_related = ("organization",)
@@ -83,6 +131,18 @@ class TeamAdmin(SubjectAdmin[Team]):
     )
     block_meaning = "Their keys are refused everywhere within two seconds."
     delete_meaning = "The team’s keys end with it, for good."
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """A team admin is not shown what organizations there are."""
+        return ("is_blocked",) if self.is_scoped(request) else super().get_list_filter(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Team | None = None) -> Any:
+        """What narrows the team, or blocks it, is set by those above it."""
+        return _SET_ABOVE if self.is_bounded(request, "change") else ()
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """None that a team admin may do."""
+        return {} if self.is_bounded(request, "change") else super().get_actions(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         """With how many members each has."""
@@ -100,6 +160,8 @@ class TeamAdmin(SubjectAdmin[Team]):
         actor = request.user.get_username()
         saved = formset.save(commit=False)
         for gone in formset.deleted_objects:
+            if not request.user.has_perm("security_app.delete_membership"):
+                require_removable(gone.team, gone.user)
             teams.remove_member(gone.team, gone.user, actor=actor)
         for row in saved:
             before = None if row.pk is None else Membership.objects.select_related("user").get(pk=row.pk)
@@ -108,20 +170,14 @@ class TeamAdmin(SubjectAdmin[Team]):
             teams.add_members(row.team, [teams.Member(row.user.user_id, None, row.role)], actor=actor)
         formset.save_m2m()
 
-    def delete_rows(self, rows: list[Team], *, actor: str) -> None:
-        """Delete teams and their keys."""
-        teams.delete_teams(rows, actor=actor)
-
-    def block_row(self, row: Team, *, is_blocked: bool, actor: str) -> None:
-        """Block or unblock its keys."""
-        teams.update_team(row, actor=actor, is_blocked=is_blocked)
-
 
 @register(GatewayUser)
 class GatewayUserAdmin(SubjectAdmin[GatewayUser]):
     """Who owns keys."""
 
     form = GatewayUserForm
+    delete_by = staticmethod(users.delete_users)
+    update_by = staticmethod(users.update_user)
     list_display = ("user_id", "name", "email", "status", "role", "models", "created")
     list_filter = ("is_blocked", "role")
     search_fields = ("user_id", "name", "email")
@@ -139,31 +195,17 @@ class GatewayUserAdmin(SubjectAdmin[GatewayUser]):
         """Keys name their owner by the id: another one would set them free of what narrows the user."""
         return ("user_id",) if obj else ()
 
-    def delete_rows(self, rows: list[GatewayUser], *, actor: str) -> None:
-        """Delete users and their keys."""
-        users.delete_users(rows, actor=actor)
-
-    def block_row(self, row: GatewayUser, *, is_blocked: bool, actor: str) -> None:
-        """Block or unblock the user's keys."""
-        users.update_user(row, actor=actor, is_blocked=is_blocked)
-
 
 @register(EndUser)
 class EndUserAdmin(SubjectAdmin[EndUser]):
     """Whom clients serve."""
 
     form = EndUserForm
+    delete_by = staticmethod(users.delete_end_users)
+    update_by = staticmethod(users.update_end_user)
     list_display = ("end_user_id", "name", "status", "models", "created")
     list_filter = ("is_blocked",)
     search_fields = ("end_user_id", "name")
     fieldsets = ((None, {"fields": (("end_user_id", "name"),)}), _MAY, _BLOCK, _DATA)
     block_meaning = "Requests for them are refused within two seconds."
     delete_meaning = "Requests for this end user are served from then on, as those of unknown ones."
-
-    def delete_rows(self, rows: list[EndUser], *, actor: str) -> None:
-        """Forget what is said of them."""
-        users.delete_end_users(rows, actor=actor)
-
-    def block_row(self, row: EndUser, *, is_blocked: bool, actor: str) -> None:
-        """Refuse or serve requests for the end user."""
-        users.update_end_user(row, actor=actor, is_blocked=is_blocked)

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 
 from security_app.api.auth import actor_name, admin_key
-from security_app.api.queries import refuse_unknown_parameters
+from security_app.api.queries import page_count, refuse_unknown_parameters
 from security_app.models import AccessGroup, AccessRule
 from security_app.models.access import OVERRIDE
 from security_app.schemas.access import (
@@ -57,7 +57,7 @@ def list_rules(request: HttpRequest, query: Query[RuleListQuery]) -> RuleList:
         data=[shown_rule(row) for row in rows[first : first + query.size]],
         total_count=total,
         current_page=query.page,
-        total_pages=-(-total // query.size),
+        total_pages=page_count(total, query.size),
     )
 
 

@@ -114,6 +114,7 @@ def _row(row: Budget) -> dict[str, Any]:
         "temp_budget_increase": row.temporary_increase,
         "temp_budget_expiry": row.temporary_until,
         "allows_unpriced": row.allows_unpriced,
+        "stops_streams": row.stops_streams,
         "when_unavailable": row.when_unavailable,
         "is_enabled": row.is_enabled,
         "created_at": row.created_at,

@@ -10,7 +10,7 @@ from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
 from security_app.api.auth import actor_name, admin_key, any_key, principal_of
 from security_app.api.key_fields import key_row, key_values, used_key_rows
-from security_app.api.queries import refuse_unknown_parameters
+from security_app.api.queries import page_count, refuse_unknown_parameters
 from security_app.schemas.keys import (
     BulkUpdatedKeys,
     FailedKey,
@@ -73,7 +73,7 @@ def key_aliases(request: HttpRequest, query: Query[KeyAliasQuery]) -> KeyAliases
         aliases=found.names,
         total_count=found.total,
         current_page=query.page,
-        total_pages=-(-found.total // query.size),
+        total_pages=page_count(found.total, query.size),
         size=query.size,
     )
 

@@ -11,7 +11,7 @@ from ninja import Query, Router
 from gateway_project.core.errors import InvalidRequest, NotFound, PermissionDenied
 from security_app.api.auth import actor_name, admin_key, any_key, principal_of
 from security_app.api.key_fields import key_row, key_values, used_key_row, used_key_rows
-from security_app.api.queries import refuse_unknown_parameters
+from security_app.api.queries import page_count, refuse_unknown_parameters
 from security_app.models import ApiKey
 from security_app.registry import Principal
 from security_app.schemas.keys import (
@@ -133,7 +133,7 @@ def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
         page=query.page,
         size=query.size,
     )
-    total_pages = -(-page.total // query.size)
+    total_pages = page_count(page.total, query.size)
     if not query.return_full_object:
         ids = [row.public_id for row in page.rows]
         return KeyList(keys=ids, total_count=page.total, current_page=query.page, total_pages=total_pages)

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 
 from security_app.api.auth import admin_key
-from security_app.api.queries import refuse_unknown_parameters
+from security_app.api.queries import page_count, refuse_unknown_parameters
 from security_app.models import Limit
 from security_app.schemas.limit_rows import (
     DeletedLimit,
@@ -36,7 +36,7 @@ def list_limits(request: HttpRequest, query: Query[LimitQuery]) -> LimitList:
         data=[_shown(row) for row in rows[first : first + query.size]],
         total_count=total,
         current_page=query.page,
-        total_pages=-(-total // query.size),
+        total_pages=page_count(total, query.size),
     )
 
 

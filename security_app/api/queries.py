@@ -16,3 +16,8 @@ def refuse_unknown_parameters(request: HttpRequest, known: type[BaseModel] | Non
             raise InvalidRequest(f"Unknown query parameter: '{name[:100]}'.", param=name[:100])
         if len(request.GET.getlist(name)) > 1:
             raise InvalidRequest(f"'{name}' is given more than once.", param=name)
+
+
+def page_count(total: int, size: int) -> int:
+    """How many pages of `size` rows there are."""
+    return -(-total // size)

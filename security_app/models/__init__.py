@@ -3,6 +3,7 @@
 from security_app.models.access import AccessGroup, AccessRule
 from security_app.models.audit import AuditCheckpoint, AuditEvent, AuditHead
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
+from security_app.models.content import ContentPolicy
 from security_app.models.finding import Finding
 from security_app.models.first_run import FirstRun
 from security_app.models.key import SCOPES, ApiKey
@@ -31,6 +32,7 @@ __all__ = [
     "ConfigModel",
     "ConfigQuerySet",
     "ConfigVersion",
+    "ContentPolicy",
     "EndUser",
     "Finding",
     "FirstRun",

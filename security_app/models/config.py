@@ -20,6 +20,7 @@ SECTIONS = (
     "people",
     "rules",
     "limits",
+    "content",
     "usage",
     "upstreams",
     "tools",

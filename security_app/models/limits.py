@@ -27,8 +27,12 @@ MIN_USD = 1 / Decimal(NANO_PER_DOLLAR)
 SHORTEST_WINDOW_S = 1
 LONGEST_WINDOW_S = 31 * 86_400
 LONGEST_ROLLING_DAYS = 400
+# Before a team's id, in `managed_by` of rows that a team admin made.
+TEAM_MADE = "team:"
 UUID_KINDS = ("key", "team", "organization")
 _UUID_SUBJECT = re.compile(r"(?:[a-z]+_)?([0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12})")
+
+_MADE_NAME = re.compile(r"budget_[0-9a-f]{32}")
 
 
 class SubjectKind(models.TextChoices):
@@ -76,11 +80,21 @@ def stored_subject_id(kind: str, text: str) -> str | None:
     return None if match is None else match[1].replace("-", "").lower()
 
 
+def budget_title(name: str, kind: str, subject_id: str) -> str:
+    """A budget's name for people: one that was made of ids tells them nothing, and fits no screen."""
+    made = f"{kind}:{subject_id}"
+    if subject_id and name.startswith(made):
+        rest = name.removeprefix(made).strip(":").replace(":", " ")
+        return f"Budget, {rest}" if rest else "Budget"
+    return "Budget" if _MADE_NAME.fullmatch(name) else name
+
+
 class ScopedModel(ConfigModel):
     """What limits and budgets share: whose calls count, and of which models.
 
     An empty `subject_id` gives each one of that kind a counter of its own, as long as it has no row of its
-    own (`registry.limits` says exactly which).
+    own (`registry.limits` says exactly which). Rows that a team admin made never stand in for such a one:
+    whatever they say, they only tighten.
     """
 
     config_section = "limits"
@@ -121,10 +135,15 @@ class ScopedModel(ConfigModel):
             raise ValidationError({"subject_id": f"That is no id of a {self.subject_kind}."})
         self.subject_id = subject_id
 
-    def subject_text(self) -> str:
-        """Whose calls count, in words."""
+    @property
+    def is_made_by_team(self) -> bool:
+        """Whether a team admin made it, who may change it and end it."""
+        return self.managed_by.startswith(TEAM_MADE)
+
+    def subject_text(self, name: str = "") -> str:
+        """Whose calls count, in words; by the subject's name if it is given, else by its id."""
         kind = SubjectKind(self.subject_kind).label.lower()
-        whose = f"{kind} {self.subject_id}" if self.subject_id else f"each {kind}"
+        whose = f"{kind} {name or self.subject_id}" if self.subject_id else f"each {kind}"
         return f"{whose} on {self.model}" if self.model else whose
 
 
@@ -251,6 +270,10 @@ class Budget(ScopedModel):
     )
     allows_unpriced = models.BooleanField(
         default=False, help_text="Let calls of models without a price through, uncounted."
+    )
+    stops_streams = models.BooleanField(
+        default=False,
+        help_text="End a stream that has cost more than what is left, by an estimate made while it runs.",
     )
 
     class Meta:

@@ -34,6 +34,8 @@ class LimitRule(NamedTuple):
     window_ms: int
     value: int
     is_fail_open: bool
+    # False for one that holds beside what holds for each one of its kind.
+    stands_in: bool = True
 
     @property
     def denial(self) -> str:
@@ -58,6 +60,8 @@ class BudgetRule(NamedTuple):
     until_ms: int
     is_fail_open: bool
     allows_unpriced: bool
+    stops_streams: bool = False
+    stands_in: bool = True
 
     @property
     def metric(self) -> str:

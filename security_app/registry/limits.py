@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connection
 
 from gateway_project.core.snapshot import Section
+from security_app.models.limits import TEAM_MADE
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
 
 SECTION = "limits"
@@ -41,11 +42,15 @@ NOBODY = Who()
 
 
 class Plan(NamedTuple):
-    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them."""
+    """The counters that a call takes from, and whether its tokens and its cost must be estimated for them.
+
+    `stops_streams` is whether one of them is a budget that ends streams.
+    """
 
     meters: tuple[Meter, ...]
     needs_tokens: bool
     needs_cost: bool
+    stops_streams: bool
 
 
 class LimitsConfig:
@@ -124,6 +129,14 @@ class LimitsConfig:
             plan = self._plans[key] = self._made(variant, who, model_id)
         return plan
 
+    def meters_of(self, who: Who) -> list[Meter]:
+        """The counters that calls of whoever this is take from, whatever is called: for those who look."""
+        return [
+            self.meter(rule, subject)
+            for kind, subject in _subjects(who)
+            for rule in self._own_and_common(kind, subject)
+        ]
+
     def _made(self, variant: str, who: Who, model_id: str) -> Plan:
         # A call in an agent's run is a call of the agent, too.
         called = (model_id, who.agent) if variant == CALL_IN_RUN and who.agent else (model_id,)
@@ -134,22 +147,39 @@ class LimitsConfig:
             if rule.metric in metrics
         ]
         metrics = {meter.rule.metric for meter in meters}
-        return Plan(tuple(meters), not metrics.isdisjoint(_SPENT - {"cost"}), "cost" in metrics)
+        return Plan(
+            tuple(meters),
+            needs_tokens=not metrics.isdisjoint(_SPENT - {"cost"}),
+            needs_cost="cost" in metrics,
+            stops_streams=any(
+                isinstance(meter.rule, BudgetRule) and meter.rule.stops_streams for meter in meters
+            ),
+        )
 
     def _rules_of(self, kind: str, subject: str, called: Sequence[str]) -> list[Rule]:
+        """The subject's rules that calls of these models or agents count for."""
+        rules = self._own_and_common(kind, subject)
+        return [rule for rule in rules if any(applies_to(rule, one) for one in called)]
+
+    def _own_and_common(self, kind: str, subject: str) -> list[Rule]:
         """The subject's own rules, and what holds for each one of its kind as far as it has none for that."""
         subjects = self._by_kind.get(kind)
         if not subjects:
             return []
         own = subjects.get(subject, ())
-        has_own = {_place(rule) for rule in own}
-        common = [rule for rule in subjects.get("", ()) if _place(rule) not in has_own]
-        return [rule for rule in (*own, *common) if any(applies_to(rule, one) for one in called)]
+        has_own = {_place(rule) for rule in own if rule.stands_in}
+        return [*own, *(rule for rule in subjects.get("", ()) if _place(rule) not in has_own)]
 
 
 def _place(rule: Rule) -> tuple[str, str]:
     """Where a rule of one's own stands in for the common one: what is counted, and for which models."""
     return rule.metric, rule.model
+
+
+def _subjects(who: Who) -> Iterator[tuple[str, str]]:
+    for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
+        if isinstance(subject, str) and subject:
+            yield kind, subject
 
 
 def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, frozenset[str]]]:
@@ -160,9 +190,8 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
         yield "agent", model_id, _ENTERED
         return
     metrics = {CALL: _ALL, RUN: _ENTERED, CALL_IN_RUN: _SPENT}[variant]
-    for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
-        if isinstance(subject, str) and subject:
-            yield kind, subject, metrics
+    for kind, subject in _subjects(who):
+        yield kind, subject, metrics
     for tag in who.tags:
         yield "tag", tag, metrics
     if who.agent:
@@ -170,10 +199,12 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
     yield ("agent", model_id, _ENTERED) if variant == RUN else ("model", model_id, _ALL)
 
 
-_LIMIT_COLUMNS = "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable"
+_LIMIT_COLUMNS = (
+    "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable, managed_by"
+)
 _BUDGET_COLUMNS = (
     "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
-    "temporary_increase, temporary_until, when_unavailable, allows_unpriced"
+    "temporary_increase, temporary_until, when_unavailable, allows_unpriced, stops_streams, managed_by"
 )
 
 
@@ -221,11 +252,27 @@ def _count() -> int:
 
 
 def _limit(
-    rule_id: str, kind: str, subject: str, model: str, metric: str, seconds: int, value: int, unavailable: str
+    rule_id: str,
+    kind: str,
+    subject: str,
+    model: str,
+    metric: str,
+    seconds: int,
+    value: int,
+    unavailable: str,
+    managed_by: str,
 ) -> LimitRule:
     intern = sys.intern
     return LimitRule(
-        rule_id, intern(kind), subject, model, intern(metric), seconds * 1000, value, unavailable == "open"
+        rule_id,
+        intern(kind),
+        subject,
+        model,
+        intern(metric),
+        seconds * 1000,
+        value,
+        unavailable == "open",
+        not managed_by.startswith(TEAM_MADE),
     )
 
 
@@ -244,6 +291,8 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until,
         without,
         unpriced,
+        stops_streams,
+        managed_by,
     ) = row
     return BudgetRule(
         id=rule_id,
@@ -260,6 +309,8 @@ def _budget(rule_id: str, *row: Any) -> BudgetRule:
         until_ms=_milliseconds(until),
         is_fail_open=without == "open",
         allows_unpriced=bool(unpriced),
+        stops_streams=bool(stops_streams),
+        stands_in=not managed_by.startswith(TEAM_MADE),
     )
 
 

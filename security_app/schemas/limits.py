@@ -16,30 +16,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway_project.core.exact import ExactFloat
+from gateway_project.core.exact import exact_decimal
 from security_app.models.limits import MAX_UNITS, MAX_USD
 from security_app.schemas.base import QueryModel, StrictModel
 
-
-def exact_amount(value: Any) -> Any:
-    """An amount as Decimal, never by way of a float: from a JSON number's own text, or decimal text."""
-    if isinstance(value, ExactFloat):
-        return value.to_decimal()
-    if isinstance(value, bool | float):
-        raise ValueError("give a number or decimal text")
-    if isinstance(value, int):
-        return Decimal(value)
-    if isinstance(value, str):
-        try:
-            return Decimal(value.strip())
-        except ArithmeticError as error:
-            raise ValueError("give a number or decimal text") from error
-    return value
-
-
 Amount = Annotated[
     Decimal,
-    BeforeValidator(exact_amount),
+    BeforeValidator(exact_decimal),
     Field(gt=0, le=MAX_USD, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
 ]
@@ -125,6 +108,9 @@ class BudgetFields(StrictModel):
     temp_budget_expiry: Moment | None = Field(default=None, description="When the increase ends.")
     time_zone: str | None = Field(default=None, description="Where days begin, such as Europe/Berlin.")
     allows_unpriced: bool | None = Field(default=None, description="Let models without a price through.")
+    stops_streams: bool | None = Field(
+        default=None, description="End streams that have cost more than what is left."
+    )
     when_unavailable: Literal["open", "closed"] | None = Field(
         default=None, description="What happens to calls while nobody can count."
     )
@@ -186,6 +172,7 @@ class BudgetRow(BaseModel):
     temp_budget_increase: Decimal | None
     temp_budget_expiry: datetime | None
     allows_unpriced: bool
+    stops_streams: bool
     when_unavailable: str
     is_enabled: bool
     created_at: datetime

@@ -21,7 +21,7 @@ from security_app.services.spend import UseQuestion, used_since
 
 _DAY_MS = 86_400_000
 # Columns that have the same name in bodies. Null says nothing there.
-_PLAIN = ("time_zone", "allows_unpriced", "when_unavailable", "is_enabled")
+_PLAIN = ("time_zone", "allows_unpriced", "stops_streams", "when_unavailable", "is_enabled")
 _PARAMS = {"amount": "max_budget", "soft_amount": "soft_budget", "rolling_days": "budget_duration"}
 _PARAMS |= {"temporary_increase": "temp_budget_increase", "temporary_until": "temp_budget_expiry"}
 

@@ -198,21 +198,26 @@ def _who(principal: Principal | None, token: str) -> tuple[str, str]:
 
 
 def _draft(fold: Denials) -> Draft:
+    detail: dict[str, object] = {
+        "reason": fold.reason,
+        "count": fold.count,
+        "first": fold.first,
+        "last": fold.last,
+        "what": fold.what,
+        "addresses": fold.addresses,
+    }
+    actor = fold.who
+    if fold.action == LOGIN_FAILED:
+        # Whoever it was, it was not proved to be that person.
+        actor, detail = ANONYMOUS, {"name": fold.who, **detail}
     return Draft(
         fold.action,
         "request" if fold.action == DENIED else "auth.user",
         "",
         fold.what[0] if fold.what else "",
-        detail={
-            "reason": fold.reason,
-            "count": fold.count,
-            "first": fold.first,
-            "last": fold.last,
-            "what": fold.what,
-            "addresses": fold.addresses,
-        },
+        detail=detail,
         event_id=fold.id,
-        actor=fold.who,
+        actor=actor,
         actor_kind=fold.kind,
         ip=fold.addresses[0] if fold.addresses else "",
     )

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gateway_project.core.errors import GatewayError, InvalidRequest, Overloaded, QuotaExceeded, RateLimited
 from gateway_project.core.money import usd_text
-from security_app.limits import Refused, Take
+from security_app.limits import CalendarWindow, Counter, Refused, Take
 from security_app.registry.counters import BudgetRule, LimitRule, Meter
 from security_app.services.limit_headers import limit_headers
 
@@ -51,6 +51,14 @@ def refusal(meters: Sequence[Meter], takes: Sequence[Take], answer: Refused) -> 
     if wait_s is None or wait_s > _LONGEST_RETRY_S:
         headers["x-should-retry"] = "false"
     return RateLimited(_limit_text(rule, meter.subject, take, wait_s, now), headers=headers)
+
+
+def stream_stopped(rule: BudgetRule, subject: str, counter: Counter) -> QuotaExceeded:
+    """The last event of a stream for which a budget has no more; all that came before it is charged."""
+    text = f"The answer ends here: the budget of {_extent(rule, subject, counter)}, is used up."
+    if isinstance(counter.window, CalendarWindow):
+        text += f" It resets at {_local(rule, counter.window.end_ms / 1000)}."
+    return QuotaExceeded(text, code="budget_exceeded", headers={"x-should-retry": "false"})
 
 
 def out_of_order() -> Overloaded:
@@ -103,17 +111,24 @@ def _limit_text(rule: LimitRule, subject: str, take: Take, wait_s: int | None, n
 
 
 def _budget_text(rule: BudgetRule, subject: str, take: Take, left: int, moment: float | None) -> str:
-    each = f"in any {rule.days} days" if rule.window == "rolling" else _EACH[rule.window]
-    of_model = f" for '{rule.model}'" if rule.model and rule.model != subject else ""
-    amount = usd_text(take.counter.limit)
-    text = f"The budget of {whose(rule.kind, subject)}{of_model}, ${amount} {each}, "
+    text = f"The budget of {_extent(rule, subject, take.counter)}, "
     if left:
         text += f"has ${usd_text(left)} left, and this request may cost up to ${usd_text(take.amount)}."
     else:
         text += "is used up."
     if moment is None:
         return f"{text} It does not reset by itself: ask whoever manages this gateway."
-    local = datetime.fromtimestamp(moment, ZoneInfo(rule.zone))
     if rule.window == "rolling":
-        return f"{text} There is room again from {local:%Y-%m-%d %H:%M:%S} ({rule.zone})."
-    return f"{text} It resets at {local:%Y-%m-%d %H:%M:%S} ({rule.zone})."
+        return f"{text} There is room again from {_local(rule, moment)}."
+    return f"{text} It resets at {_local(rule, moment)}."
+
+
+def _extent(rule: BudgetRule, subject: str, counter: Counter) -> str:
+    """Whose a budget is, for what, and how much in how long."""
+    each = f"in any {rule.days} days" if rule.window == "rolling" else _EACH[rule.window]
+    of_model = f" for '{rule.model}'" if rule.model and rule.model != subject else ""
+    return f"{whose(rule.kind, subject)}{of_model}, ${usd_text(counter.limit)} {each}"
+
+
+def _local(rule: BudgetRule, moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, ZoneInfo(rule.zone)):%Y-%m-%d %H:%M:%S} ({rule.zone})"

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 
 from gateway_project.core.errors import Conflict, InvalidRequest
-from security_app.models import Budget, Limit
+from security_app.models import Budget, ContentPolicy, Limit
 from security_app.schemas.limits import LimitFields
 from security_app.services.configuration import refresh_after_commit
 
@@ -80,8 +80,8 @@ def apply_limits(kind: str, subject: str, values: Mapping[str, Any]) -> bool:
 
 
 def remove_limits(kind: str, subjects: Collection[str]) -> None:
-    """The subjects are gone, and their limits and budgets with them."""
-    for rows in (Limit.objects, Budget.objects):
+    """The subjects are gone, and their limits, budgets and content policies with them."""
+    for rows in (Limit.objects, Budget.objects, ContentPolicy.objects):
         found = rows.filter(subject_kind=kind, subject_id__in=subjects)
         if found.exists():
             found.delete()
@@ -122,8 +122,12 @@ def duration_of(row: Budget) -> str | None:
     return f"{row.rolling_days}d" if row.window == Budget.Window.ROLLING else _SHOWN.get(row.window)
 
 
-def saved(row: Budget | Limit, *, params: Mapping[str, str]) -> None:
-    """Check and save a row; InvalidRequest names the field by `params`, Conflict a row that is there."""
+def saved(row: Budget | Limit, *, params: Mapping[str, str], managed_by: str = "admin") -> None:
+    """Check and save a row as its administrators'; or as `managed_by` says.
+
+    InvalidRequest names the field by `params`, Conflict a row that is there.
+    """
+    row.managed_by = managed_by
     try:
         row.full_clean(validate_unique=False, validate_constraints=False)
         with transaction.atomic():

@@ -287,7 +287,8 @@ def require_model(principal: Principal, model_id: str, *, is_agent: bool = False
 def require_entry(principal: Principal, route: str, *, access: str, ip: str) -> None:
     """Raise PermissionDenied unless the principal may come in here: by its scope, from its address, this way.
 
-    `route` is the operation's own path, whatever spelling of it the client used; `access` "" asks no scope.
+    `route` is the operation's own path with its values in place, whatever spelling of it the client used;
+    `access` "" asks no scope.
     """
     if access:
         require_scope(principal, access)

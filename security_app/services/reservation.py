@@ -33,6 +33,7 @@ from security_app.services.limit_answers import out_of_order, refusal, unpriced
 from security_app.services.limit_headers import DEGRADED, HeaderList, limit_headers
 from security_app.services.limiting import limiting
 from security_app.services.permissions import require_model
+from security_app.services.stream_budgets import StreamBudgets
 
 
 class Demand(NamedTuple):
@@ -61,6 +62,7 @@ class Ticket:
         "_answer",
         "_limiter",
         "_plan",
+        "_stream_budgets",
         "_takes",
         "id",
         "is_degraded",
@@ -83,6 +85,7 @@ class Ticket:
         self._plan: Plan | None = None
         self._takes: Sequence[Take] = ()
         self._answer: Granted | None = None
+        self._stream_budgets: StreamBudgets | None = None
 
     @property
     def is_open(self) -> bool:
@@ -95,6 +98,19 @@ class Ticket:
         if self._answer is None or self._plan is None:
             return DEGRADED if self.is_degraded else []
         return limit_headers(self._plan.meters, self._takes, self._answer.remaining, self._answer.reset_ms)
+
+    def stream_budgets(self) -> StreamBudgets | None:
+        """The budgets that end this call's stream when they are used up; None if no budget does, as mostly.
+
+        To be asked once: what they hold is given back with the ticket.
+        """
+        if self._limiter is None or self._plan is None or self._answer is None:
+            return None
+        if self._plan.stops_streams:
+            self._stream_budgets = StreamBudgets.of(
+                self._limiter, self._plan.meters, self._takes, self._answer.remaining
+            )
+        return self._stream_budgets
 
     def settle(self, input_tokens: int, output_tokens: int, cost_nano: int | None) -> None:
         """The call is over and used this; what was held beyond it is free again. Later calls do nothing."""
@@ -112,6 +128,8 @@ class Ticket:
                 "cost": min(cost, MAX_AMOUNT),
             },
         )
+        if self._stream_budgets is not None:
+            self._stream_budgets.give_back()
         if self._plan is not None and self._plan.needs_cost and self._answer is not None:
             soft_budgets.watch(self._plan.meters, self._takes, self._answer.remaining, cost)
 
@@ -120,6 +138,8 @@ class Ticket:
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter.settle(self.id, NOTHING)
+            if self._stream_budgets is not None:
+                self._stream_budgets.give_back()
 
     async def take(self, plan: Plan, demand: Demand | Estimate) -> Ticket:
         """Take what the plan says, or raise and take nothing; returns this ticket."""

@@ -23,7 +23,9 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("a Slack webhook", r"hooks\.slack\.com/services/[0-9A-Za-z/]{20,}"),
     ("a private key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----"),
 )
-_ALL = re.compile(r"(?<![0-9A-Za-z])(?:" + "|".join(f"({form})" for _, form in _FORMS) + ")")
+# The letter of an escape in JSON, as of a line end, is no part of a word.
+_BEGIN = r"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4}))"
+_ALL = re.compile(_BEGIN + "(?:" + "|".join(f"({form})" for _, form in _FORMS) + ")")
 _PRIVATE_KEY = "a private key"
 
 
@@ -32,9 +34,9 @@ def secret_forms(text: str) -> list[str]:
     return list(dict.fromkeys(title for match in _ALL.finditer(text) if (title := _title(match))))
 
 
-def redacted(text: str) -> str:
-    """The text without what seems to be a secret."""
-    return _ALL.sub(lambda match: REDACTED if _title(match) else match[0], text)
+def redacted(text: str, *, marker: str = REDACTED) -> str:
+    """The text with a marker in place of what seems to be a secret."""
+    return _ALL.sub(lambda match: marker if _title(match) else match[0], text)
 
 
 def _title(match: re.Match[str]) -> str:

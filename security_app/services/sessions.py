@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 
 from gateway_project.core.clock import utc_now
-from gateway_project.roles import ADMINISTRATOR
+from gateway_project.roles import ADMINISTRATOR, powers
 
 # In a session: its person has a second factor, or was vouched for by the identity provider.
 HAS_FACTOR = "has_second_factor"
@@ -30,12 +30,14 @@ def end_sessions(user: AbstractBaseUser | AnonymousUser, *, but: str | None = No
 
 
 def needs_factor(user: Any) -> bool:
-    """Whether GATEWAY_REQUIRE_MFA is about this person."""
+    """Whether GATEWAY_REQUIRE_MFA is about this person; administrators are also who may do what they may."""
     if settings.REQUIRE_MFA == "nobody":
         return False
     if settings.REQUIRE_MFA == "everybody" or user.is_superuser:
         return True
-    return bool(user.groups.filter(name=ADMINISTRATOR).exists())
+    if user.groups.filter(name=ADMINISTRATOR).exists():
+        return True
+    return not powers().isdisjoint(user.get_all_permissions())
 
 
 def is_waiting_for_factor(user: Any, session: SessionBase) -> bool:

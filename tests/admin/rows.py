@@ -16,6 +16,7 @@ from security_app.models import (
     AccessRule,
     ApiKey,
     Budget,
+    ContentPolicy,
     EndUser,
     Finding,
     GatewayUser,
@@ -80,6 +81,7 @@ def one_of_each(number: int = 0) -> None:
     )
     Limit.objects.create(subject_kind="key", subject_id=key.pk.hex, value=60)
     Budget.objects.create(budget_id=f"b{number}", subject_kind="key", subject_id=key.pk.hex, amount=5)
+    ContentPolicy.objects.create(subject_kind="key", subject_id=key.pk.hex, stores_texts=True)
     Finding.objects.create(
         source="keys_unused", kind="key_unused", severity="info", object_id=key.pk.hex, object_name=key.name
     )

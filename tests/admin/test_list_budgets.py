@@ -28,6 +28,7 @@ LISTS = [
     "/admin/security_app/accessgroup/",
     "/admin/security_app/limit/",
     "/admin/security_app/budget/",
+    "/admin/security_app/contentpolicy/",
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,11 +11,17 @@ from django.test import Client
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.snapshot import SnapshotStore
-from security_app.models import Budget, GatewayUser, Limit
+from security_app.models import Budget, GatewayUser, Limit, Organization, Team
 from security_app.services.keys import create_key
 from tests.admin import rows
 from usage_app.models import UsageRecord
 from usage_app.services.rollups import note_range, roll_up
+
+
+def cells(page: str, word: str) -> list[str]:
+    """The first five cells of the row that has a word."""
+    row = next(row for row in page.split("<tr>") if word in row)
+    return re.findall(r"<td[^>]*>([^<]*)</td>", row)[:5]
 
 
 @pytest.fixture
@@ -61,17 +68,54 @@ def test_one_sees_the_own_keys_without_secrets_and_nobody_elses(
     assert "vendor/chat" in page
 
 
-def test_one_sees_the_own_limits_and_budgets(client: Client, dave: User) -> None:
+def test_one_sees_what_is_left_of_the_own_limits_and_budgets(
+    client: Client, dave: User, snapshots: SnapshotStore
+) -> None:
     Limit.objects.create(subject_kind="user", subject_id="dave", metric="requests", value=7)
     Limit.objects.create(subject_kind="user", subject_id="erin", metric="requests", value=8)
     Budget.objects.create(subject_kind="user", subject_id="dave", budget_id="of dave", amount="12.5")
+    UsageRecord.objects.create(
+        at=utc_now(), model="vendor/chat", user_id="dave", status=200, cost="2.25", state="reported"
+    )
+    snapshots.refresh()
     client.force_login(dave)
 
     page = client.get("/me/").content.decode()
 
-    assert "At most 7 requests in any 60 seconds" in page
-    assert "At most 8" not in page
-    assert "of dave: $12.50" in page
+    assert "Requests in any minute" in page
+    assert cells(page, "Requests in any minute") == ["You", "Requests in any minute", "1", "6", "7"]
+    assert cells(page, "of dave")[2:] == ["$2.25", "$10.25", "$12.5"]
+    assert ">8<" not in page
+
+
+def test_one_sees_what_binds_the_own_keys_by_team_and_organization_and_no_other_teams(
+    client: Client, dave: User, snapshots: SnapshotStore
+) -> None:
+    company = Organization.objects.create(name="Company")
+    ours = Team.objects.create(name="Ours", organization=company)
+    theirs = Team.objects.create(name="Theirs", organization=company)
+    key = create_key(actor="test", name="mine", user_id="dave", team=ours).row
+    create_key(actor="test", name="of erin", user_id="erin", team=theirs)
+    for kind, subject, value in (
+        ("key", "", 501),
+        ("key", key.pk.hex, 502),
+        ("team", ours.pk.hex, 503),
+        ("team", theirs.pk.hex, 504),
+        ("organization", company.pk.hex, 505),
+    ):
+        metric = "tokens" if subject else "requests"
+        Limit.objects.create(subject_kind=kind, subject_id=subject, metric=metric, value=value)
+    snapshots.refresh()
+    client.force_login(dave)
+
+    page = client.get("/me/").content.decode()
+
+    whose = {value: page.count(f">{value}<") > 0 for value in (501, 502, 503, 504, 505)}
+    assert whose == {501: True, 502: True, 503: True, 504: False, 505: True}
+    for name in ("Key mine", "Team Ours", "Organization Company"):
+        assert name in page
+    assert "Theirs" not in page
+    assert ours.pk.hex not in page
 
 
 def test_one_sees_the_own_use_by_day(client: Client, dave: User) -> None:

@@ -60,7 +60,7 @@ def _insert(database: Database, slug: str, columns: dict[str, object]) -> None:
     database.execute(f"INSERT INTO {Agent._meta.db_table} ({names}) VALUES ({marks})", *values.values())  # noqa: S608
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ai(agent_gateway: Gateway) -> Iterator[OpenAI]:
     """The client as people make it, but that it never tries again."""
     with OpenAI(base_url=f"{agent_gateway.url}/v1", api_key=KEY, max_retries=0) as client:

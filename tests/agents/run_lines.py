@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from agents_app.services.run_lines import RunFacts, encode_run
@@ -10,7 +11,7 @@ from gateway_project.core.ids import uuid7
 from tests.usage.entries import ALICE
 
 
-def make_recorder(**options: bool) -> Recorder:
+def make_recorder(**options: Any) -> Recorder:
     """An agent and its turn."""
     recorder = Recorder(**options)
     agent = recorder.begin(AGENT, "Helper")

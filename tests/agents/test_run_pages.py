@@ -219,6 +219,21 @@ def test_who_may_see_runs_sees_no_texts_and_no_records(charlie: User, charlies_c
     assert "What was asked." in charlies_client.get(url).content.decode()
 
 
+def test_texts_beyond_their_time_are_shown_no_more(admin: Caller, admin_client: Client) -> None:
+    run = rows.run()
+    url = f"{RUNS}{run.pk}/change/"
+    Run.objects.update(content_until=utc_now() + timedelta(hours=1))
+    assert "Texts are kept until" in admin_client.get(url).content.decode()
+    assert "What was asked." in str(admin.ok("GET", f"/runs/{run.public_id}"))
+
+    Run.objects.update(content_until=utc_now())
+
+    assert "What was asked." not in admin_client.get(url).content.decode()
+    answer = admin.ok("GET", f"/runs/{run.public_id}")
+    assert answer["content_until"].endswith("Z")
+    assert "What was asked." not in str(answer)
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x>'])
 def test_names_and_texts_are_shown_as_they_are(admin_client: Client, text: str) -> None:
     run = rows.run()

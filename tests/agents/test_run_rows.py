@@ -37,6 +37,7 @@ from agents_app.services.runs import AgentRun
 from gateway_project.core.deadline import DISCONNECTED
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.snapshot import Section, Snapshot
+from security_app.registry.content import ContentConfig, ContentRule
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import FIELDS, HELPER, Setup, in_process, outcome, records
 from tests.fakes import bodies
@@ -96,8 +97,12 @@ def ran(
 
 
 def _priced(config: Snapshot) -> Snapshot:
-    sections = {**config.sections, "usage": Section(UsageConfig({"fake/fake-chat": ((0.0, CARD),)}), 1)}
-    return replace(config, sections=sections)
+    """With a price, and a policy that stores all texts."""
+    usage = UsageConfig({"fake/fake-chat": ((0.0, CARD),)})
+    content = ContentConfig({("everyone", ""): ContentRule(stores_texts=True)})
+    return replace(
+        config, sections={**config.sections, "usage": Section(usage, 1), "content": Section(content, 1)}
+    )
 
 
 @function_tool

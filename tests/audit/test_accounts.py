@@ -12,7 +12,7 @@ from django.test import Client
 
 from gateway_project.core.acting import acting_as, current
 from security_app.models import AuditEvent
-from security_app.services.denials import DenialFolds, folds
+from security_app.services.denials import DenialFolds, chain_denials, folds, note_failed_login
 from security_app.services.keys import create_key
 from tests.management.caller import Caller
 from tests.usage.entries import make_price
@@ -82,6 +82,20 @@ def test_a_login_and_a_logout_are_events_and_a_failed_one_is_counted(client: Cli
     assert event.request_id.startswith("req_")
     failed = [one for one in folds.take(everything=True) if one.action == "login_failed"]
     assert [(one.who, one.count, one.addresses) for one in failed] == [("alice", 1, ["127.0.0.1"])]
+
+
+def test_nobody_is_the_actor_of_a_failed_login_and_the_name_is_told_shortened(client: Client) -> None:
+    folds.take(everything=True)
+    client.post("/admin/login/", {"login": "alice", "password": "wrong"})
+    note_failed_login("x" * 10_000, ip="127.0.0.1")
+
+    chain_denials(folds.take(everything=True))
+
+    found = AuditEvent.objects.filter(action="login_failed").order_by("seq")
+    assert {(one.actor, one.actor_kind) for one in found} == {("anonymous", "anonymous")}
+    names = [json.loads(one.detail)["name"] for one in found]
+    assert names[0] == "alice"
+    assert len(names[1]) == 200
 
 
 def test_a_change_in_the_admin_is_the_persons(admin_client: Client) -> None:

@@ -7,6 +7,8 @@ import subprocess
 
 import httpx
 
+from tests.services import TRUSTS_NOBODY
+
 # Shows the words that curl would get.
 _CURL = "curl() { printf '%s\\0' \"$@\"; }\n"
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -29,7 +31,13 @@ def run_curl(command: str, **variables: str) -> httpx.Response:
     }
     method = options.method or ("POST" if options.body is not None else "GET")
     return httpx.request(
-        method, options.url, headers=headers, content=options.body, timeout=10, trust_env=False
+        method,
+        options.url,
+        headers=headers,
+        content=options.body,
+        timeout=10,
+        trust_env=False,
+        verify=TRUSTS_NOBODY,
     )
 
 

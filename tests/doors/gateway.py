@@ -9,6 +9,7 @@ Its working folder is guarded (tests/services.py): whatever happens to the test 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -30,7 +31,7 @@ from psycopg.rows import dict_row
 
 from tests.doors import rows
 from tests.service_guard import pids_inside
-from tests.services import free_port, guarded_folder, own_valkey_database, wait_until
+from tests.services import TRUSTS_NOBODY, free_port, guarded_folder, own_valkey_database, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 40.0
@@ -225,10 +226,14 @@ class Gateway:
 
     def is_ready(self) -> bool:
         """Whether /readyz says so."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).status_code == 200
-        except httpx.TransportError:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
     def pids(self) -> list[int]:
         """All its processes: the supervisor and what it started."""
@@ -265,7 +270,7 @@ class Gateway:
     def client(self, key: str = rows.KEY, **options: Any) -> httpx.Client:
         """An HTTP client with a key; "" sends none."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        options = {"timeout": 10.0, **options}
+        options = {"timeout": 10.0, "verify": TRUSTS_NOBODY, **options}
         return httpx.Client(base_url=self.url, headers=headers, trust_env=False, **options)
 
     def records(self, request_id: str) -> list[dict[str, Any]]:

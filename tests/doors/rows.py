@@ -64,6 +64,8 @@ def _write_upstreams(vendor_port: int) -> None:
         for field, value in fields.items():
             setattr(upstream, field, value)
         upstream.base_url = upstream.base_url.replace("{port}", str(vendor_port))
+        # Tests share these, and have them fail at will: each gets what it asks for, at once.
+        upstream.max_retries = upstream.breaker_failures = upstream.queue_size = 0
         upstream.full_clean()
         upstream.save()
         for model in ("backup-chat" if name == "backup" else "fake-chat", "fake-embedding", "org/with slash"):

@@ -143,3 +143,16 @@ def test_a_rule_asks_where_a_request_comes_from(gateway: Gateway, vendor: FakeVe
         condition="ip.startsWith('127.') && 1/0 == 1",
     )
     assert ask(gateway, key).status_code == 403
+
+
+def test_a_rule_sees_the_path_that_is_asked_for_in_every_spelling(
+    gateway: Gateway, vendor: FakeVendor
+) -> None:
+    key, key_id = new_key(gateway)
+    make_rule(gateway, key_id, kind="route", pattern=f"/v1/models/{MODEL}", effect="deny")
+
+    with gateway.client(key) as client:
+        for path in (f"/v1/models/{MODEL}", f"/models/{MODEL}/", f"/v1/models/{MODEL.replace('/', '%2F')}"):
+            assert client.get(path).status_code == 403, path
+        assert client.get(f"/v1/models/{EMBEDDING_MODEL}").status_code == 200
+        assert client.get("/v1/models").status_code == 200

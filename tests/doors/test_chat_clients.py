@@ -16,6 +16,7 @@ from tests.doors.streams import ASK, CHAT, STREAM, USAGE_ASKED, assert_ends_with
 from tests.fakes import bodies
 from tests.fakes.behaviours import chat, error, stream
 from tests.fakes.vendor import FakeVendor
+from tests.services import TRUSTS_NOBODY
 
 EMBEDDINGS = "/v1/embeddings"
 MODELS_BUDGET_S = 0.1
@@ -256,7 +257,7 @@ def test_anythingllm_embeds_five_hundred_texts_at_once(vendor: FakeVendor, clien
 def test_jan_sends_its_key_twice_from_an_origin_of_its_own(gateway: Gateway) -> None:
     headers = {"x-api-key": KEY, "authorization": f"Bearer {KEY}", "origin": "tauri://localhost"}
 
-    answered = httpx.get(f"{gateway.url}/v1/models", headers=headers, trust_env=False)
+    answered = httpx.get(f"{gateway.url}/v1/models", headers=headers, trust_env=False, verify=TRUSTS_NOBODY)
 
     assert answered.status_code == 200
     assert answered.headers["access-control-allow-origin"] in ("*", "tauri://localhost")
@@ -273,7 +274,7 @@ def test_desktop_apps_may_ask_first(gateway: Gateway, origin: str, path: str) ->
         "access-control-request-headers": "authorization, content-type, x-api-key, x-stainless-os",
     }
 
-    answered = httpx.options(f"{gateway.url}{path}", headers=headers, trust_env=False)
+    answered = httpx.options(f"{gateway.url}{path}", headers=headers, trust_env=False, verify=TRUSTS_NOBODY)
 
     allowed = answered.headers["access-control-allow-headers"].lower()
     assert answered.status_code in (200, 204)
@@ -282,7 +283,9 @@ def test_desktop_apps_may_ask_first(gateway: Gateway, origin: str, path: str) ->
 
 
 def test_jan_tells_a_wrong_key_by_the_status(gateway: Gateway) -> None:
-    answered = httpx.get(f"{gateway.url}/v1/models", headers={"x-api-key": "sk-no"}, trust_env=False)
+    answered = httpx.get(
+        f"{gateway.url}/v1/models", headers={"x-api-key": "sk-no"}, trust_env=False, verify=TRUSTS_NOBODY
+    )
 
     assert answered.status_code == 401
     assert answered.json()["error"]["message"]
@@ -301,7 +304,9 @@ def test_cherry_studio_sends_headers_of_its_own(vendor: FakeVendor, gateway: Gat
         "x-stainless-retry-count": "0",
     }
 
-    answered = httpx.post(f"{gateway.url}{CHAT}", headers=headers, json=USAGE_ASKED, trust_env=False)
+    answered = httpx.post(
+        f"{gateway.url}{CHAT}", headers=headers, json=USAGE_ASKED, trust_env=False, verify=TRUSTS_NOBODY
+    )
 
     assert chunks_of(answered.text)[-1]["usage"]
     assert all(vendor.requests[0].header(name) is None for name in headers if name != "authorization")

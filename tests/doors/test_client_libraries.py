@@ -15,6 +15,7 @@ from tests.doors.streams import ASK, CHAT, STREAM, chunks_of
 from tests.fakes import bodies
 from tests.fakes.behaviours import json_answer
 from tests.fakes.vendor import FakeVendor
+from tests.services import TRUSTS_NOBODY
 
 EMBEDDINGS = "/v1/embeddings"
 TOOL = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
@@ -30,7 +31,9 @@ def test_continue_sends_its_key_in_another_header_too(
     both = {header: KEY, "authorization": f"Bearer {KEY}"}
 
     for headers in ({header: KEY}, both):
-        answered = httpx.post(f"{gateway.url}{CHAT}", headers=headers, json=ASK, trust_env=False)
+        answered = httpx.post(
+            f"{gateway.url}{CHAT}", headers=headers, json=ASK, trust_env=False, verify=TRUSTS_NOBODY
+        )
         assert answered.status_code == 200
 
 

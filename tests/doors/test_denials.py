@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from security_app.services.denials import MAX_FOLDS
 from tests.doors.gateway import ROOT, Gateway, Template, environment
@@ -17,9 +18,14 @@ def test_a_flood_of_refusals_is_few_events_that_hold_all_of_them(template: Templ
     database = template.copy()
     with Gateway(database) as gateway:
         with gateway.client("") as client:
-            for number in range(FLOOD):
+
+            def knock(number: int) -> int:
                 key = f"sk-{number:04d}-nobody-has-{number:04d}"
-                assert client.get("/v1/models", headers={"x-api-key": key}).status_code == 401
+                return client.get("/v1/models", headers={"x-api-key": key}).status_code
+
+            # Side by side, for each unknown key waits for the next look at the configuration.
+            with ThreadPoolExecutor(40) as guests:
+                assert set(guests.map(knock, range(FLOOD))) == {401}
             assert client.get("/v1/models", headers={"x-api-key": METRICS_KEY}).status_code == 403
         assert gateway.stop() == 0
 

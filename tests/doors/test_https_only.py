@@ -10,7 +10,7 @@ import pytest
 from tests.doors import raw
 from tests.doors.gateway import Gateway, Template
 from tests.doors.rows import ADMIN_KEY, KEY
-from tests.services import wait_until
+from tests.services import TRUSTS_NOBODY, wait_until
 
 PROBES = ["/health", "/healthz", "/health/liveliness", "/readyz", "/health/readiness", "/health/"]
 DOORS = [
@@ -78,26 +78,31 @@ def test_https_is_served(strict: Gateway) -> None:
 @pytest.mark.parametrize("headers", [{}, HTTPS])
 @pytest.mark.parametrize("path", PROBES)
 def test_probes_are_answered_either_way(strict: Gateway, path: str, headers: dict[str, str]) -> None:
-    assert httpx.get(strict.url + path, headers=headers, trust_env=False).status_code == 200
+    assert (
+        httpx.get(strict.url + path, headers=headers, trust_env=False, verify=TRUSTS_NOBODY).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("header", ["x-api-key", "api-key"])
 def test_a_probe_with_a_key_is_refused(strict: Gateway, header: str) -> None:
-    refused = httpx.get(f"{strict.url}/readyz", headers={header: ADMIN_KEY}, trust_env=False)
+    refused = httpx.get(
+        f"{strict.url}/readyz", headers={header: ADMIN_KEY}, trust_env=False, verify=TRUSTS_NOBODY
+    )
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "https_required")
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin", "/admin/login/?next=/admin/"])
 def test_pages_are_redirected(strict: Gateway, path: str) -> None:
-    answer = httpx.get(strict.url + path, trust_env=False)
+    answer = httpx.get(strict.url + path, trust_env=False, verify=TRUSTS_NOBODY)
 
     assert answer.status_code == 301
     assert answer.headers["location"] == strict.url.replace("http:", "https:") + path
 
 
 def test_browsers_are_told_to_stay_with_https(strict: Gateway) -> None:
-    page = httpx.get(f"{strict.url}/admin/login/", headers=HTTPS, trust_env=False)
+    page = httpx.get(f"{strict.url}/admin/login/", headers=HTTPS, trust_env=False, verify=TRUSTS_NOBODY)
 
     assert page.status_code == 200
     assert page.headers["strict-transport-security"] == "max-age=31536000"

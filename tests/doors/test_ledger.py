@@ -19,7 +19,7 @@ from bench.soak import NO_ANSWER, DriveResult, drive_async
 from tests.doors.gateway import Gateway, Template, database_template
 from tests.doors.rows import KEY, MODEL
 from tests.fakes.vendor import FakeVendor
-from tests.services import PostgresServer, wait_until
+from tests.services import TRUSTS_NOBODY, PostgresServer, wait_until
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
@@ -148,7 +148,7 @@ def test_too_little_space_for_the_journal_stops_calls_at_the_door(
 def is_alive(gateway: Gateway) -> bool:
     """Whether the process answers at all."""
     try:
-        return httpx.get(f"{gateway.url}/health", trust_env=False).status_code == 200
+        return httpx.get(f"{gateway.url}/health", trust_env=False, verify=TRUSTS_NOBODY).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -15,7 +15,7 @@ from tests.fakes import bodies
 from tests.fakes.behaviours import stream
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
-from tests.services import wait_until
+from tests.services import TRUSTS_NOBODY, wait_until
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
@@ -179,7 +179,10 @@ def test_a_broken_row_is_shown_and_stops_nobody_else(vendor: FakeVendor, templat
 
 
 def test_a_client_on_a_kept_connection_survives_a_restart(vendor: FakeVendor, template: Template) -> None:
-    with Gateway(template.copy()) as gateway, httpx.Client(base_url=gateway.url, trust_env=False) as client:
+    with (
+        Gateway(template.copy()) as gateway,
+        httpx.Client(base_url=gateway.url, trust_env=False, verify=TRUSTS_NOBODY) as client,
+    ):
         client.get("/health")
         gateway.stop()
         gateway.start()

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.doors.gateway import Gateway
 from tests.doors.rows import KEY, METRICS_KEY, MODEL
 from tests.fakes.vendor import FakeVendor
-from tests.services import wait_until
+from tests.services import TRUSTS_NOBODY, wait_until
 
 ASK = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
 PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
@@ -35,7 +35,7 @@ def scrape(gateway: Gateway) -> Samples:
 def get(gateway: Gateway, path: str, *, key: str = METRICS_KEY, accept: str = "*/*") -> httpx.Response:
     """One request."""
     headers = {"x-api-key": key, "accept": accept} if key else {"accept": accept}
-    return httpx.get(gateway.url + path, headers=headers, timeout=10, trust_env=False)
+    return httpx.get(gateway.url + path, headers=headers, timeout=10, trust_env=False, verify=TRUSTS_NOBODY)
 
 
 def total(samples: Samples, name: str, **labels: str) -> float:
@@ -60,7 +60,9 @@ def ask(gateway: Gateway, count: int, **more: object) -> None:
     for _ in range(count):
         headers = {"authorization": f"Bearer {KEY}"}
         url = f"{gateway.url}/v1/chat/completions"
-        answer = httpx.post(url, headers=headers, json=ASK | more, timeout=10, trust_env=False)
+        answer = httpx.post(
+            url, headers=headers, json=ASK | more, timeout=10, trust_env=False, verify=TRUSTS_NOBODY
+        )
         assert answer.status_code == 200
 
 
@@ -117,7 +119,12 @@ def test_failed_attempts_are_counted_by_upstream(vendor: FakeVendor, pair_gatewa
     url = f"{pair_gateway.url}/v1/chat/completions"
     wait_until_written(pair_gateway)
     before = failures()
-    assert httpx.post(url, headers=headers, json=body, timeout=10, trust_env=False).status_code == 502
+    assert (
+        httpx.post(
+            url, headers=headers, json=body, timeout=10, trust_env=False, verify=TRUSTS_NOBODY
+        ).status_code
+        == 502
+    )
 
     wait_until(lambda: failures() == before + 1, 10, "the failure to be counted")
 

@@ -36,6 +36,7 @@ from tests.fakes.behaviours import (
 )
 from tests.fakes.exchange import Exchange, Gate
 from tests.fakes.vendor import FakeVendor
+from tests.services import TRUSTS_NOBODY
 
 ASK = {"model": "fake-chat", "messages": [{"role": "user", "content": "Hi"}]}
 STREAM = {**ASK, "stream": True, "stream_options": {"include_usage": True}}
@@ -51,7 +52,9 @@ def vendor() -> Iterator[FakeVendor]:
 @pytest.fixture
 def client(vendor: FakeVendor) -> Iterator[httpx.Client]:
     """A client of the vendor; without proxies of the environment."""
-    with httpx.Client(base_url=f"{vendor.url}/v1", timeout=5, trust_env=False) as connected:
+    with httpx.Client(
+        base_url=f"{vendor.url}/v1", timeout=5, trust_env=False, verify=TRUSTS_NOBODY
+    ) as connected:
         yield connected
 
 
@@ -151,7 +154,7 @@ def test_faults_look_to_a_client_as_they_should(
     vendor.script(behaviour)
     timeout = httpx.Timeout(10, read=0.1 if fault is httpx.ReadTimeout else 10)
 
-    with httpx.Client(timeout=timeout, trust_env=False) as client, pytest.raises(fault):
+    with httpx.Client(timeout=timeout, trust_env=False, verify=TRUSTS_NOBODY) as client, pytest.raises(fault):
         client.post(f"{vendor.url}/v1/chat/completions", json=ASK)
 
 
@@ -260,7 +263,11 @@ def test_a_mistake_in_a_script_fails_the_test() -> None:
     async def mistaken(exchange: Exchange) -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), FakeVendor() as vendor, httpx.Client(trust_env=False) as client:
+    with (
+        pytest.raises(ZeroDivisionError),
+        FakeVendor() as vendor,
+        httpx.Client(trust_env=False, verify=TRUSTS_NOBODY) as client,
+    ):
         vendor.script(mistaken)
         with pytest.raises(httpx.RemoteProtocolError):
             client.post(f"{vendor.url}/v1/chat/completions", json=ASK)

@@ -19,7 +19,7 @@ from gateway_project.observability.metrics import FOLDER_VARIABLE, Gauge
 from gateway_project.observability.metrics_writer import MetricsWriter
 from tests.doors.gateway import Gateway, database_template
 from tests.doors.rows import ADMIN_KEY, METRICS_KEY
-from tests.services import PostgresServer, wait_until
+from tests.services import TRUSTS_NOBODY, PostgresServer, wait_until
 
 # Prometheus waits for 10 s.
 SCRAPE_S = 3.0
@@ -40,7 +40,7 @@ def workers(gateway: Gateway) -> float:
     """How many processes a scrape says are alive."""
     headers = {"x-api-key": METRICS_KEY}
     url = f"{gateway.url}/metrics/prometheus"
-    text = httpx.get(url, headers=headers, timeout=SCRAPE_S, trust_env=False).text
+    text = httpx.get(url, headers=headers, timeout=SCRAPE_S, trust_env=False, verify=TRUSTS_NOBODY).text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["agent_gateway_ledger_flusher_up"].samples
     return families["agent_gateway_workers"].samples[0].value

@@ -108,6 +108,8 @@ def test_budgets_by_name(admin: Caller) -> None:
     assert made["subject_id"] == team
     assert made["budget_duration"] == "1mo"
     assert made["budget_reset_at"].endswith("Z")
+    assert made["stops_streams"] is False
+    assert admin.ok("POST", "/budget/update", {"budget_id": "a", "stops_streams": True})["stops_streams"]
     changed = admin.ok("POST", "/budget/update", {"budget_id": "a", "max_budget": 7.25, "soft_budget": 7})
     assert (changed["max_budget"], changed["soft_budget"], changed["budget_duration"]) == (7.25, 7, "1mo")
     assert admin.ok("POST", "/budget/info", {"budgets": ["a"]})[0]["spend"] == 0

@@ -22,6 +22,7 @@ from usage_app.api.activity import ENTITIES
 KEYHOLDERS = sorted(
     [
         ("GET", "/key/info"),
+        ("GET", "/me"),
         ("POST", "/key/health"),
         ("POST", "/security/preview"),
         ("GET", "/spend/logs"),

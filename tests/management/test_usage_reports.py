@@ -53,6 +53,9 @@ def test_activity_has_a_days_metrics_and_who_made_them(admin: Caller, entity: st
     }  # fmt: skip
     assert [day["date"] for day in found["results"]] == ["2026-10-22", "2026-10-21"]
     assert (found["metadata"]["total_pages"], found["metadata"]["has_more"]) == (2, True)
+    whole = admin.ok("GET", f"/{entity}/daily/activity?{RANGE}")["metadata"]
+    one_page = {"page_size": whole["page_size"], "total_pages": 1, "has_more": False}
+    assert whole == found["metadata"] | one_page
     (day,) = admin.ok("GET", f"/{entity}/daily/activity?{RANGE}&page_size=2&page=2")["results"]
     entry = day["breakdown"]["entities"][names[entity]]
     count = 2 if entity == "model" else 3

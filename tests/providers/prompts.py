@@ -136,9 +136,8 @@ def parallel_tools(client: OpenAI, model: str) -> None:
         {"role": "tool", "tool_call_id": call["id"], "content": f"{number} °C"}
         for number, call in enumerate(calls)
     ]
-    answer = client.chat.completions.create(
-        model=model, messages=[*turns, assistant, *results], tools=[WEATHER]
-    )
+    told: Any = [*turns, assistant, *results]
+    answer = client.chat.completions.create(model=model, messages=told, tools=[WEATHER])
     single = client.chat.completions.create(model=model, parallel_tool_calls=False, **fields)
 
     assert finish_of(chunks) == ["tool_calls"]

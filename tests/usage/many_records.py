@@ -12,6 +12,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.test.utils import CaptureQueriesContext
 
 from usage_app.models import UsageRecord
@@ -62,11 +63,32 @@ def fill(start: datetime, *, rows: int = ROWS, days: int = DAYS) -> None:
                 partitions._create(cursor, month)
                 cursor.execute("COMMIT")
         first_ms = int(start.timestamp() * 1000)
+        indexes = _take_indexes_away(cursor)
         for first in range(0, rows, _BATCH):
             last = min(first + _BATCH, rows) - 1
             cursor.execute(_FILL, [first_ms, days * 86_400_000, rows, first, last])
+        cursor.execute("SET maintenance_work_mem = '512MB'")
+        for statement in indexes:
+            cursor.execute(statement)
+        cursor.execute("RESET maintenance_work_mem")
         cursor.execute(f"VACUUM ANALYZE {RECORDS}")
     say(f"\n{rows:,} records in {perf_counter() - started:.0f} s")
+
+
+def _take_indexes_away(cursor: CursorWrapper) -> list[str]:
+    """Drop all but the primary key's, which grows at its end here; the statements that make them again.
+
+    To build an index of what is there is several times cheaper than to add to it a record at a time.
+    """
+    cursor.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND indexname NOT IN "
+        "(SELECT conname FROM pg_constraint WHERE conrelid = to_regclass(%s))",
+        [RECORDS, RECORDS],
+    )
+    found = cursor.fetchall()
+    for name, _ in found:
+        cursor.execute(f"DROP INDEX {name}")
+    return [definition.replace(" ON ONLY ", " ON ") for _, definition in found]
 
 
 def say(text: str) -> None:

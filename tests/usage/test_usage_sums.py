@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from random import Random
@@ -19,10 +20,11 @@ from hypothesis import strategies as st
 
 from gateway_project.core.errors import InvalidRequest
 from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
+from usage_app.entry import TokenUsage
 from usage_app.models import UsageRecord
 from usage_app.services.periods import periods, spans
 from usage_app.services.rollups import DAY, HOUR, WINDOW, roll_up, sum_up_days
-from usage_app.services.usage_sums import UsageQuery, usage_sums
+from usage_app.services.usage_sums import UsageQuery, usage_sums, usage_sums_by
 
 RED = UUID(int=1)
 BLUE = UUID(int=2)
@@ -110,6 +112,41 @@ def test_periods_are_those_of_the_time_zone() -> None:
 
         wanted = Counter(moment.astimezone(ZoneInfo(zone_name)).strftime(form) for moment in moments)
         assert found == {name.replace(":", ""): count for name, count in wanted.items()}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("zone_name", ZONES)
+def test_several_groupings_are_what_each_is_by_itself(zone_name: str) -> None:
+    random = Random(2)
+    moments = [START + timedelta(seconds=random.randrange(5 * 86_400)) for _ in range(40)]
+    who = [{"team_id": random.choice((None, RED, BLUE)), "model": random.choice("ab")} for _ in moments]
+    store(*(make_entry(id=id_at(moments[n], n + 1), **fields) for n, fields in enumerate(who)))
+    finish()
+    groupings = (("day", "team"), ("model",), ("day",), ("day", "team"), ("team", "model"))
+    query = UsageQuery(START, END, zone_name)
+
+    found = list(usage_sums_by(query, *groupings))
+
+    for number, group_by in enumerate(groupings):
+        alone = list(usage_sums(replace(query, group_by=group_by)))
+        assert sorted(row for place, row in found if place == number) == alone
+
+
+@pytest.mark.django_db
+def test_only_the_sums_that_are_wanted_are_made() -> None:
+    use(START, 1, cost_nano=7, status=502)
+    use(START, 2, model="m2", cost_nano=0, status=502, tokens=TokenUsage())
+    finish()
+
+    rows = list(usage_sums(UsageQuery(START, END, group_by=("model",), sums=("cost_nano", "requests"))))
+    cost = list(usage_sums(UsageQuery(START, END, group_by=("model",), sums=("cost_nano",))))
+
+    assert [(row.group[0], row.requests, row.cost_nano) for row in rows] == [
+        ("acme/small", 1, 7),
+        ("m2", 1, 0),
+    ]
+    assert {(row.errors, row.input_tokens, row.output_tokens) for row in rows} == {(0, 0, 0)}
+    assert [row.group[0] for row in cost] == ["acme/small"]
 
 
 @pytest.mark.django_db

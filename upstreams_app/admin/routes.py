@@ -30,12 +30,22 @@ class RouteTargetInline(TabularInline[RouteTarget, Route]):
 class RouteAdmin(SwitchableModelAdmin[Route]):
     """Names of your own, such as `fast`, for models of any upstream."""
 
-    list_display = ("name", "state", "target_count", "is_enabled", "description")
-    list_filter = ("is_enabled",)
+    list_display = ("name", "state", "strategy", "target_count", "is_enabled", "description")
+    list_filter = ("is_enabled", "strategy")
     search_fields = ("name", "description")
     ordering = ("name",)
     inlines = (RouteTargetInline,)
-    fieldsets = ((None, {"fields": ("name", "description", "is_enabled")}),)
+    fieldsets = (
+        (None, {"fields": ("name", "description", "is_enabled")}),
+        ("Choice", {"fields": (("strategy", "affinity"),)}),
+        (
+            "When a target fails",
+            {
+                "fields": (("max_attempts", "deadline_s"), "retry_policy", "fallbacks"),
+                "classes": ("collapse",),
+            },
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         """With the number of targets, in the same query."""

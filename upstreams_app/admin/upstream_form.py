@@ -117,7 +117,8 @@ class UpstreamForm(ModelForm[Upstream]):
                 self.add_error(name, "This field is required.")
         if kind is not None and not cleaned.get("base_url") and "base_url" not in self.errors:
             cleaned["base_url"] = kind.base_url
-        if kind is not None and kind.id == AZURE and cleaned.get("path_prefix") == _USUAL_PREFIX:
+        is_special = kind is not None and (kind.id == AZURE or bool(kind.provider))
+        if kind is not None and is_special and cleaned.get("path_prefix") == _USUAL_PREFIX:
             cleaned["path_prefix"] = kind.path_prefix
         self._clean_credential(cleaned)
         return cleaned

@@ -64,6 +64,8 @@ class UpstreamAdmin(UpstreamCallActions):
         ("connect_timeout_s", "first_token_timeout_s"),
         ("idle_timeout_s", "total_timeout_s"),
         ("max_concurrency", "asks_stream_usage"),
+        ("queue_size", "queue_wait_s"),
+        ("max_retries", "breaker_failures", "breaker_cooldown_s"),
     )
     fieldsets = (
         (None, {"fields": ("name", "kind", "description", "is_enabled")}),

@@ -1,7 +1,8 @@
 """LLM providers: upstreams, their models, routes over them, and what probes found."""
 
 from upstreams_app.models.health import HealthSample, Heartbeat, UpstreamState
-from upstreams_app.models.upstream import Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models.route import Route, RouteTarget
+from upstreams_app.models.upstream import Upstream, UpstreamModel
 
 __all__ = [
     "HealthSample",

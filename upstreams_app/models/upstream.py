@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -190,6 +191,25 @@ class Upstream(ConfigModel):
     max_concurrency = models.PositiveIntegerField(
         null=True, blank=True, help_text="Calls in flight per server process; empty means no limit."
     )
+    queue_size = models.PositiveIntegerField(
+        default=100,
+        validators=[MaxValueValidator(100_000)],
+        help_text="How many calls may wait for a place among the calls in flight; the next one gets 503.",
+    )
+    queue_wait_s = _timeout(10, "queue wait (s)", "How long a call waits for its place.")
+    max_retries = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MaxValueValidator(9)],
+        help_text="How often the same model is asked again where nothing else is left to ask.",
+    )
+    breaker_failures = models.PositiveIntegerField(
+        default=5,
+        validators=[MaxValueValidator(1000)],
+        help_text="So many failures in a row, and a model gets no calls for a while; 0: it always gets them.",
+    )
+    breaker_cooldown_s = _timeout(
+        30, "breaker cooldown (s)", "Until one call tries a model again that failed; doubled while it fails."
+    )
     asks_stream_usage = models.BooleanField(
         "asks for usage in streams",
         default=True,
@@ -263,7 +283,7 @@ class Upstream(ConfigModel):
             errors["credential_reference"] = "Give env:NAME or file:/path."
         if bool(self.client_certificate) != bool(self.client_key):
             errors["client_key"] = "A client certificate and its key go together."
-        if self.name and Route.objects.filter(name=self.name).exists():
+        if self.name and apps.get_model("upstreams_app", "Route").objects.filter(name=self.name).exists():
             errors["name"] = "A route has this name; upstreams and routes share one name space."
         if errors:
             raise ValidationError(errors)
@@ -310,51 +330,3 @@ class UpstreamModel(ConfigModel):
 
     def __str__(self) -> str:
         return f"{self.upstream.name}/{self.name}"
-
-
-class Route(ConfigModel):
-    """A public model id of our own over one or more upstream models."""
-
-    config_section = "upstreams"
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=200, unique=True, help_text="What clients put into `model`.")
-    description = models.CharField(max_length=500, blank=True)
-    is_enabled = models.BooleanField("enabled", default=True)
-
-    class Meta:
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def clean(self) -> None:
-        """The name shares one name space with the upstreams and must be usable in a URL."""
-        if self.name != self.name.strip() or not self.name.isprintable() or "//" in self.name:
-            raise ValidationError({"name": "No spaces around it, no control characters, no empty segments."})
-        if Upstream.objects.filter(name=self.name).exists():
-            raise ValidationError(
-                {"name": "An upstream has this name; upstreams and routes share one name space."}
-            )
-
-
-class RouteTarget(ConfigModel):
-    """One upstream model behind a route; the lowest priority number is tried first, by weight within it."""
-
-    config_section = "upstreams"
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
-    model = models.ForeignKey(UpstreamModel, on_delete=models.CASCADE, related_name="route_targets")
-    weight = models.PositiveIntegerField(
-        default=1, help_text="Share of the traffic; 0 only if nothing else is left."
-    )
-    priority = models.PositiveIntegerField(default=1, help_text="Lower numbers are tried first.")
-    is_enabled = models.BooleanField("enabled", default=True)
-
-    class Meta:
-        ordering = ("route__name", "priority", "id")
-        constraints = [models.UniqueConstraint(fields=["route", "model"], name="route_target_once")]
-
-    def __str__(self) -> str:
-        return f"{self.route.name} → {self.model}"

@@ -26,20 +26,29 @@ class Usage:
     cached: int = 0
     cache_written: int = 0
     reasoning: int | None = None
+    input_audio: int = 0
+    output_audio: int = 0
 
     def wire(self) -> Json:
         """The `usage` object. `cache_creation_tokens` is LiteLLM's name, which the ledger prices as well."""
         details: Json = {"cached_tokens": self.cached}
         if self.cache_written:
             details["cache_creation_tokens"] = self.cache_written
+        if self.input_audio:
+            details["audio_tokens"] = self.input_audio
         wire: Json = {
             "prompt_tokens": self.input,
             "completion_tokens": self.output,
             "total_tokens": self.input + self.output,
             "prompt_tokens_details": details,
         }
+        output_details: Json = {}
         if self.reasoning is not None:
-            wire["completion_tokens_details"] = {"reasoning_tokens": self.reasoning}
+            output_details["reasoning_tokens"] = self.reasoning
+        if self.output_audio:
+            output_details["audio_tokens"] = self.output_audio
+        if output_details:
+            wire["completion_tokens_details"] = output_details
         return wire
 
 
@@ -123,6 +132,10 @@ class Chunks:
     def thinking(self, block: Json) -> bytes:
         """A whole block of the vendor's reasoning, with the signature that the next turn needs."""
         return self._delta({"thinking_blocks": [block]})
+
+    def refusal(self, text: str) -> bytes:
+        """Why there is no answer, or no more of it."""
+        return self._delta({"refusal": text}) if text else b""
 
     def call(self, call_id: str, name: str, arguments: str = "") -> bytes:
         """A call of a tool begins; `arguments` is what is known of them."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway_project.core.codec import loads
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.providers.call_ids import split_id
 from upstreams_app.providers.chat_parts import Json, Part, Text, read_parts, wrong
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -19,11 +20,12 @@ MAX_CHOICES: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a tool by the model."""
+    """A call of a tool by the model; `signature` is what its id carried (`call_ids`)."""
 
     id: str
     name: str
     arguments: Json
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def _read_turn(message: Json, role: str, path: str) -> Turn:
         path=path,
         parts=parts,
         calls=_read_calls(message.get("tool_calls"), f"{path}.tool_calls") if role == "assistant" else (),
-        call_id=call_id,
+        call_id=split_id(call_id).id,
         thinking=tuple(thinking or ()),
         name=name if isinstance(name, str) else "",
     )
@@ -232,7 +234,9 @@ def _read_calls(value: Any, path: str) -> tuple[Call, ...]:
             raise wrong(f"{at}.function", "an object with a name")
         if not isinstance(call.get("id"), str):
             raise wrong(f"{at}.id", "a string")
-        calls.append(Call(call["id"], function["name"], _read_arguments(function.get("arguments"), at)))
+        own, signature = split_id(call["id"])
+        arguments = _read_arguments(function.get("arguments"), at)
+        calls.append(Call(own, function["name"], arguments, signature))
     return tuple(calls)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Site(NamedTuple):
@@ -81,6 +81,13 @@ class Exchange(Protocol):
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A refusal of the vendor's as OpenAI's status and error object."""
         ...
+
+
+@runtime_checkable
+class KnowsWait(Protocol):
+    """An exchange whose vendor says in the body of a refusal, not in its head, when to try again."""
+
+    retry_after_s: int | None
 
 
 class Authority(Protocol):

@@ -1,29 +1,24 @@
-"""One call to upstream models: the request prepared once, and the attempts over its targets."""
+"""One call to upstream models: the request prepared once, and one attempt at one of its targets."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
 from gateway_project.core.codec import RawFields, join_object
 from gateway_project.core.context import RequestContext
-from gateway_project.core.errors import GatewayError, Overloaded
-from gateway_project.observability import metrics
-from gateway_project.observability.logging import log_event
+from security_app.services.reservation import Ticket
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
+from upstreams_app.services.admission import PlacedAnswer, Places
 from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
 from usage_app.services.settlement import Settlement
 
-T = TypeVar("T")
-MAX_ATTEMPTS = 3
 _MAX_ERROR_BODY = 64 * 1024
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
@@ -44,6 +39,12 @@ class Call:
     wants_usage: bool = True
     client_secret: str = ""
     fields_for: Callable[[Target], RawFields] | None = None
+    # What a route may keep to one target by.
+    session: str = ""
+    # What serves the request instead of `entry`, from the start.
+    stand_in: ModelEntry | None = None
+    # Takes leave for another model, as was taken for `entry`; without it there are no fallbacks.
+    admit: Callable[[ModelEntry], Awaitable[Ticket]] | None = None
 
 
 @dataclass(slots=True)
@@ -53,23 +54,6 @@ class OpenAnswer:
     target: Target
     answer: UpstreamAnswer
     phases: Phases
-
-
-def ordered_targets(entry: ModelEntry, pick: Callable[[], float] = random.random) -> list[Target]:
-    """The targets to try, in order: by priority, shuffled by weight within one priority."""
-    if len(entry.targets) == 1:
-        return list(entry.targets)
-    # Efraimidis & Spirakis (2006): sorting by u^(1/w) draws without replacement by weight.
-    keyed = [
-        (
-            target.priority,
-            0 if target.weight else 1,
-            -(pick() ** (1 / target.weight)) if target.weight else 0.0,
-            index,
-        )
-        for index, target in enumerate(entry.targets)
-    ]
-    return [entry.targets[index] for *_, index in sorted(keyed)][:MAX_ATTEMPTS]
 
 
 def request_body(call: Call, target: Target) -> bytes:
@@ -93,62 +77,31 @@ def _asking_for_usage(options: msgspec.Raw | None) -> msgspec.Raw:
     return msgspec.Raw(join_object({**members, "include_usage": msgspec.Raw(b"true")}))
 
 
-async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer], Awaitable[T]]) -> T:
-    """What `use` makes of the first good answer of a target; raises the last error, with all attempts listed.
+async def ask(
+    call: Call, target: Target, clients: ClientPool, *, total_s: float, may_wait: bool = True
+) -> OpenAnswer:
+    """One attempt at one target, up to the head of a good answer; raises what became of it otherwise.
 
-    `use` reads as much as must have come before this target is the one. It releases the answer if it raises,
-    and finds the phase "first token" running.
+    `may_wait` lets it queue for a place among the upstream's calls.
     """
-    attempts: list[tuple[Target, GatewayError]] = []
-    targets = ordered_targets(call.entry)
-    call.settlement.queue_ms = round(call.context.elapsed_ms(), 3)
-    for target in targets:
-        if attempts:
-            call.settlement.forget_answer()
-        try:
-            return await use(await _attempt(call, target, clients))
-        except GatewayError as error:
-            attempts.append((target, error))
-            metrics.observe_failure(target.upstream.name, error.status)
-            log_event(
-                "upstream.attempt_failed",
-                {
-                    "request_id": "req_" + call.context.request_id.hex,
-                    "upstream": target.upstream.name,
-                    "upstream_model": target.model,
-                    "attempt": len(attempts),
-                    "status": error.status,
-                    "error_code": error.code,
-                    "error_stage": "upstream",
-                },
-                level="warning",
-            )
-            if not failures.may_try_next(error):
-                break
-            call.settlement.first_token_ms = None
-    if not attempts:
-        raise failures.in_maintenance(call.entry)
-    raise failures.with_attempts(attempts[-1][1], attempts)
-
-
-async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswer:
     settlement, upstream = call.settlement, target.upstream
     try:
         client = clients.get(upstream)
     except (OSError, ValueError) as error:
         raise failures.unreachable(target, "its TLS settings or its URL can't be used") from error
-    if upstream.max_concurrency is not None and client.in_flight >= upstream.max_concurrency:
-        raise Overloaded(
-            f"Upstream '{upstream.name}' is at its concurrency limit.", headers={"retry-after": "1"}
-        )
+    call.context.scope.limit_total(total_s)
+    places = None
+    if upstream.max_concurrency is not None:
+        places = clients.places(upstream)
+        await _enter(call, target, places, may_wait=may_wait)
     settlement.attempts += 1
     settlement.upstream = upstream.name
     settlement.upstream_model = target.model
     settlement.price_model = target.model_id
     phases = Phases(call.context.scope, upstream)
-    call.context.scope.limit_total(upstream.total_timeout_s)
-    body = request_body(call, target)
+    answer: UpstreamAnswer | None = None
     try:
+        body = request_body(call, target)
         credential = call.client_secret if upstream.takes_client_credential else ""
         answer = await client.post(call.path, body, phases=phases, credential=credential, model=target.model)
     except UpstreamUnreachable as error:
@@ -157,12 +110,26 @@ async def _attempt(call: Call, target: Target, clients: ClientPool) -> OpenAnswe
     except asyncio.CancelledError:
         raise_if_expired(call, target)
         raise
+    finally:
+        if places is not None and answer is None:
+            places.leave()
+    if places is not None:
+        answer = PlacedAnswer(answer, places)
     if 200 <= answer.status < 300:
         return OpenAnswer(target, answer, phases)
     error_body = await _read_error_body(call, OpenAnswer(target, answer, phases))
     raise failures.from_answer(
         answer.status, answer.headers, error_body, target, secrets=(call.client_secret,)
     )
+
+
+async def _enter(call: Call, target: Target, places: Places, *, may_wait: bool) -> None:
+    key, scope = call.context.principal.key_id, call.context.scope
+    try:
+        await places.enter(target.upstream, key=key, scope=scope, may_wait=may_wait)
+    except asyncio.CancelledError:
+        raise_if_expired(call, target)
+        raise
 
 
 def raise_if_expired(call: Call, target: Target) -> None:

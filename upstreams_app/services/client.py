@@ -23,6 +23,8 @@ from upstreams_app.kinds import credential_headers
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
+from upstreams_app.routing.tracker import Tracker
+from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
 from upstreams_app.services.request_head import (
@@ -312,6 +314,23 @@ class ClientPool:
     def __init__(self) -> None:
         self._clients: dict[UUID, tuple[UpstreamConfig, UpstreamClient]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._places: dict[UUID, Places] = {}
+        self.tracker = Tracker()
+
+    def busy(self, upstream_id: UUID) -> int:
+        """How many calls of an upstream are under way or wait for a place."""
+        found = self._clients.get(upstream_id)
+        if found is None:
+            return 0
+        places = self._places.get(upstream_id) if self._places else None
+        return found[1].in_flight + (places.waiting if places is not None else 0)
+
+    def places(self, config: UpstreamConfig) -> Places:
+        """The places of an upstream whose calls in flight are limited."""
+        found = self._places.get(config.id)
+        if found is None:
+            found = self._places[config.id] = Places()
+        return found
 
     def get(self, config: UpstreamConfig) -> UpstreamClient:
         """The client of this upstream."""
@@ -331,6 +350,9 @@ class ClientPool:
     def keep_only(self, configs: Mapping[str, UpstreamConfig]) -> None:
         """Close the clients of upstreams that are gone."""
         living = {config.id for config in configs.values()}
+        self.tracker.keep_only(configs)
+        for upstream_id in [key for key in self._places if key not in living]:
+            del self._places[upstream_id]
         for upstream_id in [key for key in self._clients if key not in living]:
             self._retire(self._clients.pop(upstream_id)[1])
 

@@ -6,7 +6,7 @@ that the request itself caused. Everything else is told in our own words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway_project.core.codec import loads
@@ -21,11 +21,33 @@ from gateway_project.core.errors import (
     UpstreamTimeout,
 )
 from upstreams_app.registry import ModelEntry, Target
+from upstreams_app.route_policy import (
+    CONNECTION,
+    CONTENT_POLICY,
+    CONTEXT_WINDOW,
+    CREDENTIAL,
+    GENERAL,
+    NOT_FOUND,
+    OVERLOADED,
+    RATE_LIMITED,
+    SERVER_ERROR,
+    TIMEOUT,
+)
 
 _MAX_MESSAGE_CHARS = 2000
 # Clients that would wait longer for a limit to reset keep a person waiting.
 _LONGEST_WAIT_S = 60
 _CALLER_FAULTS = frozenset({400, 409, 413, 415, 422})
+_CONTENT_CODES = frozenset({"content_policy_violation", "content_filter", "responsibleaipolicyviolation"})
+_CONTEXT_WORDS = ("maximum context length", "context window", "context length", "prompt is too long")
+
+
+class CredentialRefused(UpstreamFailed):
+    """The upstream does not take the gateway's credential."""
+
+
+class Unreachable(UpstreamFailed):
+    """No usable answer came."""
 
 
 def _detail(body: bytes) -> dict[str, Any]:
@@ -89,7 +111,7 @@ def from_answer(
                 known["x-should-retry"] = "false"
         return RateLimited(message or f"Upstream '{name}' is rate limited.", code=code, headers=known)
     if status in (401, 403):
-        return UpstreamFailed(f"Upstream '{name}' refused the gateway's credential (status {status}).")
+        return CredentialRefused(f"Upstream '{name}' refused the gateway's credential (status {status}).")
     if 300 <= status < 400:
         return UpstreamFailed(
             f"Upstream '{name}' answered with a redirect (status {status}); redirects are not followed."
@@ -109,7 +131,7 @@ def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) ->
     status = detail.get("status", detail.get("code"))
     words = {str(detail.get(name)).lower() for name in ("status", "code", "type")}
     if words & _CREDENTIAL_FAULTS:
-        return UpstreamFailed(f"Upstream '{target.upstream.name}' refused the gateway's credential.")
+        return CredentialRefused(f"Upstream '{target.upstream.name}' refused the gateway's credential.")
     if isinstance(status, int) and 400 <= status < 600:
         return from_answer(status, {}, b'{"error":' + body + b"}", target, secrets=secrets)
     message = _safe(detail.get("message"), target, secrets)
@@ -120,7 +142,7 @@ def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) ->
 
 def unreachable(target: Target, reason: str) -> UpstreamFailed:
     """The error for an upstream that gave no usable answer."""
-    return UpstreamFailed(f"Upstream '{target.upstream.name}': {reason}.")
+    return Unreachable(f"Upstream '{target.upstream.name}': {reason}.")
 
 
 def timed_out(target: Target, phase: str, seconds: float | None = None) -> UpstreamTimeout:
@@ -138,19 +160,63 @@ def in_maintenance(entry: ModelEntry) -> Overloaded:
     )
 
 
-def may_try_next(error: GatewayError) -> bool:
-    """Whether another target could do better: not if the request itself is at fault."""
-    return (
-        isinstance(error, UpstreamFailed | UpstreamTimeout | RateLimited | ModelNotFound)
-        or error.status == 503
+def breaker_open(target: Target, wait_s: float) -> Overloaded:
+    """The error for a model that failed so often that it gets no calls for a while."""
+    return Overloaded(
+        f"'{target.model_id}' failed repeatedly and is not asked for another {max(1, round(wait_s))} s.",
+        code="upstream_circuit_open",
+        headers={"retry-after": str(max(1, round(wait_s)))},
     )
 
 
-def with_attempts(error: GatewayError, attempts: list[tuple[Target, GatewayError]]) -> GatewayError:
-    """The final error, listing what was tried; clients must not multiply our own attempts."""
-    if error.status >= 500:
+def fault_of(error: GatewayError) -> str | None:
+    """Which of `route_policy.FAULTS` an error is; None if the request itself is at fault."""
+    if isinstance(error, RateLimited):
+        return RATE_LIMITED
+    if isinstance(error, UpstreamTimeout):
+        return TIMEOUT
+    if isinstance(error, ModelNotFound):
+        return NOT_FOUND
+    if isinstance(error, CredentialRefused):
+        return CREDENTIAL
+    if isinstance(error, Unreachable):
+        return CONNECTION
+    if isinstance(error, UpstreamFailed):
+        return SERVER_ERROR
+    return OVERLOADED if error.status == 503 else None
+
+
+def retry_after_s(error: GatewayError) -> float:
+    """How long the upstream wants to be left alone; 0 if it does not say, or more than a minute."""
+    text = error.headers.get("retry-after", "")
+    seconds = int(text) if text.isdecimal() and text.isascii() else 0
+    return float(seconds) if seconds <= _LONGEST_WAIT_S else 0.0
+
+
+def wants_long_pause(error: GatewayError) -> bool:
+    """Whether asking the same upstream again would only be in vain within a minute."""
+    text = error.headers.get("retry-after", "")
+    return text.isdecimal() and text.isascii() and int(text) > _LONGEST_WAIT_S
+
+
+def fallback_kind(error: GatewayError) -> str | None:
+    """Which kind of fallback may help; None for what every model would refuse."""
+    if fault_of(error) is not None:
+        return GENERAL
+    code = str(error.code or "").lower()
+    if code in _CONTENT_CODES:
+        return CONTENT_POLICY
+    if error.status in (400, 413) and (
+        code == "context_length_exceeded" or any(words in error.message.lower() for words in _CONTEXT_WORDS)
+    ):
+        return CONTEXT_WINDOW
+    return None
+
+
+def note_attempts(error: GatewayError, attempts: Sequence[tuple[Target, GatewayError]]) -> None:
+    """Have the final error list what was tried; clients must not multiply our own attempts."""
+    if error.status >= 500 and attempts:
         error.headers["x-should-retry"] = "false"
     if len(attempts) > 1:
         tried = "; ".join(f"{target.model_id}: {failure.message}" for target, failure in attempts)
         error.message = f"All {len(attempts)} attempts failed. {tried}"
-    return error

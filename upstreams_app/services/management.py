@@ -20,7 +20,7 @@ from gateway_project.core.ids import parse_public_id
 from gateway_project.core.outbound import check_url
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
-from upstreams_app.kinds import AZURE, KINDS
+from upstreams_app.kinds import AZURE, KINDS, on_one_line
 from upstreams_app.models import Route, Upstream
 from upstreams_app.presets import PRESETS
 from upstreams_app.providers import provider_of
@@ -149,6 +149,7 @@ def set_credential(row: Upstream, *, api_key: str | None = None, credential: str
         raise InvalidRequest("Give either 'api_key' or 'credential'.", param="credential")
     row.credential_reference = ""
     if api_key is not None:
+        api_key = on_one_line(api_key)
         if not api_key.isascii() or not api_key.isprintable() or api_key != api_key.strip():
             raise InvalidRequest(
                 "The key has characters that HTTP does not allow, or spaces around it.", param="api_key"

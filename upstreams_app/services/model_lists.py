@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway_project.core.codec import loads
 from upstreams_app.providers.wire import ListedModel
@@ -84,7 +84,7 @@ def usable(models: Iterable[ListedModel]) -> Iterator[ListedModel]:
             )
 
 
-def _is_name(name: object) -> bool:
+def _is_name(name: object) -> TypeGuard[str]:
     """Whether it can be a model's name here."""
     return isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable() and name == name.strip()
 
@@ -124,5 +124,6 @@ def _first_size(fields: dict[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _size(value: object) -> int | None:
-    is_size = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_TOKENS
-    return value if is_size else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_TOKENS:
+        return value
+    return None

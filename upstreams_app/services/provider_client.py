@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway_project.core.codec import loads
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.wire import Exchange, Provider, Site
+from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
 
@@ -125,6 +125,8 @@ class _Refusal(_Translated):
         body = await self._whole(_MAX_ERROR_BYTES)
         self._is_over = True
         self.status, error = self._exchange.error(self.status, body)
+        if isinstance(self._exchange, KnowsWait) and self._exchange.retry_after_s is not None:
+            self.headers = {"Retry-After": str(self._exchange.retry_after_s), **self.headers}
         return error
 
 

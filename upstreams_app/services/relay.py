@@ -16,8 +16,9 @@ from gateway_project.core.errors import GatewayError, InternalError, UpstreamFai
 from gateway_project.core.limits import limits
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.services import failures
+from upstreams_app.services.attempts import note_use, try_targets
 from upstreams_app.services.background import spawn
-from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired, try_targets
+from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.plain_stream import events_from_answer
@@ -36,7 +37,7 @@ async def complete(call: Call, clients: ClientPool) -> bytes:
     """The whole answer, with the model id that was asked for; settled when this returns or raises."""
     settlement = call.settlement
     try:
-        answer = await try_targets(call, clients, partial(_read_plain, call))
+        answer = await try_targets(call, clients, partial(_read_noted, call, clients))
     except GatewayError as error:
         settlement.abort(error.status, error.code or "")
         raise
@@ -52,6 +53,13 @@ async def complete(call: Call, clients: ClientPool) -> bytes:
 
 async def _read_plain(call: Call, opened: OpenAnswer) -> bytes:
     return _finish_plain(call, opened, await _read_all(call, opened))
+
+
+async def _read_noted(call: Call, clients: ClientPool, opened: OpenAnswer) -> bytes:
+    answer = await _read_plain(call, opened)
+    if call.settlement.tokens is not None:
+        note_use(clients, opened.target, call.settlement.tokens)
+    return answer
 
 
 def _abort_cancelled(call: Call) -> None:
@@ -269,7 +277,10 @@ class StreamRelay:
 
     def _complete(self) -> None:
         self._note_usage()
-        self._call.settlement.complete()
+        settlement = self._call.settlement
+        settlement.complete()
+        if self._opened is not None and settlement.tokens is not None:
+            note_use(self._clients, self._opened.target, settlement.tokens)
         if self._opened is None or self._opened.answer.is_at_end:
             self._release(is_complete=True)
         else:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -155,6 +155,11 @@ _SEARCHED_TEXTS = {"user:": "user_id", "end_user:": "end_user", "agent:": "agent
 _SEARCHED_IDS = {"key": "key_id", "run": "parent_id", "team": "team_id"}
 
 
+def _of_teams(teams: Collection[UUID]) -> Q:
+    """By the key's team when the request was made."""
+    return Q(team_id__in=teams)
+
+
 @register(UsageRecord)
 class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
     """One line a request. A team admin has those of the own teams."""
@@ -172,6 +177,7 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
         "total_ms",
     )
     list_display_links = ("at", "request_id")
+    of_teams = staticmethod(_of_teams)
     list_filter = (PeriodFilter, StatusFilter, "state", ModelFilter, TeamFilter, AgentFilter)
     search_fields = ("id",)
     search_help_text = (
@@ -184,10 +190,6 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     change_form_outer_before_template = "admin/usage_app/usagerecord/links.html"
-
-    def team_rows(self, queryset: QuerySet[UsageRecord], teams: Collection[UUID]) -> QuerySet[UsageRecord]:
-        """By the key's team when the request was made."""
-        return queryset.filter(team_id__in=teams)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 
-from security_app.api.queries import refuse_unknown_parameters
+from security_app.api.queries import page_count, refuse_unknown_parameters
 from usage_app.alert_schemas import (
     AlertChannelFields,
     AlertChannelList,
@@ -62,7 +62,7 @@ def list_rules(request: HttpRequest, query: Query[SettingsQuery]) -> AlertRuleLi
         data=[_shown_rule(row) for row in rows],
         total_count=total,
         current_page=query.page,
-        total_pages=-(-total // query.size),
+        total_pages=page_count(total, query.size),
     )
 
 
@@ -128,7 +128,7 @@ def list_channels(request: HttpRequest, query: Query[SettingsQuery]) -> AlertCha
         data=[_shown_channel(row) for row in rows],
         total_count=total,
         current_page=query.page,
-        total_pages=-(-total // query.size),
+        total_pages=page_count(total, query.size),
     )
 
 

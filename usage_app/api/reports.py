@@ -9,7 +9,7 @@ from ninja import Query, Router
 from gateway_project.core.errors import Conflict, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name
-from security_app.api.queries import refuse_unknown_parameters
+from security_app.api.queries import page_count, refuse_unknown_parameters
 from usage_app.downloads import file_answer
 from usage_app.models import Report, ReportExport
 from usage_app.report_schemas import (
@@ -47,7 +47,7 @@ def list_reports(request: HttpRequest, query: Query[ReportListQuery]) -> ReportL
         data=[_row(row) for row in rows],
         total_count=total,
         current_page=query.page,
-        total_pages=-(-total // query.size),
+        total_pages=page_count(total, query.size),
     )
 
 

@@ -59,6 +59,11 @@ class UsageRecord(models.Model):
     total_ms = models.FloatField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)
     is_cached = models.BooleanField(default=False, help_text="Answered from our own cache.")
+    decision = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Why this upstream, and what was tried; empty where nothing was chosen.",
+    )
     correlation_id = models.CharField(max_length=128, blank=True, help_text="The client's own request id.")
 
     class Meta:

@@ -89,10 +89,12 @@ def activity(asked: Asked, *, page: int, page_size: int) -> dict[str, Any]:
     chosen = days[(page - 1) * page_size : page * page_size]
     found = _by_day(asked, DayRange(chosen[-1], chosen[0], asked.days.zone_name)) if chosen else {}
     pages = -(-len(days) // page_size)
+    # The days of the only page are all there are: nobody needs to ask for their sums once more.
+    totals = _added_up(found.values(), asked) if pages == 1 else _totals(asked)
     return {
         "results": [found.get(day.isoformat()) or _day(day.isoformat(), asked) for day in chosen],
         "metadata": {
-            **_totals(asked),
+            **totals,
             "page": page,
             "page_size": page_size,
             "total_pages": pages,
@@ -137,6 +139,16 @@ def _totals(asked: Asked) -> dict[str, Any]:
         return {f"total_{name}": None for name in METRICS}
     (row,) = usage_sums(asked.query())
     return {f"total_{name}": value for name, value in metrics(row).items()}
+
+
+def _added_up(days: Iterable[Mapping[str, Any]], asked: Asked) -> dict[str, Any]:
+    if not asked.adds_up:
+        return _totals(asked)
+    totals = {f"total_{name}": value for name, value in metrics(_NOTHING).items()}
+    for day in days:
+        for name, value in day["metrics"].items():
+            totals[f"total_{name}"] += value
+    return totals
 
 
 EXPORTS = {

@@ -58,8 +58,10 @@ class Range:
     @property
     def rollups(self) -> tuple[type[Model], type[Model]]:
         """Where its usage and its durations are summed up, by windows no longer than a step."""
-        width = HOUR if self.step >= HOUR else WINDOW
-        return USAGE[width], LATENCIES[width]
+        return self._widest(USAGE), self._widest(LATENCIES)
+
+    def _widest(self, held: dict[timedelta, type[Model]]) -> type[Model]:
+        return held[max(width for width in held if width <= self.step)]
 
 
 RANGES = {

@@ -16,7 +16,7 @@ import msgspec
 from usage_app.entry import TokenUsage
 
 MAX_TOKENS = 2**40
-_BYTES_PER_TOKEN = 3
+BYTES_PER_TOKEN = 3
 # Images, sound and files inside of JSON strings; upstreams charge for them by other rules than for text.
 # Only in members that hold no text: a long word of a prompt is charged by its length, whatever it is made of.
 _BASE64 = re.compile(
@@ -24,7 +24,7 @@ _BASE64 = re.compile(
     rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}'
 )
 IMAGE_TOKENS = 1600
-_BASE64_COUNTS_AS_BYTES = IMAGE_TOKENS * _BYTES_PER_TOKEN
+_BASE64_COUNTS_AS_BYTES = IMAGE_TOKENS * BYTES_PER_TOKEN
 _IMAGE = re.compile(rb'"image_url"\s*:')
 # Chat has an object with the URL, Responses the URL itself.
 _IMAGE_WITHIN = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]{0,200}?"url"\s*:\s*)?"data:')
@@ -82,7 +82,7 @@ def estimate_tokens(text_bytes: int) -> int:
     Current tokenizers make a token of about four bytes of English, of two and a half to three and a half of
     code and of other scripts. Three errs a little upwards, so a budget is rather kept than broken.
     """
-    return -(-max(text_bytes, 0) // _BYTES_PER_TOKEN)
+    return -(-max(text_bytes, 0) // BYTES_PER_TOKEN)
 
 
 def text_bytes(body: bytes) -> int:

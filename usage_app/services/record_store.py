@@ -67,6 +67,7 @@ COLUMNS = (
     "attempts",
     "is_cached",
     "correlation_id",
+    "decision",
 )
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 # SQLite allows 32 766 parameters in a statement; more than a hundred rows at once gain nothing.
@@ -205,6 +206,7 @@ def _values(
         line.attempts,
         line.is_cached,
         line.correlation_id,
+        None if line.decision is None else dumps(line.decision).decode(),
     )
 
 

@@ -54,6 +54,10 @@ BUCKET_GROWTH = 1.2
 # 1.2^80 ms are 36 minutes; what took longer is counted there.
 LAST_BUCKET = 80
 MAX_WINDOWS_PER_RUN = 500
+# Hours that are computed in one transaction, with their day after them: on SQLite others wait for its end.
+PART = timedelta(hours=6)
+# What sorting and hashing a day's records may take of PostgreSQL's memory; its default writes files for it.
+_WORK_MEM = "64MB"
 # How old the sums by end user and by tag of the day that is going on may be.
 DAY_REFRESH = timedelta(minutes=10)
 # What holds the sums, and the durations, by the width of its windows.
@@ -83,10 +87,10 @@ def floor(moment: datetime, width: timedelta) -> datetime:
 def roll_up(limit: int = MAX_WINDOWS_PER_RUN) -> int:
     """Compute the windows that are noted, the newest first, `limit` at most; how many were computed."""
     starts = RollupWindow.objects.order_by("-window_start").values_list("window_start", flat=True)
-    hours: dict[datetime, list[datetime]] = {}
+    parts: dict[datetime, list[datetime]] = {}
     for start in list(starts[:limit]):
-        hours.setdefault(floor(start, HOUR), []).append(start)
-    return sum(_roll_up_hour(hour, windows) for hour, windows in hours.items())
+        parts.setdefault(floor(start, PART), []).append(start)
+    return sum(_roll_up_part(floor(part, DAY), windows) for part, windows in parts.items())
 
 
 def sum_up_days(*, at_once: bool = False) -> int:
@@ -129,22 +133,21 @@ def within(model: type[models.Model], start: datetime, end: datetime) -> QuerySe
     return model._default_manager.filter(window_start__gte=start, window_start__lt=end).order_by()
 
 
-def _roll_up_hour(hour: datetime, windows: list[datetime]) -> int:
-    """Compute windows of an hour that are noted, the hour and its day, and note the day."""
-    day = floor(hour, DAY)
+def _roll_up_part(day: datetime, windows: list[datetime]) -> int:
+    """Compute windows of a day that are noted, their hours and the day, and note the day."""
+    kept_from = utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS)
     with transaction.atomic():
         _lock(day)
         notes = dict(
             RollupWindow.objects.filter(window_start__in=windows).values_list("window_start", "mark")
         )
-        if not notes:
-            return 0
-        if hour >= utc_now() - timedelta(days=settings.USAGE_RETENTION_DAYS):
-            _execute(sql.add_groups(), hour, hour + HOUR)
-            for start in notes:
-                _compute(start)
-            _sum_up(HOUR, WINDOW, hour)
-            _sum_up_latencies(hour)
+        hours: dict[datetime, list[datetime]] = {}
+        for start in sorted(notes):
+            if (hour := floor(start, HOUR)) >= kept_from:
+                hours.setdefault(hour, []).append(start)
+        for hour, starts in hours.items():
+            _roll_up_hour(hour, starts)
+        if hours:
             _sum_up(DAY, HOUR, day)
             _note_day(day)
         for start, mark in notes.items():
@@ -153,10 +156,23 @@ def _roll_up_hour(hour: datetime, windows: list[datetime]) -> int:
     return len(notes)
 
 
+def _roll_up_hour(hour: datetime, windows: list[datetime]) -> None:
+    """Compute windows of an hour, and the hour."""
+    _execute(sql.add_groups(), hour, hour + HOUR)
+    for start in windows:
+        _compute(start)
+    _sum_up(HOUR, WINDOW, hour)
+    _sum_up_latencies(hour)
+
+
 def _lock(day: datetime) -> None:
-    """Let one process at a time compute sums of a day; on SQLite there is but one writer anyway."""
+    """Let one process at a time compute sums of a day, and give it the memory that this takes.
+
+    On SQLite there is but one writer anyway.
+    """
     if connection.vendor == "postgresql":
         _execute("SELECT pg_advisory_xact_lock(%s, %s)", _LOCK_CLASS, (day - _EPOCH) // DAY)
+        _execute(f"SET LOCAL work_mem = '{_WORK_MEM}'")
 
 
 def _compute(start: datetime) -> None:
@@ -204,7 +220,7 @@ def _sum_up_names(day: datetime) -> int:
         if not RollupDay.objects.filter(day_start=day).delete()[0]:
             return 0
         span = (day, day + DAY)
-        _execute(sql.add_groups(), *span)
+        # What is summed up has its groups. What is not has a note, and the day gets another for it.
         for model, name, grouped in (
             (DailyEndUserRollup, "end_user", sql.grouped_end_users()),
             (DailyTagRollup, "tag", sql.grouped_tags()),

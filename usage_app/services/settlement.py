@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.money import usd_text
@@ -17,7 +18,7 @@ from security_app.services.reservation import Ticket
 from usage_app.entry import TokenUsage, UsageEntry
 from usage_app.errors import JournalFull
 from usage_app.models.record import State
-from usage_app.registry import UsageConfig
+from usage_app.registry import RateCard, UsageConfig
 from usage_app.services.extraction import estimate_tokens
 from usage_app.services.ledger import ledger
 from usage_app.services.pricing import cost_nano
@@ -36,11 +37,13 @@ class Settlement:
         "attempts",
         "context",
         "cost_nano",
+        "decision",
         "end_user",
         "first_token_ms",
         "is_settled",
         "is_stream",
         "measure_sent",
+        "model_id",
         "on_settled",
         "operation",
         "price_model",
@@ -56,6 +59,8 @@ class Settlement:
     def __init__(self, context: RequestContext, ticket: Ticket, operation: str, *, is_stream: bool) -> None:
         self.context = context
         self.ticket = ticket
+        # What the client asked for; a fallback's ticket is for another one.
+        self.model_id = ticket.model_id
         self.operation = operation
         self.is_stream = is_stream
         self.end_user = ""
@@ -66,6 +71,8 @@ class Settlement:
         self.upstream_model = ""
         self.price_model = ""
         self.attempts = 0
+        # Why this upstream, and what was tried; None where nothing was chosen and all went well.
+        self.decision: dict[str, Any] | None = None
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
@@ -81,6 +88,14 @@ class Settlement:
     def cost_text(self) -> str | None:
         """The cost in US dollars as decimal text; None while unknown or without a price."""
         return None if self.cost_nano is None else usd_text(self.cost_nano)
+
+    def rate_card(self) -> RateCard | None:
+        """The price of the upstream that was asked last; None if it has none.
+
+        It is fixed when the call starts: by the moment in its id, which its record shows too.
+        """
+        prices: UsageConfig = self.context.snapshot.sections["usage"].value
+        return prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
 
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
@@ -130,10 +145,7 @@ class Settlement:
             self.ticket.settle(tokens.input, tokens.output, self.cost_nano)
 
     def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
-        context, principal = self.context, self.ticket.principal
-        prices: UsageConfig = context.snapshot.sections["usage"].value
-        # What a call costs is fixed when it starts: by the moment in its id, which its record shows too.
-        card = prices.price(self.price_model, (context.request_id.int >> 80) / 1000)
+        context, principal, card = self.context, self.ticket.principal, self.rate_card()
         if card is not None and (tokens.input or tokens.output or state != _ABORTED):
             self.cost_nano = cost_nano(tokens, card)
         elif state == _ABORTED and not (tokens.input or tokens.output):
@@ -144,7 +156,7 @@ class Settlement:
         entry = UsageEntry(
             id=context.request_id,
             operation=self.operation,
-            model=self.ticket.model_id,
+            model=self.model_id,
             status=status,
             state=state,
             parent_id=context.parent_id,
@@ -169,6 +181,7 @@ class Settlement:
             total_ms=total_ms,
             attempts=self.attempts,
             correlation_id=context.correlation_id,
+            decision=self.decision,
         )
         if self.on_settled is not None:
             self.on_settled(self, entry)
@@ -260,6 +273,7 @@ def call_fields(entry: UsageEntry) -> dict[str, object]:
         "output_tokens": entry.tokens.output,
         "cost_nano_usd": entry.cost_nano,
         "attempts": entry.attempts,
+        "decision": entry.decision,
         "first_token_ms": entry.first_token_ms,
     }
 

@@ -26,6 +26,7 @@ REPORTS = {
     "api_key": ("key", "", ""),
 }
 _NAMED = ("team", "organization")
+_SPENT = ("requests", "input_tokens", "output_tokens", "cost_nano")
 
 
 def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[str, Any]]:
@@ -33,20 +34,22 @@ def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[
     dimension, title, name_field = REPORTS[group_by]
     names = RowNames()
     parts = tuple(dict.fromkeys((dimension, "model", "key")))
+    model, key = 1 + parts.index("model"), 1 + parts.index("key")
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in usage_sums(UsageQuery(days.start, days.end, days.zone_name, ("day", *parts), filters)):
-        given = dict(zip(parts, row.group[1:], strict=True))
-        who = given[dimension]
-        entry = found.setdefault(row.group[0], {}).get(who)
+    # There may be tens of thousands of rows: as little as can be is done for each.
+    query = UsageQuery(days.start, days.end, days.zone_name, ("day", *parts), filters, sums=_SPENT)
+    for row in usage_sums(query):
+        group = row.group
+        entries = found.setdefault(group[0], {})
+        entry = entries.get(group[1])
         if entry is None:
-            entry = _entry(dimension, name_field, who, names)
-            found[row.group[0]][who] = entry
+            entry = entries[group[1]] = _entry(dimension, name_field, group[1], names)
         spend = from_nano(row.cost_nano)
         entry["total_spend"] += spend
         entry["metadata"].append(
             {
-                "model": given["model"],
-                "api_key": shown("key", given["key"]),
+                "model": group[model],
+                "api_key": shown("key", group[key]),
                 "spend": spend,
                 "total_tokens": row.input_tokens + row.output_tokens,
             }
@@ -58,7 +61,7 @@ def report_by_key(days: DayRange, filters: Filters) -> list[dict[str, Any]]:
     """For each key what it cost in all, and with which models."""
     found: dict[str, dict[str, Any]] = {}
     names = RowNames()
-    query = UsageQuery(days.start, days.end, days.zone_name, ("key", "model"), filters)
+    query = UsageQuery(days.start, days.end, days.zone_name, ("key", "model"), filters, sums=_SPENT)
     for row in usage_sums(query):
         key, model = row.group
         entry = found.setdefault(
@@ -91,7 +94,9 @@ def global_activity(days: DayRange, filters: Filters) -> dict[str, Any]:
             "api_requests": row.requests,
             "total_tokens": row.input_tokens + row.output_tokens,
         }
-        for row in usage_sums(UsageQuery(days.start, days.end, days.zone_name, ("day",), filters))
+        for row in usage_sums(
+            UsageQuery(days.start, days.end, days.zone_name, ("day",), filters, sums=_SPENT)
+        )
     ]
     return {
         "daily_data": daily,
@@ -103,7 +108,8 @@ def global_activity(days: DayRange, filters: Filters) -> dict[str, Any]:
 def spend_by_day(days: DayRange, filters: Filters) -> list[dict[str, Any]]:
     """LiteLLM's summary of its log: for each day the spend, by user and by model."""
     found: dict[str, dict[str, Any]] = {}
-    query = UsageQuery(days.start, days.end, days.zone_name, ("day", "user", "model"), filters)
+    group_by = ("day", "user", "model")
+    query = UsageQuery(days.start, days.end, days.zone_name, group_by, filters, sums=_SPENT)
     for row in usage_sums(query):
         day, user, model = row.group
         entry = found.setdefault(day, {"startTime": day, "spend": Decimal(0), "users": {}, "models": {}})

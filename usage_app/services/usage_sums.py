@@ -7,7 +7,7 @@ days: for them a range, and its periods, must consist of whole ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from gateway_project.core.errors import InvalidRequest
 from usage_app.models import DailyEndUserRollup, DailyTagRollup
 from usage_app.models.rollup import NOBODY
 from usage_app.services import rollup_sql as sql
-from usage_app.services.periods import UNITS, Period, Span, periods, spans, time_zone
+from usage_app.services.periods import UNITS, Period, periods, spans, time_zone
 from usage_app.services.rollups import DAY, USAGE
 
 # The columns of a group by the names that queries have for them.
@@ -37,24 +37,10 @@ _COLUMNS = {
 _IDS = ("organization", "team", "key")
 _NAMES: dict[str, type[models.Model]] = {"end_user": DailyEndUserRollup, "tag": DailyTagRollup}
 DIMENSIONS = (*_COLUMNS, *_NAMES)
-_FETCHED = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class UsageQuery:
-    """What to sum up: from `start` up to `end`, both at quarter-hours and with an offset from UTC.
-
-    `group_by` has names of `DIMENSIONS` and at most one of hour, day and month, which are those of the time
-    zone. `filters` has the values that are wanted of a dimension: ids as 32 hex digits, "" for none. Rows
-    come in the order of `group_by`; with `limit` only so many come: those that cost most, the dearest first.
-    """
-
-    start: datetime
-    end: datetime
-    time_zone: str = "UTC"
-    group_by: tuple[str, ...] = ()
-    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    limit: int | None = None
+_NO_ID = NOBODY.hex
+_FETCHED = 4000
+# The periods that a window counts for, each with its sign.
+_Shares = tuple[tuple[int, int], ...]
 
 
 class UsageRow(NamedTuple):
@@ -72,7 +58,31 @@ class UsageRow(NamedTuple):
     cache_write_tokens: int = 0
 
 
-_SUMS = tuple({"cost_nano": "cost"}.get(name, name) for name in UsageRow._fields[1:])
+ALL_SUMS = UsageRow._fields[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """What to sum up: from `start` up to `end`, both at quarter-hours and with an offset from UTC.
+
+    `group_by` has names of `DIMENSIONS` and at most one of hour, day and month, which are those of the time
+    zone. `filters` has the values that are wanted of a dimension: ids as 32 hex digits, "" for none. Rows
+    come in the order of `group_by`; with `limit` only so many come: those that cost most, the dearest first.
+    `sums` are those that are wanted, for each costs something; the others stay 0.
+    """
+
+    start: datetime
+    end: datetime
+    time_zone: str = "UTC"
+    group_by: tuple[str, ...] = ()
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    limit: int | None = None
+    sums: tuple[str, ...] = ALL_SUMS
+
+
+# What the tables call otherwise than rows do.
+_SUM_COLUMNS = {"cost_nano": "cost"}
+_SIGNED_SUM = "CAST(SUM(shares.sign * found.{}) AS bigint)"
 
 
 def usage_sums(query: UsageQuery) -> Iterator[UsageRow]:
@@ -95,7 +105,11 @@ def usage_sums_by(query: UsageQuery, *groupings: tuple[str, ...]) -> Iterator[tu
     query = replace(query, group_by=names, limit=None)
     unit = _unit(query)
     parts = periods(query.start, query.end, time_zone(query.time_zone), unit)
-    return _numbered_rows(groupings, unit, parts, _Statement(query, unit, parts))
+    different = tuple(dict.fromkeys(groupings))
+    for place, row in _numbered_rows(query, different, unit, parts):
+        for number, group_by in enumerate(groupings):
+            if group_by == different[place]:
+                yield number, row
 
 
 def _unit(query: UsageQuery) -> str:
@@ -115,65 +129,109 @@ def _unit(query: UsageQuery) -> str:
 
 
 class _Statement:
-    """The SQL of a query and its parameters."""
+    """The SQL of a query and its parameters.
+
+    Windows that count for the same periods are a class. Each window is read once and summed up with those of
+    its class; then the periods are made of their classes. A window that one day has and its neighbour must
+    not have, because it lies between their midnight and UTC's, is so read once for both.
+    """
 
     def __init__(self, query: UsageQuery, unit: str, parts: list[Period]) -> None:
         self.parameters: list[Any] = []
         self._query = query
         self._unit = unit
         self._name = next((name for name in (*query.group_by, *query.filters) if name in _NAMES), "")
-        self._spans = self._spans_by_table(parts)
-        self.is_empty = not self._spans
+        self._kept = [name for name in query.group_by if name != unit]
+        self._sums = [_SUM_COLUMNS.get(name, name) for name in query.sums]
+        windows = self._windows(parts)
+        self.is_empty = not windows
         if self.is_empty:
             return
-        ctes = ", ".join(self._cte(table) for table in self._spans)
-        sources = " UNION ALL ".join(self._source(table) for table in self._spans)
-        # S608: only names of ours are put into the statement, values never.
-        self._found = f"WITH {ctes}, found AS MATERIALIZED ({sources}) "
+        classes = _classes(shares for found in windows.values() for shares in found.values())
+        self._is_plain = all(number == shares[0][0] for shares, number in classes.items())
+        # What is found of one table needs not be added up once more.
+        self._is_whole = self._is_plain and len(windows) == 1
+        self._ctes = [self._window_cte(table, found, classes) for table, found in windows.items()]
+        self._sources = [self._source(table) for table in windows]
+        self._shares = [] if self._is_plain else [self._share_cte(classes)]
 
     def one(self) -> str:
-        """The statement for the query's own grouping."""
+        """The statement for the query's own grouping: each table's sums, and what they make together."""
         query = self._query
+        keys = ", ".join(["found.class", *map(self._place, self._kept)])
+        sources = [self._summed(keys, f"({source}) AS found") for source in self._sources]
         wanted = [self._column(name) for name in query.group_by]
-        statement = self._found + self._select(wanted)
+        shown = [f"CAST({column} AS text)" if column.endswith("_id") else column for column in wanted]
+        if self._is_whole and wanted:
+            statement = f"SELECT {', '.join([*shown, *self._sums])} FROM found WHERE {self._is_used('{}')}"  # noqa: S608
+        else:
+            statement = self._select(wanted, shown, "found")
+        statement = self._with("found", sources) + statement
         if query.limit is not None:
-            order = ["SUM(found.cost) DESC", "SUM(found.requests) DESC", *wanted]
+            order = ["cost DESC", "requests DESC", *wanted]
             return f"{statement} ORDER BY {', '.join(order)} LIMIT {int(query.limit)}"
         return f"{statement} ORDER BY {', '.join(wanted)}" if wanted else statement
 
     def several(self, groupings: tuple[tuple[str, ...], ...]) -> str:
-        """The statement for several: the grouping's number, as many texts as the longest has, the sums."""
+        """The statement for several: the grouping's number, as many texts as the longest has, the sums.
+
+        The tables are read once, and summed up for each: to sum up for all first would be dearer, as most
+        groups of all dimensions have but one row in each window.
+        """
         longest = max(map(len, groupings))
         selects = []
         for number, group_by in enumerate(groupings):
+            keys = ", ".join(["found.class", *(self._place(name) for name in group_by if name != self._unit)])
+            source = "rows_read AS found"
+            if not self._is_plain:
+                source = f"({self._summed(keys, source)}) AS found"
             wanted = [self._column(name) for name in group_by]
             texts = [f"CAST({column} AS text)" for column in wanted] + ["''"] * (longest - len(wanted))
-            selects.append(self._select(wanted, shown=[str(number), *texts]))
-        return self._found + " UNION ALL ".join(selects)
+            selects.append(self._select(wanted, [str(number), *texts], source))
+        return self._with("rows_read", self._sources) + " UNION ALL ".join(selects)
 
-    def _select(self, wanted: list[str], *, shown: list[str] | None = None) -> str:
-        totals = ", ".join(f"SUM(found.{name}) AS {name}" for name in _SUMS)
-        statement = (
-            f"SELECT {', '.join([*(shown or wanted), totals])} FROM found "  # noqa: S608
-            f"JOIN {sql.GROUPS} ON {sql.GROUPS}.id = found.group_id"
-        )
+    def _with(self, name: str, sources: list[str]) -> str:
+        ctes = [*self._ctes, f"{name} AS MATERIALIZED ({' UNION ALL '.join(sources)})", *self._shares]
+        return f"WITH {', '.join(ctes)} "
+
+    def _summed(self, keys: str, source: str) -> str:
+        # As what they are sums of: PostgreSQL's sums are decimals, slow to sum up again and to read.
+        sums = ", ".join(f"CAST(SUM(found.{name}) AS bigint) AS {name}" for name in self._sums)
+        return f"SELECT {keys}, {sums} FROM {source} GROUP BY {keys}"  # noqa: S608  (names of ours)
+
+    def _select(self, wanted: list[str], shown: list[str], source: str) -> str:
+        value = "CAST(SUM(found.{}) AS bigint)" if self._is_plain else _SIGNED_SUM
+        totals = ", ".join(f"{value.format(name)} AS {name}" for name in self._sums)
+        statement = f"SELECT {', '.join([*shown, totals])} FROM {source}"  # noqa: S608  (names of ours)
+        if not self._is_plain:
+            statement += " JOIN shares ON shares.class = found.class"
         if not wanted:
             return statement
-        # What was taken away again as a whole was used by nobody.
-        is_used = " OR ".join(f"SUM(found.{name}) <> 0" for name in _SUMS)
-        return f"{statement} GROUP BY {', '.join(wanted)} HAVING {is_used}"
+        return f"{statement} GROUP BY {', '.join(wanted)} HAVING {self._is_used(value)}"
+
+    def _is_used(self, value: str) -> str:
+        """What was taken away again as a whole was used by nobody."""
+        return " OR ".join(f"{value.format(name)} <> 0" for name in self._sums)
 
     def _column(self, name: str) -> str:
-        if name in _NAMES:
-            return "found.name"
-        return "found.period" if name == self._unit else f"{sql.GROUPS}.{_COLUMNS[name]}"
+        if name == self._unit:
+            return "found.class" if self._is_plain else "shares.period"
+        return self._place(name)
 
-    def _spans_by_table(self, parts: list[Period]) -> dict[str, list[tuple[int, Span]]]:
-        found: dict[str, list[tuple[int, Span]]] = {}
+    def _place(self, name: str) -> str:
+        return "found.name" if name in _NAMES else f"found.{_COLUMNS[name]}"
+
+    def _windows(self, parts: list[Period]) -> dict[str, dict[datetime, _Shares]]:
+        """By table, for each window the periods that it counts for."""
+        found: dict[str, dict[datetime, list[tuple[int, int]]]] = {}
         for number, period in enumerate(parts):
             for span in spans(period.start, period.end):
-                found.setdefault(self._table(span.width), []).append((number, span))
-        return found
+                windows = found.setdefault(self._table(span.width), {})
+                for at in span.windows():
+                    windows.setdefault(at, []).append((number, span.sign))
+        return {
+            table: {at: tuple(shares) for at, shares in windows.items()} for table, windows in found.items()
+        }
 
     def _table(self, width: timedelta) -> str:
         if not self._name:
@@ -185,44 +243,58 @@ class _Statement:
             )
         return _NAMES[self._name]._meta.db_table
 
-    def _cte(self, table: str) -> str:
+    def _window_cte(self, table: str, windows: dict[datetime, _Shares], classes: dict[_Shares, int]) -> str:
         """The table's windows one by one: equal ones are found by index or hash, ranges by neither."""
-        rows = [(number, at, span.sign) for number, span in self._spans[table] for at in span.windows()]
-        for number, at, sign in rows:
-            self.parameters += [number, sql.moment(at), sign]
+        for at, shares in windows.items():
+            self.parameters += [classes[shares], sql.moment(at)]
         moment = "CAST(%s AS timestamptz)" if connection.vendor == "postgresql" else "%s"
-        values = ", ".join([f"(%s, {moment}, %s)"] * len(rows))
-        return f"{table}_windows(period, start, sign) AS (VALUES {values})"
+        values = ", ".join([f"(%s, {moment})"] * len(windows))
+        return f"{table}_windows(class, start) AS (VALUES {values})"
+
+    def _share_cte(self, classes: dict[_Shares, int]) -> str:
+        rows = [(number, *share) for shares, number in classes.items() for share in shares]
+        self.parameters += [value for row in rows for value in row]
+        return f"shares(class, period, sign) AS (VALUES {', '.join(['(%s, %s, %s)'] * len(rows))})"
 
     def _source(self, table: str) -> str:
-        keys = [f"{table}_windows.period AS period", f"{table}.group_id AS group_id"]
-        columns = [f"{table}_windows.period", f"{table}.group_id"]
-        if self._name in self._query.group_by:
-            keys.append(f"{table}.{self._name} AS name")
-            columns.append(f"{table}.{self._name}")
-        sums = ", ".join(f"SUM({table}_windows.sign * {table}.{name}) AS {name}" for name in _SUMS)
+        """A table's rows with their classes."""
+        columns = [f"{table}_windows.class AS class"]
+        for name in self._kept:
+            place = f"{table}.{name} AS name" if name in _NAMES else f"{sql.GROUPS}.{_COLUMNS[name]}"
+            columns.append(place)
+        columns += [f"{table}.{name}" for name in self._sums]
         return (
-            f"SELECT {', '.join(keys)}, {sums} FROM {table}_windows "  # noqa: S608
-            f"JOIN {table} ON {table}.window_start = {table}_windows.start{self._condition(table)} "
-            f"GROUP BY {', '.join(columns)}"
+            f"SELECT {', '.join(columns)} FROM {table}_windows "  # noqa: S608
+            f"JOIN {table} ON {table}.window_start = {table}_windows.start{self._condition(table)}"
         )
 
     def _condition(self, table: str) -> str:
-        conditions, groups = "", []
+        """What narrows a table's rows, and the join of their groups if anybody asks for them."""
+        names, groups = "", []
         for name, values in self._query.filters.items():
-            marks = ", ".join(["%s"] * len(values)) or "NULL"
             if name in _NAMES:
-                conditions += f" AND {table}.{name} IN ({marks})"
+                names += f" AND {table}.{name} IN ({_marks(values)})"
                 self.parameters += values
         for name, values in self._query.filters.items():
             if name not in _NAMES:
-                marks = ", ".join(["%s"] * len(values)) or "NULL"
-                groups.append(f"{_COLUMNS[name]} IN ({marks})")
+                groups.append(f" AND {sql.GROUPS}.{_COLUMNS[name]} IN ({_marks(values)})")
                 self.parameters += [_stored(name, value) for value in values]
-        if groups:
-            wanted = " AND ".join(groups)
-            conditions += f" AND {table}.group_id IN (SELECT id FROM {sql.GROUPS} WHERE {wanted})"  # noqa: S608
-        return conditions
+        if not groups and not _COLUMNS.keys() & set(self._kept):
+            return names
+        return f"{names} JOIN {sql.GROUPS} ON {sql.GROUPS}.id = {table}.group_id{''.join(groups)}"
+
+
+def _classes(all_shares: Iterable[_Shares]) -> dict[_Shares, int]:
+    """A number for each class; if each is of one period and only added to it, that period's."""
+    found = dict.fromkeys(all_shares)
+    if all(len(shares) == 1 and shares[0][1] == 1 for shares in found):
+        return {shares: shares[0][0] for shares in found}
+    # Never a period's own number: `_is_plain` would take it for one.
+    return {shares: -number for number, shares in enumerate(found, 1)}
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    return ", ".join(["%s"] * len(values)) or "NULL"
 
 
 def _stored(name: str, value: str) -> Any:
@@ -240,22 +312,23 @@ def _rows(query: UsageQuery, unit: str, parts: list[Period], statement: _Stateme
     count = len(query.group_by)
     if statement.is_empty:
         if not count:
-            yield UsageRow((), *(0 for _ in _SUMS))
+            yield UsageRow((), *(0 for _ in ALL_SUMS))
         return
-    labels = [part.label for part in parts]
+    reader = _Reader(query, query.group_by, unit, parts)
     for row in _fetched(statement.one(), statement.parameters):
-        yield _row(query.group_by, unit, labels, row[:count], row[count:])
+        yield reader.row(row[:count], row[count:])
 
 
 def _numbered_rows(
-    groupings: tuple[tuple[str, ...], ...], unit: str, parts: list[Period], statement: _Statement
+    query: UsageQuery, groupings: tuple[tuple[str, ...], ...], unit: str, parts: list[Period]
 ) -> Iterator[tuple[int, UsageRow]]:
+    statement = _Statement(query, unit, parts)
     if statement.is_empty:
         return
-    labels = [part.label for part in parts]
+    readers = [_Reader(query, group_by, unit, parts) for group_by in groupings]
     first_sum = 1 + max(map(len, groupings))
     for row in _fetched(statement.several(groupings), statement.parameters):
-        yield row[0], _row(groupings[row[0]], unit, labels, row[1:], row[first_sum:])
+        yield row[0], readers[row[0]].row(row[1:], row[first_sum:])
 
 
 def _fetched(statement: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]:
@@ -266,20 +339,29 @@ def _fetched(statement: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]
             yield from rows
 
 
-def _row(
-    group_by: tuple[str, ...], unit: str, labels: list[str], values: tuple[Any, ...], sums: tuple[Any, ...]
-) -> UsageRow:
-    group = tuple(
-        [
-            labels[int(value)] if name == unit else _text(name, value)
-            for name, value in zip(group_by, values, strict=False)
+class _Reader:
+    """Makes rows of what the database found for a grouping. There are tens of thousands of a large report."""
+
+    def __init__(self, query: UsageQuery, group_by: tuple[str, ...], unit: str, parts: list[Period]) -> None:
+        self._labels = [part.label for part in parts]
+        self._texts: list[Callable[[Any], str]] = [
+            self._label if name == unit else _id_text if name in _IDS else str for name in group_by
         ]
-    )
-    return UsageRow(group, *[int(value or 0) for value in sums])
+        self._places = [ALL_SUMS.index(name) for name in query.sums]
+
+    def row(self, values: tuple[Any, ...], sums: tuple[Any, ...]) -> UsageRow:
+        """The row; of nothing at all the database's sums are NULL."""
+        group = tuple([text(value) for text, value in zip(self._texts, values, strict=False)])
+        numbers = [0] * len(ALL_SUMS)
+        for place, value in zip(self._places, sums, strict=True):
+            numbers[place] = value or 0
+        return UsageRow(group, *numbers)
+
+    def _label(self, number: Any) -> str:
+        return self._labels[int(number)]
 
 
-def _text(name: str, value: Any) -> str:
-    if name not in _IDS:
-        return str(value)
-    identifier = value if isinstance(value, UUID) else UUID(value)
-    return "" if identifier == NOBODY else identifier.hex
+def _id_text(value: str) -> str:
+    """An id as 32 hex digits, "" for none; SQLite stores it like that, PostgreSQL shows it with dashes."""
+    digits = value.replace("-", "")
+    return "" if digits == _NO_ID else digits

@@ -9,13 +9,20 @@ from pathlib import Path
 
 from usage_app.services.exports.errors import UnreadableFile
 from usage_app.services.exports.query import ReportQuery
-from usage_app.services.exports.table import Column, Document, Names, SumsRow, plain_cells, plain_columns
+from usage_app.services.exports.table import (
+    Column,
+    Document,
+    Names,
+    PlainRows,
+    SumsRow,
+    plain_cells,
+)
 from usage_app.services.exports.texts import harmless
 
 _PIECE_CHARS = 65_536
 
 
-class CsvFormat:
+class CsvFormat(PlainRows):
     """One row of usage a line; memory does not grow with the rows."""
 
     name = "csv"
@@ -24,14 +31,6 @@ class CsvFormat:
     content_type = "text/csv; charset=utf-8"
     max_rows: int | None = None
     has_rows = True
-
-    def query(self, query: ReportQuery) -> ReportQuery:
-        """Any query will do."""
-        return query
-
-    def columns(self, query: ReportQuery) -> tuple[Column, ...]:
-        """The columns of the file."""
-        return plain_columns(query)
 
     def cells(self, row: SumsRow, query: ReportQuery, names: Names) -> list[str]:
         """A row as the file holds it."""

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from usage_app.services.exports.errors import UnreadableFile
-from usage_app.services.exports.query import ReportQuery
-from usage_app.services.exports.table import Column, Document, Names, SumsRow, plain_cells, plain_columns
+from usage_app.services.exports.table import (
+    Column,
+    Document,
+    PlainRows,
+)
 
 _PIECE_LINES = 200
 
 
-class JsonlFormat:
+class JsonlFormat(PlainRows):
     """One row of usage a line; memory does not grow with the rows."""
 
     name = "jsonl"
@@ -22,18 +25,6 @@ class JsonlFormat:
     content_type = "application/x-ndjson"
     max_rows: int | None = None
     has_rows = True
-
-    def query(self, query: ReportQuery) -> ReportQuery:
-        """Any query will do."""
-        return query
-
-    def columns(self, query: ReportQuery) -> tuple[Column, ...]:
-        """The members of each object."""
-        return plain_columns(query)
-
-    def cells(self, row: SumsRow, query: ReportQuery, names: Names) -> list[str]:
-        """A row as the file holds it."""
-        return plain_cells(row, query, names)
 
     def write(self, document: Document) -> Iterator[bytes]:
         """The file in pieces."""

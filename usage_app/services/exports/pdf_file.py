@@ -13,8 +13,11 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from usage_app.services.exports.errors import TooManyRows, UnreadableFile
-from usage_app.services.exports.query import ReportQuery
-from usage_app.services.exports.table import Column, Document, Names, SumsRow, plain_cells, plain_columns
+from usage_app.services.exports.table import (
+    Column,
+    Document,
+    PlainRows,
+)
 from usage_app.services.exports.xlsx_file import facts
 
 MAX_ROWS = 5_000
@@ -24,7 +27,7 @@ _SHARES = {"text": 2.4, "count": 1.2, "money": 1.5}
 _FONT_SIZE = 6.5
 
 
-class PdfFormat:
+class PdfFormat(PlainRows):
     """Pages of A4 across."""
 
     name = "pdf"
@@ -33,18 +36,6 @@ class PdfFormat:
     content_type = "application/pdf"
     max_rows: int | None = MAX_ROWS
     has_rows = False
-
-    def query(self, query: ReportQuery) -> ReportQuery:
-        """Any query will do."""
-        return query
-
-    def columns(self, query: ReportQuery) -> tuple[Column, ...]:
-        """The columns of the table."""
-        return plain_columns(query)
-
-    def cells(self, row: SumsRow, query: ReportQuery, names: Names) -> list[str]:
-        """A row as its digest counts it: the same as in the other formats."""
-        return plain_cells(row, query, names)
 
     def write(self, document: Document) -> Iterator[bytes]:
         """The file in pieces; TooManyRows beyond MAX_ROWS."""

@@ -104,6 +104,22 @@ def plain_cells(row: SumsRow, query: ReportQuery, names: Names) -> list[str]:
     return [*cells, *number_cells(row)]
 
 
+class PlainRows:
+    """What all formats share that have the rows of any query as they are."""
+
+    def query(self, query: ReportQuery) -> ReportQuery:
+        """Any query will do."""
+        return query
+
+    def columns(self, query: ReportQuery) -> tuple[Column, ...]:
+        """The columns of the file."""
+        return plain_columns(query)
+
+    def cells(self, row: SumsRow, query: ReportQuery, names: Names) -> list[str]:
+        """A row as the file holds it, and its digest counts it."""
+        return plain_cells(row, query, names)
+
+
 def number_cells(row: SumsRow) -> list[str]:
     """The sums of a row as `NUMBERS` has them."""
     counts = (

@@ -15,7 +15,14 @@ from typing import Any
 
 from usage_app.services.exports.errors import TooManyRows, UnreadableFile
 from usage_app.services.exports.query import ReportQuery, utc_text
-from usage_app.services.exports.table import Column, Document, Names, SumsRow, plain_cells, plain_columns
+from usage_app.services.exports.table import (
+    Column,
+    Document,
+    Names,
+    PlainRows,
+    SumsRow,
+    plain_cells,
+)
 from usage_app.services.exports.texts import is_formula, printable
 
 # What the library holds back in temporary files stays below 50 MB.
@@ -28,7 +35,7 @@ _NEAR = Decimal("0.000000002")
 _WIDTHS = {"text": 24, "count": 16, "money": 18}
 
 
-class XlsxFormat:
+class XlsxFormat(PlainRows):
     """A workbook. It is built in a temporary file; memory does not grow with the rows."""
 
     name = "xlsx"
@@ -37,14 +44,6 @@ class XlsxFormat:
     content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     max_rows: int | None = MAX_ROWS
     has_rows = True
-
-    def query(self, query: ReportQuery) -> ReportQuery:
-        """Any query will do."""
-        return query
-
-    def columns(self, query: ReportQuery) -> tuple[Column, ...]:
-        """The columns of the first sheet, without the exact texts of money."""
-        return plain_columns(query)
 
     def cells(self, row: SumsRow, query: ReportQuery, names: Names) -> list[str]:
         """A row as the file holds it."""

@@ -1,0 +1,82 @@
+"""What a team admin may do in the own teams, whichever way: pages and the API ask here.
+
+Never more than the own rights: no key that manages the gateway, no limit that an administrator set, nobody
+of another team. Limits and budgets are of single keys of the team: a user's would bind in other teams, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models.functions import Cast, Replace
+
+from gateway_project.core.errors import InvalidRequest, PermissionDenied
+from gateway_project.core.ids import parse_public_id
+from security_app.models import ApiKey, Budget, GatewayUser, Limit, Membership, Team
+from security_app.models.limits import TEAM_MADE
+
+# What a key may do that a team admin makes, changes and ends.
+TEAM_SCOPES = ("inference",)
+# Each call of the key is counted by all of them.
+MAX_PER_KEY = 20
+
+
+def administered_teams(members: Q) -> frozenset[UUID]:
+    """The teams whose admin is somebody of whom `members` says who it is; a blocked one is of none."""
+    rows = Membership.objects.filter(members, user__is_blocked=False, role=Membership.Role.ADMIN)
+    return frozenset(rows.values_list("team_id", flat=True))
+
+
+def bounds_of_teams(teams: Collection[UUID]) -> Q:
+    """The limits and budgets of teams and of their keys: what a team admin may look at."""
+    of_team = Q(subject_kind="team", subject_id__in=[team.hex for team in teams])
+    return of_team | Q(subject_kind="key", subject_id__in=_key_ids(teams))
+
+
+def bounds_made_by_teams(teams: Collection[UUID]) -> Q:
+    """Those of their keys that a team admin made, and may change and end."""
+    return Q(managed_by__startswith=TEAM_MADE, subject_kind="key", subject_id__in=_key_ids(teams))
+
+
+def find_team_key(reference: str, teams: Collection[UUID]) -> ApiKey:
+    """A living key of these teams by its id, which calls models only; PermissionDenied for all others.
+
+    Whether there is such a key elsewhere is not told.
+    """
+    key_id = parse_public_id("key", reference.strip())
+    keys = ApiKey.objects.filter(team__in=teams, deleted_at=None).defer("digest")
+    row = None if key_id is None else keys.filter(pk=key_id).first()
+    if row is None or not set(row.scopes) <= set(TEAM_SCOPES):
+        raise PermissionDenied("This is no key of your teams that calls models only.", param="subject.id")
+    return row
+
+
+def mark_of(key: ApiKey) -> str:
+    """What `managed_by` says of limits and budgets that the key's team made."""
+    return f"{TEAM_MADE}{'' if key.team_id is None else key.team_id.hex}"
+
+
+def require_room(model: type[Limit | Budget], key: ApiKey) -> None:
+    """InvalidRequest if the key's team has made as many limits, or budgets, of the key as it may."""
+    made = model.objects.filter(managed_by__startswith=TEAM_MADE, subject_kind="key", subject_id=key.pk.hex)
+    if made.count() >= MAX_PER_KEY:
+        raise InvalidRequest(f"Of a key a team makes at most {MAX_PER_KEY} of these.", param="subject")
+
+
+def require_removable(team: Team, user: GatewayUser) -> None:
+    """PermissionDenied if keys would end with the membership that a team admin could not end."""
+    keys = ApiKey.objects.filter(team=team, user_id=user.user_id, deleted_at=None)
+    if any(not set(scopes) <= set(TEAM_SCOPES) for scopes in keys.values_list("scopes", flat=True)):
+        raise PermissionDenied(
+            "This member has a key of the team that manages the gateway; an administrator can remove them.",
+            param="user_id",
+        )
+
+
+def _key_ids(teams: Collection[UUID]) -> QuerySet[ApiKey, str]:
+    """Ids of the teams' keys as limits and budgets have them: in SQLite's form, not in PostgreSQL's."""
+    text = Replace(Cast("pk", CharField()), Value("-"), Value(""))
+    keys = ApiKey.objects.filter(team__in=teams).annotate(text_id=text)
+    return keys.values_list("text_id", flat=True)

@@ -1,0 +1,131 @@
+"""Routes: public model ids of our own, the upstream models behind them, and how one of these is chosen."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from gateway_project.core.ids import uuid7
+from security_app.models import ConfigModel
+from upstreams_app.models.upstream import Upstream, UpstreamModel
+from upstreams_app.route_policy import (
+    AFFINITIES,
+    DEFAULT_ATTEMPTS,
+    MAX_ATTEMPTS,
+    NO_AFFINITY,
+    STRATEGIES,
+    WEIGHTED,
+    RoutePolicy,
+    check_fallbacks,
+    check_retries,
+    find_loop,
+)
+
+
+class Route(ConfigModel):
+    """A public model id of our own over one or more upstream models."""
+
+    config_section = "upstreams"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True, help_text="What clients put into `model`.")
+    description = models.CharField(max_length=500, blank=True)
+    is_enabled = models.BooleanField("enabled", default=True)
+    strategy = models.CharField(
+        max_length=16,
+        choices=list(STRATEGIES.items()),
+        default=WEIGHTED,
+        help_text="How one of the targets of the same priority is chosen.",
+    )
+    affinity = models.CharField(
+        max_length=12,
+        choices=list(AFFINITIES.items()),
+        default=NO_AFFINITY,
+        help_text="What keeps to one target, so that its prompt cache is of use.",
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        default=DEFAULT_ATTEMPTS,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_ATTEMPTS)],
+        help_text="How many calls of upstreams a request may lead to.",
+    )
+    deadline_s = models.FloatField(
+        "deadline",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.05), MaxValueValidator(86_400)],
+        help_text="Seconds for all attempts together; empty: the longest total time of its upstreams.",
+    )
+    retry_policy = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='How often a fault may lead to another attempt, such as {"timeout": 1, "not_found": 0}.',
+    )
+    fallbacks = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Model ids to ask instead: {"general": ["other"], "context_window": ["long"]}; '
+        "also content_policy and budget.",
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """The name shares one name space with the upstreams and must be usable in a URL."""
+        if self.name != self.name.strip() or not self.name.isprintable() or "//" in self.name:
+            raise ValidationError({"name": "No spaces around it, no control characters, no empty segments."})
+        if Upstream.objects.filter(name=self.name).exists():
+            raise ValidationError(
+                {"name": "An upstream has this name; upstreams and routes share one name space."}
+            )
+        for field, check in (("retry_policy", check_retries), ("fallbacks", check_fallbacks)):
+            try:
+                check(getattr(self, field))
+            except ValueError as error:
+                raise ValidationError({field: str(error)}) from error
+        if self.fallbacks:
+            others = Route.objects.exclude(pk=self.pk).exclude(fallbacks={})
+            known = dict(others.values_list("name", "fallbacks"))
+            if loop := find_loop(self.name, {**known, self.name: self.fallbacks}):
+                raise ValidationError({"fallbacks": f"These lead back to the route: {' → '.join(loop)}."})
+
+    def policy(self) -> RoutePolicy:
+        """What the request path needs of the row; ValueError if the row holds nonsense."""
+        check_retries(self.retry_policy)
+        check_fallbacks(self.fallbacks)
+        if self.strategy not in STRATEGIES or self.affinity not in AFFINITIES:
+            raise ValueError("unknown strategy or affinity")
+        return RoutePolicy(
+            strategy=self.strategy,
+            affinity=self.affinity,
+            max_attempts=self.max_attempts,
+            deadline_s=self.deadline_s,
+            retries=self.retry_policy,
+            fallbacks={kind: tuple(model_ids) for kind, model_ids in self.fallbacks.items() if model_ids},
+        )
+
+
+class RouteTarget(ConfigModel):
+    """One upstream model behind a route; the lowest priority number is tried first, by weight within it."""
+
+    config_section = "upstreams"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
+    model = models.ForeignKey(UpstreamModel, on_delete=models.CASCADE, related_name="route_targets")
+    weight = models.PositiveIntegerField(
+        default=1, help_text="Share of the traffic; 0 only if nothing else is left."
+    )
+    priority = models.PositiveIntegerField(default=1, help_text="Lower numbers are tried first.")
+    is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta:
+        ordering = ("route__name", "priority", "id")
+        constraints = [models.UniqueConstraint(fields=["route", "model"], name="route_target_once")]
+
+    def __str__(self) -> str:
+        return f"{self.route.name} → {self.model}"

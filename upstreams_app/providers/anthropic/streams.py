@@ -1,0 +1,121 @@
+"""Anthropic's event stream as OpenAI's chunks.
+
+Source: Anthropic's API reference (streaming messages). Events that we don't know are passed over, as it asks.
+"""
+
+from __future__ import annotations
+
+from gateway_project.core import sse
+from gateway_project.core.codec import loads
+from upstreams_app.providers.answers import CONTENT_FILTER, Chunks, Usage
+from upstreams_app.providers.anthropic.answers import add_usage, explanation, finish_reason
+from upstreams_app.providers.anthropic.errors import event_error
+from upstreams_app.providers.chat_parts import Json
+
+
+class StreamReader:
+    """One answer's stream, piece by piece."""
+
+    def __init__(self, model: str, *, answer_tool: str) -> None:
+        self._splitter = sse.EventSplitter()
+        self._chunks = Chunks(model)
+        self._usage = Usage()
+        self._answer_tool = answer_tool
+        self._block: Json = {}
+        self._has_input = False
+        self._has_calls = False
+        self._is_finished = False
+        self._is_over = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """The chunks that these bytes complete."""
+        return self._read(self._splitter.feed(piece))
+
+    def finish(self) -> bytes:
+        """Usage and `[DONE]`; ValueError unless the message came to its end."""
+        events = self._read(self._splitter.flush())
+        if not self._is_over:
+            raise ValueError("the stream ended before message_stop")
+        return events + self._chunks.end(self._usage)
+
+    def _read(self, block: bytes) -> bytes:
+        made = []
+        for _event, data in sse.iter_events(block):
+            if data:
+                made.append(self._event(loads(data)))
+        return b"".join(made)
+
+    def _event(self, event: Json) -> bytes:
+        kind = event["type"]
+        if kind == "content_block_delta":
+            return self._delta(event["delta"])
+        if kind == "content_block_start":
+            return self._start(event["content_block"])
+        if kind == "content_block_stop":
+            return self._stop()
+        if kind == "message_start":
+            self._chunks.begin(event["message"]["id"])
+            add_usage(self._usage, event["message"]["usage"])
+        elif kind == "message_delta":
+            add_usage(self._usage, event.get("usage") or {})
+            return self._end(event["delta"])
+        elif kind == "message_stop":
+            self._is_over = self._is_finished
+        elif kind == "error":
+            return self._chunks.error(event_error(event["error"]))
+        return b""
+
+    def _start(self, block: Json) -> bytes:
+        self._block, self._has_input = dict(block), False
+        kind = block["type"]
+        if kind == "text":
+            return self._chunks.text(block.get("text") or "")
+        if kind == "thinking":
+            self._block = {"type": "thinking", "thinking": block.get("thinking") or "", "signature": ""}
+            self._block["signature"] = block.get("signature") or ""
+            return self._chunks.reasoning(self._block["thinking"])
+        if kind == "tool_use" and block["name"] != self._answer_tool:
+            self._has_calls = True
+            return self._chunks.call(block["id"], block["name"])
+        return b""
+
+    def _delta(self, delta: Json) -> bytes:
+        kind = delta["type"]
+        if kind == "text_delta":
+            return self._chunks.text(delta["text"])
+        if kind == "input_json_delta":
+            return self._input(delta["partial_json"])
+        if kind == "thinking_delta":
+            self._block["thinking"] += delta["thinking"]
+            return self._chunks.reasoning(delta["thinking"])
+        if kind == "signature_delta":
+            self._block["signature"] += delta["signature"]
+        return b""
+
+    def _input(self, text: str) -> bytes:
+        if self._block.get("type") != "tool_use" or not text:
+            return b""
+        self._has_input = True
+        if self._block["name"] == self._answer_tool:
+            return self._chunks.text(text)
+        return self._chunks.arguments(text)
+
+    def _stop(self) -> bytes:
+        block, self._block = self._block, {}
+        kind = block.get("type")
+        if kind == "redacted_thinking" or (kind == "thinking" and block["signature"]):
+            return self._chunks.thinking(block)
+        if kind == "tool_use" and not self._has_input:
+            # Tools without arguments: OpenAI's are never an empty text.
+            text = "{}"
+            is_answer = block["name"] == self._answer_tool
+            return self._chunks.text(text) if is_answer else self._chunks.arguments(text)
+        return b""
+
+    def _end(self, delta: Json) -> bytes:
+        if delta.get("stop_reason") is None or self._is_finished:
+            return b""
+        self._is_finished = True
+        reason = finish_reason(delta["stop_reason"], has_calls=self._has_calls)
+        why = explanation(delta.get("stop_details")) if reason == CONTENT_FILTER else ""
+        return (self._chunks.refusal(why) if why else b"") + self._chunks.finish(reason)

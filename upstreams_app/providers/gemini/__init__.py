@@ -1,0 +1,67 @@
+"""The Gemini API: `generateContent` with an API key.
+
+Source: https://ai.google.dev/api (v1beta). Vertex AI serves the same format elsewhere (`providers.vertex`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
+
+
+class KeyAuthority:
+    """An API key in its header."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
+        """As `Authority.headers`."""
+        key = credential or self._key
+        return {"x-goog-api-key": key} if key else {}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Gemini:
+    """The Gemini API as a provider."""
+
+    def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
+        """As `Provider.exchange`."""
+        if path != "/chat/completions":
+            raise unknown_path(path)
+        name = model.removeprefix("models/")
+        folder = "tunedModels" if name.startswith("tunedModels/") else "models"
+        resource = f"/{folder}/{quoted(name.removeprefix('tunedModels/'))}"
+        return ChatExchange(fields, model=name, resource=resource)
+
+    def authority(self, site: Site) -> Authority:
+        """As `Provider.authority`."""
+        return KeyAuthority(site.credential)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """As `Provider.check_options`: there are none."""
+        if options:
+            raise ValueError("the Gemini API has no options")
+
+    def base_url(self, options: Mapping[str, Any]) -> str:
+        """As `Provider.base_url`: the kind's own."""
+        return "https://generativelanguage.googleapis.com"
+
+    def models_request(self, site: Site, cursor: str = "") -> WireRequest:
+        """As `Provider.models_request`."""
+        return list_request("/models", cursor, page_size=1000)
+
+    def read_models(self, body: bytes) -> ModelsPage:
+        """As `Provider.read_models`."""
+        return read_page(body, "models")
+
+
+def provider() -> Provider:
+    """The provider of this package."""
+    return Gemini()

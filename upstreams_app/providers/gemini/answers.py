@@ -1,0 +1,144 @@
+"""Google's answers, whole or piece by piece, as OpenAI's.
+
+Source: GenerateContentResponse in the reference of the Gemini API (v1beta) and of Vertex AI (v1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from gateway_project.core.codec import dumps_loosely
+from upstreams_app.providers.answers import (
+    CONTENT_FILTER,
+    LENGTH,
+    STOP,
+    TOOL_CALLS,
+    Message,
+    Usage,
+    completion,
+)
+from upstreams_app.providers.call_ids import join_id, new_id
+
+Json = dict[str, Any]
+PROMPT_BLOCKED: Final = "PROMPT_BLOCKED"  # Ours: Google ends nothing where it begins nothing.
+_ENDS: Final = {
+    PROMPT_BLOCKED: CONTENT_FILTER,
+    "STOP": STOP,
+    "MAX_TOKENS": LENGTH,
+    "SAFETY": CONTENT_FILTER,
+    "RECITATION": CONTENT_FILTER,
+    "LANGUAGE": CONTENT_FILTER,
+    "BLOCKLIST": CONTENT_FILTER,
+    "PROHIBITED_CONTENT": CONTENT_FILTER,
+    "SPII": CONTENT_FILTER,
+    "MODEL_ARMOR": CONTENT_FILTER,
+    "ESCALATION": CONTENT_FILTER,
+    "PUP_LIMITED_DISABLED": CONTENT_FILTER,
+    "IMAGE_SAFETY": CONTENT_FILTER,
+    "IMAGE_PROHIBITED_CONTENT": CONTENT_FILTER,
+    "IMAGE_RECITATION": CONTENT_FILTER,
+}
+
+
+class Piece(NamedTuple):
+    """A part of what a model said: text, a thought, or a call with its id and arguments."""
+
+    kind: str
+    text: str
+    call_id: str = ""
+    name: str = ""
+
+
+def pieces(candidate: Json) -> Iterator[Piece]:
+    """What a candidate says, in order. Parts that carry nothing for a client give nothing."""
+    for part in (candidate.get("content") or {}).get("parts") or ():
+        call = part.get("functionCall")
+        if call is not None:
+            call_id = join_id(call.get("id") or new_id(), part.get("thoughtSignature") or "")
+            arguments = dumps_loosely(call.get("args") or {}).decode()
+            yield Piece("call", arguments, call_id, call["name"])
+        elif text := part.get("text"):
+            yield Piece("thought" if part.get("thought") is True else "text", text)
+
+
+def finish_reason(reason: str, *, has_calls: bool, has_said: bool) -> str:
+    """OpenAI's word for a `finishReason`. Who ends for another reason, and said nothing, was stopped."""
+    known = _ENDS.get(reason)
+    if known is None:
+        known = STOP if has_said or has_calls else CONTENT_FILTER
+    return TOOL_CALLS if known == STOP and has_calls else known
+
+
+def explanation(candidate: Json) -> str:
+    """Why an answer was withheld or broken off, for `refusal`; "" if it was not."""
+    reason = candidate.get("finishReason") or ""
+    if reason in ("", "STOP", "MAX_TOKENS"):
+        return ""
+    message = candidate.get("finishMessage") or ""
+    return f"The answer ended early: {reason}. {message}".rstrip()
+
+
+def blocked(feedback: Json | None) -> str:
+    """Why a prompt got no answer, for `refusal`; "" if it was not blocked."""
+    reason = (feedback or {}).get("blockReason") or ""
+    if not reason or reason == "BLOCKED_REASON_UNSPECIFIED":
+        return ""
+    message = (feedback or {}).get("blockReasonMessage") or ""
+    return f"The prompt was blocked: {reason}. {message}".rstrip()
+
+
+def usage(metadata: Json | None) -> Usage | None:
+    """OpenAI's counts: what tools brought in belongs to the prompt, thoughts belong to the completion."""
+    if not metadata:
+        return None
+    prompt = metadata.get("promptTokenCount") or 0
+    prompt += metadata.get("toolUsePromptTokenCount") or 0
+    said = metadata.get("candidatesTokenCount") or 0
+    thoughts = metadata.get("thoughtsTokenCount")
+    total = metadata.get("totalTokenCount")
+    # Some models count thoughts among the candidates' tokens; the total tells.
+    are_within = thoughts and total == prompt + said and said >= thoughts
+    return Usage(
+        input=prompt,
+        output=said if are_within else said + (thoughts or 0),
+        cached=metadata.get("cachedContentTokenCount") or 0,
+        reasoning=thoughts,
+        input_audio=_of_audio(metadata.get("promptTokensDetails")),
+        output_audio=_of_audio(metadata.get("candidatesTokensDetails")),
+    )
+
+
+def _of_audio(details: list[Json] | None) -> int:
+    return sum(item.get("tokenCount") or 0 for item in details or () if item.get("modality") == "AUDIO")
+
+
+def whole(answer: Json, model: str, *, is_one_call: bool) -> bytes:
+    """A whole answer; ValueError if it holds none."""
+    choices = [
+        _choice(candidate, is_one_call=is_one_call)
+        for candidate in sorted(answer.get("candidates") or (), key=lambda item: item.get("index") or 0)
+    ]
+    if not choices:
+        reason = blocked(answer.get("promptFeedback"))
+        if not reason:
+            raise ValueError("there is no candidate")
+        choices = [(Message(refusal=reason), CONTENT_FILTER)]
+    return completion(answer.get("responseId") or "", model, choices, usage(answer.get("usageMetadata")))
+
+
+def _choice(candidate: Json, *, is_one_call: bool) -> tuple[Message, str]:
+    message = Message(refusal=explanation(candidate))
+    for piece in pieces(candidate):
+        if piece.kind == "call":
+            # There is no way to ask Google for one call at a time.
+            if not (is_one_call and message.calls):
+                message.call(piece.call_id, piece.name, piece.text)
+        elif piece.kind == "thought":
+            message.reasoning += piece.text
+        else:
+            message.text += piece.text
+    reason = finish_reason(
+        candidate.get("finishReason") or "STOP", has_calls=bool(message.calls), has_said=bool(message.text)
+    )
+    return message, reason

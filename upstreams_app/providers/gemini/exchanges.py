@@ -1,0 +1,67 @@
+"""Calls of Google's models, whichever of its services they go to."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from gateway_project.core.codec import dumps, loads_loosely
+from gateway_project.core.errors import InvalidRequest
+from upstreams_app.providers.answers import refusal
+from upstreams_app.providers.chat_request import read_chat_request
+from upstreams_app.providers.gemini.answers import whole
+from upstreams_app.providers.gemini.errors import read_refusal
+from upstreams_app.providers.gemini.generations import generation_of
+from upstreams_app.providers.gemini.requests import generate_request
+from upstreams_app.providers.gemini.streams import Stream
+from upstreams_app.providers.wire import WireRequest
+
+
+class GoogleExchange:
+    """What all calls have in common: the form of refusals."""
+
+    def __init__(self, request: WireRequest) -> None:
+        self.request = request
+        self.retry_after_s: int | None = None
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """As `Exchange.error`."""
+        status, error, self.retry_after_s = read_refusal(status, body)
+        return refusal(status, error)
+
+
+class ChatExchange(GoogleExchange):
+    """One call of `generateContent` or `streamGenerateContent`; `resource` is the model's path."""
+
+    def __init__(self, fields: dict[str, Any], *, model: str, resource: str) -> None:
+        asked = read_chat_request(fields)
+        self._model = model
+        self._is_one_call = asked.is_parallel is False
+        self._stream = Stream(model, is_one_call=self._is_one_call)
+        body = dumps(generate_request(asked, generation_of(model)))
+        if asked.is_stream:
+            super().__init__(WireRequest(f"{resource}:streamGenerateContent", body, query="alt=sse"))
+        else:
+            super().__init__(WireRequest(f"{resource}:generateContent", body))
+
+    def answer(self, body: bytes) -> bytes:
+        """As `Exchange.answer`."""
+        return whole(loads_loosely(body), self._model, is_one_call=self._is_one_call)
+
+    def feed(self, piece: bytes) -> bytes:
+        """As `Exchange.feed`."""
+        return self._stream.feed(piece)
+
+    def finish(self) -> bytes:
+        """As `Exchange.finish`."""
+        return self._stream.finish()
+
+
+def unknown_path(path: str) -> InvalidRequest:
+    """The error for a call that Google has nothing for."""
+    return InvalidRequest(f"Google's models can't be called at '{path}'.", param="model")
+
+
+def quoted(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="@:.-_~")

@@ -1,0 +1,91 @@
+"""Vertex AI: Google's models in a project and a location, by OAuth tokens or an API key.
+
+Source: https://cloud.google.com/vertex-ai/docs/reference/rest (publishers.models.generateContent). The format
+is the Gemini API's (`providers.gemini`); the path, and who calls, are not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.vertex.authority import GoogleAuthority
+from upstreams_app.providers.vertex.credentials import read_key_file
+from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
+
+GLOBAL: Final = "global"
+# Several regions under one address, where data stay within.
+_MULTI_REGIONS: Final = frozenset({"us", "eu"})
+_OPTIONS: Final = {
+    "project": re.compile(r"[a-z0-9][a-z0-9.:-]{2,98}[a-z0-9]"),
+    "location": re.compile(r"[a-z][a-z0-9-]{1,38}"),
+}
+_ENDPOINT = re.compile(r"(?:endpoints/)?(\d{1,25})")
+
+
+class Vertex:
+    """Vertex AI as a provider. Its options are `project` and `location`."""
+
+    def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
+        """As `Provider.exchange`."""
+        if path != "/chat/completions":
+            raise unknown_path(path)
+        return ChatExchange(fields, model=model, resource=_resource(model, site))
+
+    def authority(self, site: Site) -> Authority:
+        """As `Provider.authority`."""
+        return GoogleAuthority(site)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """As `Provider.check_options`."""
+        for name, value in options.items():
+            pattern = _OPTIONS.get(name)
+            if pattern is None:
+                raise ValueError(f"Vertex AI has no option '{name}'; it has project and location")
+            if not isinstance(value, str) or not pattern.fullmatch(value):
+                raise ValueError(f"the option '{name}' is not the id of a {name}")
+
+    def base_url(self, options: Mapping[str, Any]) -> str:
+        """As `Provider.base_url`: the location's."""
+        location = options.get("location", GLOBAL)
+        if location == GLOBAL:
+            return "https://aiplatform.googleapis.com"
+        if location in _MULTI_REGIONS:
+            return f"https://aiplatform.{location}.rep.googleapis.com"
+        return f"https://{location}-aiplatform.googleapis.com"
+
+    def models_request(self, site: Site, cursor: str = "") -> WireRequest:
+        """As `Provider.models_request`."""
+        return list_request("/publishers/google/models", cursor, page_size=100)
+
+    def read_models(self, body: bytes) -> ModelsPage:
+        """As `Provider.read_models`."""
+        return read_page(body, "publisherModels")
+
+
+def _resource(model: str, site: Site) -> str:
+    """A model's path. With an API key alone there is no project: Google knows whose it is."""
+    project = site.options.get("project") or _project_of_key(site.credential)
+    found = _ENDPOINT.fullmatch(model)
+    name = model.removeprefix("publishers/google/").removeprefix("models/")
+    leaf = f"/endpoints/{found[1]}" if found else f"/publishers/google/models/{quoted(name)}"
+    if project:
+        return f"/projects/{project}/locations/{site.options.get('location', GLOBAL)}{leaf}"
+    if site.credential and read_key_file(site.credential) is None:
+        return leaf
+    raise UpstreamUnreachable("its options name no project")
+
+
+def _project_of_key(credential: str) -> str:
+    key = read_key_file(credential)
+    project = key.project if key is not None else ""
+    return project if _OPTIONS["project"].fullmatch(project) else ""
+
+
+def provider() -> Provider:
+    """The provider of this package."""
+    return Vertex()
