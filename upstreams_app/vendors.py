@@ -51,6 +51,7 @@ _VENDORS = (
     _of_kind("azure", "azure-openai"),
     _of_kind("bedrock", "bedrock"),
     _of_kind("bedrock_converse", "bedrock"),
+    _of_kind("anthropic", "anthropic", key_variables=("ANTHROPIC_API_KEY",)),
     *(_of_preset(preset) for preset in PRESETS.values()),
 )
 VENDORS = {vendor.prefix: vendor for vendor in _VENDORS}
@@ -58,7 +59,6 @@ VENDORS = {vendor.prefix: vendor for vendor in _VENDORS}
 UNSUPPORTED = frozenset(
     [
         "ai21",
-        "anthropic",
         "azure_ai",
         "azure_text",
         "aws_polly",
@@ -130,7 +130,7 @@ def prefix_of(kind: str, base_url: str) -> str:
             return vendor.prefix
     if kind == COMPATIBLE.kind:
         return COMPATIBLE.prefix
-    return next(vendor.prefix for vendor in VENDORS.values() if vendor.kind == kind)
+    return next((vendor.prefix for vendor in VENDORS.values() if vendor.kind == kind), kind)
 
 
 def _vendor(prefix: str) -> Vendor:

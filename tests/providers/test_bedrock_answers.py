@@ -11,6 +11,7 @@ from openai.types.chat import ChatCompletion
 
 from tests.providers.bedrock_cases import LLAMA, WEATHER, answered, exchange
 from tests.providers.bedrock_wire import service
+from upstreams_app.providers.wire import ReadsHead
 
 LOOSE = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
 
@@ -217,3 +218,19 @@ def test_an_error_without_words(body: bytes) -> None:
 
     assert status == 503
     assert json.loads(text)["error"]["message"] == "Bedrock answered with status 503."
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("ServiceQuotaExceededException:http://internal.amazon.com/", 429),
+        ("IncompleteSignatureException", 403),
+        ("ValidationException", 400),
+    ],
+)
+def test_the_head_tells_what_a_status_does_not(kind: str, status: int) -> None:
+    asked = exchange()
+    assert isinstance(asked, ReadsHead)
+    asked.read_head({"x-amzn-ErrorType": kind})
+
+    assert asked.error(400, b"{}")[0] == status

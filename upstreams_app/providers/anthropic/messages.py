@@ -64,7 +64,6 @@ class _Messages:
         self._results.append(block)
 
     def add_assistant(self, turn: Turn) -> None:
-        self._close_user()
         content = [block for block in turn.thinking if _is_thinking(block)]
         for part in turn.parts:
             if not isinstance(part, Text):
@@ -74,13 +73,14 @@ class _Messages:
                     code="unsupported_parameter",
                 )
         content += blocks(turn.parts)
+        if not content and not turn.calls:
+            return
+        self._close_user()
         for call in turn.calls:
             call_id = self._new_id(call.id)
             self._waiting[call.id] = call_id
             self._waits_at = turn.path
             content.append({"type": "tool_use", "id": call_id, "name": call.name, "input": call.arguments})
-        if not content:
-            return
         if self._messages and self._messages[-1]["role"] == "assistant":
             self._messages[-1]["content"] += content
         else:
