@@ -14,8 +14,9 @@ from openai.types import CreateEmbeddingResponse
 
 from gateway_project.core.errors import InvalidRequest
 from tests.providers.bedrock_cases import SITE
+from upstreams_app.providers.anthropic.traits import traits_of
 from upstreams_app.providers.bedrock import provider
-from upstreams_app.providers.bedrock.families import Family, family_of
+from upstreams_app.providers.bedrock.families import family_of
 from upstreams_app.providers.wire import Exchange, ReadsHead, Site
 
 TITAN = "amazon.titan-embed-text-v2:0"
@@ -118,25 +119,28 @@ def test_profiles_across_regions_follow(token: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "family"),
+    ("model", "kind", "twin"),
     [
-        ("anthropic.claude-3-7-sonnet-20250219-v1:0", Family("claude", (3, 7))),
-        ("us.anthropic.claude-opus-4-20250514-v1:0", Family("claude", (4, 0))),
-        ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", Family("claude", (4, 5))),
-        ("global.anthropic.claude-opus-4-6-v1", Family("claude", (4, 6))),
+        ("anthropic.claude-3-7-sonnet-20250219-v1:0", "claude", "claude-3-7-sonnet"),
+        ("us.anthropic.claude-opus-4-20250514-v1:0", "claude", "claude-opus-4"),
+        ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "claude", "claude-haiku-4-5"),
+        ("global.anthropic.claude-opus-4-6-v1", "claude", "claude-opus-4-6"),
         (
-            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-20250514-v1:0",
-            Family("claude", (4, 0)),
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "claude",
+            "claude-sonnet-4-5",
         ),
-        ("anthropic.claude-v2:1", Family("claude")),
-        ("amazon.nova-pro-v1:0", Family("nova", (1, 0))),
-        ("us.amazon.nova-2-lite-v1:0", Family("nova", (2, 0))),
-        ("openai.gpt-oss-120b-1:0", Family("gpt-oss")),
-        ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc", Family("other")),
+        ("anthropic.claude-v2:1", "claude", "claude-2-1"),
+        ("anthropic.claude-instant-v1", "claude", "claude-1-3"),
+        ("amazon.nova-pro-v1:0", "nova", None),
+        ("us.amazon.nova-2-lite-v1:0", "nova-2", None),
+        ("openai.gpt-oss-120b-1:0", "gpt-oss", None),
+        ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc", "other", None),
     ],
 )
-def test_a_models_name_tells_its_family(model: str, family: Family) -> None:
-    assert family_of(model) == family
+def test_a_models_name_tells_its_family(model: str, kind: str, twin: str | None) -> None:
+    """Claude takes on Bedrock what its twin takes at Anthropic."""
+    assert family_of(model) == (kind, traits_of(twin) if twin else None)
 
 
 def test_a_text_for_titan() -> None:
