@@ -289,19 +289,23 @@ def _with_calls_merged(steps: list[Step]) -> list[Step]:
 
 def _parents_first(steps: list[Step]) -> list[Step]:
     """In the order given, but each after what it is in: the clocks of two processes never quite agree."""
-    by_key = {step.key: step for step in steps}
-    placed: dict[int, Step] = {}
+    by_key = {step.key: step for step in reversed(steps)}
+    placed: list[Step] = []
+    seen: set[int] = set()
     for step in steps:
-        line: dict[int, Step] = {}
+        line: list[Step] = []
         above: Step | None = step
-        while above is not None and above.key not in placed and above.key not in line:
-            line[above.key] = above
+        while above is not None and id(above) not in seen:
+            seen.add(id(above))
+            line.append(above)
             above = by_key.get(above.parent) if above.parent is not None else None
-        if above is not None and above.key in line:
-            # A circle: only another process that lies can tell of one. It's cut at its earliest step.
-            line = {step.key: step}
-        placed.update(reversed(line.items()))
-    return list(placed.values())
+        entry = next((index for index, one in enumerate(line) if one is above), None)
+        if entry is not None:
+            # A circle: only another process that lies can tell of one. It's cut where it was met.
+            seen.difference_update(id(one) for one in line[entry + 1 :])
+            del line[entry + 1 :]
+        placed += reversed(line)
+    return placed
 
 
 def _blame_last(steps: list[Step], status: str) -> None:

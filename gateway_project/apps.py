@@ -14,6 +14,7 @@ class GatewayConfig(AppConfig):
         """Register checks, sections of the snapshot and what the audit looks for; keep the roles' groups."""
         from gateway_project import checks, registries, roles  # noqa: F401  (importing registers)
         from gateway_project.denial_lines import use_the_journal
+        from gateway_project.sign_in import sessions  # noqa: F401  (whoever signs in has a session that ends)
         from gateway_project.sign_in.findings import LACKING_FACTORS
         from security_app.services.findings import register_finding_source
 

@@ -20,6 +20,7 @@ SCOPE_LABELS = {
     "inference": "inference: call models",
     "admin": "admin: manage the gateway over HTTP",
     "metrics": "metrics: read metrics",
+    "team": "team: manage the teams of its user over HTTP",
 }
 
 

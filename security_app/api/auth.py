@@ -6,6 +6,7 @@ import threading
 import time
 
 from django.db import DatabaseError
+from django.db.models import Q
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
@@ -18,7 +19,9 @@ from security_app.registry import Principal
 from security_app.services.authentication import UnknownKey, authenticate_in, bearer_token
 from security_app.services.configuration import store
 from security_app.services.permissions import require_entry
+from security_app.services.team_rights import Reach, administered_teams
 
+TEAM_SCOPE = "team"
 _CHECK_INTERVAL_S = 0.1
 
 
@@ -46,8 +49,12 @@ class KeyAuth(AuthBase):
         request.principal = principal  # type: ignore[attr-defined]
         route = "/" + request.path.strip("/")
         ip = request.META.get("REMOTE_ADDR") or ""
-        require_entry(principal, route, access=self.access, ip=ip)
+        require_entry(principal, route, access=self.access_for(principal), ip=ip)
         return principal
+
+    def access_for(self, principal: Principal) -> str:
+        """The scope that is asked of this caller."""
+        return self.access
 
 
 class AdminAuth(KeyAuth):
@@ -56,8 +63,18 @@ class AdminAuth(KeyAuth):
     access = "admin"
 
 
+class TeamAuth(AdminAuth):
+    """Also a key with the scope `team`: `reach_of` says which teams it is for."""
+
+    def access_for(self, principal: Principal) -> str:
+        """Whoever has neither scope is told of `admin`."""
+        scopes = principal.policy.scopes
+        return TEAM_SCOPE if TEAM_SCOPE in scopes and self.access not in scopes else self.access
+
+
 any_key = KeyAuth()
 admin_key = AdminAuth()
+team_key = TeamAuth()
 
 
 def principal_of(request: HttpRequest) -> Principal:
@@ -66,6 +83,18 @@ def principal_of(request: HttpRequest) -> Principal:
     if not isinstance(principal, Principal):
         raise AuthenticationFailed(reason="missing")
     return principal
+
+
+def reach_of(request: HttpRequest) -> Reach:
+    """The teams that this caller manages; None for one who manages everything."""
+    principal = principal_of(request)
+    if AdminAuth.access in principal.policy.scopes:
+        return None
+    if principal.owner_kind != "user" or not principal.user_id:
+        return frozenset()
+    teams = administered_teams(Q(user__user_id=principal.user_id))
+    # Any admin of a team may make keys of it for its members, who may administer others.
+    return teams if principal.team_id is None else teams & {principal.team_id}
 
 
 def actor_name(request: HttpRequest) -> str:

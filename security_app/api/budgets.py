@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from security_app.api.auth import admin_key
+from security_app.api.auth import reach_of, team_key
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import Budget
 from security_app.schemas.base import ListQuery
@@ -25,32 +25,34 @@ from security_app.schemas.limits import (
 from security_app.services import budgets
 from security_app.services.limit_fields import duration_of
 
-router = Router(tags=["Budgets"], auth=admin_key)
+router = Router(tags=["Budgets"], auth=team_key)
 
 
 @router.post("/budget/new", response=BudgetRow, operation_id="new_budget", summary="Make a budget")
 def new_budget(request: HttpRequest, body: BudgetNew) -> BudgetRow:
     """It acts in all processes within two seconds."""
-    return BudgetRow(**_row(budgets.create_budget(body.model_dump(exclude_unset=True))))
+    return BudgetRow(
+        **_row(budgets.create_budget(body.model_dump(exclude_unset=True), reach=reach_of(request)))
+    )
 
 
 @router.post("/budget/update", response=BudgetRow, operation_id="update_budget", summary="Change a budget")
 def update_budget(request: HttpRequest, body: BudgetUpdate) -> BudgetRow:
     """What is left out stays, and so does what was spent."""
     values = body.model_dump(exclude_unset=True)
-    return BudgetRow(**_row(budgets.change_budget(values.pop("budget_id"), values)))
+    return BudgetRow(**_row(budgets.change_budget(values.pop("budget_id"), values, reach=reach_of(request))))
 
 
 @router.post("/budget/info", response=list[UsedBudgetRow], operation_id="budget_info", summary="Show budgets")
 def budget_info(request: HttpRequest, body: BudgetReferences) -> list[UsedBudgetRow]:
     """With what their windows have used so far, by the ledger."""
-    return _used(budgets.find_budgets(body.budgets, param="budgets"))
+    return _used(budgets.find_budgets(body.budgets, param="budgets", reach=reach_of(request)))
 
 
 @router.post("/budget/delete", operation_id="delete_budget", summary="Delete a budget")
 def delete_budget(request: HttpRequest, body: BudgetDelete) -> dict[str, str]:
     """Calls are no longer bound by it."""
-    budgets.delete_budget(body.id)
+    budgets.delete_budget(body.id, reach=reach_of(request))
     return {"deleted_budget": body.id}
 
 
@@ -59,7 +61,7 @@ def list_budgets(request: HttpRequest, query: Query[ListQuery]) -> list[BudgetRo
     """By name."""
     refuse_unknown_parameters(request, ListQuery)
     first = (query.page - 1) * query.page_size
-    rows = Budget.objects.order_by("budget_id")[first : first + query.page_size]
+    rows = budgets.budgets_within(reach_of(request)).order_by("budget_id")[first : first + query.page_size]
     return [BudgetRow(**_row(row)) for row in rows]
 
 
@@ -72,7 +74,7 @@ def list_budgets(request: HttpRequest, query: Query[ListQuery]) -> list[BudgetRo
 def budget_settings(request: HttpRequest, query: Query[BudgetQuery]) -> list[BudgetSetting]:
     """What can be changed, and what it is now."""
     refuse_unknown_parameters(request, BudgetQuery)
-    shown = _row(budgets.find_budgets([query.budget_id])[0])
+    shown = _row(budgets.find_budgets([query.budget_id], reach=reach_of(request))[0])
     properties = BudgetFields.model_json_schema()["properties"]
     return [
         BudgetSetting(

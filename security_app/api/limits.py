@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 
-from security_app.api.auth import admin_key
+from security_app.api.auth import reach_of, team_key
 from security_app.api.queries import page_count, refuse_unknown_parameters
 from security_app.models import Limit
 from security_app.schemas.limit_rows import (
@@ -22,14 +22,14 @@ from security_app.schemas.limit_rows import (
 )
 from security_app.services import limits
 
-router = Router(tags=["Limits"], auth=admin_key)
+router = Router(tags=["Limits"], auth=team_key)
 
 
 @router.get("/limits", response=LimitList, operation_id="list_limits", summary="List limits")
 def list_limits(request: HttpRequest, query: Query[LimitQuery]) -> LimitList:
     """Also those that fields such as `rpm_limit` made, the newest first."""
     refuse_unknown_parameters(request, LimitQuery)
-    rows = limits.limits_of(query.subject_kind, query.subject_id)
+    rows = limits.limits_of(query.subject_kind, query.subject_id, reach=reach_of(request))
     first = (query.page - 1) * query.size
     total = rows.count()
     return LimitList(
@@ -44,14 +44,14 @@ def list_limits(request: HttpRequest, query: Query[LimitQuery]) -> LimitList:
 def add_limit(request: HttpRequest, body: NewLimit) -> Status[ShownLimit]:
     """In force at once; 409 if there is one of the same subject, model, metric and window."""
     refuse_unknown_parameters(request)
-    return Status(201, _shown(limits.create_limit(_values(body))))
+    return Status(201, _shown(limits.create_limit(_values(body), reach=reach_of(request))))
 
 
 @router.get("/limits/{limit_id}", response=ShownLimit, operation_id="get_limit", summary="Show a limit")
 def get_limit(request: HttpRequest, limit_id: str) -> ShownLimit:
     """By its id."""
     refuse_unknown_parameters(request)
-    return _shown(limits.find_limit(limit_id))
+    return _shown(limits.find_limit(limit_id, reach=reach_of(request)))
 
 
 @router.patch(
@@ -60,7 +60,7 @@ def get_limit(request: HttpRequest, limit_id: str) -> ShownLimit:
 def patch_limit(request: HttpRequest, limit_id: str, body: LimitPatch) -> ShownLimit:
     """What is left out, or null, stays; a subject is changed as a whole."""
     refuse_unknown_parameters(request)
-    return _shown(limits.change_limit(limit_id, _values(body)))
+    return _shown(limits.change_limit(limit_id, _values(body), reach=reach_of(request)))
 
 
 @router.delete(
@@ -69,7 +69,7 @@ def patch_limit(request: HttpRequest, limit_id: str, body: LimitPatch) -> ShownL
 def remove_limit(request: HttpRequest, limit_id: str) -> DeletedLimit:
     """Calls are no longer bound by it."""
     refuse_unknown_parameters(request)
-    return DeletedLimit(id=limits.delete_limit(limit_id))
+    return DeletedLimit(id=limits.delete_limit(limit_id, reach=reach_of(request)))
 
 
 def _values(body: LimitRowFields) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from gateway_project.core.errors import InvalidRequest
+from gateway_project.core.errors import InvalidRequest, NotFound, PermissionDenied
 from gateway_project.core.ids import parse_public_id
-from security_app.api.auth import actor_name, admin_key
+from security_app.api.auth import actor_name, admin_key, reach_of, team_key
 from security_app.api.key_fields import used_key_rows
 from security_app.api.people_rows import member_rows, subject_values, team_row, team_rows
 from security_app.api.queries import refuse_unknown_parameters
-from security_app.models import Membership
+from security_app.models import GatewayUser, Membership, Team
 from security_app.schemas.base import MAX_PER_CALL
 from security_app.schemas.keys import UsedKeyRow
 from security_app.schemas.people import (
@@ -42,6 +42,7 @@ from security_app.services import teams
 from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.organizations import find_organization
 from security_app.services.people import page_of
+from security_app.services.team_rights import require_known, require_removable, team_within
 from security_app.services.users import find_user
 
 router = Router(tags=["Teams"], auth=admin_key)
@@ -63,11 +64,11 @@ def new_team(request: HttpRequest, body: TeamNew) -> TeamRow:
     return team_row(row)
 
 
-@router.get("/team/info", response=TeamInfo, operation_id="team_info", summary="Show a team")
+@router.get("/team/info", auth=team_key, response=TeamInfo, operation_id="team_info", summary="Show a team")
 def team_info(request: HttpRequest, query: Query[TeamQuery]) -> TeamInfo:
     """The team, its members and its newest keys."""
     refuse_unknown_parameters(request, TeamQuery)
-    row = teams.find_team(query.team_id)
+    row = team_within(reach_of(request), query.team_id)
     keys, total = team_keys(team=row)
     return TeamInfo(
         team_id=row.public_id,
@@ -78,11 +79,15 @@ def team_info(request: HttpRequest, query: Query[TeamQuery]) -> TeamInfo:
     )
 
 
-@router.get("/team/list", response=list[TeamRow], operation_id="list_teams", summary="List teams")
+@router.get(
+    "/team/list", auth=team_key, response=list[TeamRow], operation_id="list_teams", summary="List teams"
+)
 def list_teams(request: HttpRequest, query: Query[TeamListQuery]) -> list[TeamRow]:
     """By name."""
     refuse_unknown_parameters(request, TeamListQuery)
-    found = page_of(_wanted(query), page=query.page, size=query.page_size)
+    rows, reach = _wanted(query), reach_of(request)
+    rows = rows if reach is None else rows.filter(pk__in=reach)
+    found = page_of(rows, page=query.page, size=query.page_size)
     return team_rows(found.rows)
 
 
@@ -100,10 +105,16 @@ def page_teams(request: HttpRequest, query: Query[TeamPageQuery]) -> TeamPage:
     )
 
 
-@router.post("/team/update", response=TeamRow, operation_id="update_team", summary="Change a team")
+@router.post(
+    "/team/update", auth=team_key, response=TeamRow, operation_id="update_team", summary="Change a team"
+)
 def update_team(request: HttpRequest, body: TeamUpdate) -> TeamRow:
-    """What is left out stays."""
-    return _changed(request, body.team_id, body)
+    """What is left out stays. The scope `team` changes `metadata`."""
+    reach = reach_of(request)
+    row = team_within(reach, body.team_id)
+    if reach is not None and (others := sorted(body.model_fields_set - {"team_id", "metadata"})):
+        raise PermissionDenied("An administrator changes this.", param=others[0])
+    return _changed(request, row.public_id, body)
 
 
 @router.post("/team/delete", response=DeletedTeams, operation_id="delete_teams", summary="Delete teams")
@@ -143,33 +154,48 @@ def remove_team_models(request: HttpRequest, body: TeamModels) -> TeamRow:
     return team_row(teams.remove_models(row, body.models, actor=actor_name(request)))
 
 
-@router.post("/team/member_add", response=TeamRow, operation_id="add_members", summary="Add members")
+@router.post(
+    "/team/member_add", auth=team_key, response=TeamRow, operation_id="add_members", summary="Add members"
+)
 def add_members(request: HttpRequest, body: MemberAdd) -> TeamRow:
     """One or several, all or none; who is in the team already gets the role."""
-    row = teams.find_team(body.team_id)
+    reach = reach_of(request)
+    row = team_within(reach, body.team_id)
     bodies = body.member if isinstance(body.member, list) else [body.member]
-    teams.add_members(row, _members(bodies, param="member"), actor=actor_name(request))
+    members = _members(bodies, param="member")
+    if reach is not None:
+        require_known(members)
+    teams.add_members(row, members, actor=actor_name(request))
     return team_row(row)
 
 
 @router.post(
-    "/team/member_update", response=TeamRow, operation_id="update_member", summary="Change a member's role"
+    "/team/member_update",
+    auth=team_key,
+    response=TeamRow,
+    operation_id="update_member",
+    summary="Change a member's role",
 )
 def update_member(request: HttpRequest, body: MemberUpdate) -> TeamRow:
     """`admin` or `user`."""
-    row = teams.find_team(body.team_id)
-    membership = teams.find_membership(row, find_user(body.user_id, email=body.user_email))
+    row, user = _member_of(request, body)
+    membership = teams.find_membership(row, user)
     teams.change_role(membership, _ROLES[body.role], actor=actor_name(request))
     return team_row(row)
 
 
 @router.post(
-    "/team/member_delete", response=RemovedMember, operation_id="remove_member", summary="Remove a member"
+    "/team/member_delete",
+    auth=team_key,
+    response=RemovedMember,
+    operation_id="remove_member",
+    summary="Remove a member",
 )
 def remove_member(request: HttpRequest, body: MemberOf) -> RemovedMember:
     """The member's own keys of this team end; those of service accounts stay."""
-    row = teams.find_team(body.team_id)
-    user = find_user(body.user_id, email=body.user_email)
+    row, user = _member_of(request, body)
+    if reach_of(request) is not None:
+        require_removable(row, user)
     ended = teams.remove_member(row, user, actor=actor_name(request))
     return RemovedMember(team=team_row(row), deleted_keys=ended)
 
@@ -230,6 +256,22 @@ def _values(body: TeamFields) -> dict[str, Any]:
         reference = body.organization_id
         values["organization"] = None if reference is None else find_organization(reference)
     return values
+
+
+def _member_of(request: HttpRequest, body: MemberOf) -> tuple[Team, GatewayUser]:
+    """A team and who is, or is not, in it. To the scope `team` all strangers look the same."""
+    reach = reach_of(request)
+    row = team_within(reach, body.team_id)
+    if reach is None:
+        return row, find_user(body.user_id, email=body.user_email)
+    user = (
+        None
+        if body.user_id is None or body.user_email is not None
+        else GatewayUser.objects.filter(memberships__team=row, user_id=body.user_id).first()
+    )
+    if user is None:
+        raise NotFound("This user is not in the team.", param="user_id")
+    return row, user
 
 
 def _members(bodies: list[MemberBody], *, param: str) -> list[teams.Member]:

@@ -15,7 +15,7 @@ from gateway_project.core.ids import public_id, uuid7
 from security_app.models.config import ConfigModel, ConfigQuerySet
 from security_app.models.secret import sealed_column
 
-SCOPES = ("inference", "admin", "metrics")
+SCOPES = ("inference", "admin", "metrics", "team")
 # LiteLLM's names for groups of routes, and the scope that each door of the group asks for.
 ROUTE_GROUPS = ("llm_api_routes", "management_routes", "info_routes")
 TRUST_CHOICES = [
@@ -150,7 +150,8 @@ class ApiKey(ConfigModel):
     scopes = models.JSONField(
         default=default_scopes,
         validators=[validate_scopes],
-        help_text="inference: call models. admin: manage the gateway over HTTP. metrics: read metrics.",
+        help_text="inference: call models. admin: manage the gateway over HTTP. metrics: read metrics. "
+        "team: manage the teams that its user is an admin of.",
     )
     allowed_models = models.JSONField(
         "allowed models",

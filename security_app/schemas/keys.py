@@ -20,7 +20,7 @@ from security_app.schemas.base import (
 )
 from security_app.schemas.limits import LimitFields, LimitRow
 
-Scope = Literal["inference", "admin", "metrics"]
+Scope = Literal["inference", "admin", "metrics", "team"]
 KeyType = Literal["llm_api", "management", "read_only", "default"]
 Status = Literal["active", "blocked", "expired", "deleted"]
 
@@ -70,7 +70,7 @@ class KeyFields(LimitFields):
         default=None, description="A shorthand for scopes; llm_api unless scopes are given."
     )
     scopes: list[Scope] | None = Field(
-        default=None, description="What the key is for: inference, admin, metrics."
+        default=None, description="What the key is for: inference, admin, metrics, team."
     )
 
 

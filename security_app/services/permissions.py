@@ -19,7 +19,7 @@ from security_app.registry.rules import parsed_address
 from security_app.services.configuration import store
 
 # The scopes that doors of each group of routes ask for; "" is for any key.
-_ACCESS_BY_GROUP = dict(zip(ROUTE_GROUPS, (("inference",), ("admin",), ("metrics", "")), strict=True))
+_ACCESS_BY_GROUP = dict(zip(ROUTE_GROUPS, (("inference",), ("admin", "team"), ("metrics", "")), strict=True))
 SCOPE_BY_KIND = {"model": "inference", "agent": "inference", "tool": "inference"}
 LIST_BY_KIND = {"model": "models", "agent": "models", "tool": "tools"}
 

@@ -6,7 +6,7 @@ of another team. Limits and budgets are of single keys of the team: a user's wou
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from django.db.models import CharField, Q, QuerySet, Value
@@ -16,11 +16,14 @@ from gateway_project.core.errors import InvalidRequest, PermissionDenied
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, Budget, GatewayUser, Limit, Membership, Team
 from security_app.models.limits import TEAM_MADE
+from security_app.services.teams import Member, find_team
 
 # What a key may do that a team admin makes, changes and ends.
 TEAM_SCOPES = ("inference",)
 # Each call of the key is counted by all of them.
 MAX_PER_KEY = 20
+# The teams that somebody manages; None for who manages everything.
+Reach = frozenset[UUID] | None
 
 
 def administered_teams(members: Q) -> frozenset[UUID]:
@@ -40,7 +43,7 @@ def bounds_made_by_teams(teams: Collection[UUID]) -> Q:
     return Q(managed_by__startswith=TEAM_MADE, subject_kind="key", subject_id__in=_key_ids(teams))
 
 
-def find_team_key(reference: str, teams: Collection[UUID]) -> ApiKey:
+def find_team_key(reference: str, teams: Collection[UUID], *, param: str = "subject.id") -> ApiKey:
     """A living key of these teams by its id, which calls models only; PermissionDenied for all others.
 
     Whether there is such a key elsewhere is not told.
@@ -49,7 +52,7 @@ def find_team_key(reference: str, teams: Collection[UUID]) -> ApiKey:
     keys = ApiKey.objects.filter(team__in=teams, deleted_at=None).defer("digest")
     row = None if key_id is None else keys.filter(pk=key_id).first()
     if row is None or not set(row.scopes) <= set(TEAM_SCOPES):
-        raise PermissionDenied("This is no key of your teams that calls models only.", param="subject.id")
+        raise PermissionDenied("This is no key of your teams that calls models only.", param=param)
     return row
 
 
@@ -63,6 +66,32 @@ def require_room(model: type[Limit | Budget], key: ApiKey) -> None:
     made = model.objects.filter(managed_by__startswith=TEAM_MADE, subject_kind="key", subject_id=key.pk.hex)
     if made.count() >= MAX_PER_KEY:
         raise InvalidRequest(f"Of a key a team makes at most {MAX_PER_KEY} of these.", param="subject")
+
+
+def team_within(reach: Reach, reference: str) -> Team:
+    """A team by its public id; one answer for other teams, whether there are such or not."""
+    if reach is None:
+        return find_team(reference)
+    team_id = parse_public_id("team", reference)
+    row = (
+        Team.objects.select_related("organization").filter(pk__in=reach, pk=team_id).first()
+        if team_id
+        else None
+    )
+    if row is None:
+        raise PermissionDenied("This key manages only the teams that its user administers.", param="team_id")
+    return row
+
+
+def require_known(members: Iterable[Member]) -> None:
+    """PermissionDenied unless each is named by the exact id of a user that there is."""
+    for member in members:
+        if member.user_id is None or member.email is not None:
+            raise PermissionDenied("Name members by their 'user_id' alone.", param="member")
+        if not GatewayUser.objects.filter(user_id=member.user_id).exists():
+            raise PermissionDenied(
+                "There is no user with this id; an administrator can make one.", param="member"
+            )
 
 
 def require_removable(team: Team, user: GatewayUser) -> None:

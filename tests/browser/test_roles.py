@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.urls import reverse
 from pytest_django.live_server_helper import LiveServer
@@ -198,7 +199,7 @@ def test_a_session_that_grew_old_is_asked_before_a_secret_is_shown(
     person("administrator")
     sign_in(wide, live_server.url, "someone", PASSWORD)
     row = Session.objects.get()
-    session = Session.get_session_store_class()(row.session_key)
+    session = SessionStore(row.session_key)
     session[SIGNED_IN_AT] = int(utc_now().timestamp()) - 3600
     for record in session.get("account_authentication_methods", []):
         record["at"] -= 3600

@@ -100,8 +100,8 @@ class Door:
         self.principal = Principal(ALICE, "alice", "", POLICY, 0.0, False)
         self.tags: tuple[str, ...] = ()
         self.scopes: list[CallScope] = []
-        # Told each time when a client got something.
-        self.on_sent: Callable[[], object] = bool
+        # Told what a client gets.
+        self.on_sent: Callable[[Message], object] = bool
 
     async def seed(self, counters: Sequence[Counter]) -> list[int]:
         """As a ledger would know it; by the ids of rules."""
@@ -127,7 +127,7 @@ class Door:
 
         async def send(message: Message) -> None:
             sent.append(message)
-            self.on_sent()
+            self.on_sent(message)
 
         received: list[int] = []
         task = asyncio.current_task()

@@ -99,6 +99,29 @@ def test_without_the_thoughts_before_a_call_a_budgeted_model_goes_on_without_thi
     assert body(turns, model=BETWEEN, tools=[WEATHER], reasoning_effort="low")["thinking"]
 
 
+def test_thoughts_that_newest_models_bind_to_a_conversation_may_be_dropped_from_a_changed_one() -> None:
+    thought = {"type": "thinking", "thinking": "", "signature": "c2ln"}
+    turn = {**calls("a"), "thinking_blocks": [thought]}
+    only = {"role": "assistant", "content": "", "thinking_blocks": [thought]}
+    turns = [{"role": "user", "content": "?"}, turn, result("a"), only]
+    beta = "thinking-binding-controls-2026-08-01"
+
+    request = sent(turns, model="claude-opus-5-5", tools=[WEATHER], options={"betas": ["x", beta]})
+    made = body(turns, model="claude-opus-5-5", tools=[WEATHER])
+    off = body(turns, model="claude-haiku-5-5", tools=[WEATHER], reasoning_effort="none")
+
+    assert request.headers["anthropic-beta"] == f"x,{beta}"
+    assert made["thinking"] == {
+        "type": "adaptive",
+        "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+    }
+    assert made["messages"][1]["content"][0] == thought
+    assert off["thinking"] == {"type": "disabled"}
+    assert [len(message["content"]) for message in off["messages"]] == [1, 1, 1]
+    assert "thinking" not in body(turns, model="claude-opus-5", tools=[WEATHER])
+    assert "anthropic-beta" not in sent(model="claude-opus-5-5").headers
+
+
 def test_a_schema_is_native_or_the_input_of_a_tool() -> None:
     native = body(model=BETWEEN, response_format=FORMAT)
     forced = body(model=OLD, response_format=FORMAT)

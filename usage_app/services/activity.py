@@ -24,6 +24,7 @@ Filters = Mapping[str, tuple[str, ...]]
 _PREFIXES = {"team": "team", "organization": "org", "key": "key"}
 _NOTHING = UsageRow((), *[0] * (len(UsageRow._fields) - 1))
 _BREAKDOWN = {"model": "models", "upstream": "providers", "key": "api_keys"}
+_FEWEST = "providers"
 # Metrics by LiteLLM's names, and two that it lacks.
 METRICS = (
     "spend",
@@ -109,7 +110,7 @@ def _by_day(asked: Asked, days: DayRange) -> dict[str, dict[str, Any]]:
     groupings: list[tuple[str, ...]] = [("day", asked.dimension)]
     if asked.adds_up:
         parts |= {title: name for name, title in _BREAKDOWN.items()}
-        groupings += [*(("day", name) for name in _BREAKDOWN), ("day",)]
+        groupings += [("day", name) for name in _BREAKDOWN]
     titles = list(parts)
     names = RowNames()
     found: dict[str, dict[str, Any]] = {}
@@ -118,10 +119,10 @@ def _by_day(asked: Asked, days: DayRange) -> dict[str, dict[str, Any]]:
         entry = found.get(day)
         if entry is None:
             entry = found[day] = _day(day, asked)
-        if number == len(titles):
-            entry["metrics"] = metrics(row)
-            continue
         of, value = parts[titles[number]], row.group[1]
+        if titles[number] == _FEWEST:
+            # What all of them used is what was used that day: the database needs not sum it up once more.
+            entry["metrics"] = {name: entry["metrics"][name] + more for name, more in metrics(row).items()}
         metadata = {"alias": names.name(of, value)} if of in _PREFIXES else {}
         entry["breakdown"][titles[number]][shown(of, value)] = {"metrics": metrics(row), "metadata": metadata}
     return found

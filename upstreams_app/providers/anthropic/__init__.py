@@ -89,7 +89,9 @@ class AnthropicExchange:
     """See `Exchange`."""
 
     def __init__(self, call: Call, model: str, site: Site) -> None:
-        self.request = WireRequest("/messages", dumps(call.body), _headers(site, call.api_version))
+        self.request = WireRequest(
+            "/messages", dumps(call.body), _headers(site, call.api_version, call.betas)
+        )
         self._answer_tool = call.answer_tool
         self._stream = StreamReader(model, answer_tool=call.answer_tool)
 
@@ -131,8 +133,8 @@ class KeyAuthority:
         """Nothing is open."""
 
 
-def _headers(site: Site, version: str) -> dict[str, str]:
+def _headers(site: Site, version: str, betas: tuple[str, ...] = ()) -> dict[str, str]:
     headers = {"anthropic-version": version}
-    if betas := site.options.get("betas"):
-        headers["anthropic-beta"] = ",".join(betas)
+    if named := dict.fromkeys((*site.options.get("betas", ()), *betas)):
+        headers["anthropic-beta"] = ",".join(named)
     return headers

@@ -29,6 +29,7 @@ _PASSED: Final = ("cache_control", "inference_geo", "speed")
 _BUDGETS: Final = {"minimal": 1024, "low": 4096, "medium": 10_000, "high": 20_000, "xhigh": 24_000}
 _LEAST_BUDGET: Final = 1024
 _LEAST_ANSWER: Final = 8000
+_BINDING_BETA: Final = "thinking-binding-controls-2026-08-01"
 _ANY_JSON: Final = "Answer with one JSON object and nothing else: no other text, no code fences."
 _EXPLAINED_TOOL: Final = "Give the final answer by calling this tool."
 
@@ -39,6 +40,7 @@ class Call:
 
     body: Json
     api_version: str
+    betas: tuple[str, ...] = ()
     answer_tool: str = ""
 
 
@@ -59,9 +61,10 @@ def wire_call(fields: Json, *, model: str, options: Mapping[str, Any]) -> Call:
     budget = body.get("thinking", {}).get("budget_tokens")
     if request.max_tokens is None and isinstance(budget, int):
         body["max_tokens"] = max(limit, budget + _LEAST_ANSWER)
+    betas = _bind_thoughts(body, own=request.more.get("thinking")) if traits.binds_thoughts else ()
     samples = _add_sampling(body, request, traits, ignores=options.get("sampling") == "ignore")
     _add_rest(body, request)
-    return Call(body, SAMPLING_VERSION if samples else traits.api_version, answer_tool)
+    return Call(body, SAMPLING_VERSION if samples else traits.api_version, betas, answer_tool)
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -225,6 +228,23 @@ def _lacks_thoughts(messages: list[Json]) -> bool:
     last = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
     is_loop = messages[-1]["role"] == "user" and messages[-1]["content"][0]["type"] == "tool_result"
     return is_loop and last is not None and "thinking" not in last["content"][0]["type"]
+
+
+def _bind_thoughts(body: Json, *, own: object) -> tuple[str, ...]:
+    """Let thoughts be dropped whose conversation has changed before them, where the API would refuse them.
+
+    Clients change it all the time: a date in the system prompt, one more tool. Returns the betas for it.
+    """
+    has_thoughts = any("thinking" in block["type"] for turn in body["messages"] for block in turn["content"])
+    kind = body.setdefault("thinking", {"type": "adaptive"})["type"] if has_thoughts and own is None else ""
+    if kind == "disabled":
+        for turn in body["messages"]:
+            turn["content"] = [block for block in turn["content"] if "thinking" not in block["type"]]
+        body["messages"] = [turn for turn in body["messages"] if turn["content"]]
+    if kind != "adaptive":
+        return ()
+    body["thinking"]["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+    return (_BINDING_BETA,)
 
 
 def _add_sampling(body: Json, request: ChatRequest, traits: Traits, *, ignores: bool) -> bool:

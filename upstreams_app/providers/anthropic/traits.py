@@ -27,7 +27,8 @@ SAMPLING_VERSION: Final = "2023-06-01"
 class Traits:
     """`thinking` is adaptive, budget, or "" for none; `off` turns it off, "" where nothing does.
 
-    `default_max_tokens` is sent where a request sets no limit: Anthropic demands one.
+    `default_max_tokens` is sent where a request sets no limit: Anthropic demands one. `binds_thoughts`: its
+    thoughts are good only after the very conversation that they were thought in.
     """
 
     api_version: str
@@ -36,6 +37,7 @@ class Traits:
     thinking: str
     off: str
     omits_thoughts: bool
+    binds_thoughts: bool
     efforts: tuple[str, ...]
     is_schema_native: bool
     can_force_tools: bool
@@ -49,6 +51,7 @@ _OTHERS: Final = Traits(
     thinking="budget",
     off="omit",
     omits_thoughts=False,
+    binds_thoughts=False,
     efforts=(),
     is_schema_native=False,
     can_force_tools=True,
@@ -73,6 +76,7 @@ def traits_of(model: str) -> Traits:
         thinking="adaptive" if is_adaptive else "budget" if version >= (3, 7) else "",
         off=_off(family, version),
         omits_thoughts=version >= (4, 7),
+        binds_thoughts=version >= ((5, 1) if family in _ALWAYS_THINK else (5, 5)),
         efforts=_efforts(version) if is_adaptive else (),
         is_schema_native=version >= (4, 5),
         can_force_tools=not _thinks_before_tools(family, version),
