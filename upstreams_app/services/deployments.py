@@ -17,7 +17,7 @@ from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import AZURE
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
-from upstreams_app.services import aws_params
+from upstreams_app.services import aws_params, vertex_params
 from upstreams_app.services.management import check_upstream, clean, hosts_of
 from upstreams_app.services.model_lists import guess_mode
 from upstreams_app.services.model_prices import carry_price, price_models
@@ -43,7 +43,8 @@ _MODEL_NAMES = {"name": _MODEL, "context_window": "model_info.max_input_tokens"}
 class Params:
     """How a deployment is reached. For a change, None leaves a value as it is; an empty `api_key` removes it.
 
-    `options` are columns of Upstream, `weight` and `priority` those of RouteTarget; `aws` are LiteLLM's own.
+    `options` are columns of Upstream, `weight` and `priority` those of RouteTarget; `aws` and `vertex` are
+    LiteLLM's own.
     """
 
     model: str | None = None
@@ -52,13 +53,14 @@ class Params:
     api_key: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     aws: Mapping[str, str] = field(default_factory=dict, repr=False)
+    vertex: Mapping[str, Any] = field(default_factory=dict, repr=False)
     weight: int | None = None
     priority: int | None = None
 
     @property
     def moves(self) -> bool:
         """Whether these say where the model is, not only how it is used."""
-        return bool(self.options or self.aws) or not (
+        return bool(self.options or self.aws or self.vertex) or not (
             self.model is None and self.api_base is None and self.api_key is None and self.provider is None
         )
 
@@ -165,21 +167,31 @@ def vendor_model(target: RouteTarget) -> str:
 
 
 def _place(params: Params) -> tuple[Place, str]:
-    parsed, params = _on_aws(_parse(params.model or "", params), params, known={})
+    parsed, params = _in_cloud(_parse(params.model or "", params), params, known={})
     place = place_of(
         parsed, api_base=params.api_base, credential=read_credential(params.api_key), options=params.options
     )
     return place, parsed.model
 
 
-def _on_aws(parsed: VendorModel, params: Params, *, known: Mapping[str, Any]) -> tuple[VendorModel, Params]:
-    """The same, with what AWS's parameters come to; `known` are the options that the upstream has."""
-    if parsed.vendor.kind != aws_params.KIND:
+def _in_cloud(parsed: VendorModel, params: Params, *, known: Mapping[str, Any]) -> tuple[VendorModel, Params]:
+    """The same, with what a cloud's parameters come to; `known` are the options that the upstream has."""
+    kind = parsed.vendor.kind
+    if kind != aws_params.KIND:
         aws_params.refuse_elsewhere(params.aws)
+    if kind != vertex_params.KIND:
+        vertex_params.refuse_elsewhere(params.vertex)
+    place: aws_params.AwsPlace | vertex_params.VertexPlace
+    if kind == aws_params.KIND:
+        place = aws_params.aws_place(
+            parsed, params.aws, api_base=params.api_base, api_key=params.api_key, known=known
+        )
+    elif kind == vertex_params.KIND:
+        place = vertex_params.vertex_place(
+            parsed, params.vertex, api_base=params.api_base, api_key=params.api_key, known=known
+        )
+    else:
         return parsed, params
-    place = aws_params.aws_place(
-        parsed, params.aws, api_base=params.api_base, api_key=params.api_key, known=known
-    )
     options = {**params.options, "options": place.options}
     return place.model, replace(params, api_base=place.api_base, api_key=place.api_key, options=options)
 
@@ -326,7 +338,7 @@ def _changed_place(target: RouteTarget, params: Params) -> tuple[Place, str]:
         base = upstream.base_url + upstream.path_prefix
     parsed = _parse(model, Params(provider=params.provider, api_base=base))
     known = upstream.options if upstream.kind == parsed.vendor.kind else {}
-    parsed, params = _on_aws(parsed, replace(params, api_base=base), known=known)
+    parsed, params = _in_cloud(parsed, replace(params, api_base=base), known=known)
     credential = Credential() if params.api_key is None else read_credential(params.api_key)
     options = params.options
     if parsed.vendor.kind == upstream.kind == AZURE:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from gateway_project.core.errors import Conflict, InvalidRequest
-from upstreams_app.kinds import AZURE
+from upstreams_app.kinds import AZURE, on_one_line
 from upstreams_app.models import Route, Upstream
 from upstreams_app.models.upstream import fingerprints, validate_reference
 from upstreams_app.services import aws_params
@@ -151,8 +151,12 @@ def apply_credential(row: Upstream, credential: Credential) -> set[str]:
 
 
 def read_credential(api_key: str | None) -> Credential:
-    """`os.environ/NAME` is a reference, anything else the key itself."""
+    """`os.environ/NAME` and `file:/path` are references, anything else is the key itself."""
     text = api_key or ""
+    if text.startswith("file:/"):
+        _check_reference(text, param=PARAMS["api_key"])
+        return Credential(reference=text)
+    text = on_one_line(text)
     if not text.startswith(_ENVIRONMENT):
         return Credential(plain=text)
     reference = "env:" + text.removeprefix(_ENVIRONMENT)
