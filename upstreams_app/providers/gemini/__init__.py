@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from upstreams_app.providers.gemini.embeddings import BATCH, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.listing import list_request, read_page
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
@@ -33,12 +34,16 @@ class Gemini:
 
     def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
         """As `Provider.exchange`."""
-        if path != "/chat/completions":
-            raise unknown_path(path)
         name = model.removeprefix("models/")
         folder = "tunedModels" if name.startswith("tunedModels/") else "models"
         resource = f"/{folder}/{quoted(name.removeprefix('tunedModels/'))}"
-        return ChatExchange(fields, model=name, resource=resource)
+        if path == "/chat/completions":
+            return ChatExchange(fields, model=name, resource=resource)
+        if path == "/embeddings":
+            return EmbeddingExchange(
+                fields, model=name, resource=resource, method=BATCH, batch_model=resource.removeprefix("/")
+            )
+        raise unknown_path(path)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""

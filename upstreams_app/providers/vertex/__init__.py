@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.gemini.embeddings import BATCH, PREDICT, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.listing import list_request, read_page
 from upstreams_app.providers.vertex.authority import GoogleAuthority
@@ -32,9 +33,13 @@ class Vertex:
 
     def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
         """As `Provider.exchange`."""
-        if path != "/chat/completions":
-            raise unknown_path(path)
-        return ChatExchange(fields, model=model, resource=_resource(model, site))
+        resource = _resource(model, site)
+        if path == "/chat/completions":
+            return ChatExchange(fields, model=model, resource=resource)
+        if path == "/embeddings":
+            method = BATCH if "gemini" in model else PREDICT
+            return EmbeddingExchange(fields, model=model, resource=resource, method=method)
+        raise unknown_path(path)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""
