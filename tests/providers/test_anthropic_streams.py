@@ -130,6 +130,24 @@ def test_tokens_flow_at_once() -> None:
     assert b'"Hi"' in made
 
 
+def test_the_end_is_said_before_the_connection_closes_and_only_once() -> None:
+    reading = exchange(stream=True)
+
+    made = reading.feed(chunk(start(), *end()))
+
+    assert made.endswith(sse.DONE)
+    assert reading.feed(chunk(*end(), {"type": "ping"})) == b""
+    assert reading.finish() == b""
+
+
+def test_a_message_that_stops_without_a_reason_is_not_over() -> None:
+    reading = exchange(stream=True)
+    reading.feed(chunk(start(), {"type": "message_stop"}))
+
+    with pytest.raises(ValueError, match="message_stop"):
+        reading.finish()
+
+
 def test_pings_and_unknown_events_and_blocks_are_passed_over() -> None:
     new = {"type": "content_block_start", "index": 0, "content_block": {"type": "hologram", "light": 1}}
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "light_delta", "light": 2}}

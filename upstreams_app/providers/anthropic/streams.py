@@ -32,11 +32,11 @@ class StreamReader:
         return self._read(self._splitter.feed(piece))
 
     def finish(self) -> bytes:
-        """Usage and `[DONE]`; ValueError unless the message came to its end."""
+        """What is left; ValueError unless the message came to its end."""
         events = self._read(self._splitter.flush())
         if not self._is_over:
             raise ValueError("the stream ended before message_stop")
-        return events + self._chunks.end(self._usage)
+        return events
 
     def _read(self, block: bytes) -> bytes:
         made = []
@@ -59,8 +59,10 @@ class StreamReader:
         elif kind == "message_delta":
             add_usage(self._usage, event.get("usage") or {})
             return self._end(event["delta"])
-        elif kind == "message_stop":
-            self._is_over = self._is_finished
+        elif kind == "message_stop" and self._is_finished and not self._is_over:
+            # Said at once: the connection may stay open for a while.
+            self._is_over = True
+            return self._chunks.end(self._usage)
         elif kind == "error":
             return self._chunks.error(event_error(event["error"]))
         return b""
