@@ -17,7 +17,7 @@ class Kind(NamedTuple):
     `local_port` is where a server of this kind usually listens on this machine (probed at first start);
     `price_provider` is its id in the price catalogue, None for what costs nothing by the token. `provider`
     names the package in `upstreams_app.providers` that speaks its wire format, "" where that is OpenAI's.
-    `credential` says what proves who calls; LiteLLM looks for a key in `key_variables`, as people keep it there.
+    `credential` says what proves who calls; keys are often in the `key_variables` of the environment.
     """
 
     id: str
@@ -89,7 +89,7 @@ KINDS: dict[str, Kind] = {
             provider="vertex",
             options=VERTEX,
             credential="A service account’s key, the whole JSON as downloaded, or an API key of Vertex AI. "
-            "None: the machine’s own (GOOGLE_APPLICATION_CREDENTIALS, workload identity, the metadata service).",
+            "None: the machine’s own (GOOGLE_APPLICATION_CREDENTIALS, workload identity, metadata service).",
         ),
         Kind(
             "bedrock",
@@ -101,7 +101,7 @@ KINDS: dict[str, Kind] = {
             provider="bedrock",
             options=BEDROCK,
             credential="A key pair as ACCESS_KEY_ID:SECRET_ACCESS_KEY (:SESSION_TOKEN), or an API key of "
-            "Bedrock. None: the machine’s own (AWS_ACCESS_KEY_ID and its like, a profile, an instance’s role).",
+            "Bedrock. None: the machine’s own (AWS_ACCESS_KEY_ID and its like, a profile, a role).",
         ),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
         Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),

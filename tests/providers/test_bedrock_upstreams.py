@@ -10,14 +10,17 @@ import boto3
 import pytest
 from botocore.config import Config
 from django.core.exceptions import ValidationError
+from django.forms import modelform_factory
 
+from gateway_project.core.errors import InvalidRequest
 from tests.fakes.http_server import HttpServer
 from tests.providers.bedrock_cases import SONNET, exchange
 from tests.providers.bedrock_fake import KEYS, MODELS, PROFILES, respond
 from tests.providers.bedrock_wire import REGION
+from upstreams_app.admin.upstream_form import UpstreamForm
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.services.discovery import import_models
-from upstreams_app.services.management import create_upstream
+from upstreams_app.services.management import create_upstream, update_upstream
 from upstreams_app.services.probes import probe_upstream
 
 
@@ -70,6 +73,43 @@ def test_the_region_fills_the_address_in() -> None:
     assert row.path_prefix == ""
     with pytest.raises(ValidationError, match="AWS region"):
         Upstream(name="x", kind="bedrock", base_url="https://x.example", options={"region": "x"}).full_clean()
+
+
+@pytest.mark.django_db
+def test_another_region_is_another_address_which_wants_the_credential_again() -> None:
+    row = create_upstream(
+        actor="tests", name="aws", kind="bedrock", api_key="ABSKa", options={"region": "eu-west-1"}
+    )
+
+    with pytest.raises(InvalidRequest):
+        update_upstream(Upstream.objects.get(), actor="tests", options={"region": "eu-west-2"})
+    update_upstream(row, actor="tests", options={"region": "eu-west-2"}, api_key="ABSKb")
+
+    assert Upstream.objects.get().base_url == "https://bedrock-runtime.eu-west-2.amazonaws.com"
+
+
+@pytest.mark.django_db
+def test_the_admins_form_fills_the_address_in() -> None:
+    fields = {
+        "name": "aws",
+        "kind": "bedrock",
+        "base_url": "",
+        "path_prefix": "/v1",
+        "options": '{"region": "eu-west-1"}',
+        "extra_endpoints": "",
+        "headers": "{}",
+        "credential_source": "none",
+        "connect_timeout_s": 5,
+        "first_token_timeout_s": 60,
+        "idle_timeout_s": 60,
+        "total_timeout_s": 600,
+    }
+
+    form = modelform_factory(Upstream, form=UpstreamForm, fields=list(fields))(fields)
+
+    assert form.is_valid(), form.errors
+    assert form.instance.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    assert form.instance.path_prefix == ""
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

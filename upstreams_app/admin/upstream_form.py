@@ -17,7 +17,7 @@ from upstreams_app.models import Upstream
 from upstreams_app.presets import PRESETS, Preset
 from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
 from upstreams_app.services.maintenance import check_end
-from upstreams_app.services.management import check_upstream, hosts_of, set_credential
+from upstreams_app.services.management import check_upstream, hosts_of, set_credential, usual_url
 
 Source = Upstream.CredentialSource
 _USUAL_PREFIX = "/v1"
@@ -116,7 +116,7 @@ class UpstreamForm(ModelForm[Upstream]):
             if name in self.fields and name not in self.errors and not cleaned.get(name):
                 self.add_error(name, "This field is required.")
         if kind is not None and not cleaned.get("base_url") and "base_url" not in self.errors:
-            cleaned["base_url"] = kind.base_url
+            cleaned["base_url"] = kind.base_url or usual_url(kind.id, cleaned.get("options"))
         is_special = kind is not None and (kind.id == AZURE or bool(kind.provider))
         if kind is not None and is_special and cleaned.get("path_prefix") == _USUAL_PREFIX:
             cleaned["path_prefix"] = kind.path_prefix

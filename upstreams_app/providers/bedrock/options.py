@@ -44,11 +44,9 @@ def _domain(region: str) -> str:
 
 
 def region_of(options: Mapping[str, Any], url: str) -> str:
-    """The region that signatures name: the option, else what the URL's host says; "" if neither tells."""
-    if region := options.get("region"):
-        return str(region)
-    found = _HOST.search(urlsplit(url).hostname or "")
-    return found[1] if found else ""
+    """The region that signatures name: that of the URL's host, else the option; "" if neither tells."""
+    found = _HOST.search(urlsplit(url).hostname or "") if is_amazons(url) else None
+    return found[1] if found else str(options.get("region", ""))
 
 
 def is_amazons(url: str) -> bool:
