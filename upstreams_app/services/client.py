@@ -21,6 +21,7 @@ from upstreams_app import demo
 from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
 from upstreams_app.providers import provider_of
+from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
 from upstreams_app.routing.tracker import Tracker
@@ -185,6 +186,7 @@ class HttpClient:
     async def post(
         self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
+        body = without_signatures(body)
         index = next(self._turn) % len(self._pools)
         head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
         self.in_flight += 1
