@@ -27,7 +27,8 @@ from tests.providers.prompts import PIXEL
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
 WANTS_SCHEMA = {"type": "json_schema", "json_schema": {"name": "my answer", "schema": SCHEMA, "strict": True}}
-LOOSE = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+OPEN = {**SCHEMA, "additionalProperties": True}
+LOOSE = {"type": "json_schema", "json_schema": {"name": "answer", "schema": OPEN}}
 FORCED = {"tool": {"name": "my_answer"}}
 
 
@@ -140,7 +141,7 @@ def test_a_strict_schema_is_bedrocks_own_where_the_model_has_it() -> None:
     form = sent(response_format=WANTS_SCHEMA)["outputConfig"]["textFormat"]
 
     assert form["type"] == "json_schema"
-    assert json.loads(form["structure"]["jsonSchema"]["schema"]) == SCHEMA
+    assert json.loads(form["structure"]["jsonSchema"]["schema"]) == {**SCHEMA, "additionalProperties": False}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,6 @@ def test_a_strict_schema_is_bedrocks_own_where_the_model_has_it() -> None:
         (LLAMA, WANTS_SCHEMA, {"any": {}}),
         (PROFILE, WANTS_SCHEMA, {"any": {}}),
         (SONNET, LOOSE, {"tool": {"name": "answer"}}),
-        (SONNET, {"type": "json_object"}, {"tool": {"name": "answer"}}),
     ],
 )
 def test_else_the_answer_is_the_input_of_a_tool(model: str, wanted: Any, choice: Any) -> None:
@@ -161,6 +161,13 @@ def test_else_the_answer_is_the_input_of_a_tool(model: str, wanted: Any, choice:
     assert tool["toolSpec"]["inputSchema"]["json"]["type"] == "object"
     assert body["toolConfig"]["toolChoice"] == choice
     assert "outputConfig" not in body
+
+
+def test_any_json_is_asked_for_in_words() -> None:
+    body = sent(response_format={"type": "json_object"})
+
+    assert body.keys() == {"messages", "system"}
+    assert "JSON" in body["system"][0]["text"]
 
 
 def test_an_option_of_the_upstream_decides_on_schemas() -> None:
@@ -190,10 +197,11 @@ def test_who_must_call_a_tool_gives_no_answer_in_a_form() -> None:
     ("model", "effort", "fields", "output"),
     [
         (OLD_SONNET, "minimal", {"thinking": {"type": "enabled", "budget_tokens": 1024}}, None),
-        (SONNET, "high", {"thinking": {"type": "enabled", "budget_tokens": 16_384}}, None),
-        (SONNET, "none", {"thinking": {"type": "disabled"}}, None),
+        (SONNET, "high", {"thinking": {"type": "enabled", "budget_tokens": 20_000}}, None),
+        (SONNET, "none", None, None),
+        (NEW_OPUS, "none", {"thinking": {"type": "disabled"}}, None),
         (NEW_OPUS, "minimal", {"thinking": {"type": "adaptive"}}, {"effort": "low"}),
-        (NEW_OPUS, "xhigh", {"thinking": {"type": "adaptive"}}, {"effort": "xhigh"}),
+        (NEW_OPUS, "xhigh", {"thinking": {"type": "adaptive"}}, {"effort": "max"}),
         (
             "us.amazon.nova-2-lite-v1:0",
             "medium",
@@ -214,8 +222,24 @@ def test_the_effort_of_reasoning(model: str, effort: str, fields: Any, output: A
 def test_the_budget_leaves_something_of_the_answer() -> None:
     body = sent(reasoning_effort="high", max_tokens=4000)
 
-    assert body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 2000
-    assert refusal(reasoning_effort="high", max_tokens=1024) == "max_tokens"
+    assert body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 3000
+    assert "additionalModelRequestFields" not in sent(reasoning_effort="high", max_tokens=1024)
+
+
+def test_a_budget_needs_what_was_thought_before_the_calls() -> None:
+    thought = {"type": "thinking", "thinking": "Hm", "signature": "c2ln"}
+    with_thought = [HELLO, {**CALLED[1], "thinking_blocks": [thought]}, CALLED[2]]
+
+    for messages, is_on in ((CALLED, False), (with_thought, True)):
+        body = sent(messages=messages, tools=[WEATHER], reasoning_effort="high")
+        assert ("additionalModelRequestFields" in body) is is_on
+
+
+def test_who_must_call_a_tool_thinks_by_effort_alone() -> None:
+    body = sent(NEW_OPUS, reasoning_effort="low", tools=[WEATHER], tool_choice="required")
+
+    assert body["outputConfig"] == {"effort": "low"}
+    assert "additionalModelRequestFields" not in body
 
 
 def test_anthropics_own_thinking_goes_as_it_is() -> None:
@@ -229,7 +253,7 @@ def test_anthropics_own_thinking_goes_as_it_is() -> None:
     [
         (LLAMA, {"reasoning_effort": "high"}, "reasoning_effort"),
         (PROFILE, {"reasoning_effort": "high"}, "reasoning_effort"),
-        (OLD_SONNET, {"reasoning_effort": "high", "response_format": WANTS_SCHEMA}, "response_format"),
+        (OLD_SONNET, {"reasoning_effort": "high", "response_format": WANTS_SCHEMA}, "reasoning_effort"),
     ],
 )
 def test_reasoning_that_can_not_be_had_is_refused(model: str, fields: Any, param: str) -> None:
@@ -241,6 +265,7 @@ def test_what_was_thought_goes_back_with_its_signature() -> None:
         {"type": "thinking", "thinking": "Hm", "signature": "c2ln"},
         {"type": "redacted_thinking", "data": "cmVk"},
         {"type": "thinking", "thinking": "unsigned"},
+        {"type": "other"},
     ]
     turns = [HELLO, {"role": "assistant", "content": "Hi", "thinking_blocks": blocks}, HELLO]
 
@@ -249,9 +274,3 @@ def test_what_was_thought_goes_back_with_its_signature() -> None:
         {"reasoningContent": {"redactedContent": "cmVk"}},
         {"text": "Hi"},
     ]
-
-
-def test_no_block_of_thinking() -> None:
-    turns = [HELLO, {"role": "assistant", "content": "Hi", "thinking_blocks": [{"type": "other"}]}, HELLO]
-
-    assert refusal(messages=turns) == "messages[1].thinking_blocks[0]"

@@ -13,6 +13,7 @@ from tests.providers.bedrock_cases import (
     LLAMA,
     NOVA,
     PROFILE,
+    SITE,
     SONNET,
     WEATHER,
     exchange,
@@ -37,7 +38,7 @@ def test_a_chat_in_full() -> None:
     ]
 
     body = sent(
-        messages=turns, max_completion_tokens=99, temperature=0.5, top_p=0.9, stop=["END", "."], user="u-1"
+        NOVA, messages=turns, max_completion_tokens=99, temperature=0.5, top_p=0.9, stop=["END", "."], seed=7
     )
 
     assert body == {
@@ -78,6 +79,26 @@ def test_neighbours_of_one_role_become_one_message() -> None:
 
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
     assert messages[1]["content"] == [{"text": "a"}, {"text": "b"}]
+
+
+def test_an_assistant_that_begins_answers_an_opening() -> None:
+    messages = sent(messages=[{"role": "assistant", "content": "Hi"}, HELLO])["messages"]
+
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+
+
+def test_results_stand_before_what_the_user_says() -> None:
+    messages = sent(messages=[*CALLED[:2], HELLO, CALLED[2]], tools=[WEATHER])["messages"]
+
+    assert [next(iter(block)) for block in messages[2]["content"]] == ["toolResult", "text"]
+
+
+def test_the_newest_claude_decides_itself_and_has_no_temperature() -> None:
+    newest = "anthropic.claude-sonnet-5-5-v1:0"
+
+    assert refused(newest, tools=[WEATHER], tool_choice="required").param == "tool_choice"
+    assert refused(newest, temperature=0.5).param == "temperature"
+    assert "inferenceConfig" not in sent(newest, temperature=1)
 
 
 def test_calls_and_their_results_keep_their_ids() -> None:
@@ -215,13 +236,13 @@ def test_what_is_to_be_cached_is_followed_by_a_mark() -> None:
 
 
 def test_members_of_converses_own_go_as_they_are() -> None:
-    own = {
+    own: dict[str, Any] = {
         "guardrailConfig": {"guardrailIdentifier": "abc123", "guardrailVersion": "1"},
         "performanceConfig": {"latency": "optimized"},
         "requestMetadata": {"team": "blue"},
     }
 
-    body = sent(**own, additionalModelRequestFields={"x": 1}, top_k=40, service_tier="flex")
+    body = sent(SONNET, SITE, **own, additionalModelRequestFields={"x": 1}, top_k=40, service_tier="flex")
 
     assert {name: body[name] for name in own} == own
     assert body["additionalModelRequestFields"] == {"x": 1, "top_k": 40}
@@ -237,7 +258,10 @@ def test_what_changes_no_answer_is_left_out(fields: dict[str, Any]) -> None:
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
-        ({"seed": 1}, "seed"),
+        ({"top_p": 0.5, "temperature": 0.5}, "top_p"),
+        ({"temperature": 0.5, "reasoning_effort": "low"}, "temperature"),
+        ({"stop": "\n"}, "stop"),
+        ({"verbosity": "low"}, "verbosity"),
         ({"temperature": 1.01}, "temperature"),
         ({"stop": ["x"] * 2501}, "stop"),
         ({"logprobs": True}, "logprobs"),
@@ -252,16 +276,17 @@ def test_what_changes_no_answer_is_left_out(fields: dict[str, Any]) -> None:
 def test_what_bedrock_has_nothing_for_is_refused(fields: dict[str, Any], param: str) -> None:
     error = refused(**fields)
 
-    assert (error.param, error.code) == (param, "unsupported_parameter")
+    assert error.param == param
+    assert error.code == "unsupported_parameter"
 
 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"messages": [{"role": "user", "content": " "}]}, "messages[0].content"),
-        ({"messages": [{"role": "assistant", "content": "Hi"}, HELLO]}, "messages"),
+        ({"messages": [{"role": "user", "content": " "}]}, "messages"),
         ({"messages": [HELLO, CALLED[2]]}, "messages[1].tool_call_id"),
-        ({"messages": [*CALLED[:2], HELLO, CALLED[2]][1:]}, "messages"),
+        ({"messages": [*CALLED[:2], HELLO]}, "messages[1].tool_calls"),
+        ({"messages": CALLED[:2]}, "messages[1].tool_calls"),
         ({"tools": [{"type": "function", "function": {"name": "a.b"}}]}, "tools[0].function.name"),
         ({"guardrailConfig": "abc"}, "guardrailConfig"),
         ({"thinking": True}, "thinking"),
