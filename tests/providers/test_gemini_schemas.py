@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # It ships no types.
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.gemini.schemas import to_google
