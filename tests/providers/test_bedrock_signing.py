@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -154,6 +156,18 @@ def test_nothing_of_a_key_is_shown() -> None:
     shown = f"{KEYS!r} {identity!r} {parse_credential('ABSKabc=')!r} {site(TEXT)!r}"
 
     assert not any(secret in shown for secret in (KEYS.secret_key, KEYS.access_key, "ABSKabc"))
+
+
+def test_no_log_has_a_signature_or_a_token() -> None:
+    """botocore's signer writes the whole request at the level debug."""
+    script = (
+        "import logging; from gateway_project.observability.logging import configure; configure('DEBUG'); "
+        "print(logging.getLogger('botocore.auth').isEnabledFor(logging.INFO))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "False"
 
 
 async def test_the_region_is_in_the_address_where_no_option_says_it() -> None:
