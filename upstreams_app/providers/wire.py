@@ -130,7 +130,7 @@ class Provider(Protocol):
         ...
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """ValueError, in words for an administrator, unless an upstream's `options` are what it needs."""
+        """WrongOption unless an upstream's `options` are as its kind describes them, and go together."""
         ...
 
     def base_url(self, options: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
 from upstreams_app.vendors import VendorModel
 
@@ -74,8 +75,8 @@ def aws_place(
         raise RuntimeError("the kind has no provider")
     try:
         provider.check_options(options)
-    except ValueError as error:
-        raise InvalidRequest(f"AWS: {error}", param=_param(str(error))) from error
+    except WrongOption as error:
+        raise InvalidRequest(f"AWS: {error}", param=_param(error.option)) from error
     return AwsPlace(
         VendorModel(parsed.vendor, model),
         base or provider.base_url(options),
@@ -133,10 +134,8 @@ def _usual_region() -> str:
     return found
 
 
-def _param(message: str) -> str:
-    """The parameter that a message of the provider's, which begins with our name, is about."""
-    own = message.partition(" ")[0]
-    return _full(next((name for name, option in _OPTIONS.items() if option == own), _REGION))
+def _param(wrong: str) -> str:
+    return _full(next((name for name, option in _OPTIONS.items() if option == wrong), _REGION))
 
 
 def _full(name: str) -> str:

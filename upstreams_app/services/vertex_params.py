@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
 from upstreams_app.vendors import VendorModel
 
@@ -63,9 +64,9 @@ def vertex_place(
         raise RuntimeError("the kind has no provider")
     try:
         provider.check_options(options)
-    except ValueError as error:
-        wrong = next((name for name, (option, _) in _OPTIONS.items() if f"'{option}'" in str(error)), KIND)
-        raise InvalidRequest(f"Vertex AI: {error}.", param=_full(wrong)) from error
+    except WrongOption as error:
+        wrong = next((name for name, (option, _) in _OPTIONS.items() if option == error.option), KIND)
+        raise InvalidRequest(f"Vertex AI: {error}", param=_full(wrong)) from error
     # Who moves a model to another location says which, not where that is.
     is_moved = bool(googles and vertex.get("vertex_location"))
     return VertexPlace(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from upstreams_app.kinds import KINDS
+from upstreams_app.options import check_options
 from upstreams_app.providers.gemini.embeddings import BATCH, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.listing import list_request, read_page
@@ -51,8 +53,8 @@ class Gemini:
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """As `Provider.check_options`: there are none."""
-        if options:
-            raise ValueError("the Gemini API has no options")
+        kind = KINDS["gemini"]
+        check_options(kind.label, kind.options, options)
 
     def base_url(self, options: Mapping[str, Any]) -> str:
         """As `Provider.base_url`: the kind's own."""
