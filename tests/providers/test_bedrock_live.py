@@ -73,7 +73,7 @@ def test_tokens_of_the_cache_are_in_the_ledger(ai: OpenAI, model: str, gateway: 
 
     raw = ai.chat.completions.with_raw_response.create(
         model=model,
-        messages=[{"role": "system", "content": [marked]}, user("Hello")],  # type: ignore[list-item]
+        messages=[{"role": "system", "content": [marked]}, user("Hello")],  # type: ignore[list-item, misc]
     )
     record = gateway.record(raw.headers["x-request-id"])
 
