@@ -315,6 +315,20 @@ async def test_clients_credentials_are_theirs_alone(monkeypatch: pytest.MonkeyPa
     assert_signed(await proof(at, credential=TEXT), KEYS)
     with pytest.raises(UpstreamUnreachable, match="the client brought no credential"):
         await proof(at)
+    with pytest.raises(UpstreamUnreachable, match="clients' own"):
+        await proof(at._replace(options={"region": REGION, "role_arn": ROLE}), credential=TEXT)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (site("ABSKabc=", role_arn=ROLE), "with an API key"),
+        (site(TEXT, profile="models"), "a profile as well"),
+    ],
+)
+async def test_identities_that_contradict_each_other_are_told(at: Site, words: str) -> None:
+    with pytest.raises(UpstreamUnreachable, match=words):
+        await proof(at)
 
 
 @pytest.mark.parametrize(
