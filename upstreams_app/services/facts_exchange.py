@@ -141,7 +141,7 @@ def hear(clients: ClientPool, told: list[Told]) -> None:
     open_s: dict[str, float] = {}
     for each in told:
         busy.update(each.busy)
-        use.update(each.use)  # type: ignore[arg-type]  # Sums of floats are as good.
+        use.update(each.use)
         for model_id, seconds in each.open_s.items():
             open_s[model_id] = max(seconds, open_s.get(model_id, 0.0))
     for facts in clients.tracker.known():

@@ -28,7 +28,7 @@ def inference_config(request: ChatRequest, claude: Traits | None, *, is_thinking
         "stopSequences": list(request.stop) or None,
     }
     config = {name: value for name, value in values.items() if value is not None}
-    if config.get("temperature", 0) > 1:
+    if (request.temperature or 0) > 1:
         raise _unsupported("temperature", "Bedrock takes temperatures from 0 to 1.")
     if claude is not None:
         _check_claude(config, claude, is_thinking=is_thinking)
