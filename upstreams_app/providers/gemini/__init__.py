@@ -16,8 +16,15 @@ from upstreams_app.providers.gemini.listing import list_request, read_page
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
 
 
+def plain_headers(credential: str) -> dict[str, str]:
+    """The header for a credential that is sent as it is: a token of OAuth, or an API key."""
+    if credential.startswith(("ya29.", "eyJ")):
+        return {"Authorization": f"Bearer {credential}"}
+    return {"x-goog-api-key": credential}
+
+
 class KeyAuthority:
-    """An API key in its header."""
+    """An API key in its header; a client's own may be a token."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -25,7 +32,7 @@ class KeyAuthority:
     async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
         """As `Authority.headers`."""
         key = credential or self._key
-        return {"x-goog-api-key": key} if key else {}
+        return plain_headers(key) if key else {}
 
     async def close(self) -> None:
         """Nothing is open."""
