@@ -76,7 +76,9 @@ def _said(turn: Turn, blocks: Blocks) -> list[Json]:
 
 
 def _result(turn: Turn, blocks: Blocks) -> list[Json]:
-    result = {"toolUseId": _call_id(turn.call_id), "content": blocks.of(turn.parts, has_cache=False)}
+    result: Json = {"toolUseId": _call_id(turn.call_id), "content": blocks.of(turn.parts, has_cache=False)}
+    if turn.is_error:
+        result["status"] = "error"
     marker = next((part.cache for part in reversed(turn.parts) if part.cache is not None), None)
     return [{"toolResult": result}, *([] if marker is None else [cache_point(marker)])]
 
