@@ -200,7 +200,7 @@ def test_what_may_come_to_more_than_a_limit_is_refused(gateway: Gateway, vendor:
 def test_other_spellings_of_the_path_lead_to_the_same(gateway: Gateway, path: str) -> None:
     body = {"model": DEMO, "max_tokens": 9, "messages": HELLO}
 
-    with gateway.client() as client:
+    with gateway.client(KEY) as client:
         answer = client.post(path, json=body)
         wrong = client.get(path)
 
