@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway_project.core.codec import loads
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, Site
+from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
 
@@ -46,6 +46,8 @@ class ProviderClient:
         answer = await self._http.send(
             exchange.request, self._authority, phases=phases, credential=credential
         )
+        if isinstance(exchange, ReadsHead):
+            exchange.read_head(answer.headers)
         is_stream = fields.get("stream") is True
         if not 200 <= answer.status < 300:
             return _Refusal(answer, exchange)
