@@ -20,7 +20,8 @@ KEY_FILE = json.dumps({"type": "service_account", "project_id": "acme", "private
 
 def bedrock(**changes: Any) -> dict[str, Any]:
     """A form for an upstream on Bedrock, without an address."""
-    return filled_form(kind="bedrock", base_url="", **{"option_bedrock_region": "eu-central-1", **changes})
+    usual = {"kind": "bedrock", "base_url": "", "option_bedrock_region": "eu-central-1"}
+    return filled_form(**{**usual, **changes})
 
 
 @pytest.mark.parametrize(

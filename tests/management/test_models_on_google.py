@@ -167,3 +167,32 @@ def test_what_is_wrong_is_named(admin: Caller, params: dict[str, Any], param: st
     assert answer.status_code == 400
     assert json.loads(answer.content)["error"]["param"] == f"litellm_params.{param}"
     assert not Upstream.objects.exists()
+
+
+def test_other_options_of_an_upstream_lead_elsewhere(admin: Caller) -> None:
+    europe = {"project": "acme", "location": "europe-west4"}
+    admin.ok("POST", "/upstreams", {"name": "v", "kind": "vertex", "options": europe})
+
+    moved = admin.ok("PATCH", "/upstreams/v", {"options": {**europe, "location": "us-east1"}})
+    wrong = admin.request("PATCH", "/upstreams/v", {"options": {"location": "a/b"}})
+
+    assert moved["base_url"] == "https://us-east1-aiplatform.googleapis.com"
+    assert wrong.status_code == 400
+    assert json.loads(wrong.content)["error"]["param"] == "options"
+
+
+def test_an_address_of_ones_own_stays(admin: Caller) -> None:
+    own = "https://psc.example.com"
+    admin.ok("POST", "/upstreams", {"name": "v", "kind": "vertex", "base_url": own})
+
+    moved = admin.ok("PATCH", "/upstreams/v", {"options": {"location": "us-east1"}})
+
+    assert moved["base_url"] == own
+
+
+def test_a_moved_upstream_wants_its_key_again(admin: Caller) -> None:
+    admin.ok("POST", "/upstreams", {"name": "v", "kind": "vertex", "api_key": json.dumps(KEY_FILE)})
+
+    refused = admin.request("PATCH", "/upstreams/v", {"options": {"location": "us-east1"}})
+
+    assert json.loads(refused.content)["error"]["param"] == "api_key"

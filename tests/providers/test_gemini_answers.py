@@ -309,6 +309,44 @@ def test_signed_parts_of_text_give_text_only() -> None:
     assert made.choices[0].message.content == "a"
 
 
+def test_pictures_come_beside_the_text() -> None:
+    answer = _candidate({"inlineData": {"mimeType": "image/png", "data": "AAAA"}})
+
+    made = _answered(answer)
+    chunks = _streamed(_sse([answer]), 11)
+
+    images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    assert made.choices[0].message.model_extra == {"images": images}
+    assert made.choices[0].finish_reason == "stop"
+    assert [chunk["choices"][0]["delta"].get("images") for chunk in chunks[:1]] == [images]
+
+
+def test_the_function_that_answers_is_text() -> None:
+    fields: Json = {
+        "tools": [{"type": "function", "function": {"name": "answer"}}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "a", "schema": {"properties": {"a": {"type": "string"}}}},
+        },
+    }
+    answer = _candidate({"functionCall": {"name": "answer_", "args": {"a": "é"}}})
+    exchange = provider().exchange(
+        "/chat/completions",
+        {"messages": [{"role": "user", "content": "Hello"}], **fields},
+        model="gemini-2.5-pro",
+        site=Site({}, ""),
+    )
+
+    made = ChatCompletion.model_validate_json(exchange.answer(json.dumps(answer).encode()))
+    events = exchange.feed(_sse([answer])) + exchange.finish()
+
+    assert made.choices[0].message.content == '{"a":"é"}'
+    assert made.choices[0].message.tool_calls is None
+    assert made.choices[0].finish_reason == "stop"
+    assert '"content":"{\\"a\\":\\"é\\"}"' in events.decode()
+    assert b'"finish_reason":"stop"' in events
+
+
 def test_half_an_emoji_is_no_end() -> None:
     body = b'{"candidates":[{"content":{"parts":[{"text":"a\\ud83c"}]},"finishReason":"STOP"}]}'
 

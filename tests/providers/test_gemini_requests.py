@@ -327,6 +327,29 @@ def test_answers_in_json_have_its_type_and_schema() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("choice", "config"),
+    [
+        (None, {"mode": "ANY"}),
+        ("auto", {"mode": "ANY"}),
+        ("none", {"mode": "ANY", "allowedFunctionNames": ["answer"]}),
+        ("required", {"mode": "ANY", "allowedFunctionNames": ["now"]}),
+        ({"type": "function", "function": {"name": "now"}}, {"mode": "ANY", "allowedFunctionNames": ["now"]}),
+    ],
+)
+def test_older_models_answer_beside_tools_by_a_function(choice: Any, config: dict[str, Any]) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    wrapped = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+
+    sent = _sent(OLD, response_format=wrapped, tools=[NOW], tool_choice=choice)
+
+    own, now = sent["tools"][0]["functionDeclarations"]
+    assert (own["name"], own["parametersJsonSchema"]) == ("answer", schema)
+    assert now == {"name": "now"}
+    assert sent["toolConfig"] == {"functionCallingConfig": config}
+    assert "generationConfig" not in sent
+
+
 def test_other_calls_are_refused() -> None:
     with pytest.raises(InvalidRequest):
         provider().exchange("/images/generations", {}, model=NEW, site=Site({}, ""))

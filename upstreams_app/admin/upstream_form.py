@@ -11,6 +11,7 @@ from django import forms
 from gateway_project.admin_base import ModelForm, SelectWidget, TextAreaWidget
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import GatewayError
+from gateway_project.secret_widget import SecretWidget
 from security_app.admin.form_fields import JsonObjectField, LinesField
 from upstreams_app.admin.option_fields import (
     OPTION,
@@ -20,7 +21,6 @@ from upstreams_app.admin.option_fields import (
     option_fields,
     options_of,
 )
-from upstreams_app.admin.secret_widget import SecretWidget
 from upstreams_app.kinds import AZURE, KINDS, Kind
 from upstreams_app.models import Upstream
 from upstreams_app.models.upstream import check_kind_options
@@ -28,7 +28,7 @@ from upstreams_app.options import WrongOption
 from upstreams_app.presets import PRESETS, Preset
 from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
 from upstreams_app.services.maintenance import check_end
-from upstreams_app.services.management import check_upstream, hosts_of, set_credential, usual_url
+from upstreams_app.services.management import check_upstream, hosts_of, implied_url, set_credential
 
 Source = Upstream.CredentialSource
 _USUAL_PREFIX = "/v1"
@@ -100,8 +100,10 @@ class UpstreamForm(OptionFields, ModelForm[Upstream]):
         kind = KINDS.get(self.instance.kind)
         self.fields["api_key"].widget.attrs["data-stored"] = stored
         self.fields["api_key"].help_text = f"{stored} {kind.credential if kind else ''}".strip()
-        if kind is not None and isinstance(self.instance.options, dict):
-            self.initial |= initial_of(kind, self.instance.options)
+        stored_options = self.instance.options
+        self._stored_options = stored_options if isinstance(stored_options, dict) else {}
+        if kind is not None:
+            self.initial |= initial_of(kind, self._stored_options)
         if self.instance._state.adding and "preset" in self.fields:
             services = {
                 preset.id: {
@@ -174,13 +176,10 @@ class UpstreamForm(OptionFields, ModelForm[Upstream]):
 
     def _clean_address(self, kind: Kind, options: dict[str, Any] | None, cleaned: dict[str, Any]) -> None:
         """The kind's own address, or that which the options make, where none was entered."""
-        stored: Upstream = self.instance
-        follows = bool(stored.base_url) and stored.base_url == usual_url(stored.kind, stored.options)
-        if cleaned.get("base_url") and not (
-            follows and kind.id == stored.kind and "base_url" not in self.changed_data
-        ):
+        before = implied_url(self.initial.get("kind", ""), self._stored_options)
+        if cleaned.get("base_url") not in (None, "", before):
             return
-        cleaned["base_url"] = kind.base_url or usual_url(kind.id, options)
+        cleaned["base_url"] = kind.base_url or implied_url(kind.id, options or {})
         for option in kind.options if options is not None and not cleaned["base_url"] else ():
             if option.required:
                 self.add_error(field_name(kind.id, option.name), "Give this, or a base URL.")

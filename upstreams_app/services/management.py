@@ -78,12 +78,12 @@ def update_upstream(
     if "headers" in values:
         values["headers"] = unmasked_headers(given_headers, stored=row.headers)
     old_maintenance = row.is_in_maintenance, row.maintenance_until
-    is_usual = bool(old_url) and old_url == usual_url(row.kind, row.options)
-    if is_usual and "options" in values and "base_url" not in values:
-        # An address that the options made follows them: another region is another host.
-        values["base_url"] = ""
+    implied = implied_url(row.kind, row.options)
     for name, value in values.items():
         setattr(row, name, value)
+    if "base_url" not in values and row.base_url == implied:
+        # Another region has another address.
+        row.base_url = implied_url(row.kind, row.options) or implied
     _normalise(row)
     changed = set(values) | set_credential(row, api_key=api_key, credential=credential)
     if row.base_url != old_url:
@@ -209,28 +209,27 @@ def _preset_values(preset_id: str) -> dict[str, str]:
     return preset.values
 
 
-def usual_url(kind: str, options: object) -> str:
-    """Where a kind's vendor is by an upstream's options; "" where these don't say, or are wrong."""
-    provider = provider_of(kind) if kind in KINDS else None
-    if provider is None or not isinstance(options, dict):
-        return ""
-    # Wrong options are another check's to tell.
-    with suppress(ValueError):
-        provider.check_options(options)
-        return provider.base_url(options)
-    return ""
-
-
 def _normalise(row: Upstream) -> None:
     """Without a slash at the end, so that equal addresses are equal texts, and the prefix in one place."""
     row.path_prefix = row.path_prefix.rstrip("/")
     # People paste the address that clients use, which has the prefix already.
     row.base_url = row.base_url.strip().rstrip("/").removesuffix(row.path_prefix).rstrip("/")
-    if not row.base_url:
-        row.base_url = usual_url(row.kind, row.options)
+    row.base_url = row.base_url or implied_url(row.kind, row.options)
     if row.kind == AZURE:
         # Azure's pages show the address with its path.
         row.base_url = row.base_url.removesuffix("/v1").removesuffix("/openai")
+
+
+def implied_url(kind: str, options: Mapping[str, Any]) -> str:
+    """The address that follows from a kind and its options; "" if none does, or they are wrong."""
+    provider = provider_of(kind) if kind in KINDS else None
+    if provider is None:
+        return ""
+    # Wrong options are the next check's to tell.
+    with suppress(ValueError):
+        provider.check_options(options)
+        return provider.base_url(options)
+    return ""
 
 
 def _host(url: str) -> str:

@@ -123,8 +123,7 @@ def _tokens(answer: Json, found: list[Json]) -> int | None:
     total = (answer.get("usageMetadata") or {}).get("promptTokenCount")
     if isinstance(total, int):
         return total
-    counts = [
-        statistics.get("token_count", statistics.get("tokenCount"))
-        for statistics in (item.get("statistics") or {} for item in found)
-    ]
-    return round(sum(counts)) if counts and all(isinstance(count, int | float) for count in counts) else None
+    told = [item.get("statistics") or {} for item in found]
+    counts = [item.get("token_count", item.get("tokenCount")) for item in told]
+    numbers = [count for count in counts if isinstance(count, int | float)]
+    return round(sum(numbers)) if numbers and len(numbers) == len(found) else None
