@@ -41,7 +41,7 @@ def test_what_the_vendor_can_not_do_is_refused_by_name(ai: OpenAI, model: str, v
     vendor.requests.clear()
 
     refused(ai, model, "logprobs", logprobs=True)
-    refused(ai, model, "n", n=2)
+    refused(ai, model, "n", n=9)
     refused(ai, model, "stop", stop=["\n"])
     refused(ai, model, "presence_penalty", presence_penalty=0.5)
     refused(ai, "vendor/claude-opus-5", "temperature", temperature=0.2)

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
 
 
@@ -39,6 +41,10 @@ class Gemini:
         folder = "tunedModels" if name.startswith("tunedModels/") else "models"
         resource = f"/{folder}/{quoted(name.removeprefix('tunedModels/'))}"
         return ChatExchange(fields, model=name, resource=resource)
+
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """As `Provider.max_choices`."""
+        return max_choices(generation_of(model), is_stream=fields.get("stream") is True)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""

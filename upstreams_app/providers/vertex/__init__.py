@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.vertex.authority import GoogleAuthority
 from upstreams_app.providers.vertex.credentials import read_key_file
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
@@ -35,6 +37,10 @@ class Vertex:
         if path != "/chat/completions":
             raise unknown_path(path)
         return ChatExchange(fields, model=model, resource=_resource(model, site))
+
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """As `Provider.max_choices`."""
+        return max_choices(generation_of(model), is_stream=fields.get("stream") is True)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""
