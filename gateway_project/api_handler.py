@@ -17,7 +17,6 @@ from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.api.tags import request_tags
-from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, SHUTDOWN, CallScope
 from gateway_project.core.errors import (
@@ -43,7 +42,6 @@ from security_app.services.authentication import (
 from security_app.services.denials import note_denial
 from security_app.services.end_users import take_trusted
 from security_app.services.permissions import require_entry
-from upstreams_app.services.relay import error_event
 from usage_app.services.settlement import call_fields
 
 logger = logging.getLogger(__name__)
@@ -61,12 +59,14 @@ class ApiHandler:
     async def __call__(self, asgi_scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; nothing escapes but a cancellation that is not ours."""
         scope = CallScope(cast("asyncio.Task[object]", asyncio.current_task()))
-        exchange = Exchange(asgi_scope, receive, send, scope)
+        match = self.find(asgi_scope["path"])
+        exchange_type = Exchange if match is None else match.exchange_type
+        exchange = exchange_type(asgi_scope, receive, send, scope)
         lifecycle.ticker.add(scope)
         error_code: str | None = None
         reason = ""
         try:
-            await self._serve(exchange)
+            await self._serve(exchange, match)
         except GatewayError as error:
             error_code = error.code
             if isinstance(error, AuthenticationFailed):
@@ -94,8 +94,7 @@ class ApiHandler:
             exchange.close()
             _report(exchange, error_code, reason)
 
-    async def _serve(self, exchange: Exchange) -> None:
-        match = self.find(exchange.path)
+    async def _serve(self, exchange: Exchange, match: Match | None) -> None:
         if match is None:
             raise NotFound("There is nothing at this path.")
         exchange.cors_headers = _cors_headers(exchange)
@@ -178,13 +177,8 @@ async def _answer_options(exchange: Exchange, match: Match) -> None:
 
 
 async def _send_error(exchange: Exchange, error: GatewayError) -> None:
-    """An error as an answer, or as the last event if the stream has begun."""
     try:
-        if exchange.is_started:
-            await exchange.end_stream(error_event(error))
-            return
-        extra = [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
-        await exchange.send_body(error.status, dumps(error.body()), extra=extra)
+        await exchange.send_error(error)
     except asyncio.CancelledError:
         if exchange.scope.reason is None:
             raise

@@ -32,6 +32,7 @@ from security_app.services.limiting import limiting
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
 from upstreams_app.services.client import ClientPool
+from upstreams_app.services.facts_exchange import facts_exchange
 from usage_app.services.ledger import ledger
 from usage_app.services.live import feed
 
@@ -84,6 +85,7 @@ class Lifecycle:
         feed.attach()
         ledger.start()
         await limiting.start(settings.REDIS_URL)
+        facts_exchange.start(settings.REDIS_URL, self.clients)
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
@@ -165,6 +167,7 @@ class Lifecycle:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + _LATE_WORK_S):
                 await self.ticker.wait_until_idle()
         await background.finish(max(0.0, until - time.monotonic()))
+        await facts_exchange.stop()
         await limiting.stop()
         self._stop_polling.set()
         if self._poller is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from upstreams_app.options import ANTHROPIC, BEDROCK, VERTEX, Option
+
 AZURE = "azure-openai"
 _LINE_ENDS = re.compile(r"[\r\n\t]+")
 
@@ -15,6 +17,7 @@ class Kind(NamedTuple):
     `local_port` is where a server of this kind usually listens on this machine (probed at first start);
     `price_provider` is its id in the price catalogue, None for what costs nothing by the token. `provider`
     names the package in `upstreams_app.providers` that speaks its wire format, "" where that is OpenAI's.
+    `credential` says what proves who calls; keys are often in the `key_variables` of the environment.
     """
 
     id: str
@@ -25,13 +28,34 @@ class Kind(NamedTuple):
     price_provider: str | None
     needs_url: bool = True
     provider: str = ""
+    options: tuple[Option, ...] = ()
+    credential: str = ""
+    key_variables: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
     kind.id: kind
     for kind in (
-        Kind("openai", "OpenAI", "https://api.openai.com", "/v1", None, "openai"),
-        Kind(AZURE, "Azure OpenAI", "", "/openai/v1", None, "azure"),
+        Kind(
+            "openai",
+            "OpenAI",
+            "https://api.openai.com",
+            "/v1",
+            None,
+            "openai",
+            credential="An API key (sk-…).",
+            key_variables=("OPENAI_API_KEY",),
+        ),
+        Kind(
+            AZURE,
+            "Azure OpenAI",
+            "",
+            "/openai/v1",
+            None,
+            "azure",
+            credential="A key of the resource, or a token of Microsoft Entra.",
+            key_variables=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
+        ),
         Kind(
             "anthropic",
             "Anthropic",
@@ -40,6 +64,9 @@ KINDS: dict[str, Kind] = {
             None,
             "anthropic",
             provider="anthropic",
+            options=ANTHROPIC,
+            credential="An API key of Anthropic (sk-ant-…).",
+            key_variables=("ANTHROPIC_API_KEY",),
         ),
         Kind(
             "gemini",
@@ -49,9 +76,33 @@ KINDS: dict[str, Kind] = {
             None,
             "gemini",
             provider="gemini",
+            credential="An API key of Google AI Studio.",
+            key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         ),
-        Kind("vertex", "Google Vertex AI", "", "/v1beta1", None, "vertex_ai", provider="vertex"),
-        Kind("bedrock", "Amazon Bedrock", "", "", None, "bedrock", provider="bedrock"),
+        Kind(
+            "vertex",
+            "Google Vertex AI",
+            "",
+            "/v1beta1",
+            None,
+            "vertex_ai",
+            provider="vertex",
+            options=VERTEX,
+            credential="A service account’s key, the whole JSON as downloaded, or an API key of Vertex AI. "
+            "None: the machine’s own (GOOGLE_APPLICATION_CREDENTIALS, workload identity, metadata service).",
+        ),
+        Kind(
+            "bedrock",
+            "Amazon Bedrock",
+            "",
+            "",
+            None,
+            "bedrock",
+            provider="bedrock",
+            options=BEDROCK,
+            credential="A key pair as ACCESS_KEY_ID:SECRET_ACCESS_KEY (:SESSION_TOKEN), or an API key of "
+            "Bedrock. None: the machine’s own (AWS_ACCESS_KEY_ID and its like, a profile, a role).",
+        ),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
         Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),
         Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None),

@@ -22,19 +22,9 @@ from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
 KindId = Literal[
-    "openai",
-    "azure-openai",
-    "anthropic",
-    "gemini",
-    "vertex",
-    "bedrock",
-    "openai-compatible",
-    "ollama",
-    "lmstudio",
-    "vllm",
-    "tensorrt-llm",
-    "demo",
-]
+    "openai", "azure-openai", "anthropic", "gemini", "vertex", "bedrock", "openai-compatible",
+    "ollama", "lmstudio", "vllm", "tensorrt-llm", "demo",
+]  # fmt: skip
 MAX_TOKENS = 2_147_483_647
 
 
@@ -84,6 +74,24 @@ class LitellmParams(StrictModel):
     extra_headers: dict[str, str] | None = None
     timeout: Seconds | None = Field(default=None, description="Of the whole call.")
     stream_timeout: Seconds | None = Field(default=None, description="From the request to the first byte.")
+    aws_access_key_id: Credential | None = Field(
+        default=None,
+        description="Of bedrock/: keys are stored encrypted; without any the server's own serve.",
+    )
+    aws_secret_access_key: Credential | None = None
+    aws_session_token: Credential | None = None
+    aws_region_name: Text | None = None
+    aws_role_name: Text | None = Field(default=None, description="ARN of a role to assume.")
+    aws_session_name: Text | None = None
+    aws_external_id: Text | None = None
+    aws_profile_name: Text | None = Field(default=None, description="Of the server's AWS configuration.")
+    aws_bedrock_runtime_endpoint: Url | None = Field(default=None, description="The same as api_base.")
+    vertex_project: Text | None = Field(default=None, description="Of vertex_ai/.")
+    vertex_location: Text | None = Field(default=None, description="Without one, global.")
+    vertex_credentials: Credential | dict[str, Any] | None = Field(
+        default=None,
+        description="A service account's JSON key, the path of its file, or os.environ/NAME.",
+    )
     max_parallel_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     weight: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         default=None, description="Share of the traffic."

@@ -22,9 +22,9 @@ class Vendor(NamedTuple):
     key_variables: tuple[str, ...] = ()
 
 
-def _of_kind(prefix: str, kind_id: str, *, key_variables: tuple[str, ...] = ()) -> Vendor:
+def _of_kind(prefix: str, kind_id: str) -> Vendor:
     kind = KINDS[kind_id]
-    return Vendor(prefix, kind_id, kind_id, kind.base_url, kind.path_prefix, key_variables)
+    return Vendor(prefix, kind_id, kind_id, kind.base_url, kind.path_prefix, kind.key_variables)
 
 
 def _of_preset(preset: Preset) -> Vendor:
@@ -33,7 +33,7 @@ def _of_preset(preset: Preset) -> Vendor:
     )
 
 
-OPENAI = _of_kind("openai", "openai", key_variables=("OPENAI_API_KEY",))
+OPENAI = _of_kind("openai", "openai")
 # Whatever speaks OpenAI's format somewhere else; its base URL must be given.
 COMPATIBLE = Vendor("openai", "openai-compatible", "", "", "/v1")
 _VENDORS = (
@@ -49,7 +49,12 @@ _VENDORS = (
     _of_kind("nvidia/tensorrt", "tensorrt-llm"),
     _of_kind("demo", "demo"),
     _of_kind("azure", "azure-openai"),
-    _of_kind("anthropic", "anthropic", key_variables=("ANTHROPIC_API_KEY",)),
+    _of_kind("anthropic", "anthropic"),
+    _of_kind("bedrock", "bedrock"),
+    _of_kind("bedrock_converse", "bedrock"),
+    _of_kind("gemini", "gemini"),
+    _of_kind("vertex_ai", "vertex"),
+    _of_kind("vertex_ai_beta", "vertex"),
     *(_of_preset(preset) for preset in PRESETS.values()),
 )
 VENDORS = {vendor.prefix: vendor for vendor in _VENDORS}
@@ -61,14 +66,11 @@ UNSUPPORTED = frozenset(
         "azure_text",
         "aws_polly",
         "baseten",
-        "bedrock",
-        "bedrock_converse",
         "cloudflare",
         "codestral",
         "cohere",
         "cohere_chat",
         "databricks",
-        "gemini",
         "github_copilot",
         "huggingface",
         "nlp_cloud",
@@ -83,8 +85,6 @@ UNSUPPORTED = frozenset(
         "snowflake",
         "text-completion-codestral",
         "triton",
-        "vertex_ai",
-        "vertex_ai_beta",
         "voyage",
         "watsonx",
         "watsonx_text",

@@ -24,12 +24,16 @@ Operation = Callable[[Exchange], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One operation at one path. `access` is PUBLIC or the scope that a key needs."""
+    """One operation at one path. `access` is PUBLIC or the scope that a key needs.
+
+    `exchange_type` is how requests are answered: in OpenAI's form, or in another vendor's.
+    """
 
     method: str
     path: str
     access: str
     operation: Operation
+    exchange_type: type[Exchange] = Exchange
 
     def route(self, params: dict[str, str]) -> str:
         """The path as access rules see it, with the values in place: `/v1/models/openai/gpt-5`."""
@@ -42,6 +46,7 @@ class Match(NamedTuple):
 
     methods: dict[str, Door]
     params: dict[str, str]
+    exchange_type: type[Exchange] = Exchange
 
 
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
@@ -75,7 +80,7 @@ class DoorTable:
         """The doors at a path, in any of the spellings that clients use; None if it is no door."""
         methods = self.static.get(path)
         if methods is not None:
-            return Match(methods, {})
+            return _match(methods, {})
         bare = path.rstrip("/")
         found = self._find_exact(bare) or self._find_spelling(bare)
         if found is None and "//" in bare:
@@ -89,7 +94,7 @@ class DoorTable:
             return Match(methods, {})
         for prefix, (name, prefixed) in self.prefixes.items():
             if path.startswith(prefix) and len(path) > len(prefix):
-                return Match(prefixed, {name: path[len(prefix) :]})
+                return _match(prefixed, {name: path[len(prefix) :]})
         return None
 
     def _find_spelling(self, path: str) -> Match | None:
@@ -100,15 +105,25 @@ class DoorTable:
         deployment = _DEPLOYMENT.match(bare)
         if deployment is not None:
             match = self._find_exact("/v1" + deployment["rest"])
-            return Match(match.methods, {**match.params, "model": deployment["model"]}) if match else None
+            return _match(match.methods, {**match.params, "model": deployment["model"]}) if match else None
         return self._find_exact("/v1" + path) if not path.startswith("/v1/") else None
+
+
+def _match(methods: dict[str, Door], params: dict[str, str]) -> Match:
+    return Match(methods, params, next(iter(methods.values())).exchange_type)
 
 
 table = DoorTable()
 
 
 def door(
-    router: Router, method: str, path: str, *, access: str, **documentation: Any
+    router: Router,
+    method: str,
+    path: str,
+    *,
+    access: str,
+    exchange_type: type[Exchange] = Exchange,
+    **documentation: Any,
 ) -> Callable[[Operation], Operation]:
     """Declare an operation at a path, in the table and in the router's OpenAPI document."""
 
@@ -117,7 +132,7 @@ def door(
         documentation["openapi_extra"] = {**security, **documentation.get("openapi_extra", {})}
 
     def declare(operation: Operation) -> Operation:
-        table.add(Door(method, path, access, operation))
+        table.add(Door(method, path, access, operation, exchange_type))
         router.add_api_operation(path, [method], _described(operation, path), **documentation)
         return operation
 

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic, perf_counter
 from typing import Any
 
+from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, CallScope
 from gateway_project.core.errors import (
+    GatewayError,
     InvalidRequest,
     PayloadTooLarge,
     RequestTimeout,
@@ -23,6 +25,7 @@ from gateway_project.core.ids import correlation_id, printable, uuid7
 from gateway_project.core.limits import limits
 from gateway_project.core.sse import HEARTBEAT
 from security_app.services.authentication import bearer_token
+from upstreams_app.services.relay import error_event
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -283,6 +286,13 @@ class Exchange:
         self._is_complete = True
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
+    async def send_error(self, error: GatewayError) -> None:
+        """An error as an answer, or as the last event if the stream has begun."""
+        if self.is_started:
+            await self.end_stream(error_event(error))
+            return
+        await self.send_body(error.status, dumps(error.body()), extra=error_headers(error))
+
     async def _send_start_and_comment(self) -> None:
         await self.start_stream()
         await self._send_heartbeat()
@@ -304,6 +314,11 @@ class Exchange:
             watch_task.cancel()
         for task in self._send_tasks:
             task.cancel()
+
+
+def error_headers(error: GatewayError) -> HeaderList:
+    """What an error says in headers."""
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
 
 
 def header_value(value: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping
 from functools import partial
+from typing import Protocol
 
 import msgspec
 from ninja import Router
@@ -28,7 +29,7 @@ from gateway_project.core.errors import InvalidRequest, ModelNotFound, QuotaExce
 from gateway_project.lifecycle import lifecycle
 from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
-from upstreams_app.registry import ModelEntry
+from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_policy import BY_SESSION
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
@@ -44,6 +45,18 @@ _MAX_END_USER_CHARS = 256
 _NULL = re.compile(rb"null")
 _ARRAY = re.compile(rb"\[")
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
+
+
+class Forms(Protocol):
+    """One request in the words of each of those who may serve it."""
+
+    def for_agent(self) -> RawFields:
+        """As agents are asked: in OpenAI's words."""
+        ...
+
+    def for_target(self, target: Target) -> RawFields:
+        """As a target of a model is asked, in a mapping of its own; InvalidRequest for what it can't do."""
+        ...
 
 
 class _StreamOptions(msgspec.Struct):
@@ -86,21 +99,40 @@ async def embeddings(exchange: Exchange) -> None:
 
 
 async def _infer(exchange: Exchange, operation: str, path: str, *, required: str) -> None:
-    context = exchange.caller()
     admit()
     body = await exchange.read_body()
     fields = _read_fields(body, exchange.path_params)
+    await answer_inference(exchange, fields, body=body, operation=operation, path=path, required=required)
+
+
+async def answer_inference(
+    exchange: Exchange,
+    fields: RawFields,
+    *,
+    body: bytes,
+    operation: str,
+    path: str,
+    required: str = "",
+    forms: Forms | None = None,
+) -> None:
+    """Answer a request whose members are `fields`, by a model or an agent; `body` is what it is measured by.
+
+    `forms` says how each target is asked where that is not in the client's own words.
+    """
+    context = exchange.caller()
     model_id = _model_id(fields)
-    entry = await _resolve(context, model_id)
+    entry = await resolve(context, model_id)
     exchange.model_id = entry.id
     take_stated(context, _end_user(fields))
-    _check_required(fields, required)
+    if required:
+        _check_required(fields, required)
     is_stream = operation != "embeddings" and _flag(fields, "stream")
-    wants_usage = is_stream and _wants_usage(fields)
+    wants_usage = is_stream and (forms is not None or _wants_usage(fields))
     if isinstance(entry, AgentEntry):
         if operation != "chat":
             raise InvalidRequest(f"'{entry.id}' is an agent: ask it at /v1/chat/completions.", param="model")
-        run = AgentRequest(entry, model_id, fields, context.end_user, is_stream, wants_usage)
+        own = fields if forms is None else forms.for_agent()
+        run = AgentRequest(entry, model_id, own, context.end_user, is_stream, wants_usage)
         await answer_by_agent(exchange, run)
         return
 
@@ -122,6 +154,8 @@ async def _infer(exchange: Exchange, operation: str, path: str, *, required: str
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
         call.wants_usage = wants_usage or not is_stream
+        if forms is not None:
+            call.fields_for = forms.for_target
         call.stand_in, call.admit = stand_in, admit_model
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
@@ -195,7 +229,7 @@ def _model_id(fields: RawFields) -> str:
     return model_id
 
 
-async def _resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
+async def resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
     """What a model id stands for, for this key; an unknown one may have been made elsewhere a moment ago."""
     entry = find_model(context.snapshot, model_id)
     if entry is None:

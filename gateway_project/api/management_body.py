@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -97,6 +98,10 @@ def _check_text(text: str, path: str) -> None:
         )
 
 
+# As Decimal writes it; inside of a text it only costs the time.
+_EXPONENT = re.compile(rb"[0-9]E[-+]?[0-9]")
+
+
 class ExactRenderer(BaseRenderer):
     """Writes Decimals as JSON numbers, digit by digit and without an exponent, and times in UTC."""
 
@@ -105,7 +110,9 @@ class ExactRenderer(BaseRenderer):
 
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
         """The JSON of an answer."""
-        return self._encoder.encode(_plain(data))
+        encoded = self._encoder.encode(data)
+        # Few answers have one, and going through all of a long one takes longer than writing it twice.
+        return self._encoder.encode(_plain(data)) if _EXPONENT.search(encoded) else encoded
 
 
 def _plain(value: Any) -> Any:

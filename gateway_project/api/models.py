@@ -9,6 +9,8 @@ from ninja import Router
 
 from agents_app.entry import AgentEntry
 from agents_app.registry import AgentsConfig
+from gateway_project.api.anthropic.exchange import ModelsExchange, names_version
+from gateway_project.api.anthropic.models import model_info, models_page
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.reload import reloaded_snapshot
@@ -26,9 +28,24 @@ _MAX_CACHED_LISTS = 256
 _LIST_LIFE_S = 60
 
 
-@door(router, "GET", "/v1/models", access="inference", summary="List models", operation_id="list_models")
+@door(
+    router,
+    "GET",
+    "/v1/models",
+    access="inference",
+    exchange_type=ModelsExchange,
+    summary="List models",
+    operation_id="list_models",
+)
 async def list_models(exchange: Exchange) -> None:
-    """Every model id that this key may use; answered from memory, whatever the upstreams do."""
+    """Every model id that this key may use; answered from memory, whatever the upstreams do.
+
+    Whoever sends `anthropic-version` gets Anthropic's form of it, in pages.
+    """
+    if names_version(exchange):
+        items = _items(exchange.caller(), time())
+        await exchange.send_body(200, models_page(items, exchange.query))
+        return
     await exchange.send_body(200, list_body(exchange.caller(), time()))
 
 
@@ -37,6 +54,7 @@ async def list_models(exchange: Exchange) -> None:
     "GET",
     "/v1/models/{model_id}",
     access="inference",
+    exchange_type=ModelsExchange,
     summary="Retrieve a model",
     operation_id="retrieve_model",
 )
@@ -51,7 +69,8 @@ async def retrieve_model(exchange: Exchange) -> None:
     # A model that the key may not use does not exist for it here: lists don't tell what others have.
     if entry is None or not _may_use(context, entry):
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
-    await exchange.send_body(200, dumps(_item(entry, context.snapshot, time())))
+    item = _item(entry, context.snapshot, time())
+    await exchange.send_body(200, dumps(model_info(item) if names_version(exchange) else item))
 
 
 def find_model(snapshot: Snapshot, model_id: str) -> ModelEntry | AgentEntry | None:

@@ -54,6 +54,49 @@ EMBEDDING_BODY: dict[str, Any] = {
         "user": _USER,
     },
 }
+_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
+COUNT_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "additionalProperties": False,
+    "properties": {
+        "model": _MODEL,
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role", "content"],
+                "properties": {"role": {"enum": ["user", "assistant", "system"]}, "content": _CONTENT},
+            },
+        },
+        "system": _CONTENT,
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "tool_choice": {"type": "object"},
+        "thinking": {"type": "object"},
+        "output_config": {"type": "object"},
+        "cache_control": {"type": "object"},
+        "speed": {"enum": ["standard", "fast"]},
+        "context_management": {"type": "object"},
+    },
+}
+MESSAGES_BODY: dict[str, Any] = {
+    **COUNT_BODY,
+    "required": ["model", "messages", "max_tokens"],
+    "properties": {
+        **COUNT_BODY["properties"],
+        "max_tokens": {"type": "integer", "minimum": 1},
+        "stream": _STREAM,
+        "stop_sequences": {"type": "array", "items": {"type": "string"}},
+        "temperature": {"type": "number", "minimum": 0, "maximum": 1},
+        "top_p": {"type": "number", "minimum": 0, "maximum": 1},
+        "top_k": {"type": "integer", "minimum": 0},
+        "metadata": {"type": "object", "properties": {"user_id": _USER}},
+        "service_tier": {"enum": ["auto", "standard_only"]},
+        "inference_geo": {"type": "string"},
+        "diagnostics": {"type": "object"},
+    },
+}
 _ERROR = {
     "description": "An error in OpenAI's form.",
     "content": {
@@ -75,6 +118,40 @@ _ERROR = {
         }
     },
 }
+
+
+_ANTHROPIC_ERROR = {
+    "description": "An error in Anthropic's form.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "type": {"const": "error"},
+                    "error": {
+                        "type": "object",
+                        "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+                    },
+                    "request_id": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+
+
+def documented_message(body: dict[str, Any], summary: str) -> dict[str, Any]:
+    """As `documented`, for operations in Anthropic's form."""
+    return {
+        "summary": summary,
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+            "responses": {
+                "200": {"description": "As Anthropic answers; `model` is the id that was asked for."}
+            }
+            | {str(status): _ANTHROPIC_ERROR for status in (400, 401, 403, 404, 413, 429, 500, 504, 529)},
+        },
+    }
 
 
 def documented(body: dict[str, Any], summary: str) -> dict[str, Any]:

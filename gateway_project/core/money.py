@@ -16,7 +16,6 @@ from django.utils.functional import cached_property
 
 NANO_PER_DOLLAR = 1_000_000_000
 NANO = Decimal(NANO_PER_DOLLAR)
-_QUANTUM = Decimal("0.000000001")
 _MAX_USD = Decimal(2**63 - 1) / NANO
 
 
@@ -32,7 +31,7 @@ def to_nano(amount_usd: Decimal) -> int:
 
 def from_nano(nano: int) -> Decimal:
     """Nano-dollars as an exact Decimal of dollars; nothing is 0, and not 0E-9."""
-    return (Decimal(nano) / NANO).quantize(_QUANTUM) if nano else Decimal(0)
+    return Decimal(nano).scaleb(-9) if nano else Decimal(0)
 
 
 def usd_text(nano: int) -> str:

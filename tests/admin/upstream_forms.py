@@ -27,6 +27,11 @@ def filled_form(**changes: Any) -> dict[str, Any]:
         "first_token_timeout_s": "120",
         "idle_timeout_s": "60",
         "total_timeout_s": "600",
+        "queue_size": "100",
+        "queue_wait_s": "10",
+        "max_retries": "2",
+        "breaker_failures": "5",
+        "breaker_cooldown_s": "30",
         **changes,
     }
 

@@ -16,6 +16,23 @@ KEYS = Credentials(
     "AKIDBEDROCKTESTS0001", "bedrock-secret/with+signs0123456789abcdef", "session/token+of==tests"
 )
 BEARER = "ABSKQmVkcm9ja0FQSUtleS10ZXN0cw=="
+MODELS = ("amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0")
+PROFILES = ("eu.amazon.nova-lite-v1:0", "global.cohere.embed-v4:0")
+LISTS = {
+    "/foundation-models": {
+        "modelSummaries": [
+            {"modelId": MODELS[0], "modelName": "Nova Lite", "outputModalities": ["TEXT"]},
+            {"modelId": MODELS[1], "outputModalities": ["EMBEDDING"]},
+        ]
+    },
+    "/inference-profiles?maxResults=1000": {
+        "inferenceProfileSummaries": [{"inferenceProfileId": PROFILES[0]}],
+        "nextToken": "more/",
+    },
+    "/inference-profiles?maxResults=1000&nextToken=more%2F": {
+        "inferenceProfileSummaries": [{"inferenceProfileId": PROFILES[1]}]
+    },
+}
 _ENDS = {
     "end": "end_turn",
     "length": "max_tokens",
@@ -35,6 +52,9 @@ async def respond(exchange: Exchange) -> None:
         assert headers["authorization"] == f"Bearer {BEARER}"
     else:
         check_signature(request.method, url, headers, request.body, KEYS)
+    if request.method == "GET":
+        await exchange.respond(200, json.dumps(LISTS[request.target]).encode())
+        return
     body = json.loads(request.body)
     params = checked(request.path, body)
     said = answer_of(params)

@@ -13,12 +13,15 @@ from typing import Any, get_type_hints
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from pydantic import TypeAdapter, ValidationError
 
-from tests.fakes.exchange import Exchange
+from tests.fakes.behaviours import stream
+from tests.fakes.exchange import Exchange, Gate, Step
 from tests.fakes.http_server import HttpServer
 from tests.providers.mind import Asked, Json, Said, think
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsStreaming)
 SAMPLING = {"temperature", "top_p", "top_k"}
+# Questions that bring the API to its knees: before its answer, and in the middle of it.
+OVERLOAD, BREAK = "overload yourself", "break off"
 SIGNATURE = "c2lnbmF0dXJl"
 STOPS = {
     "end": "end_turn",
@@ -35,10 +38,11 @@ class Refused(Exception):
 
 
 class FakeAnthropic(HttpServer):
-    """The API on the loopback address; `url` is what clients of the SDK take."""
+    """The API on the loopback address. An answer that breaks off waits at the `gate` before it does."""
 
     def __init__(self) -> None:
         super().__init__(self._behave)
+        self.gate = Gate()
 
     @property
     def url(self) -> str:
@@ -61,12 +65,19 @@ class FakeAnthropic(HttpServer):
         except Refused as refused:
             await respond(exchange, 400, error("invalid_request_error", str(refused)))
             return
-        said = think(asked(wire))
+        question = asked(wire)
+        said = think(question)
+        if OVERLOAD in question.text:
+            await respond(exchange, 529, error("overloaded_error", "Overloaded"))
+            return
         if not wire.get("stream"):
             await respond(exchange, 200, message(wire, said))
             return
-        body = b"".join(sse(event) for event in events(wire, said))
-        await exchange.respond(200, body, content_type="text/event-stream; charset=utf-8")
+        sent: list[Step] = [b"".join(map(sse, events(wire, said)))]
+        if BREAK in question.text:
+            begun = b"".join(map(sse, list(events(wire, said))[:-3]))
+            sent = [begun, self.gate, sse(error("overloaded_error", "Overloaded"))]
+        await stream(sent)(exchange)
 
 
 async def respond(exchange: Exchange, status: int, content: Json) -> None:

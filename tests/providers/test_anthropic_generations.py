@@ -127,7 +127,10 @@ def test_a_schema_is_native_or_the_input_of_a_tool() -> None:
     forced = body(model=OLD, response_format=FORMAT)
     beside = body(model=OLD, response_format=FORMAT, tools=[WEATHER])
 
+    reasoned = body(model=BETWEEN, response_format=FORMAT, reasoning_effort="low")
+
     assert native["output_config"]["format"]["schema"]["additionalProperties"] is False
+    assert reasoned["output_config"] == {**native["output_config"], "effort": "low"}
     assert "tools" not in native
     assert forced["tools"][0]["input_schema"] == Weather.model_json_schema()
     assert forced["tool_choice"] == {"type": "tool", "name": "weather", "disable_parallel_tool_use": True}

@@ -10,12 +10,14 @@ import pytest
 from openai import OpenAI
 
 from tests.doors.gateway import Gateway
-from tests.providers.fake_anthropic import FakeAnthropic
+from tests.providers.fake_anthropic import BREAK, OVERLOAD, FakeAnthropic
 from tests.providers.prompts import PROMPTS, refused, user
 from tests.providers.rows import CREDENTIAL, Served
 
 # Of three generations: schema by a tool and budgets of thinking; the one between; all by itself.
 MODELS = ("claude-opus-4-1", "claude-sonnet-4-6", "claude-opus-5")
+# One for each test that breaks it: what fails is not asked again for a while.
+FAILING = ("claude-haiku-4-5", "claude-sonnet-4-5")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def vendor() -> Iterator[FakeAnthropic]:
 @pytest.fixture(scope="module")
 def served(vendor: FakeAnthropic) -> Served:
     """Anthropic's models."""
-    return Served("anthropic", vendor.url, MODELS)
+    return Served("anthropic", vendor.url, (*MODELS, *FAILING))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -55,6 +57,26 @@ def test_the_vendors_error_names_the_parameter(ai: OpenAI, model: str) -> None:
 
     assert caught.value.param == "max_tokens"
     assert "128000" in caught.value.message
+
+
+def test_an_overloaded_vendor_is_a_failed_upstream(ai: OpenAI) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        ai.chat.completions.create(model=f"vendor/{FAILING[0]}", messages=[user(OVERLOAD)])
+
+    assert caught.value.status_code == 502
+    assert "503" in caught.value.message
+
+
+def test_an_error_in_a_stream_ends_it_after_what_was_said(ai: OpenAI, vendor: FakeAnthropic) -> None:
+    heard = ""
+    model = f"vendor/{FAILING[1]}"
+
+    with pytest.raises(openai.APIError, match="Overloaded"):
+        for chunk in ai.chat.completions.create(model=model, messages=[user(BREAK)], stream=True):
+            heard += chunk.choices[0].delta.content or ""
+            vendor.gate.open()
+
+    assert heard == f"You said: {BREAK}"
 
 
 def test_the_key_and_version_are_sent_and_the_call_is_in_the_ledger(

@@ -72,6 +72,23 @@ def test_a_plain_request_has_a_model_a_limit_and_blocks() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "limit"),
+    [
+        ("claude-opus-latest", 32_000),
+        ("claude-haiku-4-5-20251001", 32_000),
+        ("claude-sonnet-4-20250514", 8192),
+        ("claude-3-7-sonnet-20250219", 8192),
+        ("claude-3-haiku-20240307", 4096),
+        ("kimi-k3", 8192),
+    ],
+)
+def test_a_limit_is_always_sent(model: str, limit: int) -> None:
+    assert body(model=model)["max_tokens"] == limit
+    assert body(model=model, max_tokens=5)["max_tokens"] == 5
+    assert body(model=model, options={"max_tokens": 9})["max_tokens"] == 9
+
+
 def test_turns_of_one_role_become_one_message_and_results_come_first() -> None:
     turns = [
         {"role": "developer", "content": "Be brief."},

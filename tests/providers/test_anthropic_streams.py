@@ -130,6 +130,56 @@ def test_tokens_flow_at_once() -> None:
     assert b'"Hi"' in made
 
 
+def test_the_end_is_said_before_the_connection_closes_and_only_once() -> None:
+    reading = exchange(stream=True)
+
+    made = reading.feed(chunk(start(), *end()))
+
+    assert made.endswith(sse.DONE)
+    assert reading.feed(chunk(*end(), {"type": "ping"})) == b""
+    assert reading.finish() == b""
+
+
+def test_a_message_that_stops_without_a_reason_is_not_over() -> None:
+    reading = exchange(stream=True)
+    reading.feed(chunk(start(), {"type": "message_stop"}))
+
+    with pytest.raises(ValueError, match="message_stop"):
+        reading.finish()
+
+
+def test_thoughts_between_calls_keep_their_place_until_they_come_back() -> None:
+    def thought(text: str) -> Any:
+        return {"type": "thinking", "thinking": text, "signature": "c2ln"}
+
+    def use(number: int) -> Any:
+        return {"type": "tool_use", "id": f"toolu_{number}", "name": "get_weather", "input": {}}
+
+    content = [thought("a"), use(1), thought("b"), thought("c"), use(2), thought("d")]
+    body = {
+        "id": "m",
+        "type": "message",
+        "model": "x",
+        "content": content,
+        "stop_reason": "tool_use",
+        "usage": {},
+    }
+    pieces = [{"type": "content_block_start", "content_block": block} for block in content]
+    stops = [{"type": "content_block_stop"}] * len(content)
+    both = [event for pair in zip(pieces, stops, strict=True) for event in pair]
+
+    whole = json.loads(exchange().answer(json.dumps(body).encode()))["choices"][0]["message"]
+    streamed = data(read(chunk(start(), *both, *end("tool_use"))))
+    deltas = [event["choices"][0]["delta"] for event in streamed if event["choices"]]
+    results = [{"role": "tool", "tool_call_id": f"toolu_{number}", "content": "x"} for number in (1, 2)]
+    sent = exchange(messages=[{"role": "user", "content": "?"}, whole, *results]).request
+
+    assert json.loads(sent.body)["messages"][1]["content"] == content
+    assert [block for delta in deltas for block in delta.get("thinking_blocks", [])] == whole[
+        "thinking_blocks"
+    ]
+
+
 def test_pings_and_unknown_events_and_blocks_are_passed_over() -> None:
     new = {"type": "content_block_start", "index": 0, "content_block": {"type": "hologram", "light": 1}}
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "light_delta", "light": 2}}

@@ -10,11 +10,13 @@ from django.core.exceptions import ValidationError
 
 from gateway_project.core.errors import UpstreamFailed
 from tests.providers.fake_anthropic import MODELS, FakeAnthropic
+from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Site, WireRequest
 from upstreams_app.services.discovery import import_models
 from upstreams_app.services.probes import probe_upstream
+from upstreams_app.vendors import parse_model, prefix_of
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +128,15 @@ async def test_keys_and_tokens_have_headers_of_their_own() -> None:
     merged = await proof("sk-ant-oat01-x", **{"anthropic-beta": "a,b"})
     assert merged["anthropic-beta"] == f"a,b,{beta}"
     assert await proof("") == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_shown_under_a_prefix_of_litellms(kind: str) -> None:
+    assert prefix_of(kind, "")
+
+
+def test_litellms_prefix_means_this_kind() -> None:
+    parsed = parse_model("anthropic/claude-opus-5-5")
+
+    assert (parsed.vendor.kind, parsed.model) == ("anthropic", "claude-opus-5-5")
+    assert parsed.vendor.base_url == "https://api.anthropic.com"

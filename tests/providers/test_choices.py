@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway_project.core.codec import split_object
 from gateway_project.core.errors import InvalidRequest
 from tests.providers.choosy_vendor import (
+    ASK,
     END,
     HEAD,
     Json,
@@ -21,10 +23,14 @@ from tests.providers.choosy_vendor import (
     vendor,
 )
 from tests.providers.prompts import WEATHER
+from tests.routing.candidates import route, target
 from tests.upstreams.loopback import Peer, RecordedScope
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Site
-from upstreams_app.services.choices import JoinedEvents, join_answers, single_requests
+from upstreams_app.services.choice_joining import JoinedEvents, join_answers
+from upstreams_app.services.choices import single_requests
+from upstreams_app.services.demand import sent_bytes
+from usage_app.services.extraction import text_bytes
 
 USAGE = {
     "prompt_tokens": 30,
@@ -198,3 +204,21 @@ def test_tokens_that_one_answer_does_not_tell_are_not_summed() -> None:
     assert events.feed(1, b"data: " + untold + b"\n\ndata: [DONE]\n\n") == (
         b'data: {"id":"a","choices":[{"index":1}]}\n\ndata: [DONE]\n\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "times"),
+    [
+        ("anthropic", {"n": 3}, 3),
+        ("anthropic", {"n": 10**9}, 8),
+        ("anthropic", {"n": None}, 1),
+        ("anthropic", {}, 1),
+        ("openai", {"n": 3}, 1),
+    ],
+)
+def test_estimates_count_the_prompt_as_often_as_it_may_be_sent(kind: str, body: Json, times: int) -> None:
+    text = json.dumps(ASK | body).encode()
+
+    sent = sent_bytes(route(target("one", kind=kind)), text, split_object(text))
+
+    assert sent == times * text_bytes(text)

@@ -12,12 +12,12 @@ from gateway_project.admin_base import ModelForm, PasswordWidget, SelectWidget, 
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
-from upstreams_app.kinds import AZURE, KINDS
+from upstreams_app.kinds import AZURE, KINDS, Kind
 from upstreams_app.models import Upstream
 from upstreams_app.presets import PRESETS, Preset
 from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
 from upstreams_app.services.maintenance import check_end
-from upstreams_app.services.management import check_upstream, hosts_of, set_credential
+from upstreams_app.services.management import check_upstream, hosts_of, implied_url, set_credential
 
 Source = Upstream.CredentialSource
 _USUAL_PREFIX = "/v1"
@@ -117,11 +117,20 @@ class UpstreamForm(ModelForm[Upstream]):
                 self.add_error(name, "This field is required.")
         if kind is not None and not cleaned.get("base_url") and "base_url" not in self.errors:
             cleaned["base_url"] = kind.base_url
+        if kind is not None:
+            self._follow_options(kind, cleaned)
         is_special = kind is not None and (kind.id == AZURE or bool(kind.provider))
         if kind is not None and is_special and cleaned.get("path_prefix") == _USUAL_PREFIX:
             cleaned["path_prefix"] = kind.path_prefix
         self._clean_credential(cleaned)
         return cleaned
+
+    def _follow_options(self, kind: Kind, cleaned: dict[str, Any]) -> None:
+        """The address that the options imply, unless it is another than theirs of before."""
+        before = implied_url(self.initial.get("kind", ""), self.initial.get("options") or {})
+        implied = implied_url(kind.id, cleaned.get("options") or {})
+        if implied and cleaned.get("base_url") in ("", before):
+            cleaned["base_url"] = implied
 
     @staticmethod
     def _fill_in(preset: Preset, cleaned: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
-"""The management routes of models and upstreams."""
+"""The management routes of models, upstreams and routes over them."""
 
 from upstreams_app.api.models import router as models_router
+from upstreams_app.api.routes import router as routes_router
 from upstreams_app.api.upstreams import router as upstreams_router
 
-__all__ = ["models_router", "upstreams_router"]
+__all__ = ["models_router", "routes_router", "upstreams_router"]

@@ -20,6 +20,7 @@ from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import AZURE, KINDS
+from upstreams_app.options import WrongOption, check_options
 from upstreams_app.providers import provider_of
 from upstreams_app.secret_hints import MASK
 
@@ -270,7 +271,8 @@ class Upstream(ConfigModel):
         errors: dict[str, str] = {}
         kind = KINDS.get(self.kind)
         if kind is not None and kind.needs_url and not self.base_url:
-            errors["base_url"] = f"A base URL is needed for {kind.label}."
+            named = "".join(f", or the option {option.name}," for option in kind.options if option.required)
+            errors["base_url"] = f"A base URL{named} is needed for {kind.label}."
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             errors["base_url"] = "The base URL must start with http:// or https://."
         if message := self._wrong_options():
@@ -292,12 +294,16 @@ class Upstream(ConfigModel):
         """What is wrong with `options` for this kind; "" if nothing is."""
         if not isinstance(self.options, dict):
             return "Give a JSON object."
-        provider = provider_of(self.kind) if self.kind in KINDS else None
-        if provider is None:
-            return "This kind has no options." if self.options else ""
+        kind = KINDS.get(self.kind)
+        if kind is None:
+            return ""
+        provider = provider_of(kind.id)
         try:
-            provider.check_options(self.options)
-        except ValueError as error:
+            if provider is None:
+                check_options(kind.label, kind.options, self.options)
+            else:
+                provider.check_options(self.options)
+        except WrongOption as error:
             return str(error)
         return ""
 

@@ -62,6 +62,7 @@ class Message:
     calls: list[Json] = field(default_factory=list)
     thinking: list[Json] = field(default_factory=list)
     annotations: list[Json] = field(default_factory=list)
+    images: list[Json] = field(default_factory=list)
 
     def call(self, call_id: str, name: str, arguments: Json | str) -> None:
         """One more call of a tool."""
@@ -77,6 +78,8 @@ class Message:
             wire["reasoning_content"] = self.reasoning
         if self.thinking:
             wire["thinking_blocks"] = self.thinking
+        if self.images:
+            wire["images"] = self.images
         if self.annotations:
             wire["annotations"] = self.annotations
         if self.calls:
@@ -133,6 +136,10 @@ class Chunks:
         """A whole block of the vendor's reasoning, with the signature that the next turn needs."""
         return self._delta({"thinking_blocks": [block]})
 
+    def image(self, image: Json) -> bytes:
+        """A whole picture that the model made (`image_part`)."""
+        return self._delta({"images": [image]})
+
     def refusal(self, text: str) -> bytes:
         """Why there is no answer, or no more of it."""
         return self._delta({"refusal": text}) if text else b""
@@ -174,6 +181,11 @@ class Chunks:
         self._has_role = True
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return sse.event(dumps_loosely({**self._head, "choices": [choice]}))
+
+
+def image_part(media_type: str, data: str) -> Json:
+    """A picture in `images`, which OpenAI's chat has not; OpenRouter and LiteLLM call it so."""
+    return {"type": "image_url", "image_url": {"url": f"data:{media_type};base64,{data}"}}
 
 
 def error_object(message: str, *, code: str | None = None, param: str | None = None, kind: str = "") -> Json:

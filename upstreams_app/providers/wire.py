@@ -90,6 +90,15 @@ class KnowsWait(Protocol):
     retry_after_s: int | None
 
 
+@runtime_checkable
+class ReadsHead(Protocol):
+    """An exchange whose vendor says things in the head of an answer that others say in its body."""
+
+    def read_head(self, headers: Mapping[str, str]) -> None:
+        """The head has come; it is read before anything of the body."""
+        ...
+
+
 class Authority(Protocol):
     """What proves to the vendor who calls: a key, a token that must be fetched, or a signature."""
 
@@ -128,7 +137,7 @@ class Provider(Protocol):
         ...
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """ValueError, in words for an administrator, unless an upstream's `options` are what it needs."""
+        """WrongOption unless an upstream's `options` are as its kind describes them, and go together."""
         ...
 
     def base_url(self, options: Mapping[str, Any]) -> str:

@@ -30,6 +30,10 @@ _MAX_COOLDOWN_S = 300.0
 _REST_S = 1.0
 _RATE_LIMIT_REST_S = 5.0
 _LONGEST_REST_S = 60.0
+# The part of the time for a first token after which one that is waited for counts as in trouble.
+_SILENCE = 0.5
+# How long an answer of its own counts for more than what other processes say.
+_TRUST_S = 5.0
 # A failure is no quick answer.
 _FAILURE_MS = 1000.0
 
@@ -70,11 +74,12 @@ class TargetFacts:
     __slots__ = (
         "_health",
         "_health_calls",
+        "_is_told",
         "_opened_at",
+        "_succeeded_at",
         "_trips",
         "_use",
         "_use_at",
-        "_waiting",
         "_waiting_since",
         "barred_until",
         "failures",
@@ -85,6 +90,7 @@ class TargetFacts:
         "remote_use",
         "seed",
         "stream",
+        "waiting",
         "why_barred",
     )
 
@@ -103,11 +109,15 @@ class TargetFacts:
         self.remote_use = 0.0
         self._trips = 0
         self._opened_at = 0.0
+        self._succeeded_at = -_TRUST_S
+        # Another process opened the breaker, not this one.
+        self._is_told = False
         self._health = 1.0
         self._health_calls = 0
         self._use = 0.0
         self._use_at = 0.0
-        self._waiting = 0
+        # Attempts that have no answer yet.
+        self.waiting = 0
         self._waiting_since = 0.0
 
     # The course of an attempt: `begin`, then one of `succeeded`, `refused`, `failed`, `abandoned`.
@@ -116,13 +126,14 @@ class TargetFacts:
         """A call starts. Where the breaker is open it is the one that tries."""
         if self.is_open:
             self.barred_until = now + config.breaker_cooldown_s
-        if not self._waiting:
+        if not self.waiting:
             self._waiting_since = now
-        self._waiting += 1
+        self.waiting += 1
 
     def succeeded(self, now: float, elapsed_ms: float, *, is_stream: bool) -> None:
         """It answered; `elapsed_ms` is until the first event of a stream, or until the whole answer."""
         (self.stream if is_stream else self.plain).observe(elapsed_ms, now)
+        self._succeeded_at = now
         self.refused(now)
 
     def refused(self, now: float) -> None:
@@ -137,7 +148,7 @@ class TargetFacts:
         """It did not; `fault` is one of `route_policy.FAULTS`."""
         if fault == TIMEOUT:
             # No sign of life: who waits for it still waits since then.
-            self._waiting -= 1
+            self.waiting -= 1
         else:
             self._answered(now)
         if not config.breaker_failures or fault == OVERLOADED:
@@ -165,13 +176,13 @@ class TargetFacts:
 
     def abandoned(self, now: float) -> None:
         """Nobody waits for the answer any more: nothing was learnt."""
-        self._waiting -= 1
+        self.waiting -= 1
         if self.is_open:
             # Another call may try.
             self.barred_until = now
 
     def _answered(self, now: float) -> None:
-        self._waiting -= 1
+        self.waiting -= 1
         self._waiting_since = now
 
     def _recover(self) -> None:
@@ -182,7 +193,7 @@ class TargetFacts:
         self._health += (1.0 - self._health) * _HEALTH_WEIGHT
 
     def _open(self, now: float, config: UpstreamConfig, fault: str) -> None:
-        self.is_open, self._opened_at = True, now
+        self.is_open, self._opened_at, self._is_told = True, now, False
         cooldown_s = min(config.breaker_cooldown_s * 2**self._trips, _MAX_COOLDOWN_S)
         self._trips = min(self._trips + 1, 10)
         self.barred_until = now + max(cooldown_s, config.breaker_cooldown_s)
@@ -198,11 +209,15 @@ class TargetFacts:
         """Whether it may get a call now without need: it rests not, and does not keep others waiting."""
         if self.barred_until > now:
             return False
-        return not self._waiting or not config.breaker_failures or not self.is_silent(now, config)
+        return not self.waiting or not config.breaker_failures or not self.is_silent(now, config)
 
     def is_silent(self, now: float, config: UpstreamConfig) -> bool:
         """Whether calls wait for it, and nothing came for half of the time that a first token may take."""
-        return self._waiting > 0 and now - self._waiting_since > config.first_token_timeout_s / 2
+        return self.silence(now, config) > _SILENCE
+
+    def silence(self, now: float, config: UpstreamConfig) -> float:
+        """How long calls wait for it in vain, as a part of the time that a first token may take."""
+        return (now - self._waiting_since) / config.first_token_timeout_s if self.waiting else 0.0
 
     def use(self, now: float) -> float:
         """Tokens lately, in this process and in others."""
@@ -218,9 +233,17 @@ class TargetFacts:
         self._use = self.own_use(now) + tokens
         self._use_at = now
 
-    def open_remotely(self, now: float, until: float, why: str) -> None:
-        """Another process found it dead."""
-        if not self.is_open:
-            self.is_open, self._opened_at, self._trips = True, now, 1
-        if until > self.barred_until:
-            self.barred_until, self.why_barred = until, why
+    # Between processes
+
+    def own_breaker(self, now: float) -> float:
+        """For how many more seconds this process has found the target dead; 0 if others said so."""
+        return max(0.0, self.barred_until - now) if self.is_open and not self._is_told else 0.0
+
+    def hear(self, now: float, open_s: float, *, busy: int, use: float) -> None:
+        """What the other processes know now; `open_s` is 0 where none has found the target dead."""
+        self.remote_busy, self.remote_use = busy, use
+        if open_s > 0 and not self.is_open and now - self._succeeded_at > _TRUST_S:
+            self.is_open, self._is_told, self._opened_at, self._trips = True, True, now, 1
+            self.barred_until, self.why_barred = now + open_s, "told"
+        elif not open_s and self.is_open and self._is_told:
+            self._recover()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from upstreams_app.registry import ModelEntry
 from upstreams_app.routing.affinity import by_rendezvous
-from upstreams_app.routing.strategies import STRATEGIES, Candidate, Query, Ranking
+from upstreams_app.routing.strategies import SHOWN, STRATEGIES, Candidate, Query, Ranking
 from upstreams_app.routing.tracker import Groups
 
-_MAX_SHOWN = 8
 AFFINITY = "affinity"
 
 
@@ -22,7 +23,7 @@ class Plan:
         self.entry = entry
         self.strategy = strategy
         self.order: list[Candidate] = []
-        self.scores: list[tuple[str, float]] = []
+        self.scores: Sequence[float] = ()
         self.barred: list[Candidate] = []
 
     def record(self) -> dict[str, Any]:
@@ -30,13 +31,14 @@ class Plan:
         record: dict[str, Any] = {
             "route": self.entry.id,
             "strategy": self.strategy,
-            "candidates": [candidate.target.model_id for candidate in self.order[:_MAX_SHOWN]],
+            "candidates": [candidate.target.model_id for candidate in self.order[:SHOWN]],
         }
         if self.scores:
-            record["scores"] = {name: round(score, 3) for name, score in self.scores[:_MAX_SHOWN]}
+            # Of the first candidates, in their order.
+            record["scores"] = [round(score, 3) for score in self.scores if score != inf]
         if self.barred:
             record["barred"] = {
-                facts.model_id: facts.why_barred or "silent" for _, facts in self.barred[:_MAX_SHOWN]
+                facts.model_id: facts.why_barred or "silent" for _, facts, _ in self.barred[:SHOWN]
             }
         return record
 
@@ -46,33 +48,43 @@ def make_plan(
 ) -> Plan:
     """The order for one call. Targets that are in trouble come last, whatever their priority is.
 
-    Where nothing else is left one whose breaker is open is tried all the same: a route never ejects all. It
-    does not wait for a model id with one target, of which its own breaker decides.
+    Where nothing else is left even those whose breaker is open are tried: a route never ejects all.
     """
-    plan = Plan(entry, AFFINITY if affinity_key else entry.policy.strategy)
+    policy = entry.policy
+    plan = Plan(entry, AFFINITY if affinity_key else policy.strategy)
     now, full = query.now, []
     for group in groups:
         ready = []
         for candidate in group:
-            target, facts = candidate
+            target, facts, _ = candidate
             upstream = target.upstream
             if only_model and target.model != only_model:
                 continue
-            if not facts.is_ready(now, upstream):
+            # Most have no trouble and nobody who waits: a call for each would cost more than the choice.
+            if (facts.barred_until or facts.waiting) and not facts.is_ready(now, upstream):
                 plan.barred.append(candidate)
             elif upstream.max_concurrency is not None and query.busy(upstream.id) >= upstream.max_concurrency:
                 full.append(candidate)
             else:
                 ready.append(candidate)
-        if len(ready) > 1 and len(plan.order) < entry.policy.max_attempts:
-            ranking = _rank(ready, entry.policy.strategy, query, affinity_key)
+        if len(ready) > 1 and len(plan.order) < policy.max_attempts:
+            ranking = _rank(ready, policy.strategy, query, affinity_key)
+            if not plan.order:
+                plan.scores = ranking.scores
             plan.order += ranking.order
-            plan.scores += ranking.scores
         else:
             plan.order += ready
     plan.order += full
     if plan.barred:
-        plan.order += _last_resort(plan)
+        # The least in trouble first, and those that give no sign of life last.
+        plan.order += sorted(
+            plan.barred,
+            key=lambda each: (
+                each.facts.is_silent(now, each.target.upstream),
+                each.facts.is_open,
+                each.facts.barred_until,
+            ),
+        )
     return plan
 
 
@@ -80,11 +92,3 @@ def _rank(ready: list[Candidate], strategy: str, query: Query, affinity_key: str
     if affinity_key:
         return by_rendezvous(ready, affinity_key)
     return STRATEGIES[strategy].rank(ready, query)
-
-
-def _last_resort(plan: Plan) -> list[Candidate]:
-    """Those in trouble, the least first. If all are open, one: a dead route costs a request one attempt."""
-    barred = sorted(
-        plan.barred, key=lambda candidate: (candidate.facts.is_open, candidate.facts.barred_until)
-    )
-    return barred[:1] if not plan.order and barred[0].facts.is_open else barred

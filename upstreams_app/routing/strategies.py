@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -11,12 +12,24 @@ from upstreams_app.registry import Target
 from upstreams_app.route_policy import COST, LATENCY, LEAST_BUSY, USAGE, WEIGHTED
 from upstreams_app.routing.facts import TargetFacts
 
+# So many scores are kept for the decision record.
+SHOWN = 8
+# So little makes no order but between equals, and keeps 0 · ∞ away.
+_TINY = 1e-9
+_UNPRICED = 1e18
+
 
 class Candidate(NamedTuple):
-    """A target, and what is known of it."""
+    """A target, what is known of it, and 1 ÷ its weight: infinite for a weight of 0."""
 
     target: Target
     facts: TargetFacts
+    share: float
+
+    @classmethod
+    def of(cls, target: Target, facts: TargetFacts) -> Candidate:
+        """A target that nothing was computed for yet."""
+        return cls(target, facts, 1 / target.weight if target.weight else inf)
 
 
 class Query(NamedTuple):
@@ -34,10 +47,10 @@ class Query(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The order, and the scores that made it: lower is better, () where there are none."""
+    """The order, and the scores of its first ones: lower is better, () where there are none."""
 
     order: list[Candidate]
-    scores: Sequence[tuple[str, float]] = ()
+    scores: Sequence[float] = ()
 
 
 class Strategy(Protocol):
@@ -54,24 +67,18 @@ class Weighted:
     def rank(self, candidates: Sequence[Candidate], query: Query) -> Ranking:
         """Efraimidis & Spirakis (2006): sorting by u^(1/w) draws without replacement by weight."""
         draw = query.draw
-        keyed = [
-            (-(draw() ** (1 / weight)) if (weight := candidate.target.weight) else 1.0, index)
-            for index, candidate in enumerate(candidates)
-        ]
-        keyed.sort()
-        return Ranking([candidates[index] for _, index in keyed])
+        keys = [draw() ** share for _, _, share in candidates]
+        indexes = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
+        return Ranking([candidates[index] for index in indexes])
 
 
 def _ranked(candidates: Sequence[Candidate], scores: Sequence[float], query: Query) -> Ranking:
-    """By score; equals by weight, at random."""
+    """By score, equals at random; those of weight 0, whose score is infinite, last."""
     draw = query.draw
-    keyed = [
-        (0 if candidate.target.weight else 1, score, draw() / (candidate.target.weight or 1), index)
-        for index, (candidate, score) in enumerate(zip(candidates, scores, strict=True))
-    ]
-    keyed.sort()
-    order = [candidates[item[3]] for item in keyed]
-    return Ranking(order, [(candidates[item[3]].target.model_id, item[1]) for item in keyed])
+    keys = [(score + _TINY) * (1.0 + draw() * _TINY) for score in scores]
+    indexes = sorted(range(len(keys)), key=keys.__getitem__)
+    order = [candidates[index] for index in indexes]
+    return Ranking(order, [scores[index] for index in indexes[:SHOWN]])
 
 
 class LeastBusy:
@@ -81,8 +88,8 @@ class LeastBusy:
         """By calls under way in all processes."""
         busy = query.busy
         scores = [
-            (busy(target.upstream.id) + facts.remote_busy) / (target.weight or 1)
-            for target, facts in candidates
+            (busy(target.upstream.id) + facts.remote_busy + _TINY) * share
+            for target, facts, share in candidates
         ]
         return _ranked(candidates, scores, query)
 
@@ -100,13 +107,13 @@ class Latency:
         scores = self._score(first, query), self._score(second, query)
         if scores[1] < scores[0] and second.target.weight:
             order[0], order[1] = second, first
-        pairs = zip((first, second), scores, strict=True)
-        return Ranking(order, [(candidate.target.model_id, score) for candidate, score in pairs])
+            scores = scores[1], scores[0]
+        return Ranking(order, scores)
 
     @staticmethod
     def _score(candidate: Candidate, query: Query) -> float:
         """Milliseconds that a call would take if those under way are served first."""
-        target, facts = candidate
+        target, facts, _ = candidate
         latency_ms = (facts.stream if query.is_stream else facts.plain).read(query.now)
         busy = query.busy(target.upstream.id) + facts.remote_busy
         # One that nobody asked yet is tried, but not by everybody at once.
@@ -119,7 +126,9 @@ class Cost:
     def rank(self, candidates: Sequence[Candidate], query: Query) -> Ranking:
         """By price."""
         cost = query.cost
-        scores = [float(cost.get(target.model_id, 2**62)) for target, _ in candidates]
+        scores = [
+            cost.get(target.model_id, _UNPRICED) if share != inf else inf for target, _, share in candidates
+        ]
         return _ranked(candidates, scores, query)
 
 
@@ -129,7 +138,7 @@ class Usage:
     def rank(self, candidates: Sequence[Candidate], query: Query) -> Ranking:
         """By tokens of about the last minute, in all processes."""
         now = query.now
-        scores = [facts.use(now) / (target.weight or 1) for target, facts in candidates]
+        scores = [(facts.use(now) + _TINY) * share for _, facts, share in candidates]
         return _ranked(candidates, scores, query)
 
 

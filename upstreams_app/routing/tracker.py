@@ -40,7 +40,7 @@ class Tracker:
         if found is not None and found[0] is entry:
             return found[1]
         groups = tuple(
-            tuple(Candidate(target, self.facts(target)) for target in group)
+            tuple(Candidate.of(target, self.facts(target)) for target in group)
             for _, group in groupby(entry.targets, key=lambda target: target.priority)
         )
         self._groups[entry.id] = (entry, groups)

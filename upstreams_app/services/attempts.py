@@ -108,7 +108,7 @@ class _Trial(Generic[T]):
             raise failures.in_maintenance(entry)
         course = _Course(entry, self._order(entry))
         self._until = course.until = min(self._until, course.until)
-        target, facts = course.candidate
+        target, facts, _ = course.candidate
         now = monotonic()
         if facts.is_open and facts.barred_until > now and len(entry.targets) == 1:
             raise failures.breaker_open(target, facts.barred_until - now)
@@ -132,7 +132,7 @@ class _Trial(Generic[T]):
 
     async def _once(self, course: _Course, now: float) -> T:
         """One attempt; what is known of the target learns what became of it."""
-        call, (target, facts) = self._call, course.candidate
+        call, (target, facts, _) = self._call, course.candidate
         upstream = target.upstream
         facts.begin(now, upstream)
         try:
@@ -257,7 +257,7 @@ class _Course:
         elif len(order) == 1:
             total_s = order[0].target.upstream.total_timeout_s
         else:
-            total_s = max(target.upstream.total_timeout_s for target, _ in order)
+            total_s = max(target.upstream.total_timeout_s for target, _, _ in order)
         self.until = monotonic() + total_s
 
     @property
@@ -289,21 +289,21 @@ class _Course:
 
     def _keep(self, error: GatewayError, fault: str, now: float) -> None:
         """Note when the target that failed may be asked again, if that can help at all."""
-        target, _ = self.candidate
+        target = self.candidate.target
         times = self._again.pop(target.model_id, (0.0, self.candidate, 0))[2]
         if fault in _PASSING and times < target.upstream.max_retries and not failures.wants_long_pause(error):
             self._again[target.model_id] = (now + failures.retry_after_s(error), self.candidate, times)
 
     def _advance(self, now: float) -> None:
-        """The next target; those that died meanwhile, or give no sign of life, after the others."""
+        """The next target; those that give no sign of life, or died meanwhile, after the others."""
         self._position += 1
         rest = self._order[self._position :]
         if len(rest) > 1:
             rest = sorted(
                 rest,
                 key=lambda each: (
+                    int(each.facts.silence(now, each.target.upstream) * 10),
                     each.facts.is_open and each.facts.barred_until > now,
-                    each.facts.is_silent(now, each.target.upstream),
                 ),
             )
             self._order = [*self._order[: self._position], *rest]

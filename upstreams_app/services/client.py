@@ -21,6 +21,7 @@ from upstreams_app import demo
 from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
 from upstreams_app.providers import provider_of
+from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
 from upstreams_app.routing.tracker import Tracker
@@ -193,6 +194,7 @@ class HttpClient:
     async def post(
         self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
+        body = without_signatures(body)
         index = next(self._turn) % len(self._pools)
         head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
         self.in_flight += 1
@@ -320,44 +322,50 @@ class ClientPool:
     """The clients of one event loop, by upstream; a changed connection makes a new one."""
 
     def __init__(self) -> None:
-        self._clients: dict[UUID, tuple[UpstreamConfig, UpstreamClient]] = {}
+        # By the id's number: a UUID's own hash is made in Python each time.
+        self._clients: dict[int, tuple[UpstreamConfig, UpstreamClient]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._places: dict[UUID, Places] = {}
+        self._places: dict[int, Places] = {}
         self.tracker = Tracker()
 
     def busy(self, upstream_id: UUID) -> int:
         """How many calls of an upstream are under way or wait for a place."""
-        found = self._clients.get(upstream_id)
+        found = self._clients.get(upstream_id.int)
         if found is None:
             return 0
-        places = self._places.get(upstream_id) if self._places else None
+        places = self._places.get(upstream_id.int) if self._places else None
         return found[1].in_flight + (places.waiting if places is not None else 0)
+
+    def busy_by_name(self) -> dict[str, int]:
+        """The upstreams that have calls under way, by name."""
+        counts = {config.name: self.busy(config.id) for config, _ in self._clients.values()}
+        return {name: count for name, count in counts.items() if count}
 
     def places(self, config: UpstreamConfig) -> Places:
         """The places of an upstream whose calls in flight are limited."""
-        found = self._places.get(config.id)
+        found = self._places.get(config.id.int)
         if found is None:
-            found = self._places[config.id] = Places()
+            found = self._places[config.id.int] = Places()
         return found
 
     def get(self, config: UpstreamConfig) -> UpstreamClient:
         """The client of this upstream."""
-        found = self._clients.get(config.id)
+        found = self._clients.get(config.id.int)
         if found is not None:
             known, client = found
             if known is config:
                 return client
             if _identity(known) == _identity(config):
-                self._clients[config.id] = (config, client)
+                self._clients[config.id.int] = (config, client)
                 return client
             self._retire(client)
         client = _new_client(config)
-        self._clients[config.id] = (config, client)
+        self._clients[config.id.int] = (config, client)
         return client
 
     def keep_only(self, configs: Mapping[str, UpstreamConfig]) -> None:
         """Close the clients of upstreams that are gone."""
-        living = {config.id for config in configs.values()}
+        living = {config.id.int for config in configs.values()}
         self.tracker.keep_only(configs)
         for upstream_id in [key for key in self._places if key not in living]:
             del self._places[upstream_id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import AZURE
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.services import aws_params, vertex_params
 from upstreams_app.services.management import check_upstream, clean, hosts_of
 from upstreams_app.services.model_lists import guess_mode
 from upstreams_app.services.model_prices import carry_price, price_models
@@ -42,7 +43,8 @@ _MODEL_NAMES = {"name": _MODEL, "context_window": "model_info.max_input_tokens"}
 class Params:
     """How a deployment is reached. For a change, None leaves a value as it is; an empty `api_key` removes it.
 
-    `options` are columns of Upstream, `weight` and `priority` those of RouteTarget.
+    `options` are columns of Upstream, `weight` and `priority` those of RouteTarget; `aws` and `vertex` are
+    LiteLLM's own.
     """
 
     model: str | None = None
@@ -50,13 +52,15 @@ class Params:
     api_base: str | None = None
     api_key: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
+    aws: Mapping[str, str] = field(default_factory=dict, repr=False)
+    vertex: Mapping[str, Any] = field(default_factory=dict, repr=False)
     weight: int | None = None
     priority: int | None = None
 
     @property
     def moves(self) -> bool:
         """Whether these say where the model is, not only how it is used."""
-        return bool(self.options) or not (
+        return bool(self.options or self.aws or self.vertex) or not (
             self.model is None and self.api_base is None and self.api_key is None and self.provider is None
         )
 
@@ -163,11 +167,33 @@ def vendor_model(target: RouteTarget) -> str:
 
 
 def _place(params: Params) -> tuple[Place, str]:
-    parsed = _parse(params.model or "", params)
+    parsed, params = _in_cloud(_parse(params.model or "", params), params, known={})
     place = place_of(
         parsed, api_base=params.api_base, credential=read_credential(params.api_key), options=params.options
     )
     return place, parsed.model
+
+
+def _in_cloud(parsed: VendorModel, params: Params, *, known: Mapping[str, Any]) -> tuple[VendorModel, Params]:
+    """The same, with what a cloud's parameters come to; `known` are the options that the upstream has."""
+    kind = parsed.vendor.kind
+    if kind != aws_params.KIND:
+        aws_params.refuse_elsewhere(params.aws)
+    if kind != vertex_params.KIND:
+        vertex_params.refuse_elsewhere(params.vertex)
+    place: aws_params.AwsPlace | vertex_params.VertexPlace
+    if kind == aws_params.KIND:
+        place = aws_params.aws_place(
+            parsed, params.aws, api_base=params.api_base, api_key=params.api_key, known=known
+        )
+    elif kind == vertex_params.KIND:
+        place = vertex_params.vertex_place(
+            parsed, params.vertex, api_base=params.api_base, api_key=params.api_key, known=known
+        )
+    else:
+        return parsed, params
+    options = {**params.options, "options": place.options}
+    return place.model, replace(params, api_base=place.api_base, api_key=place.api_key, options=options)
 
 
 def _parse(model: str, params: Params) -> VendorModel:
@@ -307,14 +333,17 @@ def _changed_place(target: RouteTarget, params: Params) -> tuple[Place, str]:
     is_same_prefix = params.model is None or params.model.startswith(
         prefix_of(upstream.kind, upstream.base_url) + "/"
     )
-    if base is None and is_same_prefix and params.provider is None and upstream.base_url:
+    moves_region = bool(params.aws.get("aws_region_name"))
+    if base is None and is_same_prefix and not moves_region and params.provider is None and upstream.base_url:
         base = upstream.base_url + upstream.path_prefix
     parsed = _parse(model, Params(provider=params.provider, api_base=base))
+    known = upstream.options if upstream.kind == parsed.vendor.kind else {}
+    parsed, params = _in_cloud(parsed, replace(params, api_base=base), known=known)
     credential = Credential() if params.api_key is None else read_credential(params.api_key)
     options = params.options
     if parsed.vendor.kind == upstream.kind == AZURE:
         options = {"api_version": upstream.api_version, **options}
-    place = place_of(parsed, api_base=base, credential=credential, options=options)
+    place = place_of(parsed, api_base=params.api_base, credential=credential, options=options)
     if params.api_key is not None:
         return place, parsed.model
     if (place.kind, place.base_url) == (upstream.kind, upstream.base_url):

@@ -78,8 +78,12 @@ def update_upstream(
     if "headers" in values:
         values["headers"] = unmasked_headers(given_headers, stored=row.headers)
     old_maintenance = row.is_in_maintenance, row.maintenance_until
+    implied = implied_url(row.kind, row.options)
     for name, value in values.items():
         setattr(row, name, value)
+    if "base_url" not in values and row.base_url == implied:
+        # Another region has another address.
+        row.base_url = implied_url(row.kind, row.options) or implied
     _normalise(row)
     changed = set(values) | set_credential(row, api_key=api_key, credential=credential)
     if row.base_url != old_url:
@@ -210,15 +214,22 @@ def _normalise(row: Upstream) -> None:
     row.path_prefix = row.path_prefix.rstrip("/")
     # People paste the address that clients use, which has the prefix already.
     row.base_url = row.base_url.strip().rstrip("/").removesuffix(row.path_prefix).rstrip("/")
-    provider = provider_of(row.kind)
-    if provider is not None and not row.base_url:
-        # Wrong options are the next check's to tell.
-        with suppress(ValueError):
-            provider.check_options(row.options)
-            row.base_url = provider.base_url(row.options)
+    row.base_url = row.base_url or implied_url(row.kind, row.options)
     if row.kind == AZURE:
         # Azure's pages show the address with its path.
         row.base_url = row.base_url.removesuffix("/v1").removesuffix("/openai")
+
+
+def implied_url(kind: str, options: Mapping[str, Any]) -> str:
+    """The address that follows from a kind and its options; "" if none does, or they are wrong."""
+    provider = provider_of(kind) if kind in KINDS else None
+    if provider is None:
+        return ""
+    # Wrong options are the next check's to tell.
+    with suppress(ValueError):
+        provider.check_options(options)
+        return provider.base_url(options)
+    return ""
 
 
 def _host(url: str) -> str:

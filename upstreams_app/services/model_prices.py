@@ -10,7 +10,7 @@ from django.db import transaction
 
 from gateway_project.core.clock import utc_now
 from security_app.services.configuration import refresh_after_commit
-from upstreams_app.kinds import AZURE, KINDS
+from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.presets import preset_at
 from usage_app.models import Price
@@ -18,7 +18,6 @@ from usage_app.models.price import TIER_RATES
 from usage_app.services.catalogue import PricedModel, TokenPrices, refresh_catalogue, set_override
 
 _TOKENS_PER_RATE = 1_000_000
-_KINDS_OF_VENDORS = ("openai", AZURE, "openai-compatible")
 _FREE = TokenPrices(input=Decimal(0), output=Decimal(0))
 
 
@@ -33,7 +32,7 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
     preset = preset_at(row.kind, row.base_url)
     provider = KINDS[row.kind].price_provider or (preset.price_provider if preset else None)
     provider = provider or (row.base_url + row.path_prefix)
-    is_vendor = row.kind in _KINDS_OF_VENDORS
+    is_vendor = row.kind == "openai-compatible" or KINDS[row.kind].price_provider is not None
     if is_vendor:
         # Loaded here, because inside a transaction SQLite would let nobody else write meanwhile.
         import genai_prices.data_snapshot
@@ -48,9 +47,15 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
                     set_override(model_id, _FREE, managed_by="demo")
         elif is_vendor:
             refresh_catalogue(
-                PricedModel(f"{row.name}/{name}", provider, base_model or name) for name in names
+                PricedModel(f"{row.name}/{name}", provider, base_model or _listed_name(name))
+                for name in names
             )
         refresh_after_commit()
+
+
+def _listed_name(name: str) -> str:
+    """The name in the catalogue, which knows no versions of a model (`gemini-2.5-flash@001`)."""
+    return name.partition("@")[0]
 
 
 def carry_price(old_id: str, model: UpstreamModel) -> None:

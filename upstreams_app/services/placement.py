@@ -13,14 +13,16 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from gateway_project.core.errors import Conflict, InvalidRequest
-from upstreams_app.kinds import AZURE
+from upstreams_app.kinds import AZURE, on_one_line
 from upstreams_app.models import Route, Upstream
 from upstreams_app.models.upstream import fingerprints, validate_reference
+from upstreams_app.services import aws_params
 from upstreams_app.services.management import Source, check_upstream, set_credential
 from upstreams_app.vendors import COMPATIBLE, OPENAI, Vendor, VendorModel
 
 _ENVIRONMENT = "os.environ/"
 _PATH = re.compile(r"(/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)*")
+_BEDROCK_HOST = re.compile(r"https://bedrock-runtime\.([a-z0-9-]+)\.amazonaws\.")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 PARAMS = {
@@ -149,8 +151,12 @@ def apply_credential(row: Upstream, credential: Credential) -> set[str]:
 
 
 def read_credential(api_key: str | None) -> Credential:
-    """`os.environ/NAME` is a reference, anything else the key itself."""
+    """`os.environ/NAME` and `file:/path` are references, anything else is the key itself."""
     text = api_key or ""
+    if text.startswith("file:/"):
+        _check_reference(text, param=PARAMS["api_key"])
+        return Credential(reference=text)
+    text = on_one_line(text)
     if not text.startswith(_ENVIRONMENT):
         return Credential(plain=text)
     reference = "env:" + text.removeprefix(_ENVIRONMENT)
@@ -212,6 +218,8 @@ def _count_of_own_settings(row: Upstream) -> int:
 
 
 def _name_hint(vendor: Vendor, base_url: str) -> str:
+    if vendor.kind == aws_params.KIND and (found := _BEDROCK_HOST.match(base_url)):
+        return f"bedrock-{found[1]}"
     if vendor.upstream_name and base_url == vendor.base_url:
         return vendor.upstream_name
     parts = urlsplit(base_url)

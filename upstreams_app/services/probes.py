@@ -66,11 +66,11 @@ def ask_for_models(row: Upstream, *, path: str = "/models", cursor: str = "") ->
 
 def _ask_provider(config: UpstreamConfig, provider: Provider, cursor: str) -> ModelsAnswer:
     site = site_of(config)
-    request = provider.models_request(site, cursor)
-    url = (request.base_url or config.endpoints[0]) + request.path
-    if request.query:
-        url += f"?{request.query}"
     try:
+        request = provider.models_request(site, cursor)
+        url = (request.base_url or config.endpoints[0]) + request.path
+        if request.query:
+            url += f"?{request.query}"
         proof = asyncio.run(_proof(provider, site, request, url))
     except UpstreamUnreachable as error:
         return ModelsAnswer(None, b"", None, str(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway_project.core.codec import loads
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, Site
+from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
@@ -72,6 +72,8 @@ class ProviderClient:
         answer = await self._http.send(
             exchange.request, self._authority, phases=phases, credential=credential
         )
+        if isinstance(exchange, ReadsHead):
+            exchange.read_head(answer.headers)
         if not 200 <= answer.status < 300:
             return _Refusal(answer, exchange)
         return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from gateway_project.core.money import from_nano, to_nano
@@ -44,16 +45,17 @@ def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[
         entry = entries.get(group[1])
         if entry is None:
             entry = entries[group[1]] = _entry(dimension, name_field, group[1], names)
-        spend = from_nano(row.cost_nano)
-        entry["total_spend"] += spend
+        entry["total_spend"] += row.cost_nano
         entry["metadata"].append(
             {
                 "model": group[model],
                 "api_key": shown("key", group[key]),
-                "spend": spend,
+                "spend": from_nano(row.cost_nano),
                 "total_tokens": row.input_tokens + row.output_tokens,
             }
         )
+    for entry in chain.from_iterable(entries.values() for entries in found.values()):
+        entry["total_spend"] = from_nano(entry["total_spend"])
     return [{"group_by_day": day, title: list(entries.values())} for day, entries in found.items()]
 
 
@@ -148,7 +150,7 @@ def _captured(ours: int, theirs: int, threshold: Decimal) -> dict[str, Any]:
 
 
 def _entry(dimension: str, name_field: str, who: str, names: RowNames) -> dict[str, Any]:
-    entry: dict[str, Any] = {name_field: who, "total_spend": Decimal(0), "metadata": []}
+    entry: dict[str, Any] = {name_field: who, "total_spend": 0, "metadata": []}
     if dimension in _NAMED:
         entry = {f"{dimension}_id": shown(dimension, who), **entry, name_field: names.name(dimension, who)}
     return entry

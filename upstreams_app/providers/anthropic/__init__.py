@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from gateway_project.core.codec import dumps, loads
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.kinds import KINDS
+from upstreams_app.options import check_options
 from upstreams_app.providers.anthropic.answers import read_answer
 from upstreams_app.providers.anthropic.errors import read_error
 from upstreams_app.providers.anthropic.requests import Call, wire_call
@@ -16,9 +17,6 @@ from upstreams_app.providers.anthropic.streams import StreamReader
 from upstreams_app.providers.anthropic.traits import API_VERSION
 from upstreams_app.providers.wire import ListedModel, ModelsPage, Provider, Site, WireRequest
 
-_OPTIONS: Final = frozenset({"version", "betas", "max_tokens", "sampling"})
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
-_BETA: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _OAUTH_BETA: Final = "oauth-2025-04-20"
 _PAGE: Final = 1000
 
@@ -49,18 +47,8 @@ class Anthropic:
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """ValueError unless the options are ours."""
-        if unknown := sorted(options.keys() - _OPTIONS):
-            raise ValueError(f"Anthropic has the options {', '.join(sorted(_OPTIONS))}; not {unknown[0]}.")
-        version, limit = options.get("version", API_VERSION), options.get("max_tokens", 1)
-        if not isinstance(version, str) or not _DATE.fullmatch(version):
-            raise ValueError("version must be a version of Anthropic's API, such as 2023-06-01.")
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise ValueError("max_tokens must be a whole number of tokens.")
-        betas = options.get("betas", [])
-        if not isinstance(betas, list) or not all(isinstance(b, str) and _BETA.fullmatch(b) for b in betas):
-            raise ValueError('betas must be a list of names, such as ["context-1m-2025-08-07"].')
-        if options.get("sampling", "refuse") not in ("refuse", "ignore"):
-            raise ValueError('sampling must be "refuse" or "ignore".')
+        kind = KINDS["anthropic"]
+        check_options(kind.label, kind.options, options)
 
     def base_url(self, options: Mapping[str, Any]) -> str:
         """Where Anthropic itself is."""

@@ -16,6 +16,8 @@ from upstreams_app.providers.answers import (
 )
 from upstreams_app.providers.chat_parts import Json
 
+# Our own member of `thinking_blocks`; it comes back with them and is taken out again.
+AFTER_CALLS: Final = "after_calls"
 _FINISH: Final = {
     "end_turn": STOP,
     "stop_sequence": STOP,
@@ -49,13 +51,18 @@ def _add_block(message: Message, block: Json, answer_tool: str) -> None:
         message.text += block["text"]
     elif kind == "thinking":
         message.reasoning += block["thinking"]
-        message.thinking.append(block)
+        message.thinking.append(placed(block, len(message.calls)))
     elif kind == "redacted_thinking":
-        message.thinking.append(block)
+        message.thinking.append(placed(block, len(message.calls)))
     elif kind == "tool_use" and block["name"] == answer_tool:
         message.text = input_text(block["input"])
     elif kind == "tool_use":
         message.call(block["id"], block["name"], block["input"])
+
+
+def placed(block: Json, calls: int) -> Json:
+    """A block of thinking with its place, if calls stood before it: OpenAI's messages have none to keep."""
+    return {**block, AFTER_CALLS: calls} if calls else block
 
 
 def input_text(value: Json) -> str:

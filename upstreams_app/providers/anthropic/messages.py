@@ -10,6 +10,7 @@ from base64 import b64decode
 from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.providers.anthropic.answers import AFTER_CALLS
 from upstreams_app.providers.chat_parts import Json, Media, Part, Text
 from upstreams_app.providers.chat_request import Turn
 
@@ -64,7 +65,8 @@ class _Messages:
         self._results.append(block)
 
     def add_assistant(self, turn: Turn) -> None:
-        content = [block for block in turn.thinking if _is_thinking(block)]
+        thoughts = [block for block in turn.thinking if _is_thinking(block)]
+        content = _thoughts_after(thoughts, 0)
         for part in turn.parts:
             if not isinstance(part, Text):
                 raise InvalidRequest(
@@ -76,11 +78,12 @@ class _Messages:
         if not content and not turn.calls:
             return
         self._close_user()
-        for call in turn.calls:
+        for number, call in enumerate(turn.calls, start=1):
             call_id = self._new_id(call.id)
             self._waiting[call.id] = call_id
             self._waits_at = turn.path
             content.append({"type": "tool_use", "id": call_id, "name": call.name, "input": call.arguments})
+            content += _thoughts_after(thoughts, number, is_last=number == len(turn.calls))
         if self._messages and self._messages[-1]["role"] == "assistant":
             self._messages[-1]["content"] += content
         else:
@@ -129,6 +132,16 @@ def _is_thinking(block: Json) -> bool:
         return isinstance(block.get("data"), str)
     is_signed = isinstance(block.get("signature"), str) and bool(block["signature"])
     return block.get("type") == "thinking" and is_signed and isinstance(block.get("thinking"), str)
+
+
+def _thoughts_after(thoughts: list[Json], calls: int, *, is_last: bool = False) -> list[Json]:
+    """The thoughts whose place is behind so many calls (or more than there are), as the API sent them."""
+    made = []
+    for block in thoughts:
+        place = block.get(AFTER_CALLS, 0)
+        if place == calls or (is_last and isinstance(place, int) and place > calls):
+            made.append({name: value for name, value in block.items() if name != AFTER_CALLS})
+    return made
 
 
 def blocks(parts: tuple[Part, ...]) -> list[Json]:

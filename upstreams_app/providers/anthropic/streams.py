@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway_project.core import sse
 from gateway_project.core.codec import loads
 from upstreams_app.providers.answers import CONTENT_FILTER, Chunks, Usage
-from upstreams_app.providers.anthropic.answers import add_usage, explanation, finish_reason
+from upstreams_app.providers.anthropic.answers import add_usage, explanation, finish_reason, placed
 from upstreams_app.providers.anthropic.errors import event_error
 from upstreams_app.providers.chat_parts import Json
 
@@ -23,7 +23,7 @@ class StreamReader:
         self._answer_tool = answer_tool
         self._block: Json = {}
         self._has_input = False
-        self._has_calls = False
+        self._calls = 0
         self._is_finished = False
         self._is_over = False
 
@@ -32,11 +32,11 @@ class StreamReader:
         return self._read(self._splitter.feed(piece))
 
     def finish(self) -> bytes:
-        """Usage and `[DONE]`; ValueError unless the message came to its end."""
+        """What is left; ValueError unless the message came to its end."""
         events = self._read(self._splitter.flush())
         if not self._is_over:
             raise ValueError("the stream ended before message_stop")
-        return events + self._chunks.end(self._usage)
+        return events
 
     def _read(self, block: bytes) -> bytes:
         made = []
@@ -59,8 +59,10 @@ class StreamReader:
         elif kind == "message_delta":
             add_usage(self._usage, event.get("usage") or {})
             return self._end(event["delta"])
-        elif kind == "message_stop":
-            self._is_over = self._is_finished
+        elif kind == "message_stop" and self._is_finished and not self._is_over:
+            # Said at once: the connection may stay open for a while.
+            self._is_over = True
+            return self._chunks.end(self._usage)
         elif kind == "error":
             return self._chunks.error(event_error(event["error"]))
         return b""
@@ -75,7 +77,7 @@ class StreamReader:
             self._block["signature"] = block.get("signature") or ""
             return self._chunks.reasoning(self._block["thinking"])
         if kind == "tool_use" and block["name"] != self._answer_tool:
-            self._has_calls = True
+            self._calls += 1
             return self._chunks.call(block["id"], block["name"])
         return b""
 
@@ -104,7 +106,7 @@ class StreamReader:
         block, self._block = self._block, {}
         kind = block.get("type")
         if kind == "redacted_thinking" or (kind == "thinking" and block["signature"]):
-            return self._chunks.thinking(block)
+            return self._chunks.thinking(placed(block, self._calls))
         if kind == "tool_use" and not self._has_input:
             # Tools without arguments: OpenAI's are never an empty text.
             text = "{}"
@@ -116,6 +118,6 @@ class StreamReader:
         if delta.get("stop_reason") is None or self._is_finished:
             return b""
         self._is_finished = True
-        reason = finish_reason(delta["stop_reason"], has_calls=self._has_calls)
+        reason = finish_reason(delta["stop_reason"], has_calls=self._calls > 0)
         why = explanation(delta.get("stop_details")) if reason == CONTENT_FILTER else ""
         return (self._chunks.refusal(why) if why else b"") + self._chunks.finish(reason)

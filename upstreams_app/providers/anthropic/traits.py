@@ -80,7 +80,8 @@ def traits_of(model: str) -> Traits:
         efforts=_efforts(version) if is_adaptive else (),
         is_schema_native=version >= (4, 5),
         can_force_tools=not _thinks_before_tools(family, version),
-        default_max_tokens=32_000 if version >= (3, 7) else 8192 if version >= (3, 5) else 4096,
+        # Before 4.5 a prompt and this limit must both fit into the context.
+        default_max_tokens=32_000 if version >= (4, 5) else 8192 if version >= (3, 5) else 4096,
     )
 
 

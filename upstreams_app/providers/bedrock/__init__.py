@@ -9,8 +9,8 @@ from urllib.parse import quote
 from gateway_project.core.codec import dumps_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.bedrock.answers import converse_answer
-from upstreams_app.providers.bedrock.embeddings import embedding_answer, embedding_request
-from upstreams_app.providers.bedrock.errors import refused
+from upstreams_app.providers.bedrock.embeddings import TOKENS_HEADER, embedding_answer, embedding_request
+from upstreams_app.providers.bedrock.errors import ERROR_HEADER, refused
 from upstreams_app.providers.bedrock.listing import models_request, read_models
 from upstreams_app.providers.bedrock.options import check_options, runtime_url
 from upstreams_app.providers.bedrock.requests import converse_request
@@ -70,7 +70,21 @@ def _path(model: str, operation: str) -> str:
     return f"/model/{quote(model, safe='')}/{operation}"
 
 
-class _Chat:
+class _Call:
+    """What all calls have: the head of the answer, which names an error's kind and may count tokens."""
+
+    def __init__(self, request: WireRequest) -> None:
+        self.request = request
+        self._head: Mapping[str, str] = {}
+
+    def read_head(self, headers: Mapping[str, str]) -> None:
+        self._head = headers
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return refused(status, body, kind=self._head.get(ERROR_HEADER, ""))
+
+
+class _Chat(_Call):
     """One call of Converse or ConverseStream."""
 
     def __init__(self, fields: Json, model: str, options: Mapping[str, Any]) -> None:
@@ -80,7 +94,7 @@ class _Chat:
         self._answer_tool = made.answer_tool
         self._stream = ConverseStream(model=model, answer_tool=made.answer_tool)
         operation, headers = ("converse-stream", _EVENTS) if asked.is_stream else ("converse", _HEADERS)
-        self.request = WireRequest(_path(model, operation), dumps_loosely(made.body), headers)
+        super().__init__(WireRequest(_path(model, operation), dumps_loosely(made.body), headers))
 
     def answer(self, body: bytes) -> bytes:
         return converse_answer(body, model=self._model, answer_tool=self._answer_tool)
@@ -91,26 +105,23 @@ class _Chat:
     def finish(self) -> bytes:
         return self._stream.finish()
 
-    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
-        return refused(status, body)
 
-
-class _Embedding:
+class _Embedding(_Call):
     """One call of InvokeModel."""
 
     def __init__(self, fields: Json, model: str) -> None:
+        super().__init__(
+            WireRequest(_path(model, "invoke"), embedding_request(fields, model=model), _HEADERS)
+        )
         self._model = model
         self._fields = fields
-        self.request = WireRequest(_path(model, "invoke"), embedding_request(fields, model=model), _HEADERS)
 
     def answer(self, body: bytes) -> bytes:
-        return embedding_answer(body, fields=self._fields, model=self._model)
+        tokens = int(self._head.get(TOKENS_HEADER, "0"))
+        return embedding_answer(body, fields=self._fields, model=self._model, tokens=tokens)
 
     def feed(self, piece: bytes) -> bytes:
         raise ValueError("embeddings come at once")
 
     def finish(self) -> bytes:
         raise ValueError("embeddings come at once")
-
-    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
-        return refused(status, body)

@@ -15,6 +15,7 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.chat_parts import Json, wrong
 
 MAX_COHERE_TEXTS: Final = 96
+TOKENS_HEADER: Final = "X-Amzn-Bedrock-Input-Token-Count"
 _COHERES_OWN = ("input_type", "truncate")
 
 
@@ -43,13 +44,12 @@ def embedding_request(fields: Json, *, model: str) -> bytes:
     return dumps(body)
 
 
-def embedding_answer(body: bytes, *, fields: Json, model: str) -> bytes:
-    """OpenAI's list of embeddings; ValueError if the model's answer is none."""
+def embedding_answer(body: bytes, *, fields: Json, model: str, tokens: int) -> bytes:
+    """OpenAI's list of embeddings; `tokens` are those of the head. ValueError if the answer is none."""
     answer = loads(body)
     if is_cohere(model):
         found = answer["embeddings"]
         vectors = found["float"] if isinstance(found, dict) else found
-        tokens = 0
     else:
         vectors, tokens = [answer["embedding"]], answer["inputTextTokenCount"]
     is_base64 = fields.get("encoding_format") == "base64"

@@ -1,7 +1,7 @@
 """Bedrock's errors as OpenAI's.
 
 Source: the Converse API's reference (Errors, and the exceptions of a stream), and what Bedrock and the models
-on it are known to say. A refusal's kind stands in a header, but its status tells enough.
+on it are known to say.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any, Final
 from gateway_project.core.codec import loads
 from upstreams_app.providers.answers import Json, error_object, refusal
 
+# Such as "ValidationException:http://internal.amazon.com/coral/…".
+ERROR_HEADER: Final = "x-amzn-ErrorType"
 CONTEXT_CODE: Final = "context_length_exceeded"
 _TOO_LONG = re.compile(
     r"input is too long|prompt is too long|too many input tokens|too many tokens"
@@ -24,9 +26,8 @@ _TOO_LONG = re.compile(
 _NO_MODEL = re.compile(r"model identifier is invalid|could not resolve the foundation model", re.IGNORECASE)
 # The key, the signature or the clock is wrong, which Bedrock sometimes tells with status 400.
 _NO_PROOF = re.compile(
-    r"security token included|authorization header|signature expired|signature we calculated"
-    r"|incompletesignature|invalidsignature|signaturedoesnotmatch|unrecognizedclient",
-    re.IGNORECASE,
+    r"ExpiredToken|IncompleteSignature|InvalidSignature|MissingAuthenticationToken|UnrecognizedClient"
+    r"|security token included|Authorization header|Signature expired|signature we calculated"
 )
 # ModelTimeoutException and ModelErrorException: the model failed, the request did not.
 _STATUSES = {408: 504, 424: 502}
@@ -58,10 +59,10 @@ _FIELDS = (
 )
 
 
-def refused(status: int, body: bytes) -> tuple[int, bytes]:
-    """What `Exchange.error` returns: the status and the error object of a refusal."""
+def refused(status: int, body: bytes, *, kind: str) -> tuple[int, bytes]:
+    """What `Exchange.error` returns: the status and the error object of a refusal. `kind` is the header's."""
     message = _message(body)
-    status = _status(status, message)
+    status = _status(status, message, kind)
     return refusal(status, _error(status, message))
 
 
@@ -69,7 +70,7 @@ def exception_error(name: str, payload: bytes) -> Json:
     """An exception in the middle of a stream; `status` is what it would have been before."""
     status = _EXCEPTIONS.get(name[:1].lower() + name[1:], 500)
     message = _message(payload) or name
-    status = _status(status, message)
+    status = _status(status, message, name)
     return {**_error(status, message), "status": status}
 
 
@@ -83,10 +84,12 @@ def _message(body: bytes) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _status(status: int, message: str) -> int:
+def _status(status: int, message: str, kind: str) -> int:
+    if status == 400 and "Quota" in kind:
+        return 429
     if status == 400 and _NO_MODEL.search(message):
         return 404
-    if status == 400 and _NO_PROOF.search(message):
+    if status == 400 and (_NO_PROOF.search(kind) or _NO_PROOF.search(message)):
         return 403
     return _STATUSES.get(status, status)
 

@@ -13,23 +13,22 @@ from gateway_project.core.codec import dumps
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.bedrock.families import Family, family_of
 from upstreams_app.providers.bedrock.messages import converse_messages, has_tool_blocks, system_blocks
+from upstreams_app.providers.bedrock.sampling import inference_config
 from upstreams_app.providers.bedrock.thinking import thinking_fields
 from upstreams_app.providers.bedrock.tools import Tools, converse_tools
 from upstreams_app.providers.chat_parts import Json, wrong
 from upstreams_app.providers.chat_request import ChatRequest, refuse
 
 VENDOR: Final = "Bedrock"
-MAX_STOPS: Final = 2500
-# What would change the answer, and Converse has no word for.
+# Nothing there does what these do. `seed` is left out without a word: OpenAI, too, only tries to honour it.
 _REFUSED = frozenset(
-    {
-        "audio", "frequency_penalty", "logit_bias", "logprobs", "prediction", "presence_penalty",
-        "top_logprobs", "verbosity", "web_search_options",
-    }
-)  # fmt: skip
+    {"audio", "frequency_penalty", "logit_bias", "logprobs", "prediction", "presence_penalty"}
+    | {"top_logprobs", "web_search_options"}
+)
 # Members of Converse's own that a client may add; they go as they are.
 _PASSED = ("guardrailConfig", "performanceConfig", "requestMetadata")
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
+_ANY_JSON: Final = "Answer with one JSON object and nothing else: no other text, no code fences."
 
 
 class Translation(NamedTuple):
@@ -43,20 +42,18 @@ def converse_request(request: ChatRequest, *, model: str, options: Mapping[str, 
     """The body for a model; InvalidRequest names what Bedrock has nothing for."""
     _check(request)
     family = family_of(model)
-    is_native = options.get("structured_outputs", family.has_native_schemas)
     messages = converse_messages(request.turns)
-    thinking = thinking_fields(request, family)
     tools = converse_tools(
         request,
         family,
         has_history=has_tool_blocks(messages),
-        is_native=is_native,
-        is_thinking=thinking.is_on,
+        is_native=options.get("structured_outputs", family.has_native_schemas),
     )
+    thinking = thinking_fields(request, family, messages, tools=tools)
     body: Json = {"messages": messages}
-    if system := system_blocks(request.system):
+    if system := _system(request):
         body["system"] = system
-    if limits := _inference(request):
+    if limits := inference_config(request, family.claude, is_thinking=thinking.is_on):
         body["inferenceConfig"] = limits
     if tools.config is not None:
         body["toolConfig"] = tools.config
@@ -75,39 +72,27 @@ def converse_request(request: ChatRequest, *, model: str, options: Mapping[str, 
 def _check(request: ChatRequest) -> None:
     refuse(request, _REFUSED, VENDOR)
     if request.choices > 1:
-        raise InvalidRequest("Bedrock gives one answer.", param="n", code="unsupported_parameter")
-    if request.seed is not None:
-        raise InvalidRequest("Bedrock has nothing for 'seed'.", param="seed", code="unsupported_parameter")
-    modalities = request.more.get("modalities")
-    if modalities is not None and modalities != ["text"]:
-        raise InvalidRequest("Bedrock answers in text.", param="modalities", code="unsupported_parameter")
-    if request.temperature is not None and request.temperature > 1:
-        raise InvalidRequest(
-            "Bedrock takes temperatures from 0 to 1.", param="temperature", code="unsupported_parameter"
-        )
-    if len(request.stop) > MAX_STOPS:
-        raise InvalidRequest(
-            f"Bedrock takes {MAX_STOPS} stop sequences.", param="stop", code="unsupported_parameter"
-        )
+        raise _unsupported("n", "Bedrock gives one answer to a request.")
+    if request.more.get("modalities") not in (None, ["text"]):
+        raise _unsupported("modalities", "Bedrock answers with text alone.")
+    if request.more.get("verbosity") not in (None, "medium"):
+        raise _unsupported("verbosity", "Bedrock has nothing for 'verbosity'.")
 
 
-def _inference(request: ChatRequest) -> Json:
-    values = {
-        "maxTokens": request.max_tokens,
-        "temperature": request.temperature,
-        "topP": request.top_p,
-        "stopSequences": list(request.stop) or None,
-    }
-    return {name: value for name, value in values.items() if value is not None}
+def _system(request: ChatRequest) -> list[Json]:
+    """The system's messages; an answer that may be any JSON is asked for in words."""
+    system = system_blocks(request.system)
+    if request.format is not None and request.format.schema is None:
+        system.append({"text": _ANY_JSON})
+    return system
 
 
 def _output(request: ChatRequest, tools: Tools, effort: str) -> Json:
     output: Json = {"effort": effort} if effort else {}
-    schema = request.format
-    if schema is not None and schema.schema is not None and tools.has_native_schema:
-        definition = {"schema": dumps(schema.schema).decode(), "name": schema.name}
-        if schema.description:
-            definition["description"] = schema.description
+    if request.format is not None and tools.native_schema is not None:
+        definition = {"schema": dumps(tools.native_schema).decode(), "name": request.format.name}
+        if request.format.description:
+            definition["description"] = request.format.description
         output["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": definition}}
     return output
 
@@ -117,11 +102,9 @@ def _added(request: ChatRequest, family: Family) -> Json:
     fields = dict(_object(request.more, "additionalModelRequestFields"))
     top_k = request.more.get("top_k")
     if top_k is not None:
-        if family.kind != "claude":
-            raise InvalidRequest(
-                "Only Claude takes 'top_k' here; others have it in 'additionalModelRequestFields'.",
-                param="top_k",
-                code="unsupported_parameter",
+        if family.claude is None or not family.claude.takes_sampling:
+            raise _unsupported(
+                "top_k", "This model takes no 'top_k' here; some have it in 'additionalModelRequestFields'."
             )
         fields["top_k"] = top_k
     return fields
@@ -139,9 +122,9 @@ def _tier(value: Any) -> str:
     if value in (None, "auto"):
         return ""
     if value not in _TIERS:
-        raise InvalidRequest(
-            "Bedrock's tiers are default, flex and priority.",
-            param="service_tier",
-            code="unsupported_parameter",
-        )
+        raise _unsupported("service_tier", "Bedrock's tiers are default, flex and priority.")
     return _TIERS[value]
+
+
+def _unsupported(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="unsupported_parameter")

@@ -1,7 +1,7 @@
 """How much a model is to reason before it answers.
 
-Sources: Anthropic's guides of extended thinking (a budget of tokens, up to Claude 4.5) and of adaptive
-thinking (an effort, from 4.6 on); Amazon Bedrock User Guide for Nova 2 and gpt-oss.
+Sources: Anthropic's guides of thinking and effort, whose models take on Bedrock what they take there; Amazon
+Bedrock User Guide for Nova 2 and gpt-oss.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.providers.anthropic.traits import Traits
 from upstreams_app.providers.bedrock.families import Family
+from upstreams_app.providers.bedrock.messages import lacks_thoughts
+from upstreams_app.providers.bedrock.tools import Tools
 from upstreams_app.providers.chat_parts import Json, wrong
 from upstreams_app.providers.chat_request import ChatRequest
 
 MIN_BUDGET: Final = 1024
-_BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768}
+_BUDGETS: Final = {"minimal": 1024, "low": 4096, "medium": 10_000, "high": 20_000, "xhigh": 24_000}
 _THREE_STEPS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}
 
 
@@ -26,7 +29,7 @@ class Thinking(NamedTuple):
     is_on: bool = False
 
 
-def thinking_fields(request: ChatRequest, family: Family) -> Thinking:
+def thinking_fields(request: ChatRequest, family: Family, messages: list[Json], *, tools: Tools) -> Thinking:
     """What `reasoning_effort`, or Anthropic's own `thinking`, becomes; InvalidRequest if it can't."""
     own = request.more.get("thinking")
     if own is not None:
@@ -34,26 +37,19 @@ def thinking_fields(request: ChatRequest, family: Family) -> Thinking:
     effort = request.effort
     if effort is None:
         return Thinking({})
-    if family.kind == "gpt-oss" and effort != "none":
+    if family.claude is not None:
+        return _claudes(request, effort, family.claude, messages, tools)
+    if effort == "none":
+        return Thinking({})
+    if family.kind == "gpt-oss":
         return Thinking({"reasoning_effort": _THREE_STEPS[effort]}, is_on=True)
-    if family.kind == "nova" and family.version >= (2, 0):
-        if effort == "none":
-            return Thinking({})
+    if family.kind == "nova-2":
         level = _THREE_STEPS[effort]
         return Thinking({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}}, is_on=True)
-    if effort == "none":
-        return Thinking({"thinking": {"type": "disabled"}} if family.can_think else {})
-    if not family.can_think:
-        raise InvalidRequest(
-            "This model has no effort of reasoning, or its id doesn't tell what model it is; "
-            "'additionalModelRequestFields' goes to the model as it is.",
-            param="reasoning_effort",
-            code="unsupported_parameter",
-        )
-    if family.thinks_by_effort:
-        effort = "low" if effort == "minimal" else effort
-        return Thinking({"thinking": {"type": "adaptive"}}, effort, is_on=True)
-    return Thinking({"thinking": {"type": "enabled", "budget_tokens": _budget(request, effort)}}, is_on=True)
+    raise _unsupported(
+        "This model has no effort of reasoning, or its id doesn't tell what model it is; "
+        "'additionalModelRequestFields' goes to the model as it is."
+    )
 
 
 def _own(own: Any) -> Thinking:
@@ -62,14 +58,37 @@ def _own(own: Any) -> Thinking:
     return Thinking({"thinking": own}, is_on=own.get("type") != "disabled")
 
 
+def _claudes(
+    request: ChatRequest, effort: str, traits: Traits, messages: list[Json], tools: Tools
+) -> Thinking:
+    if effort == "none":
+        if not traits.off:
+            raise _unsupported("This model always reasons; the least is 'low'.")
+        return Thinking({} if traits.off == "omit" else {"thinking": {"type": traits.off}})
+    if traits.thinking == "adaptive":
+        wanted = "low" if effort == "minimal" else effort
+        shown = {"display": "summarized"} if traits.omits_thoughts else {}
+        # What lacks the step between has the last.
+        step = wanted if wanted in traits.efforts else "max"
+        if tools.is_forcing:
+            return Thinking({}, step)
+        return Thinking({"thinking": {"type": "adaptive", **shown}}, step, is_on=True)
+    if traits.thinking != "budget":
+        raise _unsupported("This model can't reason.")
+    if tools.is_forcing:
+        param = "reasoning_effort" if tools.answer_tool else "tool_choice"
+        raise _unsupported("This model can't reason where a tool must be called.", param)
+    budget = _budget(request, effort)
+    if budget < MIN_BUDGET or lacks_thoughts(messages):
+        return Thinking({})
+    return Thinking({"thinking": {"type": "enabled", "budget_tokens": budget}}, is_on=True)
+
+
 def _budget(request: ChatRequest, effort: str) -> int:
-    """Tokens to think with; they are part of `max_tokens`, and must leave something of it for the answer."""
+    """Tokens to think with; they are part of `max_tokens`, a quarter of which is left for the answer."""
     budget = _BUDGETS[effort]
-    if request.max_tokens is None:
-        return budget
-    if request.max_tokens <= MIN_BUDGET:
-        raise InvalidRequest(
-            f"This model reasons with {MIN_BUDGET} tokens or more, which 'max_tokens' must exceed.",
-            param="max_tokens",
-        )
-    return min(budget, max(MIN_BUDGET, request.max_tokens // 2))
+    return budget if request.max_tokens is None else min(budget, request.max_tokens * 3 // 4)
+
+
+def _unsupported(message: str, param: str = "reasoning_effort") -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="unsupported_parameter")

@@ -7,9 +7,11 @@ for one call at a time. Claude has both, in its own `tool_choice`, which Bedrock
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from gateway_project.core.errors import InvalidRequest
+from upstreams_app.providers.anthropic.schemas import Inexpressible, native_schema
 from upstreams_app.providers.bedrock.blocks import cache_point
 from upstreams_app.providers.bedrock.families import Family
 from upstreams_app.providers.chat_parts import Json
@@ -22,41 +24,48 @@ _ANY_OBJECT: Final[Json] = {"type": "object", "properties": {}, "additionalPrope
 
 
 class Tools(NamedTuple):
-    """`fields` go to the model itself. `answer_tool` is what the model answers with instead of text."""
+    """`fields` go to the model itself. `answer_tool` is what the model answers with instead of text.
+
+    `is_forcing`: the model must call one of them.
+    """
 
     config: Json | None = None
     fields: Json = {}
     answer_tool: str = ""
-    has_native_schema: bool = False
+    native_schema: Json | None = None
+    is_forcing: bool = False
 
 
-def converse_tools(
-    request: ChatRequest, family: Family, *, has_history: bool, is_native: bool, is_thinking: bool
-) -> Tools:
+def converse_tools(request: ChatRequest, family: Family, *, has_history: bool, is_native: bool) -> Tools:
     """The tools of a request. `has_history`: some were called before, so that Bedrock wants to know them."""
-    schema = request.format
-    takes_schema = schema is not None and _takes_natively(schema, is_native, is_thinking=is_thinking)
     specs = [_spec(tool, index, is_native) for index, tool in enumerate(request.tools)]
     is_off = request.choice == "none" or not specs
-    if is_off and has_history and not specs:
-        specs = _called(request)
-    config: Json = {"tools": [block for group in specs for block in group]}
-    if schema is not None and not takes_schema and not request.choice.startswith(("required", "tool:")):
-        if is_thinking and family.kind == "claude":
-            raise _unsupported(
-                "This model can't reason and answer in this form at once; a strict schema may help.",
-                "response_format",
-            )
-        return _answering(request, schema, family, [] if is_off and not has_history else specs, is_off=is_off)
     if is_off and not has_history:
-        return Tools(has_native_schema=takes_schema)
+        specs = []
+    elif not specs:
+        specs = _called(request)
+    is_forced = request.choice not in ("", "auto", "none")
+    if is_forced and not family.can_force_calls:
+        raise _unsupported("This model decides for itself whether to call a tool; use 'auto'.", "tool_choice")
+    schema = request.format
+    native = None
+    if schema is not None and schema.schema is not None and not is_forced:
+        native = _native(schema.schema) if is_native else None
+        if native is None:
+            return _answering(request, schema.schema, family, specs, is_off=is_off)
+    if not specs:
+        return Tools(native_schema=native)
+    config: Json = {"tools": [block for group in specs for block in group]}
     fields = _choose(request, family, config, is_off=is_off)
-    return Tools(config, fields, has_native_schema=takes_schema)
+    return Tools(config, fields, native_schema=native, is_forcing=is_forced)
 
 
-def _takes_natively(schema: Schema, is_native: bool, *, is_thinking: bool) -> bool:
-    """What is not strict may hold what Bedrock's own schemas can't; thinking leaves nothing else, though."""
-    return is_native and schema.schema is not None and (schema.is_strict or is_thinking)
+def _native(schema: Json) -> Json | None:
+    """The schema as Bedrock holds answers to it; None if it can't."""
+    try:
+        return native_schema(schema)
+    except Inexpressible:
+        return None
 
 
 def _spec(tool: Tool, index: int, is_native: bool) -> list[Json]:
@@ -65,11 +74,14 @@ def _spec(tool: Tool, index: int, is_native: bool) -> list[Json]:
             "A tool's name has 1 to 64 letters, digits, '_' and '-'.", param=f"tools[{index}].function.name"
         )
     # Bedrock insists on the type; OpenAI takes it for granted.
-    spec: Json = {"name": tool.name, "inputSchema": {"json": {"type": "object", **tool.parameters}}}
+    schema = {"type": "object", **tool.parameters}
+    spec: Json = {"name": tool.name, "inputSchema": {"json": schema}}
     if tool.description.strip():
         spec["description"] = tool.description
     if tool.is_strict and is_native:
-        spec["strict"] = True
+        # What can't be expressed goes without the guarantee, as with models that have none.
+        with suppress(Inexpressible):
+            spec |= {"inputSchema": {"json": native_schema(schema)}, "strict": True}
     return [{"toolSpec": spec}, *([] if tool.cache is None else [cache_point(tool.cache)])]
 
 
@@ -88,17 +100,17 @@ def _choose(request: ChatRequest, family: Family, config: Json, *, is_off: bool)
         config["toolChoice"] = {"any": {}}
     elif choice.startswith("tool:"):
         name = choice.removeprefix("tool:")
-        if not family.can_force_a_tool and len(request.tools) > 1:
+        if not family.can_name_calls:
             # Left alone, it is the only one that can be meant.
             config["tools"] = [
                 block for block in config["tools"] if block.get("toolSpec", {}).get("name") == name
             ]
-        config["toolChoice"] = {"tool": {"name": name}} if family.can_force_a_tool else {"any": {}}
+        config["toolChoice"] = {"tool": {"name": name}} if family.can_name_calls else {"any": {}}
     return {}
 
 
 def _claudes_own(request: ChatRequest, family: Family, *, is_off: bool) -> Json:
-    if family.kind != "claude":
+    if family.claude is None:
         if is_off:
             param = "tool_choice" if request.choice == "none" else "tools"
             raise _unsupported("After calls of tools this model can't be kept from more of them.", param)
@@ -114,34 +126,49 @@ def _claudes_own(request: ChatRequest, family: Family, *, is_off: bool) -> Json:
 
 
 def _answering(
-    request: ChatRequest, schema: Schema, family: Family, specs: list[list[Json]], *, is_off: bool
+    request: ChatRequest,
+    schema: Json,
+    family: Family,
+    specs: list[list[Json]],
+    *,
+    is_off: bool,
 ) -> Tools:
     """The answer as the input of a tool of its own, which the model must call, unless it calls another."""
-    taken = {tool.name for tool in request.tools} | {
-        call.name for turn in request.turns for call in turn.calls
-    }
-    name = re.sub(r"[^a-zA-Z0-9_-]", "_", schema.name)[:56] or "answer"
-    while name in taken:
-        name += "_"
+    if not family.can_force_calls:
+        message = "This model can't be held to this schema: its objects must name their members."
+        raise _unsupported(message, "response_format")
+    if schema.get("type", "object") != "object":
+        raise _unsupported("With this model the schema must be of the type object.", "response_format")
+    wanted = request.format or Schema(schema)
+    name = _free_name(wanted.name, request)
     spec: Json = {
         "name": name,
-        "description": f"{_ANSWER} {schema.description}".strip(),
-        "inputSchema": {
-            "json": _ANY_OBJECT if schema.schema is None else {"type": "object", **schema.schema}
-        },
+        "description": f"{_ANSWER} {wanted.description}".strip(),
+        "inputSchema": {"json": {"type": "object", **schema}},
     }
     config: Json = {"tools": [*(block for group in specs for block in group), {"toolSpec": spec}]}
-    if family.can_force_a_tool and (is_off or not specs):
-        config["toolChoice"] = {"tool": {"name": name}}
-    elif not is_off and request.is_parallel is False:
-        if family.kind != "claude":
-            raise _unsupported(_ONE_BY_ONE, "parallel_tool_calls")
-        return Tools(config, {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}}, name)
-    elif is_off and specs:
+    if is_off and specs and not family.can_name_calls:
         raise _unsupported("After calls of tools this model can't answer in this form.", "response_format")
+    if is_off and family.can_name_calls:
+        config["toolChoice"] = {"tool": {"name": name}}
+    elif request.is_parallel is False and not is_off:
+        if family.claude is None:
+            raise _unsupported(_ONE_BY_ONE, "parallel_tool_calls")
+        own = {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}}
+        return Tools(config, own, name, is_forcing=True)
     else:
         config["toolChoice"] = {"any": {}}
-    return Tools(config, answer_tool=name)
+    return Tools(config, answer_tool=name, is_forcing=True)
+
+
+def _free_name(wanted: str, request: ChatRequest) -> str:
+    """A name for the tool of the answer that no other tool has."""
+    taken = {tool.name for tool in request.tools}
+    taken |= {call.name for turn in request.turns for call in turn.calls}
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", wanted)[:56] or "answer"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _unsupported(message: str, param: str) -> InvalidRequest:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from upstreams_app.kinds import KINDS
+from upstreams_app.options import check_options
+from upstreams_app.providers.gemini.embeddings import BATCH, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
@@ -35,12 +38,16 @@ class Gemini:
 
     def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
         """As `Provider.exchange`."""
-        if path != "/chat/completions":
-            raise unknown_path(path)
         name = model.removeprefix("models/")
         folder = "tunedModels" if name.startswith("tunedModels/") else "models"
         resource = f"/{folder}/{quoted(name.removeprefix('tunedModels/'))}"
-        return ChatExchange(fields, model=name, resource=resource)
+        if path == "/chat/completions":
+            return ChatExchange(fields, model=name, resource=resource)
+        if path == "/embeddings":
+            return EmbeddingExchange(
+                fields, model=name, resource=resource, method=BATCH, batch_model=resource.removeprefix("/")
+            )
+        raise unknown_path(path)
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """As `Provider.max_choices`."""
@@ -52,8 +59,8 @@ class Gemini:
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """As `Provider.check_options`: there are none."""
-        if options:
-            raise ValueError("the Gemini API has no options")
+        kind = KINDS["gemini"]
+        check_options(kind.label, kind.options, options)
 
     def base_url(self, options: Mapping[str, Any]) -> str:
         """As `Provider.base_url`: the kind's own."""

@@ -17,6 +17,7 @@ from upstreams_app.providers.answers import (
     Message,
     Usage,
     completion,
+    image_part,
 )
 from upstreams_app.providers.call_ids import join_id, new_id
 
@@ -41,8 +42,21 @@ _ENDS: Final = {
 }
 
 
+class Wanted(NamedTuple):
+    """What the request says of how its answer is read.
+
+    `answer_tool` is the function whose arguments are the answer's text, "" for none.
+    """
+
+    is_one_call: bool = False
+    answer_tool: str = ""
+
+
 class Piece(NamedTuple):
-    """A part of what a model said: text, a thought, or a call with its id and arguments."""
+    """A part of what a model said: text, a thought, an image, or a call with its id and arguments.
+
+    The `text` of an image is its data (base64), its `name` the type.
+    """
 
     kind: str
     text: str
@@ -50,14 +64,19 @@ class Piece(NamedTuple):
     name: str = ""
 
 
-def pieces(candidate: Json) -> Iterator[Piece]:
+def pieces(candidate: Json, answer_tool: str = "") -> Iterator[Piece]:
     """What a candidate says, in order. Parts that carry nothing for a client give nothing."""
     for part in (candidate.get("content") or {}).get("parts") or ():
         call = part.get("functionCall")
         if call is not None:
             call_id = join_id(call.get("id") or new_id(), part.get("thoughtSignature") or "")
             arguments = dumps_loosely(call.get("args") or {}).decode()
-            yield Piece("call", arguments, call_id, call["name"])
+            if call["name"] == answer_tool:
+                yield Piece("text", arguments)
+            else:
+                yield Piece("call", arguments, call_id, call["name"])
+        elif data := part.get("inlineData"):
+            yield Piece("image", data["data"], name=data.get("mimeType") or "image/png")
         elif text := part.get("text"):
             yield Piece("thought" if part.get("thought") is True else "text", text)
 
@@ -113,10 +132,10 @@ def _of_audio(details: list[Json] | None) -> int:
     return sum(item.get("tokenCount") or 0 for item in details or () if item.get("modality") == "AUDIO")
 
 
-def whole(answer: Json, model: str, *, is_one_call: bool) -> bytes:
+def whole(answer: Json, model: str, wanted: Wanted) -> bytes:
     """A whole answer; ValueError if it holds none."""
     choices = [
-        _choice(candidate, is_one_call=is_one_call)
+        _choice(candidate, wanted)
         for candidate in sorted(answer.get("candidates") or (), key=lambda item: item.get("index") or 0)
     ]
     if not choices:
@@ -127,18 +146,22 @@ def whole(answer: Json, model: str, *, is_one_call: bool) -> bytes:
     return completion(answer.get("responseId") or "", model, choices, usage(answer.get("usageMetadata")))
 
 
-def _choice(candidate: Json, *, is_one_call: bool) -> tuple[Message, str]:
+def _choice(candidate: Json, wanted: Wanted) -> tuple[Message, str]:
     message = Message(refusal=explanation(candidate))
-    for piece in pieces(candidate):
+    for piece in pieces(candidate, wanted.answer_tool):
         if piece.kind == "call":
             # There is no way to ask Google for one call at a time.
-            if not (is_one_call and message.calls):
+            if not (wanted.is_one_call and message.calls):
                 message.call(piece.call_id, piece.name, piece.text)
+        elif piece.kind == "image":
+            message.images.append(image_part(piece.name, piece.text))
         elif piece.kind == "thought":
             message.reasoning += piece.text
         else:
             message.text += piece.text
     reason = finish_reason(
-        candidate.get("finishReason") or "STOP", has_calls=bool(message.calls), has_said=bool(message.text)
+        candidate.get("finishReason") or "STOP",
+        has_calls=bool(message.calls),
+        has_said=bool(message.text or message.images),
     )
     return message, reason

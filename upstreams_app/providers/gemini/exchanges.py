@@ -9,10 +9,10 @@ from gateway_project.core.codec import dumps, loads_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.answers import refusal
 from upstreams_app.providers.chat_request import read_chat_request
-from upstreams_app.providers.gemini.answers import whole
+from upstreams_app.providers.gemini.answers import Wanted, whole
 from upstreams_app.providers.gemini.errors import read_refusal
 from upstreams_app.providers.gemini.generations import generation_of
-from upstreams_app.providers.gemini.requests import generate_request
+from upstreams_app.providers.gemini.requests import answer_tool, generate_request
 from upstreams_app.providers.gemini.streams import Stream
 from upstreams_app.providers.wire import WireRequest
 
@@ -36,9 +36,10 @@ class ChatExchange(GoogleExchange):
     def __init__(self, fields: dict[str, Any], *, model: str, resource: str) -> None:
         asked = read_chat_request(fields)
         self._model = model
-        self._is_one_call = asked.is_parallel is False
-        self._stream = Stream(model, is_one_call=self._is_one_call)
-        body = dumps(generate_request(asked, generation_of(model)))
+        generation = generation_of(model)
+        self._wanted = Wanted(asked.is_parallel is False, answer_tool(asked, generation))
+        self._stream = Stream(model, self._wanted)
+        body = dumps(generate_request(asked, generation))
         if asked.is_stream:
             super().__init__(WireRequest(f"{resource}:streamGenerateContent", body, query="alt=sse"))
         else:
@@ -46,7 +47,7 @@ class ChatExchange(GoogleExchange):
 
     def answer(self, body: bytes) -> bytes:
         """As `Exchange.answer`."""
-        return whole(loads_loosely(body), self._model, is_one_call=self._is_one_call)
+        return whole(loads_loosely(body), self._model, self._wanted)
 
     def feed(self, piece: bytes) -> bytes:
         """As `Exchange.feed`."""

@@ -7,7 +7,7 @@ publishers.models.generateContent), which share this format.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
@@ -25,6 +25,8 @@ _REFUSED = frozenset(
     {"logprobs", "top_logprobs", "logit_bias", "audio", "prediction", "web_search_options", "verbosity"}
 )
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+_ANSWER_NAME: Final = "answer"
+_ANSWER: Final = "Gives the final answer, once all that it takes is known. Nothing is called beside it."
 _MAX_INT32: Final = 2**31
 # For a call that another model made, or whose signature was lost (guide "Thought signatures").
 _UNSIGNED: Final = "skip_thought_signature_validator"
@@ -36,9 +38,12 @@ def generate_request(request: ChatRequest, generation: Generation) -> Json:
     body: Json = {"contents": _contents(request.turns, generation)}
     if system := [{"text": text.text} for text in request.system if text.text]:
         body["systemInstruction"] = {"parts": system}
+    own = answer_tool(request, generation)
     if request.tools:
-        body["tools"] = [{"functionDeclarations": _declarations(request)}]
-    if request.choice:
+        body["tools"] = [{"functionDeclarations": _declarations(request, own)}]
+    if own:
+        body["toolConfig"] = {"functionCallingConfig": _calling_for(request, own)}
+    elif request.choice:
         body["toolConfig"] = {"functionCallingConfig": _calling(request.choice)}
     if config := _generation_config(request, generation):
         body["generationConfig"] = config
@@ -64,8 +69,24 @@ def _check(request: ChatRequest, generation: Generation) -> None:
         raise _unsupported("n", "This model gives one choice at a time.")
     if request.seed is not None and not -_MAX_INT32 <= request.seed < _MAX_INT32:
         raise _unsupported("seed", "Google's seeds are integers of 32 bits.")
-    if request.format and request.tools and generation.is_known and not generation.has_levels:
-        raise _unsupported("response_format", "This model answers in JSON or calls tools, not both.")
+    if _is_either_or(request, generation) and not (request.format and request.format.schema):
+        raise _unsupported(
+            "response_format", "With tools this model answers in JSON of a schema ('json_schema') only."
+        )
+
+
+def _is_either_or(request: ChatRequest, generation: Generation) -> bool:
+    """Whether it asks for JSON and has tools, which models before Gemini 3 do not take together."""
+    is_old = generation.is_known and not generation.has_levels
+    return bool(request.format and request.tools and is_old)
+
+
+def answer_tool(request: ChatRequest, generation: Generation) -> str:
+    """The function that stands in for a schema of the answer, "" where that is Google's own to hold to."""
+    if not _is_either_or(request, generation):
+        return ""
+    taken = {tool.name for tool in request.tools}
+    return next(name for name in (f"{_ANSWER_NAME}{'_' * n}" for n in count()) if name not in taken)
 
 
 def _unsupported(param: str, message: str) -> InvalidRequest:
@@ -85,7 +106,7 @@ def _generation_config(request: ChatRequest, generation: Generation) -> Json:
         "frequencyPenalty": _number(request, "frequency_penalty") or None,
         "thinkingConfig": thinking_config(request.effort, generation),
     }
-    if request.format is not None:
+    if request.format is not None and not answer_tool(request, generation):
         config["responseMimeType"] = "application/json"
         if request.format.schema:
             path = "response_format.json_schema.schema"
@@ -101,8 +122,12 @@ def _number(request: ChatRequest, name: str) -> float | None:
     return value
 
 
-def _declarations(request: ChatRequest) -> list[Json]:
+def _declarations(request: ChatRequest, own: str) -> list[Json]:
     declarations = []
+    if own and request.format is not None and request.format.schema:
+        path = "response_format.json_schema.schema"
+        schema = to_google(request.format.schema, path, is_strict=request.format.is_strict)
+        declarations.append({"name": own, "description": _ANSWER, "parametersJsonSchema": schema})
     for index, tool in enumerate(request.tools):
         declaration: Json = {"name": tool.name}
         if tool.description:
@@ -113,6 +138,17 @@ def _declarations(request: ChatRequest) -> list[Json]:
             declaration["parametersJsonSchema"] = to_google(tool.parameters, path)
         declarations.append(declaration)
     return declarations
+
+
+def _calling_for(request: ChatRequest, own: str) -> Json:
+    """Where an answer is a call, too: something is called in any case."""
+    if request.choice.startswith("tool:"):
+        return _calling(request.choice)
+    if request.choice == "none":
+        return {"mode": "ANY", "allowedFunctionNames": [own]}
+    if request.choice == "required":
+        return {"mode": "ANY", "allowedFunctionNames": [tool.name for tool in request.tools]}
+    return {"mode": "ANY"}
 
 
 def _calling(choice: str) -> Json:

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from gateway_project.core import sse
 from gateway_project.core.codec import loads_loosely
-from upstreams_app.providers.answers import Chunks, Usage
+from upstreams_app.providers.answers import Chunks, Usage, image_part
 from upstreams_app.providers.gemini.answers import (
     PROMPT_BLOCKED,
+    Wanted,
     blocked,
     explanation,
     finish_reason,
@@ -91,9 +92,9 @@ class EventObjects:
 class Stream:
     """One stream of one candidate."""
 
-    def __init__(self, model: str, *, is_one_call: bool) -> None:
+    def __init__(self, model: str, wanted: Wanted) -> None:
         self._chunks = Chunks(model)
-        self._is_one_call = is_one_call
+        self._wanted = wanted
         self._source: EventObjects | ArraySplitter | None = None
         self._calls = 0
         self._has_said = False
@@ -136,7 +137,7 @@ class Stream:
         # Each part of the stream counts anew; the last has all.
         self._usage = usage(answer.get("usageMetadata")) or self._usage
         for candidate in answer.get("candidates") or ():
-            for piece in pieces(candidate):
+            for piece in pieces(candidate, self._wanted.answer_tool):
                 yield self._piece(piece.kind, piece.text, piece.call_id, piece.name)
             if reason := candidate.get("finishReason"):
                 self._reason = reason
@@ -148,10 +149,13 @@ class Stream:
     def _piece(self, kind: str, text: str, call_id: str, name: str) -> bytes:
         if kind == "thought":
             return self._chunks.reasoning(text)
+        if kind == "image":
+            self._has_said = True
+            return self._chunks.image(image_part(name, text))
         if kind == "text":
             self._has_said = True
             return self._chunks.text(text)
         self._calls += 1
-        if self._is_one_call and self._calls > 1:
+        if self._wanted.is_one_call and self._calls > 1:
             return b""
         return self._chunks.call(call_id, name, text)

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.kinds import KINDS
+from upstreams_app.options import check_options
+from upstreams_app.providers.gemini.embeddings import BATCH, PREDICT, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
@@ -22,10 +25,7 @@ from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provid
 GLOBAL: Final = "global"
 # Several regions under one address, where data stay within.
 _MULTI_REGIONS: Final = frozenset({"us", "eu"})
-_OPTIONS: Final = {
-    "project": re.compile(r"[a-z0-9][a-z0-9.:-]{2,98}[a-z0-9]"),
-    "location": re.compile(r"[a-z][a-z0-9-]{1,38}"),
-}
+_PROJECT: Final = next(option for option in KINDS["vertex"].options if option.name == "project")
 _ENDPOINT = re.compile(r"(?:endpoints/)?(\d{1,25})")
 
 
@@ -34,9 +34,13 @@ class Vertex:
 
     def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
         """As `Provider.exchange`."""
-        if path != "/chat/completions":
-            raise unknown_path(path)
-        return ChatExchange(fields, model=model, resource=_resource(model, site))
+        resource = _resource(model, site)
+        if path == "/chat/completions":
+            return ChatExchange(fields, model=model, resource=resource)
+        if path == "/embeddings":
+            method = BATCH if "gemini" in model else PREDICT
+            return EmbeddingExchange(fields, model=model, resource=resource, method=method)
+        raise unknown_path(path)
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """As `Provider.max_choices`."""
@@ -48,12 +52,8 @@ class Vertex:
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """As `Provider.check_options`."""
-        for name, value in options.items():
-            pattern = _OPTIONS.get(name)
-            if pattern is None:
-                raise ValueError(f"Vertex AI has no option '{name}'; it has project and location")
-            if not isinstance(value, str) or not pattern.fullmatch(value):
-                raise ValueError(f"the option '{name}' is not the id of a {name}")
+        kind = KINDS["vertex"]
+        check_options(kind.label, kind.options, options)
 
     def base_url(self, options: Mapping[str, Any]) -> str:
         """As `Provider.base_url`: the location's."""
@@ -89,7 +89,7 @@ def _resource(model: str, site: Site) -> str:
 def _project_of_key(credential: str) -> str:
     key = read_key_file(credential)
     project = key.project if key is not None else ""
-    return project if _OPTIONS["project"].fullmatch(project) else ""
+    return project if _PROJECT.takes(project) else ""
 
 
 def provider() -> Provider:

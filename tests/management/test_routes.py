@@ -1,0 +1,101 @@
+"""How a route chooses is managed over HTTP, and nonsense is refused by the field's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from security_app.services.configuration import store
+from tests.management.caller import Caller
+from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def routes() -> None:
+    """Three routes over the demo; the name of one holds a slash."""
+    upstream = Upstream.objects.create(name="lab", kind="demo")
+    model = UpstreamModel.objects.create(upstream=upstream, name="small")
+    for name in ("fast", "slow", "team/long"):
+        RouteTarget.objects.create(route=Route.objects.create(name=name), model=model)
+
+
+def test_a_route_is_shown_with_its_targets_and_defaults(admin: Caller) -> None:
+    shown = admin.ok("GET", "/routes/team/long")
+
+    assert [route["name"] for route in admin.ok("GET", "/routes")["data"]] == ["fast", "slow", "team/long"]
+    assert shown == {
+        "name": "team/long",
+        "description": "",
+        "is_enabled": True,
+        "strategy": "weighted",
+        "affinity": "none",
+        "max_attempts": 3,
+        "deadline_s": None,
+        "retry_policy": {},
+        "fallbacks": {},
+        "targets": [{"model": "lab/small", "priority": 1, "weight": 1, "is_enabled": True}],
+    }
+
+
+def test_a_change_reaches_the_request_path(admin: Caller) -> None:
+    body = {
+        "strategy": "latency-based-routing",
+        "affinity": "session",
+        "max_attempts": 5,
+        "deadline_s": 90.5,
+        "retry_policy": {"timeout": 1},
+        "fallbacks": {"general": ["slow"], "budget": ["team/long"]},
+    }
+
+    changed = admin.ok("PATCH", "/routes/fast", body)
+
+    assert changed == admin.ok("GET", "/routes/fast")
+    assert changed["strategy"] == "latency"
+    policy = store.current.sections["upstreams"].value.models["fast"].policy
+    assert (policy.strategy, policy.affinity, policy.deadline_s) == ("latency", "session", 90.5)
+    assert policy.fallbacks == {"general": ("slow",), "budget": ("team/long",)}
+    assert admin.ok("PATCH", "/routes/fast", {"deadline_s": None})["deadline_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"strategy": "best"}, "strategy"),
+        ({"affinity": "moon"}, "affinity"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"deadline_s": -1}, "deadline_s"),
+        ({"retry_policy": {"rain": 1}}, "retry_policy"),
+        ({"retry_policy": {"timeout": -1}}, "retry_policy"),
+        ({"fallbacks": {"general": ["a", "a"]}}, "fallbacks"),
+        ({"fallbacks": {"general": ["fast"]}}, "fallbacks"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_nonsense_is_refused_by_name(admin: Caller, body: dict[str, Any], param: str) -> None:
+    refused = admin.request("PATCH", "/routes/fast", body)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"].startswith(param)
+    assert Route.objects.get(name="fast").fallbacks == {}
+
+
+def test_fallbacks_that_lead_back_are_refused(admin: Caller) -> None:
+    admin.ok("PATCH", "/routes/fast", {"fallbacks": {"general": ["slow"]}})
+    admin.ok("PATCH", "/routes/slow", {"fallbacks": {"context_window": ["team/long"]}})
+
+    refused = admin.request("PATCH", "/routes/team/long", {"fallbacks": {"budget": ["fast"]}})
+
+    assert refused.status_code == 400
+    assert "team/long → fast → slow → team/long" in refused.json()["error"]["message"]
+
+
+def test_only_administrators_see_and_change_routes(traffic: Caller) -> None:
+    assert traffic.request("GET", "/routes").status_code == 403
+    assert traffic.request("PATCH", "/routes/fast", {"max_attempts": 1}).status_code == 403
+
+
+def test_there_is_no_route_of_that_name(admin: Caller) -> None:
+    assert admin.request("GET", "/routes/none").status_code == 404

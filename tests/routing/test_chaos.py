@@ -1,0 +1,115 @@
+"""While one of three targets works, no client sees an error, whatever the others do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from itertools import count
+
+import pytest
+
+from tests.limits.door import Answer, Door
+from tests.routing.candidates import route, target
+from tests.routing.routed import door_of, with_vendors
+from tests.routing.shaky import FAULTS, OK, ShakyVendor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FIRST_TOKEN_S = 0.5
+# A fault-free target stays so for two phases, each of this length, the second shared with its successor.
+DWELL_S = 2.0
+
+
+class Chaos:
+    """A seeded schedule over three vendors, and the answers of everybody who asked meanwhile."""
+
+    def __init__(self, vendors: list[ShakyVendor], seed: int) -> None:
+        self.vendors = vendors
+        self.draw = random.Random(seed)
+        self.good = 0
+        self.answers: list[tuple[Answer, float]] = []
+
+    async def play(self) -> None:
+        """For ever: the good one alone, then it and the next good one."""
+        while True:
+            for index, vendor in enumerate(self.vendors):
+                await vendor.become(OK if index == self.good else self.draw.choice(FAULTS))
+            await asyncio.sleep(DWELL_S)
+            self.good = (self.good + self.draw.choice((1, 2))) % 3
+            await self.vendors[self.good].become(OK)
+            await asyncio.sleep(DWELL_S)
+
+    async def ask(self, door: Door, number: int) -> None:
+        """One request, every other one a stream."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answer = await door.ask("trio", user=f"r{number}", stream=bool(number % 2))
+        self.answers.append((answer, loop.time() - began))
+
+    async def run(self, door: Door, requests: int, per_s: int) -> None:
+        """So many requests, evenly, while the schedule plays."""
+        player = asyncio.create_task(self.play())
+        loop = asyncio.get_running_loop()
+        began, asking = loop.time(), set()
+        try:
+            for number in range(requests):
+                await asyncio.sleep(max(0.0, began + number / per_s - loop.time()))
+                asking.add(asyncio.create_task(self.ask(door, number)))
+            await asyncio.gather(*asking)
+        finally:
+            player.cancel()
+            await asyncio.gather(player, return_exceptions=True)
+
+
+def check(chaos: Chaos, requests: int) -> None:
+    """What must hold after every schedule."""
+    errors = [
+        answer.body for answer, _ in chaos.answers if answer.status != 200 or b"fine" not in answer.body
+    ]
+    assert not errors, errors[:3]
+    assert len(chaos.answers) == requests
+    for number in range(requests):
+        marker = f"r{number}"
+        assert max(vendor.asked[marker] for vendor in chaos.vendors) == 1, "a target was asked twice"
+        assert sum(vendor.answered[marker] for vendor in chaos.vendors) == 1, "two targets answered"
+
+
+def play(seed: int, requests: int, per_s: int) -> Chaos:
+    """A whole schedule."""
+    played: list[Chaos] = []
+
+    async def work(vendors: list[ShakyVendor]) -> None:
+        numbers = count()
+        targets = [
+            target(
+                f"u{next(numbers)}/m",
+                vendor.url,
+                first_token_timeout_s=FIRST_TOKEN_S,
+                breaker_failures=5,
+                breaker_cooldown_s=1.0,
+            )
+            for vendor in vendors
+        ]
+        chaos = Chaos(vendors, seed)
+        played.append(chaos)
+        await chaos.run(door_of(route(*targets, name="trio", strategy="latency")), requests, per_s)
+
+    with_vendors(3, work)
+    return played[0]
+
+
+def test_no_client_sees_an_error_while_one_target_works() -> None:
+    chaos = play(seed=6, requests=2000, per_s=200)
+
+    check(chaos, 2000)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_for_longer_and_within_the_time(seed: int) -> None:
+    chaos = play(seed=seed, requests=6000, per_s=150)
+
+    check(chaos, 6000)
+    twice = sum(sum(vendor.hung[f"r{number}"] for vendor in chaos.vendors) > 1 for number in range(6000))
+    slowest = sorted(seconds for _, seconds in chaos.answers)[-20:]
+    assert not twice, (twice, slowest)
+    assert slowest[-1] <= FIRST_TOKEN_S + 0.5, (twice, slowest)

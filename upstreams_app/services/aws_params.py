@@ -1,0 +1,142 @@
+"""LiteLLM's parameters for models on AWS (`aws_…`), as what an upstream of the kind bedrock is made of."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from gateway_project.core.errors import InvalidRequest
+from upstreams_app.options import WrongOption
+from upstreams_app.providers import provider_of
+from upstreams_app.vendors import VendorModel
+
+KIND: Final = "bedrock"
+ENDPOINT: Final = "aws_bedrock_runtime_endpoint"
+_KEYS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+_REGION: Final = "aws_region_name"
+# LiteLLM's names and ours.
+_OPTIONS: Final = {
+    _REGION: "region",
+    "aws_role_name": "role_arn",
+    "aws_session_name": "session_name",
+    "aws_external_id": "external_id",
+    "aws_profile_name": "profile",
+}
+NAMES: Final = (*_KEYS, *_OPTIONS, ENDPOINT)
+_REGION_VARIABLES = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
+_ENVIRONMENT = "os.environ/"
+# bedrock/converse/NAME, bedrock/us-east-1/NAME: LiteLLM's routes and regions before the model's own name.
+_ROUTE = re.compile(r"(?:converse|converse_like|invoke)/")
+_REGION_BEFORE = re.compile(r"([a-z]{2,5}(?:-[a-z]+){1,3}-\d{1,2})/")
+_REGION_IN_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]+):")
+
+
+class AwsPlace(NamedTuple):
+    """Where a model on Bedrock is: as `Params` of a deployment, and the options of its upstream."""
+
+    model: VendorModel
+    api_base: str
+    api_key: str | None
+    options: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"AwsPlace(model={self.model!r}, api_base={self.api_base!r})"
+
+
+def aws_place(
+    parsed: VendorModel,
+    aws: Mapping[str, str],
+    *,
+    api_base: str | None,
+    api_key: str | None,
+    known: Mapping[str, Any],
+) -> AwsPlace:
+    """What the parameters say, over the options that are `known`; InvalidRequest names the wrong one.
+
+    Without a region among them the model's name tells it, else the address, else the server's environment.
+    """
+    given = {name: value for name, value in aws.items() if value}
+    options = {**known, **{_OPTIONS[name]: value for name, value in given.items() if name in _OPTIONS}}
+    if _REGION in given:
+        options["region"] = _from_environment(given[_REGION])
+    model = _ROUTE.sub("", parsed.model, count=1) if _ROUTE.match(parsed.model) else parsed.model
+    if found := _REGION_BEFORE.match(model):
+        model = model[found.end() :]
+        options.setdefault("region", found[1])
+    if found := _REGION_IN_ARN.match(model):
+        options.setdefault("region", found[1])
+    base = given.get(ENDPOINT) or api_base
+    if base is None and "region" not in options:
+        options["region"] = _usual_region()
+    provider = provider_of(KIND)
+    if provider is None:
+        raise RuntimeError("the kind has no provider")
+    try:
+        provider.check_options(options)
+    except WrongOption as error:
+        raise InvalidRequest(f"AWS: {error}", param=_param(error.option)) from error
+    return AwsPlace(
+        VendorModel(parsed.vendor, model),
+        base or provider.base_url(options),
+        _credential(given, api_key),
+        options,
+    )
+
+
+def refuse_elsewhere(aws: Mapping[str, str]) -> None:
+    """InvalidRequest for the first parameter of AWS's, where the model is not there."""
+    for name in aws:
+        raise InvalidRequest(f"Only bedrock/ takes '{name}'.", param=_full(name))
+
+
+def _credential(given: Mapping[str, str], api_key: str | None) -> str | None:
+    """Keys as one text, "" for the machine's own, None if nothing is said of them."""
+    keys = [given.get(name, "") for name in _KEYS]
+    if not any(keys):
+        return api_key
+    if api_key:
+        raise InvalidRequest("Give 'api_key' or keys of AWS.", param=_full(_KEYS[0]))
+    for name, value in zip(_KEYS[:2], keys, strict=False):
+        if not value:
+            raise InvalidRequest(f"'{name}' is missing.", param=_full(name))
+    named = [f"{_ENVIRONMENT}{name.upper()}" for name in _KEYS]
+    if keys[:2] == named[:2] and keys[2] in ("", named[2]):
+        return ""
+    for name, value in zip(_KEYS, keys, strict=True):
+        if value.startswith(_ENVIRONMENT):
+            raise InvalidRequest(
+                f"Of the environment only {name.upper()} is read, with the other keys of that name.",
+                param=_full(name),
+            )
+        if ":" in value or not value.isascii() or not value.isprintable():
+            raise InvalidRequest(f"'{name}' is no key of AWS.", param=_full(name))
+    return ":".join(filter(None, keys))
+
+
+def _from_environment(region: str) -> str:
+    """`os.environ/NAME` is read now, from the variables that AWS's own tools read."""
+    if not region.startswith(_ENVIRONMENT):
+        return region
+    name = region.removeprefix(_ENVIRONMENT)
+    value = os.environ.get(name, "").strip() if name in _REGION_VARIABLES else ""
+    if not value:
+        variables = ", ".join(_REGION_VARIABLES)
+        raise InvalidRequest(f"A region is read from {variables}; this is not set.", param=_full(_REGION))
+    return value
+
+
+def _usual_region() -> str:
+    found = next((os.environ[name].strip() for name in _REGION_VARIABLES if os.environ.get(name)), "")
+    if not found:
+        raise InvalidRequest(f"'bedrock/' needs '{_REGION}'.", param=_full(_REGION))
+    return found
+
+
+def _param(wrong: str) -> str:
+    return _full(next((name for name, option in _OPTIONS.items() if option == wrong), _REGION))
+
+
+def _full(name: str) -> str:
+    return f"litellm_params.{name}"

@@ -1,0 +1,130 @@
+"""LiteLLM's parameters for models on Vertex AI (`vertex_…`), as what an upstream of that kind is made of."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from gateway_project.core.codec import dumps
+from gateway_project.core.errors import InvalidRequest
+from upstreams_app.options import WrongOption
+from upstreams_app.providers import provider_of
+from upstreams_app.vendors import VendorModel
+
+KIND: Final = "vertex"
+_CREDENTIALS: Final = "vertex_credentials"
+# LiteLLM's names, ours, and the variables that hold them.
+_OPTIONS: Final = {
+    "vertex_project": ("project", ("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")),
+    "vertex_location": ("location", ("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")),
+}
+NAMES: Final = (*_OPTIONS, _CREDENTIALS)
+_ENVIRONMENT: Final = "os.environ/"
+# The address of one location: it tells it, and changes with it.
+_HOST = re.compile(r"https://(?:([a-z0-9-]+)-)?aiplatform(?:\.([a-z]+)\.rep)?\.googleapis\.com(?:/|$)")
+# vertex_ai/gemini/1234: LiteLLM's way to name the format of a tuned model's endpoint.
+_ENDPOINT = re.compile(r"gemini/(\d+)")
+
+
+class VertexPlace(NamedTuple):
+    """Where a model on Vertex AI is: as `Params` of a deployment, and the options of its upstream."""
+
+    model: VendorModel
+    api_base: str
+    api_key: str | None
+    options: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"VertexPlace(model={self.model!r}, api_base={self.api_base!r})"
+
+
+def vertex_place(
+    parsed: VendorModel,
+    vertex: Mapping[str, Any],
+    *,
+    api_base: str | None,
+    api_key: str | None,
+    known: Mapping[str, Any],
+) -> VertexPlace:
+    """What the parameters say, over the options that are `known`; InvalidRequest names the wrong one."""
+    options = dict(known)
+    for name, (option, variables) in _OPTIONS.items():
+        value = _from_environment(name, vertex.get(name) or "", variables)
+        if not value and option not in known:
+            value = next((os.environ[item].strip() for item in variables if os.environ.get(item)), "")
+        if value:
+            options[option] = value
+    googles = _HOST.match(api_base or "")
+    if googles and "location" not in options and (googles[1] or googles[2]):
+        options["location"] = googles[1] or googles[2]
+    provider = provider_of(KIND)
+    if provider is None:
+        raise RuntimeError("the kind has no provider")
+    try:
+        provider.check_options(options)
+    except WrongOption as error:
+        wrong = next((name for name, (option, _) in _OPTIONS.items() if option == error.option), KIND)
+        raise InvalidRequest(f"Vertex AI: {error}", param=_full(wrong)) from error
+    # Who moves a model to another location says which, not where that is.
+    is_moved = bool(googles and vertex.get("vertex_location"))
+    return VertexPlace(
+        VendorModel(parsed.vendor, _own_name(parsed.model)),
+        provider.base_url(options) if is_moved or api_base is None else api_base,
+        _credential(vertex.get(_CREDENTIALS), api_key),
+        options,
+    )
+
+
+def refuse_elsewhere(vertex: Mapping[str, Any]) -> None:
+    """InvalidRequest for the first parameter of Vertex AI's, where the model is not there."""
+    for name in vertex:
+        raise InvalidRequest(f"Only vertex_ai/ takes '{name}'.", param=_full(name))
+
+
+def _own_name(model: str) -> str:
+    found = _ENDPOINT.fullmatch(model)
+    name = found[1] if found else model.removeprefix("publishers/google/models/")
+    if "/" in name.removeprefix("endpoints/") or name.startswith(("claude-", "mistral-", "codestral-")):
+        raise InvalidRequest(
+            "Of Vertex AI, Google's own models are served; other vendors' have formats of their own.",
+            param=_full("model"),
+        )
+    return name
+
+
+def _credential(value: Any, api_key: str | None) -> str | None:
+    """A key as JSON text, `os.environ/NAME` or `file:/path` of one; None if nothing is said of it."""
+    if value is None or value == "":
+        return api_key
+    if api_key:
+        raise InvalidRequest("Give 'api_key' or 'vertex_credentials'.", param=_full(_CREDENTIALS))
+    if isinstance(value, dict):
+        return dumps(value).decode()
+    text = str(value).strip()
+    if text.startswith("/"):
+        return f"file:{text}"
+    if not text.startswith(("{", _ENVIRONMENT)):
+        raise InvalidRequest(
+            "'vertex_credentials' is a key's JSON, the path of its file, or os.environ/NAME.",
+            param=_full(_CREDENTIALS),
+        )
+    return text
+
+
+def _from_environment(name: str, value: str, variables: tuple[str, ...]) -> str:
+    """`os.environ/NAME` is read now, from the variables that hold such things."""
+    if not value.startswith(_ENVIRONMENT):
+        return value
+    variable = value.removeprefix(_ENVIRONMENT)
+    found = os.environ.get(variable, "").strip() if variable in variables else ""
+    if not found:
+        raise InvalidRequest(
+            f"'{name}' is read from {', '.join(variables)}; this is not set.", param=_full(name)
+        )
+    return found
+
+
+def _full(name: str) -> str:
+    return f"litellm_params.{name}"
