@@ -12,7 +12,9 @@ from upstreams_app.kinds import KINDS
 from upstreams_app.options import check_options
 from upstreams_app.providers.gemini.embeddings import BATCH, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
 
 
@@ -53,6 +55,10 @@ class Gemini:
                 fields, model=name, resource=resource, method=BATCH, batch_model=resource.removeprefix("/")
             )
         raise unknown_path(path)
+
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """As `Provider.max_choices`."""
+        return max_choices(generation_of(model), is_stream=fields.get("stream") is True)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""
