@@ -21,7 +21,7 @@ def inference_config(request: ChatRequest, claude: Traits | None, *, is_thinking
         raise _unsupported("stop", f"Bedrock takes {MAX_STOPS} stop sequences.")
     if claude is not None and any(not text.strip() for text in request.stop):
         raise _unsupported("stop", "Claude takes no stop sequence of white space alone.")
-    values = {
+    values: Json = {
         "maxTokens": request.max_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,
