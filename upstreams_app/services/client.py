@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
@@ -17,7 +17,6 @@ from django.conf import settings
 
 from gateway_project.core.deadline import CallScope
 from gateway_project.core.outbound import GuardedResolver
-from upstreams_app import demo
 from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
 from upstreams_app.providers import provider_of
@@ -263,48 +262,6 @@ class HttpClient:
             pool.close()
 
 
-class _DemoAnswer:
-    __slots__ = ("_pieces", "headers", "status")
-
-    def __init__(self, answer: demo.DemoAnswer) -> None:
-        self._pieces = answer.events or _whole(answer.body or b"")
-        self.status = answer.status
-        self.headers: Mapping[str, str] = answer.headers
-
-    async def read_any(self) -> bytes:
-        return await anext(self._pieces, b"")
-
-    @property
-    def is_at_end(self) -> bool:
-        # Nothing is held that reading on would free.
-        return True
-
-    def end_call(self) -> None:
-        """Calls are not counted."""
-
-    def release(self, *, is_complete: bool) -> None:
-        """Nothing is held."""
-
-
-async def _whole(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-class DemoClient:
-    """The built-in upstream: no network, no state."""
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-
-    async def post(
-        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
-    ) -> UpstreamAnswer:
-        return _DemoAnswer(await demo.answer(path, body))
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 def _identity(config: UpstreamConfig) -> tuple[object, ...]:
     """What a client is made of; a change of anything else needs no new connections."""
     return (
@@ -388,6 +345,8 @@ class ClientPool:
 
 def _new_client(config: UpstreamConfig) -> UpstreamClient:
     if config.kind == "demo":
+        from upstreams_app.services.demo_client import DemoClient
+
         return DemoClient()
     provider = provider_of(config.kind)
     if provider is None:
