@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -9,12 +10,15 @@ from django import forms
 
 from gateway_project.admin_base import PasswordWidget, SelectWidget, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError
+from gateway_project.secret_widget import SecretWidget
 from security_app.services.keys import CreatedKey, create_key
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import KINDS, Kind
 from upstreams_app.models import Upstream
+from upstreams_app.options import Option
 from upstreams_app.presets import PRESETS
 from upstreams_app.services.discovery import FoundServer
 from upstreams_app.services.management import create_upstream
+from upstreams_app.services.placement import usual_reference
 
 MAX_UPSTREAMS_SHOWN = 50
 Choices = list[tuple[str, list[tuple[str, str]]]]
@@ -23,10 +27,19 @@ Choices = list[tuple[str, list[tuple[str, str]]]]
 class Service:
     """What a choice of the first step stands for: an upstream that exists, or values for a new one."""
 
-    def __init__(self, label: str, *, row: Upstream | None = None, **values: str) -> None:
-        self.label = label
+    def __init__(
+        self, label: str, *, row: Upstream | None = None, variables: Sequence[str] = (), **values: str
+    ) -> None:
+        self.reference = usual_reference(variables)
+        self.label = f"{label} (key in {self.reference.removeprefix('env:')})" if self.reference else label
         self.row = row
         self.values = values
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """What the step asks for besides, where a new upstream of this kind is made."""
+        kind = KINDS.get(self.values.get("kind", ""))
+        return tuple(option for option in kind.options if option.is_asked_first) if kind else ()
 
 
 def services(found: Sequence[FoundServer]) -> dict[str, dict[str, Service]]:
@@ -43,11 +56,16 @@ def services(found: Sequence[FoundServer]) -> dict[str, dict[str, Service]]:
         },
         "Add a service": {
             **{
-                f"kind:{kind.id}": Service(kind.label, name=kind.id, kind=kind.id)
+                f"kind:{kind.id}": Service(
+                    kind.label, name=kind.id, kind=kind.id, variables=kind.key_variables
+                )
                 for kind in KINDS.values()
                 if kind.id != "demo" or all(row.kind != "demo" for row in rows)
             },
-            **{f"preset:{preset.id}": Service(preset.label, preset=preset.id) for preset in PRESETS.values()},
+            **{
+                f"preset:{preset.id}": Service(preset.label, preset=preset.id, variables=preset.key_variables)
+                for preset in PRESETS.values()
+            },
         },
     }
     return {title: members for title, members in groups.items() if members}
@@ -76,9 +94,11 @@ class UpstreamStep(forms.Form):
     api_key = forms.CharField(
         label="The service’s API key",
         required=False,
-        max_length=4000,
-        widget=PasswordWidget(attrs={"autocomplete": "new-password", "spellcheck": "false"}),
-        help_text="Stored encrypted and never shown again. Servers of your own usually need none.",
+        max_length=5000,
+        widget=SecretWidget(attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="Stored encrypted and never shown again; a service account’s JSON, or a pair of AWS as "
+        "ACCESS_KEY_ID:SECRET_ACCESS_KEY, is one too. Leave it empty for servers of your own, for a key in "
+        "the server’s environment, and for the machine’s own credentials at Google and AWS.",
     )
     name = forms.CharField(
         required=False,
@@ -98,6 +118,10 @@ class UpstreamStep(forms.Form):
         field.choices = choices
         if self._services:
             field.initial = next(iter(self._services))
+        for kind in KINDS.values():
+            for option in kind.options:
+                if option.is_asked_first:
+                    self.fields[f"{kind.id}_{option.name}"] = _option_field(kind, option)
 
     def clean(self) -> dict[str, Any]:
         """An upstream that exists takes no other address or key here."""
@@ -115,13 +139,45 @@ class UpstreamStep(forms.Form):
         service = self._services[cleaned["service"]]
         if service.row is not None:
             return service.row
-        entered = {name: cleaned[name] for name in ("name", "base_url") if cleaned[name]}
+        entered: dict[str, Any] = {name: cleaned[name] for name in ("name", "base_url") if cleaned[name]}
+        if options := self._options(service):
+            entered["options"] = options
         credential = {"api_key": cleaned["api_key"]} if cleaned["api_key"] else {}
+        if service.reference and not credential and not cleaned["base_url"]:
+            # Only to its vendor's own address goes a key that nobody entered here.
+            credential = {"credential": service.reference}
         try:
             return create_upstream(actor=actor, **credential, **(service.values | entered))
         except GatewayError as error:
-            self.add_error(error.param if error.param in self.fields else None, error.message)
+            self.add_error(self._field_of(error, service), error.message)
             return None
+
+    def _options(self, service: Service) -> dict[str, str]:
+        kind = service.values.get("kind", "")
+        values = {option.name: self.cleaned_data[f"{kind}_{option.name}"] for option in service.options}
+        return {name: value for name, value in values.items() if value}
+
+    def _field_of(self, error: GatewayError, service: Service) -> str | None:
+        """Where an error is told: at the option that it is about, if it is about one."""
+        kind = service.values.get("kind", "")
+        for option in service.options if error.param in ("options", "base_url") else ():
+            is_missing = option.required and error.param == "base_url"
+            if is_missing or error.message.startswith(f"{option.name} "):
+                return f"{kind}_{option.name}"
+        return error.param if error.param in self.fields else None
+
+
+def _option_field(kind: Kind, option: Option) -> forms.CharField:
+    """An option of one kind, filled in with what the server's environment says."""
+    found = (os.environ[name].strip() for name in option.variables if os.environ.get(name))
+    return forms.CharField(
+        label=f"{kind.label}: {option.label}",
+        required=False,
+        max_length=200,
+        initial=next(found, ""),
+        widget=TextWidget(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text=option.help,
+    )
 
 
 class KeyStep(forms.Form):

@@ -1,4 +1,5 @@
-// Proposes the usual address of the chosen kind of upstream, and shows the field that its credential needs.
+// Proposes the usual address of the chosen kind of upstream, shows the options that it has, and says what its
+// credential is.
 "use strict";
 
 function start() {
@@ -22,10 +23,39 @@ function start() {
     if (usual("prefix").includes(prefix.value)) {
       prefix.value = chosen.prefix;
     }
-    url.placeholder = chosen.url || "https://host.example";
+    url.placeholder = chosen.follows ? "Follows from the options" : chosen.url || "https://host.example";
   };
   kind.addEventListener("change", propose);
+  startOptions(kind, kinds);
   startPresets(kind, url, prefix);
+}
+
+// Shows the options of the chosen kind only, and what proves who calls.
+function startOptions(kind, kinds) {
+  const secret = document.getElementById("id_api_key");
+  const reference = document.getElementById("id_credential_reference");
+  const help = secret && helpOf(secret);
+  const show = () => {
+    for (const id of Object.keys(kinds)) {
+      for (const group of document.querySelectorAll(`fieldset.gw-kind-${id}`)) {
+        group.hidden = id !== kind.value;
+      }
+    }
+    const chosen = kinds[kind.value];
+    if (help) {
+      help.textContent = `${secret.dataset.stored} ${chosen ? chosen.credential : ""}`.trim();
+    }
+    if (reference) {
+      reference.placeholder = chosen ? chosen.reference : "";
+    }
+  };
+  kind.addEventListener("change", show);
+  show();
+}
+
+// The theme gives help texts no id: they stand below their field.
+function helpOf(field) {
+  return field.closest(".grow")?.querySelector(".leading-relaxed");
 }
 
 // Fills in what a known service implies. Its name is only proposed where there is none.

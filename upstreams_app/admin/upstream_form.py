@@ -8,12 +8,23 @@ from typing import Any
 
 from django import forms
 
-from gateway_project.admin_base import ModelForm, PasswordWidget, SelectWidget, TextAreaWidget
+from gateway_project.admin_base import ModelForm, SelectWidget, TextAreaWidget
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import GatewayError
+from gateway_project.secret_widget import SecretWidget
 from security_app.admin.form_fields import JsonObjectField, LinesField
+from upstreams_app.admin.option_fields import (
+    OPTION,
+    field_name,
+    field_names,
+    initial_of,
+    option_fields,
+    options_of,
+)
 from upstreams_app.kinds import AZURE, KINDS, Kind
 from upstreams_app.models import Upstream
+from upstreams_app.models.upstream import check_kind_options
+from upstreams_app.options import WrongOption
 from upstreams_app.presets import PRESETS, Preset
 from upstreams_app.secret_hints import MASK, masked, masked_headers, unmasked_headers
 from upstreams_app.services.maintenance import check_end
@@ -39,7 +50,14 @@ def describe_credential(row: Upstream) -> str:
     return f"A credential that ends in {hint} is stored. Leave this empty to keep it."
 
 
-class UpstreamForm(ModelForm[Upstream]):
+class OptionFields(forms.Form):
+    """The options of all kinds, as fields; the forms made of this one have them too."""
+
+
+OptionFields.declared_fields.update(option_fields())
+
+
+class UpstreamForm(OptionFields, ModelForm[Upstream]):
     """Adds and changes upstreams; what a kind implies (its usual URL) is filled in if it is left empty."""
 
     preset = forms.ChoiceField(
@@ -50,18 +68,14 @@ class UpstreamForm(ModelForm[Upstream]):
         help_text="Fills in the kind and the address, and the name if it is left empty.",
     )
     api_key = forms.CharField(
-        label="API key",
+        label="Credential",
         required=False,
-        max_length=4000,
-        widget=PasswordWidget(attrs={"autocomplete": "new-password", "spellcheck": "false"}),
+        max_length=5000,
+        widget=SecretWidget(attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
     )
     extra_endpoints = LinesField(
         widget=TextAreaWidget(attrs={"rows": 2}),
         help_text="More base URLs of the same service, one a line; they are used in turn.",
-    )
-    options = JsonObjectField(
-        widget=TextAreaWidget(attrs={"rows": 2}),
-        help_text='What some kinds need: a JSON object, such as {"region": "eu-central-1"}. No secrets.',
     )
     headers = JsonObjectField(
         label="Extra headers",
@@ -72,16 +86,24 @@ class UpstreamForm(ModelForm[Upstream]):
 
     class Meta:
         model = Upstream
-        exclude = ("api_key_sealed", "credential_fingerprint")
+        exclude = ("api_key_sealed", "credential_fingerprint", "options")
 
     class Media:
+        css = {"all": ("admin_gateway/setup.css",)}
         js = ("admin_gateway/upstream_form.js",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "headers" in self.initial:
             self.initial["headers"] = masked_headers(self.initial["headers"])
-        self.fields["api_key"].help_text = describe_credential(self.instance)
+        stored = describe_credential(self.instance)
+        kind = KINDS.get(self.instance.kind)
+        self.fields["api_key"].widget.attrs["data-stored"] = stored
+        self.fields["api_key"].help_text = f"{stored} {kind.credential if kind else ''}".strip()
+        stored_options = self.instance.options
+        self._stored_options = stored_options if isinstance(stored_options, dict) else {}
+        if kind is not None:
+            self.initial |= initial_of(kind, self._stored_options)
         if self.instance._state.adding and "preset" in self.fields:
             services = {
                 preset.id: {
@@ -97,7 +119,16 @@ class UpstreamForm(ModelForm[Upstream]):
             self.fields["name"].required = self.fields["kind"].required = False
         if "kind" in self.fields:
             # The script proposes a kind's usual address; without it the server fills it in on saving.
-            hints = {kind.id: {"url": kind.base_url, "prefix": kind.path_prefix} for kind in KINDS.values()}
+            hints = {
+                kind.id: {
+                    "url": kind.base_url,
+                    "prefix": kind.path_prefix,
+                    "credential": kind.credential,
+                    "reference": f"env:{kind.key_variables[0]}" if kind.key_variables else "",
+                    "follows": bool(kind.provider) and not kind.base_url,
+                }
+                for kind in KINDS.values()
+            }
             self.fields["kind"].widget.attrs["data-kinds"] = json.dumps(hints)
 
     def clean_headers(self) -> dict[str, Any]:
@@ -115,22 +146,43 @@ class UpstreamForm(ModelForm[Upstream]):
         for name in ("name", "kind"):
             if name in self.fields and name not in self.errors and not cleaned.get(name):
                 self.add_error(name, "This field is required.")
-        if kind is not None and not cleaned.get("base_url") and "base_url" not in self.errors:
-            cleaned["base_url"] = kind.base_url
-        if kind is not None:
-            self._follow_options(kind, cleaned)
+        options = self._clean_options(kind, cleaned)
+        if kind is not None and "base_url" not in self.errors:
+            self._clean_address(kind, options, cleaned)
+        # What is wrong is told already, at its field.
+        self._options = options or {}
         is_special = kind is not None and (kind.id == AZURE or bool(kind.provider))
         if kind is not None and is_special and cleaned.get("path_prefix") == _USUAL_PREFIX:
             cleaned["path_prefix"] = kind.path_prefix
         self._clean_credential(cleaned)
         return cleaned
 
-    def _follow_options(self, kind: Kind, cleaned: dict[str, Any]) -> None:
-        """The address that the options imply, unless it is another than theirs of before."""
-        before = implied_url(self.initial.get("kind", ""), self.initial.get("options") or {})
-        implied = implied_url(kind.id, cleaned.get("options") or {})
-        if implied and cleaned.get("base_url") in ("", before):
-            cleaned["base_url"] = implied
+    def _clean_options(self, kind: Kind | None, cleaned: dict[str, Any]) -> dict[str, Any] | None:
+        """What the fields of the chosen kind say, the others don't count; None, with an error, if wrong."""
+        if kind is None:
+            return None
+        for other in KINDS.values():
+            for name in field_names(other) if other is not kind else ():
+                self.errors.pop(name, None)
+        if any(name in self.errors for name in field_names(kind)):
+            return None
+        options = options_of(kind, cleaned)
+        try:
+            check_kind_options(kind, options)
+        except WrongOption as error:
+            self.add_error(field_name(kind.id, error.option), str(error))
+            return None
+        return options
+
+    def _clean_address(self, kind: Kind, options: dict[str, Any] | None, cleaned: dict[str, Any]) -> None:
+        """The kind's own address, or that which the options make, where none was entered."""
+        before = implied_url(self.initial.get("kind", ""), self._stored_options)
+        if cleaned.get("base_url") not in (None, "", before):
+            return
+        cleaned["base_url"] = kind.base_url or implied_url(kind.id, options or {})
+        for option in kind.options if options is not None and not cleaned["base_url"] else ():
+            if option.required:
+                self.add_error(field_name(kind.id, option.name), "Give this, or a base URL.")
 
     @staticmethod
     def _fill_in(preset: Preset, cleaned: dict[str, Any]) -> None:
@@ -153,6 +205,7 @@ class UpstreamForm(ModelForm[Upstream]):
 
     def _post_clean(self) -> None:
         """Check the row as the service will, so that what it refuses is an error at a field."""
+        self.instance.options = self._options
         super()._post_clean()  # type: ignore[misc]  # Django's own hook, which the stubs leave out.
         if self.errors:
             return
@@ -186,4 +239,12 @@ class UpstreamForm(ModelForm[Upstream]):
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Some of the columns as entered, without those of the credential and the preset."""
-        return {name: self.cleaned_data[name] for name in names if name not in _CREDENTIAL_FIELDS}
+        named = set(names)
+        columns = {name for name in named if name not in _CREDENTIAL_FIELDS and not name.startswith(OPTION)}
+        values = {name: self.cleaned_data[name] for name in columns}
+        if "kind" in named or any(name.startswith(OPTION) for name in named):
+            values["options"] = self._options
+        if self.cleaned_data["base_url"] != self.initial.get("base_url"):
+            # The kind, or its options, may have made another one than was entered.
+            values["base_url"] = self.cleaned_data["base_url"]
+        return values

@@ -17,8 +17,10 @@ from gateway_project.admin_base import display, log_change, moment, register
 from security_app.admin.diagnostics import reasons_by_object, snapshot_context
 from upstreams_app.admin.filters import StateFilter
 from upstreams_app.admin.health_strip import strip_of
+from upstreams_app.admin.option_fields import OPTION, field_names
 from upstreams_app.admin.upstream_calls import UpstreamCallActions
 from upstreams_app.admin.upstream_form import UpstreamForm
+from upstreams_app.kinds import KINDS
 from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.secret_hints import masked_headers
 from upstreams_app.services.health import history
@@ -69,9 +71,15 @@ class UpstreamAdmin(UpstreamCallActions):
     )
     fieldsets = (
         (None, {"fields": ("name", "kind", "description", "is_enabled")}),
+        *(
+            # The script of the form shows only those of the chosen kind.
+            (f"Options of {kind.label}", {"fields": field_names(kind), "classes": (f"gw-kind-{kind.id}",)})
+            for kind in KINDS.values()
+            if kind.options
+        ),
         (
             "Connection",
-            {"fields": ("base_url", "path_prefix", "api_version", "options", "extra_endpoints", "headers")},
+            {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")},
         ),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
         ("Maintenance", {"fields": _maintenance, "classes": ("collapse",)}),
@@ -87,10 +95,12 @@ class UpstreamAdmin(UpstreamCallActions):
             return [(title, {**options, "fields": ("preset", *options["fields"])}), *others]
         if self.has_change_permission(request, obj):
             return fieldsets
-        return [
+        shown = [
             (title, {**options, "fields": [_READ_ONLY.get(str(name), name) for name in options["fields"]]})
             for title, options in fieldsets
+            if not str(options["fields"][0]).startswith(OPTION)
         ]
+        return [*shown, ("Options", {"fields": ("options",)})] if obj.options else shown
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UpstreamRow]:
         """With the number of models, the state and the last probe, in the same query."""

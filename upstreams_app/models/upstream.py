@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
-from upstreams_app.kinds import AZURE, KINDS
+from upstreams_app.kinds import AZURE, KINDS, Kind
 from upstreams_app.options import WrongOption, check_options
 from upstreams_app.providers import provider_of
 from upstreams_app.secret_hints import MASK
@@ -88,6 +89,15 @@ def validate_reference(value: str) -> None:
             raise ValueError("Give env:NAME or file:/path.")
     except ValueError as error:
         raise ValidationError(str(error), code=UNUSABLE) from error
+
+
+def check_kind_options(kind: Kind, options: Mapping[str, Any]) -> None:
+    """WrongOption unless an upstream of this kind can have these options."""
+    provider = provider_of(kind.id)
+    if provider is None:
+        check_options(kind.label, kind.options, options)
+    else:
+        provider.check_options(options)
 
 
 def _timeout(default: float, verbose_name: str, help_text: str) -> models.FloatField[Any, Any]:
@@ -295,14 +305,9 @@ class Upstream(ConfigModel):
         if not isinstance(self.options, dict):
             return "Give a JSON object."
         kind = KINDS.get(self.kind)
-        if kind is None:
-            return ""
-        provider = provider_of(kind.id)
         try:
-            if provider is None:
-                check_options(kind.label, kind.options, self.options)
-            else:
-                provider.check_options(self.options)
+            if kind is not None:
+                check_kind_options(kind, self.options)
         except WrongOption as error:
             return str(error)
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -107,8 +107,7 @@ def place_of(
     elif options.get("api_version"):
         raise InvalidRequest("Only azure/ takes an 'api_version'.", param=PARAMS["api_version"])
     if base_url == vendor.base_url and credential == Credential():
-        variable = next((name for name in vendor.key_variables if _is_set(name)), None)
-        credential = credential if variable is None else Credential(reference=f"env:{variable}")
+        credential = Credential(reference=usual_reference(vendor.key_variables))
     return Place(vendor.kind, base_url, path_prefix, credential, _name_hint(vendor, base_url), options)
 
 
@@ -164,6 +163,12 @@ def read_credential(api_key: str | None) -> Credential:
     return Credential(reference=reference)
 
 
+def usual_reference(variables: Sequence[str]) -> str:
+    """`env:NAME` of the first of these variables that holds something, "" if none does."""
+    is_set = (name for name in variables if settings.VENDOR_KEYS.get(name) or os.environ.get(name))
+    return next((f"env:{name}" for name in is_set), "")
+
+
 def split_base(api_base: str, vendor: Vendor) -> tuple[str, str]:
     """A base URL as address and path; without a path the vendor's own stands in."""
     param = PARAMS["base_url"]
@@ -204,10 +209,6 @@ def _check_reference(reference: str, *, param: str) -> None:
         validate_reference(reference)
     except ValidationError as error:
         raise InvalidRequest(error.messages[0], param=param) from error
-
-
-def _is_set(name: str) -> bool:
-    return bool(settings.VENDOR_KEYS.get(name) or os.environ.get(name))
 
 
 def _count_of_own_settings(row: Upstream) -> int:
