@@ -53,6 +53,25 @@ curl -sS __BASE_URL__/chat/completions \\
         ('Add "stream": true, and -N for curl, to see the answer as it comes.',),
     ),
     Recipe(
+        "claude-code",
+        "Claude Code",
+        SHELL,
+        ("Start it with these variables; the address is the one without /v1:",),
+        (
+            Block(
+                "env",
+                "The shell's environment",
+                """\
+ANTHROPIC_BASE_URL=__ORIGIN__
+ANTHROPIC_AUTH_TOKEN=YOUR_KEY
+ANTHROPIC_MODEL=__MODEL__
+ANTHROPIC_DEFAULT_HAIKU_MODEL=__MODEL__
+""",
+            ),
+        ),
+        ("MAX_THINKING_TOKENS=0 is for models that can't reason.",),
+    ),
+    Recipe(
         "open-webui",
         "Open WebUI",
         CHAT,

@@ -33,10 +33,9 @@ from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_policy import BY_SESSION
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
-from upstreams_app.services.demand import estimate_call
+from upstreams_app.services.demand import estimate_call, sent_bytes
 from upstreams_app.services.fallbacks import over_budget
 from upstreams_app.services.relay import complete
-from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
 router = Router(tags=["inference"])
@@ -149,7 +148,7 @@ async def answer_inference(
         stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        settlement.measure_sent = partial(text_bytes, body)
+        settlement.measure_sent = partial(sent_bytes, entry, body, fields)
         settlement.end_user = context.end_user
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key

@@ -155,8 +155,8 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("django.request").setLevel(max(logging.ERROR, root.level))
-    for client in ("httpx", "httpcore"):
-        # Their lines have whole URLs, in which arguments of tools and secrets may stand.
+    for client in ("httpx", "httpcore", "botocore"):
+        # Their lines have whole URLs or requests, in which arguments of tools and secrets may stand.
         logging.getLogger(client).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
     atexit.register(writer.flush)

@@ -36,6 +36,7 @@ WANTED = {
     "LlamaIndex",
     "Vercel AI SDK",
     "curl",
+    "Claude Code",
 }
 
 

@@ -27,7 +27,12 @@ def _is_preparation(block: str) -> bool:
     return all(line.startswith(PREPARATION) for line in block.splitlines())
 
 
-DOCUMENTS = (ROOT / "README.md", GUIDES / "getting-started.md", GUIDES / "chat-uis.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    GUIDES / "getting-started.md",
+    GUIDES / "chat-uis.md",
+    GUIDES / "anthropic-clients.md",
+)
 CALLS = [
     pytest.param(block, id=f"{path.stem}-{number}")
     for path in DOCUMENTS

@@ -6,7 +6,7 @@ import sys
 
 KEY = "sk-messages-test-inference-1"
 NARROW_KEY = "sk-messages-test-narrow-key-2"
-SPENT_KEY = "sk-messages-test-spent-key-3"
+LIMITED_KEY = "sk-messages-test-limited-key-3"
 DEMO, FAKE, CLAUDE, AGENT = "demo/chat", "fake/fake-chat", "vendor/claude-opus-4-1", "default/plain"
 MODELS = {
     "demo": ("chat", "reasoning"),
@@ -20,6 +20,7 @@ def write(vendor_port: int, anthropic_port: int) -> None:
     """Migrate the database and write all rows; needs configured Django settings."""
     from django.core.management import call_command
 
+    from security_app.models import Limit
     from security_app.services.keys import create_key
     from upstreams_app.models import Upstream, UpstreamModel
 
@@ -40,6 +41,8 @@ def write(vendor_port: int, anthropic_port: int) -> None:
             UpstreamModel.objects.create(upstream=upstream, name=name, mode="chat")
     create_key(actor="tests", plain=KEY, name="alice")
     create_key(actor="tests", plain=NARROW_KEY, name="bob", allowed_models=["fake/*"])
+    charlie = create_key(actor="tests", plain=LIMITED_KEY, name="charlie").row
+    Limit.objects.create(subject_kind="key", subject_id=charlie.pk.hex, metric="output_tokens", value=100)
 
 
 if __name__ == "__main__":

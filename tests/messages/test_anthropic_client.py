@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
 
-from tests.doors.gateway import Gateway
+from tests.doors.gateway import ROOT, Gateway
 from tests.fakes import bodies
 from tests.fakes.behaviours import chat, error, error_event, json_answer, rate_limited
 from tests.fakes.vendor import FakeVendor
-from tests.messages.rows import AGENT, CLAUDE, DEMO, FAKE, KEY, MODELS, NARROW_KEY
+from tests.messages.rows import AGENT, CLAUDE, DEMO, FAKE, KEY, LIMITED_KEY, MODELS, NARROW_KEY
 from tests.providers.fake_anthropic import SIGNATURE, FakeAnthropic
 
+GUIDE = ROOT / "docs" / "guides" / "anthropic-clients.md"
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 SAID = "Hello from the fake 🌍"
 WEATHER: Any = {
@@ -180,6 +182,42 @@ def test_refusals_are_in_anthropics_form(
     assert (body["type"], body["error"]["type"]) == ("error", kind)
     assert body["request_id"] == caught.value.request_id
     assert body["error"]["message"]
+
+
+def test_what_may_come_to_more_than_a_limit_is_refused(gateway: Gateway, vendor: FakeVendor) -> None:
+    with (
+        Anthropic(base_url=gateway.url, api_key=LIMITED_KEY, max_retries=0) as ai,
+        pytest.raises(anthropic.RateLimitError) as caught,
+    ):
+        ai.messages.create(model=FAKE, max_tokens=101, messages=HELLO)
+
+    body: Any = caught.value.body
+    assert body["error"]["type"] == "rate_limit_error"
+    assert vendor.requests == []
+
+
+@pytest.mark.parametrize("path", ["/messages", "/v1/v1/messages", "/v1/messages/", "/v1/messages?beta=true"])
+def test_other_spellings_of_the_path_lead_to_the_same(gateway: Gateway, path: str) -> None:
+    body = {"model": DEMO, "max_tokens": 9, "messages": HELLO}
+
+    with gateway.client(KEY) as client:
+        answer = client.post(path, json=body)
+        wrong = client.get(path)
+
+    assert answer.json()["type"] == "message"
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert wrong.json()["type"] == "error"
+
+
+def test_the_guides_program_runs(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    exec(program.replace("http://127.0.0.1:8000", gateway.url).replace("YOUR_KEY", KEY), {})  # noqa: S102
+
+    assert capsys.readouterr().out.startswith("Hello!")
 
 
 def test_a_wrong_field_is_named(ai: Anthropic) -> None:

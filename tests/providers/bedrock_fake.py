@@ -9,7 +9,7 @@ from typing import Any
 from botocore.credentials import Credentials
 
 from tests.fakes.exchange import Exchange
-from tests.providers.bedrock_wire import check_signature, checked, event
+from tests.providers.bedrock_wire import check_signature, checked, event, exception
 from tests.providers.mind import Asked, Json, Said, instance, think
 
 KEYS = Credentials(
@@ -33,6 +33,11 @@ LISTS = {
         "inferenceProfileSummaries": [{"inferenceProfileId": PROFILES[1]}]
     },
 }
+# What a prompt must hold for Bedrock to fail: status, kind and message.
+FAULTS = {
+    "too much": (429, "ThrottlingException", "Too many tokens, please wait before trying again."),
+    "too long": (400, "ValidationException", "Input is too long for requested model."),
+}
 _ENDS = {
     "end": "end_turn",
     "length": "max_tokens",
@@ -41,6 +46,20 @@ _ENDS = {
     "refused": "content_filtered",
 }
 _PIECE = 5
+
+
+async def _fail(exchange: Exchange, fault: tuple[int, str, str]) -> None:
+    """A refusal; a stream has begun by then."""
+    status, kind, message = fault
+    text = json.dumps({"message": message}).encode()
+    if exchange.request.path.endswith("/converse"):
+        await exchange.respond(status, text, headers=[("x-amzn-ErrorType", kind)])
+        return
+    head = [("Content-Type", "application/vnd.amazon.eventstream"), ("Transfer-Encoding", "chunked")]
+    await exchange.head(200, head)
+    await exchange.chunk(_event("messageStart", {"role": "assistant"}))
+    await exchange.chunk(exception(kind[:1].lower() + kind[1:], text))
+    await exchange.chunk(b"")
 
 
 async def respond(exchange: Exchange) -> None:
@@ -57,6 +76,10 @@ async def respond(exchange: Exchange) -> None:
         return
     body = json.loads(request.body)
     params = checked(request.path, body)
+    text = asked_of(params).text
+    if fault := next((fault for word, fault in FAULTS.items() if word in text), None):
+        await _fail(exchange, fault)
+        return
     said = answer_of(params)
     if request.path.endswith("/converse"):
         await exchange.respond(200, json.dumps(converse(said)).encode())

@@ -206,16 +206,24 @@ def stop(client: OpenAI, model: str) -> None:
 
 
 def several_choices(client: OpenAI, model: str) -> None:
-    """Two answers, or a refusal that names the parameter."""
-    try:
-        answer = client.chat.completions.create(model=model, messages=[user("Hello")], n=2)
-    except openai.BadRequestError as error:
-        assert error.param == "n"
-        assert error.code == "unsupported_parameter"
-        return
+    """Two answers, whole and streamed; as many as nobody gives are refused."""
+    turns = [user("Hello")]
+
+    answer = client.chat.completions.create(model=model, messages=turns, n=2)
+    chunks = stream(client, model, messages=turns, n=2)
 
     assert [choice.index for choice in answer.choices] == [0, 1]
-    assert {choice.message.content for choice in answer.choices} == {"You said: Hello"}
+    assert [choice.message.content for choice in answer.choices] == ["You said: Hello"] * 2
+    assert [choice.finish_reason for choice in answer.choices] == ["stop", "stop"]
+    assert answer.usage is not None
+    for index in (0, 1):
+        own = [choice for chunk in chunks for choice in chunk.choices if choice.index == index]
+        assert "".join(choice.delta.content or "" for choice in own) == "You said: Hello"
+        assert [choice.finish_reason for choice in own if choice.finish_reason] == ["stop"]
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 6
+    refused(client, model, "n", n=9)
 
 
 def refusal(client: OpenAI, model: str) -> None:

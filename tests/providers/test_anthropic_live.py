@@ -43,7 +43,7 @@ def test_what_the_vendor_can_not_do_is_refused_by_name(ai: OpenAI, model: str, v
     vendor.requests.clear()
 
     refused(ai, model, "logprobs", logprobs=True)
-    refused(ai, model, "n", n=2)
+    refused(ai, model, "n", n=9)
     refused(ai, model, "stop", stop=["\n"])
     refused(ai, model, "presence_penalty", presence_penalty=0.5)
     refused(ai, "vendor/claude-opus-5", "temperature", temperature=0.2)
@@ -95,3 +95,15 @@ def test_the_key_and_version_are_sent_and_the_call_is_in_the_ledger(
     assert request.header("anthropic-version") == "2026-10-21"
     assert request.header("authorization") is None
     assert (record["input_tokens"], record["cached_input_tokens"], record["output_tokens"]) == (10, 7, 5)
+
+
+def test_the_ledger_has_one_line_for_all_choices_with_the_sums_of_their_tokens(
+    ai: OpenAI, model: str, vendor: FakeAnthropic, gateway: Gateway
+) -> None:
+    vendor.requests.clear()
+
+    raw = ai.chat.completions.with_raw_response.create(model=model, messages=[user("Hello")], n=3)
+    record = gateway.record(raw.headers["x-request-id"])
+
+    assert len(vendor.requests) == 3
+    assert (record["input_tokens"], record["output_tokens"]) == (3, 9)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -156,6 +158,18 @@ def test_nothing_of_a_key_is_shown() -> None:
     assert not any(secret in shown for secret in (KEYS.secret_key, KEYS.access_key, "ABSKabc"))
 
 
+def test_no_log_has_a_signature_or_a_token() -> None:
+    """botocore's signer writes the whole request at the level debug."""
+    script = (
+        "import logging; from gateway_project.observability.logging import configure; configure('DEBUG'); "
+        "print(logging.getLogger('botocore.auth').isEnabledFor(logging.INFO))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "False"
+
+
 async def test_the_region_is_in_the_address_where_no_option_says_it() -> None:
     assert_signed(await proof(Site({}, TEXT)), KEYS)
     with pytest.raises(UpstreamUnreachable, match="name no region"):
@@ -300,6 +314,20 @@ async def test_clients_credentials_are_theirs_alone(monkeypatch: pytest.MonkeyPa
 
     assert_signed(await proof(at, credential=TEXT), KEYS)
     with pytest.raises(UpstreamUnreachable, match="the client brought no credential"):
+        await proof(at)
+    with pytest.raises(UpstreamUnreachable, match="clients' own"):
+        await proof(at._replace(options={"region": REGION, "role_arn": ROLE}), credential=TEXT)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (site("ABSKabc=", role_arn=ROLE), "with an API key"),
+        (site(TEXT, profile="models"), "a profile as well"),
+    ],
+)
+async def test_identities_that_contradict_each_other_are_told(at: Site, words: str) -> None:
+    with pytest.raises(UpstreamUnreachable, match=words):
         await proof(at)
 
 

@@ -18,6 +18,7 @@ from tests.fakes.exchange import Exchange
 from tests.fakes.http_server import HttpServer
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.kinds import on_one_line
+from upstreams_app.providers import gemini
 from upstreams_app.providers.vertex import provider
 from upstreams_app.providers.vertex.credentials import TOKEN_URI
 from upstreams_app.providers.wire import Site, WireRequest
@@ -148,6 +149,14 @@ async def test_what_is_no_json_is_sent_as_it_is() -> None:
     assert await _headers("ya29.token") == {"Authorization": "Bearer ya29.token"}
     assert await _headers("", own="ya29.clients") == {"Authorization": "Bearer ya29.clients"}
     assert await _headers("AIzaSy-key", own="AIza-clients") == {"x-goog-api-key": "AIza-clients"}
+
+
+async def test_the_gemini_api_takes_keys_and_tokens() -> None:
+    authority = gemini.provider().authority(Site({}, "AIza"))
+
+    assert await authority.headers(REQUEST, URL, "") == {"x-goog-api-key": "AIza"}
+    assert await authority.headers(REQUEST, URL, "ya29.own") == {"Authorization": "Bearer ya29.own"}
+    await authority.close()
 
 
 async def test_without_a_credential_the_machine_vouches(

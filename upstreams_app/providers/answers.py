@@ -54,7 +54,10 @@ class Usage:
 
 @dataclass(slots=True)
 class Message:
-    """What a model said, as it is put together. `thinking` are the vendor's own blocks, for the next turn."""
+    """What a model said, as it is put together. `thinking` are the vendor's own blocks, for the next turn.
+
+    `stop` is the stop sequence that ended it, where the vendor tells.
+    """
 
     text: str = ""
     reasoning: str = ""
@@ -62,6 +65,7 @@ class Message:
     calls: list[Json] = field(default_factory=list)
     thinking: list[Json] = field(default_factory=list)
     annotations: list[Json] = field(default_factory=list)
+    stop: str = ""
     images: list[Json] = field(default_factory=list)
 
     def call(self, call_id: str, name: str, arguments: Json | str) -> None:
@@ -90,13 +94,18 @@ class Message:
 def completion(answer_id: str, model: str, choices: list[tuple[Message, str]], usage: Usage | None) -> bytes:
     """A whole answer: each choice is a message and its finish reason."""
     wires = [
-        {"index": index, "message": message.wire(), "logprobs": None, "finish_reason": reason}
+        {"index": index, "message": message.wire(), "logprobs": None, **_ending(reason, message.stop)}
         for index, (message, reason) in enumerate(choices)
     ]
     body: Json = {**_head(answer_id, model, "chat.completion"), "choices": wires}
     if usage is not None:
         body["usage"] = usage.wire()
     return dumps_loosely(body)
+
+
+def _ending(reason: str | None, stop: str = "") -> Json:
+    """Why it ended; `stop_reason` is vLLM's name for the stop sequence."""
+    return {"finish_reason": reason, "stop_reason": stop} if stop else {"finish_reason": reason}
 
 
 def _head(answer_id: str, model: str, kind: str) -> Json:
@@ -157,9 +166,9 @@ class Chunks:
             return b""
         return self._delta({"tool_calls": [{"index": self._calls, "function": {"arguments": text}}]})
 
-    def finish(self, reason: str) -> bytes:
-        """The finish reason."""
-        return self._event({} if self._has_role else {"role": "assistant", "content": ""}, reason)
+    def finish(self, reason: str, stop: str = "") -> bytes:
+        """The finish reason, and the stop sequence if it was one."""
+        return self._event({} if self._has_role else {"role": "assistant", "content": ""}, reason, stop)
 
     def end(self, usage: Usage | None) -> bytes:
         """Usage, if it is known, and `[DONE]`."""
@@ -177,9 +186,9 @@ class Chunks:
             delta = {"role": "assistant", **delta}
         return self._event(delta, None)
 
-    def _event(self, delta: Json, reason: str | None) -> bytes:
+    def _event(self, delta: Json, reason: str | None, stop: str = "") -> bytes:
         self._has_role = True
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        choice = {"index": 0, "delta": delta, "logprobs": None, **_ending(reason, stop)}
         return sse.event(dumps_loosely({**self._head, "choices": [choice]}))
 
 

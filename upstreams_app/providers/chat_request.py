@@ -20,12 +20,13 @@ MAX_CHOICES: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a tool by the model; `signature` is what its id carried (`call_ids`)."""
+    """A call of a tool; `signature` is what its id carried (`call_ids`), `cache` is as in `Text`."""
 
     id: str
     name: str
     arguments: Json
     signature: str = ""
+    cache: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Turn:
     """One message: of the `user` or `assistant`, or a `tool`'s result.
 
     `thinking` are the blocks of reasoning that an earlier answer brought (`thinking_blocks`), as they came.
+    `is_error` says of a result that the tool failed: Anthropic's clients tell that apart.
     """
 
     role: str
@@ -42,6 +44,7 @@ class Turn:
     call_id: str = ""
     thinking: tuple[Json, ...] = ()
     name: str = ""
+    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,7 @@ def _read_turn(message: Json, role: str, path: str) -> Turn:
         call_id=split_id(call_id).id,
         thinking=tuple(thinking or ()),
         name=name if isinstance(name, str) else "",
+        is_error=role == "tool" and message.get("is_error") is True,
     )
 
 
@@ -236,7 +240,9 @@ def _read_calls(value: Any, path: str) -> tuple[Call, ...]:
             raise wrong(f"{at}.id", "a string")
         own, signature = split_id(call["id"])
         arguments = _read_arguments(function.get("arguments"), at)
-        calls.append(Call(own, function["name"], arguments, signature))
+        cache = call.get("cache_control")
+        marker = cache if isinstance(cache, dict) else None
+        calls.append(Call(own, function["name"], arguments, signature, marker))
     return tuple(calls)
 
 

@@ -125,6 +125,13 @@ class Provider(Protocol):
         """
         ...
 
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """How many choices (`n`) one call of a chat gives.
+
+        For more there are several calls of one: `exchange` may refuse an `n` beyond this.
+        """
+        ...
+
     def authority(self, site: Site) -> Authority:
         """Who signs the calls to one upstream; it lives as long as the upstream's connections."""
         ...

@@ -50,6 +50,14 @@ class Phases:
         self.first_token_s = config.first_token_timeout_s
         self.idle_s = config.idle_timeout_s
 
+    def begin_connect(self) -> None:
+        """A connection is being made."""
+        self.scope.enter_phase("connect", self.connect_s)
+
+    def begin_first_token(self) -> None:
+        """The request goes out."""
+        self.scope.enter_phase("first token", self.first_token_s)
+
 
 def request_headers(config: UpstreamConfig) -> dict[str, str]:
     """What every call to an upstream carries: ours and its credential, never anything of the client's."""
@@ -201,14 +209,14 @@ class HttpClient:
         """The connection with the head of an answer."""
         connection = pool.take()
         if connection is not None:
-            phases.scope.enter_phase("first token", phases.first_token_s)
+            phases.begin_first_token()
             # The server closed it while we picked it, if it raises this; nothing was answered. Once more.
             with suppress(StaleConnection):
                 await connection.ask(head, body)
                 return connection
-        phases.scope.enter_phase("connect", phases.connect_s)
+        phases.begin_connect()
         connection = await pool.connect()
-        phases.scope.enter_phase("first token", phases.first_token_s)
+        phases.begin_first_token()
         await connection.ask(head, body)
         return connection
 
@@ -222,7 +230,7 @@ class HttpClient:
         url = f"{'https' if at.is_tls else 'http'}://{at.authority}{where}"
         self.in_flight += 1
         try:
-            phases.scope.enter_phase("connect", phases.connect_s)
+            phases.begin_connect()
             proof = await authority.headers(request, url, credential)
             lines = header_lines(self._headers, request.headers, proof)
             length = b"Content-Length: %d\r\n\r\n" % len(request.body)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from gateway_project.core.codec import RawFields
 from gateway_project.core.context import RequestContext
 from security_app.services.reservation import Demand
+from upstreams_app.kinds import KINDS
 from upstreams_app.registry import ModelEntry
+from upstreams_app.services.choices import MAX_CHOICES
 from usage_app.registry import UsageConfig
-from usage_app.services.estimate import demand, input_tokens, output_tokens
+from usage_app.services.estimate import demand, input_tokens, output_tokens, wanted_choices
+from usage_app.services.extraction import text_bytes
 
 
 def estimate_call(
@@ -20,6 +23,18 @@ def estimate_call(
         (target.model_id for target in entry.targets),
         # As the settlement does: by the moment in its id.
         at=(context.request_id.int >> 80) / 1000,
-        input_tokens=input_tokens(body),
+        input_tokens=input_tokens(body) * _times_sent(entry, fields),
         output_tokens=0 if operation == "embeddings" else output_tokens(fields, entry.max_output_tokens),
     )
+
+
+def sent_bytes(entry: ModelEntry, body: bytes, fields: RawFields) -> int:
+    """How much text is sent for a request, and billed."""
+    return text_bytes(body) * _times_sent(entry, fields)
+
+
+def _times_sent(entry: ModelEntry, fields: RawFields) -> int:
+    """How often the prompt may be sent: once for each choice to vendors that give one at a time."""
+    if "n" not in fields or not any(KINDS[target.upstream.kind].provider for target in entry.targets):
+        return 1
+    return min(wanted_choices(fields), MAX_CHOICES)

@@ -137,16 +137,19 @@ def hear(clients: ClientPool, told: list[Told]) -> None:
     """Take over what the others said; an empty list: nobody says anything."""
     now = monotonic()
     busy: Counter[str] = Counter()
-    use: Counter[str] = Counter()
+    use: dict[str, float] = {}
     open_s: dict[str, float] = {}
     for each in told:
         busy.update(each.busy)
-        use.update(each.use)  # type: ignore[arg-type]  # Sums of floats are as good.
+        for model_id, tokens in each.use.items():
+            use[model_id] = use.get(model_id, 0.0) + tokens
         for model_id, seconds in each.open_s.items():
             open_s[model_id] = max(seconds, open_s.get(model_id, 0.0))
     for facts in clients.tracker.known():
         upstream = facts.model_id.partition("/")[0]
-        facts.hear(now, open_s.get(facts.model_id, 0.0), busy=busy[upstream], use=float(use[facts.model_id]))
+        facts.hear(
+            now, open_s.get(facts.model_id, 0.0), busy=busy[upstream], use=use.get(facts.model_id, 0.0)
+        )
 
 
 facts_exchange = FactsExchange()

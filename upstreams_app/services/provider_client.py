@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from gateway_project.core.codec import loads
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
+from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
 
+CHAT = "/chat/completions"
 _MAX_PLAIN_BYTES = 256 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 _JSON = {"Content-Type": "application/json"}
@@ -42,13 +45,35 @@ class ProviderClient:
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
         fields = loads(body)
-        exchange = self._provider.exchange(path, fields, model=model, site=self._site)
+        is_stream = fields.get("stream") is True
+        exchanges = self._exchanges(path, fields, model)
+        if len(exchanges) == 1:
+            return await self._ask(exchanges[0], phases, credential, is_stream=is_stream)
+        return await ask_together(
+            [
+                self._ask(exchange, one, credential, is_stream=is_stream)
+                for exchange, one in zip(exchanges, shared_phases(phases, len(exchanges)), strict=True)
+            ],
+            is_stream=is_stream,
+        )
+
+    def _exchanges(self, path: str, fields: dict[str, Any], model: str) -> list[Exchange]:
+        """The call, or one for each choice where the vendor gives fewer at once than are wanted."""
+        requests = [fields]
+        if fields.get("n") is not None and path == CHAT:
+            wanted = wanted_choices(fields)
+            if wanted > self._provider.max_choices(fields, model=model):
+                requests = single_requests(fields, wanted)
+        return [self._provider.exchange(path, request, model=model, site=self._site) for request in requests]
+
+    async def _ask(
+        self, exchange: Exchange, phases: Phases, credential: str, *, is_stream: bool
+    ) -> UpstreamAnswer:
         answer = await self._http.send(
             exchange.request, self._authority, phases=phases, credential=credential
         )
         if isinstance(exchange, ReadsHead):
             exchange.read_head(answer.headers)
-        is_stream = fields.get("stream") is True
         if not 200 <= answer.status < 300:
             return _Refusal(answer, exchange)
         return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)

@@ -40,8 +40,12 @@ def output_tokens(fields: RawFields, model_maximum: int | None) -> int:
     """How many tokens the answers to a request may have in all, by its own members."""
     obeyed = _largest(fields, _MAXIMA_OF_TEXT if "prompt" in fields else _MAXIMA)
     each = max(obeyed or model_maximum or DEFAULT_OUTPUT_TOKENS, _largest(fields, _OTHER_MAXIMA))
-    wanted = max(_positive(fields.get("n")) or 1, _positive(fields.get("best_of")) or 1)
-    return min(each * wanted * _prompts(fields.get("prompt")), MAX_TOKENS)
+    return min(each * wanted_choices(fields) * _prompts(fields.get("prompt")), MAX_TOKENS)
+
+
+def wanted_choices(fields: RawFields) -> int:
+    """How many answers the model writes to each prompt."""
+    return max(_positive(fields.get("n")) or 1, _positive(fields.get("best_of")) or 1)
 
 
 def input_tokens(body: bytes) -> int:

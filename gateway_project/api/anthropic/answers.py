@@ -7,6 +7,7 @@ from typing import Any, Final
 from gateway_project.api.anthropic.checks import Json
 from gateway_project.api.anthropic.requests import MessageRequest
 from gateway_project.core.codec import dumps_loosely, loads, loads_loosely
+from upstreams_app.providers.anthropic.answers import AFTER_CALLS
 from usage_app.services.extraction import token_usage
 
 TOOL_USE: Final = "tool_use"
@@ -24,12 +25,14 @@ def read_answer(body: bytes, request: MessageRequest, *, message_id: str) -> byt
     answer = loads_loosely(body)
     choice: Json = answer["choices"][0]
     said: Json = choice["message"]
-    content = thoughts(said, shows=request.shows_thinking)
+    thoughts = _thoughts(said, shows=request.shows_thinking)
+    content = _placed(thoughts, 0)
     refusal = said.get("refusal") or ""
     if text := _text(said.get("content")) or refusal:
         content.append({"type": "text", "text": text})
     calls = said.get("tool_calls") or []
-    content += [_call(call, message_id, index) for index, call in enumerate(calls)]
+    for index, call in enumerate(calls):
+        content += [_call(call, message_id, index), *_placed(thoughts, index + 1)]
     message = {
         **head(message_id, request.model),
         "content": content,
@@ -44,7 +47,16 @@ def head(message_id: str, model: str) -> Json:
     return {"id": message_id, "type": "message", "role": "assistant", "model": model}
 
 
-def thoughts(said: Json, *, shows: bool) -> list[Json]:
+def _placed(thoughts: list[Json], calls: int) -> list[Json]:
+    """Those of the thoughts that stood behind so many calls, without the mark that says so."""
+    return [
+        {name: value for name, value in block.items() if name != AFTER_CALLS}
+        for block in thoughts
+        if block.get(AFTER_CALLS, 0) == calls
+    ]
+
+
+def _thoughts(said: Json, *, shows: bool) -> list[Json]:
     """The vendor's signed blocks, which the next turn needs, or what was thought aloud."""
     blocks = [block for block in said.get("thinking_blocks") or [] if is_signed(block)]
     reasoning = reasoning_text(said)

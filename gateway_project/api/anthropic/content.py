@@ -24,6 +24,7 @@ from gateway_project.api.anthropic.checks import (
     wrong,
 )
 from gateway_project.core.codec import dumps_loosely
+from upstreams_app.providers.anthropic.answers import AFTER_CALLS
 
 _KNOWN: Final = {
     "text": {"type", "text", "cache_control", "citations"},
@@ -130,7 +131,9 @@ def _assistant(value: Any, path: str) -> Json:
         elif block["type"] == "text":
             parts += _parts(block, at)
         else:
-            thinking += _thinking(block, at)
+            # Thoughts between calls keep their place by a mark of our own, which no vendor sees.
+            place = {AFTER_CALLS: len(calls)} if calls else {}
+            thinking += [{**made, **place} for made in _thinking(block, at)]
     made: Json = {"role": "assistant", "content": parts or (None if calls else "")}
     if calls:
         made["tool_calls"] = calls

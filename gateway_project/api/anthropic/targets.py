@@ -80,7 +80,18 @@ def _vendor_fields(fields: Json) -> Json:
     made = {name: value for name, value in fields.items() if name not in _OWN}
     if effort := _effort(fields):
         made["reasoning_effort"] = effort
+    made["messages"] = [_marked(message) for message in fields["messages"]]
     return made
+
+
+def _marked(message: Json) -> Json:
+    """A failed tool's result that says so in its text."""
+    if not message.get("is_error"):
+        return message
+    content = message["content"]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    made = {name: value for name, value in message.items() if name != "is_error"}
+    return {**made, "content": [{"type": "text", "text": _ERROR}, *parts]}
 
 
 def openai_fields(fields: Json) -> Json:

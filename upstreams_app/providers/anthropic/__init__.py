@@ -37,6 +37,10 @@ class Anthropic:
             )
         return AnthropicExchange(wire_call(fields, model=model, options=site.options), model, site)
 
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """One."""
+        return 1
+
     def authority(self, site: Site) -> KeyAuthority:
         """The key, or the client's own."""
         return KeyAuthority(site.credential)

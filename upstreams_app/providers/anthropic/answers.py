@@ -40,6 +40,7 @@ def read_answer(body: bytes, *, answer_tool: str) -> bytes:
     reason = finish_reason(wire["stop_reason"], has_calls=bool(message.calls))
     if reason == CONTENT_FILTER:
         message.refusal = explanation(wire.get("stop_details"))
+    message.stop = wire.get("stop_sequence") or ""
     usage = Usage()
     add_usage(usage, wire["usage"])
     return completion(wire["id"], wire["model"], [(message, reason)], usage)

@@ -55,6 +55,8 @@ class _Messages:
                 param=f"{turn.path}.tool_call_id",
             )
         block: Json = {"type": "tool_result", "tool_use_id": call_id}
+        if turn.is_error:
+            block["is_error"] = True
         content = blocks(turn.parts)
         if marked := next((part["cache_control"] for part in content if "cache_control" in part), None):
             block["cache_control"] = marked
@@ -82,7 +84,8 @@ class _Messages:
             call_id = self._new_id(call.id)
             self._waiting[call.id] = call_id
             self._waits_at = turn.path
-            content.append({"type": "tool_use", "id": call_id, "name": call.name, "input": call.arguments})
+            block = {"type": "tool_use", "id": call_id, "name": call.name, "input": call.arguments}
+            content.append(block if call.cache is None else {**block, "cache_control": call.cache})
             content += _thoughts_after(thoughts, number, is_last=number == len(turn.calls))
         if self._messages and self._messages[-1]["role"] == "assistant":
             self._messages[-1]["content"] += content

@@ -120,4 +120,6 @@ class StreamReader:
         self._is_finished = True
         reason = finish_reason(delta["stop_reason"], has_calls=self._calls > 0)
         why = explanation(delta.get("stop_details")) if reason == CONTENT_FILTER else ""
-        return (self._chunks.refusal(why) if why else b"") + self._chunks.finish(reason)
+        return (self._chunks.refusal(why) if why else b"") + self._chunks.finish(
+            reason, delta.get("stop_sequence") or ""
+        )

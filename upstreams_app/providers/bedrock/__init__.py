@@ -40,6 +40,10 @@ class Bedrock:
             return _Embedding(fields, model)
         raise InvalidRequest(f"Bedrock serves no '{path}'.", param="model")
 
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """One."""
+        return 1
+
     def authority(self, site: Site) -> Authority:
         """A signer."""
         return Signer(site)

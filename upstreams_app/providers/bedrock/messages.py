@@ -71,7 +71,10 @@ class _Messages:
             )
         self._waiting.discard(turn.call_id)
         content = self._blocks.of(turn.parts, has_cache=False)
-        self._results.append({"toolResult": {"toolUseId": _call_id(turn.call_id), "content": content}})
+        result: Json = {"toolUseId": _call_id(turn.call_id), "content": content}
+        if turn.is_error:
+            result["status"] = "error"
+        self._results.append({"toolResult": result})
         marker = next((part.cache for part in reversed(turn.parts) if part.cache is not None), None)
         if marker is not None:
             self._results.append(cache_point(marker))

@@ -21,14 +21,14 @@ def inference_config(request: ChatRequest, claude: Traits | None, *, is_thinking
         raise _unsupported("stop", f"Bedrock takes {MAX_STOPS} stop sequences.")
     if claude is not None and any(not text.strip() for text in request.stop):
         raise _unsupported("stop", "Claude takes no stop sequence of white space alone.")
-    values = {
+    values: Json = {
         "maxTokens": request.max_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,
         "stopSequences": list(request.stop) or None,
     }
     config = {name: value for name, value in values.items() if value is not None}
-    if config.get("temperature", 0) > 1:
+    if (request.temperature or 0) > 1:
         raise _unsupported("temperature", "Bedrock takes temperatures from 0 to 1.")
     if claude is not None:
         _check_claude(config, claude, is_thinking=is_thinking)

@@ -39,6 +39,7 @@ class Signer:
         self._make: Callable[..., Mapping[str, str]] | None = None
         self._refresh: asyncio.Task[Keys] | None = None
         self._rests_until = 0.0
+        self._chains: dict[str, Chain] = {}
 
     async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
         """As `Authority.headers`."""
@@ -49,8 +50,8 @@ class Signer:
         if not region:
             raise UpstreamUnreachable("its options name no region")
         keys = found
-        if keys is None or (self._site.options.get("role_arn") and not credential):
-            keys = await self._current(chain_of(identity_of(self._site.options, keys, region)))
+        if keys is None or self._site.options.get("role_arn"):
+            keys = await self._current(self._chain(keys, region))
         if self._make is None:
             self._make = await _in_thread(_load_signer)
         return self._make(request, url, keys, region)
@@ -67,13 +68,26 @@ class Signer:
         if self._site.takes_client_credential:
             if not credential:
                 raise UpstreamUnreachable("the client brought no credential for it")
+            if self._site.options.get("role_arn"):
+                raise UpstreamUnreachable("its role can't be assumed with clients' own credentials")
             return parse_credential(credential)
         found = parse_credential(self._site.credential)
         options = self._site.options
+        if isinstance(found, Bearer) and options.get("role_arn"):
+            raise UpstreamUnreachable("its role can't be assumed with an API key")
+        if found is not None and options.get("profile"):
+            raise UpstreamUnreachable("it has a credential, and a profile as well")
         if found is None and not options.get("role_arn") and not options.get("profile") and is_amazons(url):
             key = os.environ.get(BEARER_VARIABLE, "").strip()
             return Bearer(key) if key else None
         return found
+
+    def _chain(self, keys: Keys | None, region: str) -> Chain:
+        """The chain of this upstream's identity; one in the process, but held here, so that it stays."""
+        chain = self._chains.get(region)
+        if chain is None:
+            chain = self._chains[region] = chain_of(identity_of(self._site.options, keys, region))
+        return chain
 
     async def _current(self, chain: Chain) -> Keys:
         """The chain's keys; new ones are fetched beside the calls while the old still serve."""

@@ -12,12 +12,21 @@ from upstreams_app.kinds import KINDS
 from upstreams_app.options import check_options
 from upstreams_app.providers.gemini.embeddings import BATCH, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
 
 
+def plain_headers(credential: str) -> dict[str, str]:
+    """The header for a credential that is sent as it is: a token of OAuth, or an API key."""
+    if credential.startswith(("ya29.", "eyJ")):
+        return {"Authorization": f"Bearer {credential}"}
+    return {"x-goog-api-key": credential}
+
+
 class KeyAuthority:
-    """An API key in its header."""
+    """An API key in its header; a client's own may be a token."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -25,7 +34,7 @@ class KeyAuthority:
     async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
         """As `Authority.headers`."""
         key = credential or self._key
-        return {"x-goog-api-key": key} if key else {}
+        return plain_headers(key) if key else {}
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -46,6 +55,10 @@ class Gemini:
                 fields, model=name, resource=resource, method=BATCH, batch_model=resource.removeprefix("/")
             )
         raise unknown_path(path)
+
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """As `Provider.max_choices`."""
+        return max_choices(generation_of(model), is_stream=fields.get("stream") is True)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""

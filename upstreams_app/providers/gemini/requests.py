@@ -53,6 +53,11 @@ def generate_request(request: ChatRequest, generation: Generation) -> Json:
     return body
 
 
+def max_choices(generation: Generation, *, is_stream: bool) -> int:
+    """How many candidates one call gives."""
+    return 1 if is_stream or generation.has_levels else MAX_CHOICES
+
+
 def _check(request: ChatRequest, generation: Generation) -> None:
     refuse(request, _REFUSED, "Google")
     modalities = request.more.get("modalities")
@@ -60,7 +65,7 @@ def _check(request: ChatRequest, generation: Generation) -> None:
         raise _unsupported("modalities", "Only text is answered.")
     if len(request.stop) > MAX_STOPS:
         raise _unsupported("stop", f"Google takes at most {MAX_STOPS} stop sequences.")
-    if request.choices > 1 and (request.is_stream or generation.has_levels or request.choices > MAX_CHOICES):
+    if request.choices > max_choices(generation, is_stream=request.is_stream):
         raise _unsupported("n", "This model gives one choice at a time.")
     if request.seed is not None and not -_MAX_INT32 <= request.seed < _MAX_INT32:
         raise _unsupported("seed", "Google's seeds are integers of 32 bits.")

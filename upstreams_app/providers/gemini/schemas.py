@@ -7,6 +7,7 @@ insists on the schema (`strict`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
@@ -22,7 +23,11 @@ _KEPT: Final = frozenset(
 _OF_SCHEMAS: Final = frozenset({"anyOf", "oneOf", "prefixItems"})
 _NAMED_SCHEMAS: Final = frozenset({"properties", "$defs", "definitions"})
 # How an integer's exclusive bounds are said.
-_BOUNDS: Final = {"exclusiveMinimum": ("minimum", 1), "exclusiveMaximum": ("maximum", -1)}
+_BOUNDS: Final[dict[str, tuple[str, int, Callable[..., float]]]] = {
+    "exclusiveMinimum": ("minimum", 1, max),
+    "exclusiveMaximum": ("maximum", -1, min),
+}
+_ANNOTATIONS: Final = frozenset({"title", "description", "default"})
 # They say nothing of what is valid, or no more than what is said besides.
 _SILENT: Final = frozenset(
     {"$schema", "$id", "$comment", "examples", "deprecated", "readOnly", "writeOnly", "strict", "nullable"}
@@ -50,12 +55,27 @@ class _Writer:
             raise InvalidRequest("The schema is nested too deeply.", param=self._path)
         if isinstance(schema.get("$ref"), str):
             # Beside a reference Google allows only names that begin with a $.
+            for name in schema.keys() - _ANNOTATIONS - _SILENT - {"$ref", "$defs", "definitions"}:
+                self._unknown(f"{name} beside a $ref")
             made = {"$ref": schema["$ref"].replace("#/definitions/", "#/$defs/")}
             return made | self._named(schema, ("$defs", "definitions"), depth)
         made = {}
         for name, value in self._merged(schema).items():
             self._member(made, name, value, depth)
+        for name in _BOUNDS.keys() & schema.keys():
+            self._bound(made, name, schema[name])
         return made
+
+    def _bound(self, made: Json, name: str, value: Any) -> None:
+        """An exclusive bound: an integer's is one away, another number's allows the bound, too."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return
+        kept, step, stricter = _BOUNDS[name]
+        if made.get("type") == "integer" and isinstance(value, int):
+            value += step
+        else:
+            self._unknown(name)
+        made[kept] = stricter(value, made.get(kept, value))
 
     def _member(self, made: Json, name: str, value: Any, depth: int) -> None:
         if name in _KEPT:
@@ -70,10 +90,12 @@ class _Writer:
             self._values(made, [value])
         elif name == "enum" and isinstance(value, list):
             self._values(made, value)
-        elif name in _BOUNDS and type(value) is int and made.get("type", "integer") == "integer":
-            kept, step = _BOUNDS[name]
-            made[kept] = value + step
-        elif name not in _SILENT and self._is_strict:
+        elif name not in _SILENT and name not in _BOUNDS:
+            self._unknown(name)
+
+    def _unknown(self, name: str) -> None:
+        """Left out, or refused where the client insists."""
+        if self._is_strict:
             raise InvalidRequest(
                 f"Google's models know no '{name}' in a JSON schema.",
                 param=self._path,
@@ -97,6 +119,8 @@ class _Writer:
             return schema
         if isinstance(parts[0].get("$ref"), str):
             return {"anyOf": parts, **{key: value for key, value in schema.items() if key != "allOf"}}
+        if parts[0].keys() & schema.keys() - _ANNOTATIONS:
+            self._unknown("allOf")
         return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
 
     def _values(self, made: Json, values: list[Any]) -> None:

@@ -15,7 +15,9 @@ from upstreams_app.kinds import KINDS
 from upstreams_app.options import check_options
 from upstreams_app.providers.gemini.embeddings import BATCH, PREDICT, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
+from upstreams_app.providers.gemini.generations import generation_of
 from upstreams_app.providers.gemini.listing import list_request, read_page
+from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.vertex.authority import GoogleAuthority
 from upstreams_app.providers.vertex.credentials import read_key_file
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
@@ -39,6 +41,10 @@ class Vertex:
             method = BATCH if "gemini" in model else PREDICT
             return EmbeddingExchange(fields, model=model, resource=resource, method=method)
         raise unknown_path(path)
+
+    def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
+        """As `Provider.max_choices`."""
+        return max_choices(generation_of(model), is_stream=fields.get("stream") is True)
 
     def authority(self, site: Site) -> Authority:
         """As `Provider.authority`."""

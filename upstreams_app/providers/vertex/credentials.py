@@ -54,10 +54,3 @@ def read_key_file(text: str) -> KeyFile | None:
     if missing:
         raise UpstreamUnreachable(f"the credential's JSON has no '{missing[0]}'")
     return KeyFile(kind, fields)
-
-
-def plain_headers(credential: str) -> dict[str, str]:
-    """The header for a credential that is sent as it is: an OAuth token, or an API key."""
-    if credential.startswith(("ya29.", "eyJ")):
-        return {"Authorization": f"Bearer {credential}"}
-    return {"x-goog-api-key": credential}

@@ -115,7 +115,7 @@ def _ask_machine() -> Token:
     with MachineTransport(timeout_s=_TIMEOUT_S) as transport:
         try:
             found, _ = google.auth.default(scopes=[_SCOPE], request=transport)
-            found.refresh(transport)  # type: ignore[no-untyped-call]  # google-auth types only a part.
+            found.refresh(transport)
         except DefaultCredentialsError:
             raise UpstreamUnreachable(
                 "the upstream has no credential, and this machine has none for Google either"

@@ -57,5 +57,5 @@ class MachineTransport(transport.Request):
         try:
             answer = self._client.request(method, url, content=body, headers=headers, timeout=limit_s)
         except httpx.HTTPError as error:
-            raise exceptions.TransportError(type(error).__name__) from None  # type: ignore[no-untyped-call]
+            raise exceptions.TransportError(type(error).__name__) from None
         return _Answer(answer)
