@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 from upstreams_app import demo
-from upstreams_app.services.client import Phases, UpstreamAnswer
+from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.phases import Phases
 
 
 class _DemoAnswer:
