@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from gateway_project.core.exact import exact_decimal
+from upstreams_app.kinds import KINDS
 from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
@@ -172,6 +173,14 @@ class ShownParams(BaseModel):
     stream_timeout: float
     max_parallel_requests: int | None
     custom_llm_provider: str
+    api_version: str | None = Field(default=None, description="Of azure/.")
+    aws_region_name: str | None = Field(default=None, description="Of bedrock/, as the next four.")
+    aws_role_name: str | None = None
+    aws_session_name: str | None = None
+    aws_external_id: str | None = None
+    aws_profile_name: str | None = None
+    vertex_project: str | None = Field(default=None, description="Of vertex_ai/, as the next one.")
+    vertex_location: str | None = None
 
 
 class ShownInfo(BaseModel):
@@ -231,7 +240,13 @@ class UpstreamFields(StrictModel):
     )
     options: dict[str, Any] | None = Field(
         default=None,
-        description="What the kind needs besides, such as a region (see the guide of providers).",
+        description="What the kind needs besides: "
+        + "; ".join(
+            f"{kind.id} has {', '.join(option.name for option in kind.options)}"
+            for kind in KINDS.values()
+            if kind.options
+        )
+        + " (see the guide of providers).",
     )
     extra_endpoints: list[str] | None = None
     api_key: Credential | None = Field(

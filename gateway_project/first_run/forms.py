@@ -10,7 +10,7 @@ from django import forms
 
 from gateway_project.admin_base import PasswordWidget, SelectWidget, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError
-from gateway_project.secret_widget import SecretWidget
+from security_app.admin.secret_widget import SecretWidget
 from security_app.services.keys import CreatedKey, create_key
 from upstreams_app.kinds import KINDS, Kind
 from upstreams_app.models import Upstream

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tests.management.caller import Caller
+from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
 from upstreams_app.presets import PRESETS
+from upstreams_app.schemas import NewUpstream
 from upstreams_app.services import probes
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "providers.md").read_text()
@@ -34,6 +36,27 @@ def test_the_table_is_that_of_the_code() -> None:
         [preset.id, preset.base_url, *path, f"{preset.prefix}/", *preset.key_variables]
         for preset, path in zip(PRESETS.values(), prefixes, strict=True)
     ]
+
+
+def test_the_options_are_those_of_the_kinds() -> None:
+    rows = re.findall(r"^\| ([^|`]+) \| `(\w+)` \| ([^|]+) \|$", GUIDE, re.MULTILINE)
+
+    assert rows == [
+        (kind.label, option.name, option.help) for kind in KINDS.values() for option in kind.options
+    ]
+
+
+def test_the_api_names_the_options() -> None:
+    said = str(NewUpstream.model_fields["options"].description)
+
+    for kind in KINDS.values():
+        assert all(f"{kind.id} has " in said and option.name in said for option in kind.options)
+
+
+def test_every_variable_of_a_key_is_named() -> None:
+    for kind in KINDS.values():
+        if kind.provider:
+            assert all(f"`{name}`" in GUIDE for name in kind.key_variables)
 
 
 def test_every_call_works(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from django import forms
 from gateway_project.admin_base import ModelForm, SelectWidget, TextAreaWidget
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.errors import GatewayError
-from gateway_project.secret_widget import SecretWidget
 from security_app.admin.form_fields import JsonObjectField, LinesField
+from security_app.admin.secret_widget import SecretWidget
 from upstreams_app.admin.option_fields import (
     OPTION,
     field_name,
@@ -103,7 +103,7 @@ class UpstreamForm(OptionFields, ModelForm[Upstream]):
         stored_options = self.instance.options
         self._stored_options = stored_options if isinstance(stored_options, dict) else {}
         if kind is not None:
-            self.initial |= initial_of(kind, self._stored_options)
+            self.initial.update(initial_of(kind, self._stored_options))
         if self.instance._state.adding and "preset" in self.fields:
             services = {
                 preset.id: {

@@ -69,14 +69,15 @@ class UpstreamAdmin(UpstreamCallActions):
         ("queue_size", "queue_wait_s"),
         ("max_retries", "breaker_failures", "breaker_cooldown_s"),
     )
+    # The script of the form shows only those of the chosen kind.
+    _options: Any = tuple(
+        (f"Options of {kind.label}", {"fields": field_names(kind), "classes": (f"gw-kind-{kind.id}",)})
+        for kind in KINDS.values()
+        if kind.options
+    )
     fieldsets = (
         (None, {"fields": ("name", "kind", "description", "is_enabled")}),
-        *(
-            # The script of the form shows only those of the chosen kind.
-            (f"Options of {kind.label}", {"fields": field_names(kind), "classes": (f"gw-kind-{kind.id}",)})
-            for kind in KINDS.values()
-            if kind.options
-        ),
+        *_options,
         (
             "Connection",
             {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")},

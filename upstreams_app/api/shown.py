@@ -22,6 +22,7 @@ from upstreams_app.schemas import (
     ShownUpstream,
 )
 from upstreams_app.secret_hints import masked, masked_headers
+from upstreams_app.services import aws_params, vertex_params
 from upstreams_app.services.deployments import deployment_id, vendor_model
 from upstreams_app.services.overview import with_model_count
 from upstreams_app.services.states import UpstreamWithState, state_reason, with_state
@@ -59,6 +60,8 @@ def shown_model(target: RouteTarget) -> ShownModel:
         stream_timeout=upstream.first_token_timeout_s,
         max_parallel_requests=upstream.max_concurrency,
         custom_llm_provider=name.removesuffix("/" + model.name),
+        api_version=upstream.api_version or None,
+        **_cloud_params(upstream),
     )
     return ShownModel(
         model_id=deployment_id(target),
@@ -66,6 +69,13 @@ def shown_model(target: RouteTarget) -> ShownModel:
         litellm_params=params,
         model_info=_info(target, model, upstream),
     )
+
+
+def _cloud_params(upstream: Upstream) -> dict[str, Any]:
+    """What LiteLLM calls the options of an upstream in a cloud."""
+    if upstream.kind == aws_params.KIND:
+        return aws_params.named(upstream.options)
+    return vertex_params.named(upstream.options) if upstream.kind == vertex_params.KIND else {}
 
 
 def _info(target: RouteTarget, model: UpstreamModel, upstream: Upstream) -> ShownInfo:

@@ -280,13 +280,13 @@ class Upstream(ConfigModel):
         """Rules that involve several fields."""
         errors: dict[str, str] = {}
         kind = KINDS.get(self.kind)
-        if kind is not None and kind.needs_url and not self.base_url:
+        if message := self._wrong_options():
+            errors["options"] = message
+        elif kind is not None and kind.needs_url and not self.base_url:
             named = "".join(f", or the option {option.name}," for option in kind.options if option.required)
             errors["base_url"] = f"A base URL{named} is needed for {kind.label}."
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             errors["base_url"] = "The base URL must start with http:// or https://."
-        if message := self._wrong_options():
-            errors["options"] = message
         if self.api_version and self.kind != AZURE:
             errors["api_version"] = "Only Azure OpenAI has API versions."
         if self.path_prefix and (not self.path_prefix.startswith("/") or self.path_prefix.endswith("/")):

@@ -85,6 +85,11 @@ def aws_place(
     )
 
 
+def named(options: Mapping[str, Any]) -> dict[str, Any]:
+    """An upstream's options by LiteLLM's names; none of them is a secret."""
+    return {name: options[option] for name, option in _OPTIONS.items() if option in options}
+
+
 def refuse_elsewhere(aws: Mapping[str, str]) -> None:
     """InvalidRequest for the first parameter of AWS's, where the model is not there."""
     for name in aws:

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.conf import settings
 
-from gateway_project.core.deadline import CallScope
 from gateway_project.core.outbound import GuardedResolver
 from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
@@ -27,6 +26,7 @@ from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
+from upstreams_app.services.phases import Phases
 from upstreams_app.services.request_head import (
     deployment_target,
     endpoint,
@@ -36,26 +36,6 @@ from upstreams_app.services.request_head import (
 )
 
 _DRAIN_OLD_CLIENT_S = 600
-
-
-class Phases:
-    """The time limits of one call's phases, ticking in the request's scope."""
-
-    __slots__ = ("connect_s", "first_token_s", "idle_s", "scope")
-
-    def __init__(self, scope: CallScope, config: UpstreamConfig) -> None:
-        self.scope = scope
-        self.connect_s = config.connect_timeout_s
-        self.first_token_s = config.first_token_timeout_s
-        self.idle_s = config.idle_timeout_s
-
-    def begin_connect(self) -> None:
-        """A connection is being made."""
-        self.scope.enter_phase("connect", self.connect_s)
-
-    def begin_first_token(self) -> None:
-        """The request goes out."""
-        self.scope.enter_phase("first token", self.first_token_s)
 
 
 def request_headers(config: UpstreamConfig) -> dict[str, str]:

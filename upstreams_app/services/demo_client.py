@@ -1,11 +1,12 @@
-"""The built-in demo as an upstream: answers without a network, behind the interface of the other clients."""
+"""Calls to the built-in demo, which is an upstream without a network."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
 from upstreams_app import demo
-from upstreams_app.services.client import Phases, UpstreamAnswer
+from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.phases import Phases
 
 
 class _DemoAnswer:

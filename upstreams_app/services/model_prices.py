@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,8 @@ from usage_app.models.price import TIER_RATES
 from usage_app.services.catalogue import PricedModel, TokenPrices, refresh_catalogue, set_override
 
 _TOKENS_PER_RATE = 1_000_000
+# gemini-2.5-flash-001, as Google numbers what does not change any more.
+_VERSION = re.compile(r"-\d{3}$")
 _FREE = TokenPrices(input=Decimal(0), output=Decimal(0))
 
 
@@ -47,15 +50,21 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
                     set_override(model_id, _FREE, managed_by="demo")
         elif is_vendor:
             refresh_catalogue(
-                PricedModel(f"{row.name}/{name}", provider, base_model or _listed_name(name))
+                PricedModel(f"{row.name}/{name}", provider, *([base_model] if base_model else _listed(name)))
                 for name in names
             )
         refresh_after_commit()
 
 
-def _listed_name(name: str) -> str:
-    """The name in the catalogue, which knows no versions of a model (`gemini-2.5-flash@001`)."""
-    return name.partition("@")[0]
+def _listed(name: str) -> tuple[str, str]:
+    """The name in the catalogue, and that without the number of a version, which it often does not know.
+
+    It knows neither resources, of which a name is the end (`models/…`, `publishers/google/models/…`, ARNs),
+    nor versions after an @. That `eu.anthropic.claude-…` is priced as in all regions, it does.
+    """
+    is_resource = name.startswith(("models/", "publishers/", "arn:aws"))
+    plain = (name.rpartition("/")[2] if is_resource else name).partition("@")[0]
+    return plain, _VERSION.sub("", plain)
 
 
 def carry_price(old_id: str, model: UpstreamModel) -> None:

@@ -77,6 +77,11 @@ def vertex_place(
     )
 
 
+def named(options: Mapping[str, Any]) -> dict[str, Any]:
+    """An upstream's options by LiteLLM's names; none of them is a secret."""
+    return {name: options[option] for name, (option, _) in _OPTIONS.items() if option in options}
+
+
 def refuse_elsewhere(vertex: Mapping[str, Any]) -> None:
     """InvalidRequest for the first parameter of Vertex AI's, where the model is not there."""
     for name in vertex:

@@ -40,12 +40,14 @@ _CATALOGUE_RATES = {
 class PricedModel:
     """A model to look up: our id, and what the catalogue calls its provider and itself.
 
-    `provider` is a provider's id in the catalogue, or the base URL of its API.
+    `provider` is a provider's id in the catalogue, or the base URL of its API. `plain_model` is the name to
+    look for where the catalogue has no such `vendor_model`; "" for none.
     """
 
     model_id: str
     provider: str
     vendor_model: str
+    plain_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ def _news(model: PricedModel, now: datetime) -> Iterator[Price]:
 
 def _catalogue_rows(model: PricedModel) -> Iterator[Price]:
     info = _find(model.provider, model.vendor_model)
+    if info is None and model.plain_model:
+        info = _find(model.provider, model.plain_model)
     if info is None:
         return
     for valid_from, prices in _dated_prices(info):
