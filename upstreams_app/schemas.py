@@ -264,19 +264,11 @@ class UpstreamFields(StrictModel):
     first_token_timeout_s: Seconds | None = None
     idle_timeout_s: Seconds | None = None
     total_timeout_s: Seconds | None = None
-    max_concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="null: no limit."
-    )
-    queue_size: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
-        default=None, description="How many calls may wait for a place among those in flight."
-    )
+    max_concurrency: Annotated[int, Field(ge=1, le=1_000_000, description="null: no limit.")] | None = None
+    queue_size: Annotated[int, Field(ge=0, le=100_000)] | None = None
     queue_wait_s: Seconds | None = None
-    max_retries: Annotated[int, Field(ge=0, le=9)] | None = Field(
-        default=None, description="How often the same model is asked again where nothing else is left to ask."
-    )
-    breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = Field(
-        default=None, description="So many failures in a row end the calls for a while; 0: never."
-    )
+    max_retries: Annotated[int, Field(ge=0, le=9)] | None = None
+    breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
     is_enabled: bool | None = None
