@@ -91,7 +91,7 @@ class DoorTable:
     def _find_exact(self, path: str) -> Match | None:
         methods = self.static.get(path)
         if methods is not None:
-            return Match(methods, {})
+            return _match(methods, {})
         for prefix, (name, prefixed) in self.prefixes.items():
             if path.startswith(prefix) and len(path) > len(prefix):
                 return _match(prefixed, {name: path[len(prefix) :]})

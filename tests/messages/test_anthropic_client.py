@@ -196,12 +196,22 @@ def test_what_may_come_to_more_than_a_limit_is_refused(gateway: Gateway, vendor:
     assert vendor.requests == []
 
 
-@pytest.mark.parametrize("path", ["/messages", "/v1/v1/messages", "/v1/messages/", "/v1/messages?beta=true"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/messages",
+        "/v1/v1/messages",
+        "/v1/messages/",
+        "/v1/messages?beta=true",
+        "/openai/deployments/fake/fake-chat/messages",
+    ],
+)
 def test_other_spellings_of_the_path_lead_to_the_same(gateway: Gateway, path: str) -> None:
     body = {"model": DEMO, "max_tokens": 9, "messages": HELLO}
 
     with gateway.client(KEY) as client:
         answer = client.post(path, json=body)
+        assert answer.status_code == 200, answer.text
         wrong = client.get(path)
 
     assert answer.json()["type"] == "message"

@@ -64,6 +64,11 @@ WRONG: list[tuple[Json, str]] = [
         ),
         f"{FIRST}.citations",
     ),
+    (
+        user({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "a"}}),
+        f"{FIRST}.source.data",
+    ),
+    ({"model": "m" * 265}, "model"),
     (user({"type": "tool_use", "id": "t", "name": "f", "input": {}}), f"{FIRST}.type"),
     (user({"type": "tool_result", "content": "x"}), f"{FIRST}.tool_use_id"),
     (user({"type": "tool_result", "tool_use_id": "t", "is_error": "yes"}), f"{FIRST}.is_error"),

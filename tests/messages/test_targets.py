@@ -14,7 +14,7 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.registry import Target
 
 Json = dict[str, Any]
-MARK = {"cache_control": {"type": "ephemeral"}}
+MARK: Any = {"cache_control": {"type": "ephemeral"}}
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}
 URL = "data:image/png;base64,iVBORw0="
 
@@ -77,8 +77,8 @@ def test_openais_wire_has_plain_messages_and_no_markers() -> None:
 
 
 def test_images_of_results_are_shown_by_the_user() -> None:
-    called = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in ("t1", "t2")]
-    results = [
+    called: list[Json] = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in ("t1", "t2")]
+    results: list[Json] = [
         {
             "type": "tool_result",
             "tool_use_id": "t1",

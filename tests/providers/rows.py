@@ -41,6 +41,8 @@ def write(served: Served) -> None:
     prefix = served.path_prefix
     upstream.path_prefix = KINDS[served.kind].path_prefix if prefix is None else prefix
     upstream.set_api_key(served.credential)
+    # Each test gets what its vendor answers, at once.
+    upstream.max_retries = upstream.breaker_failures = upstream.queue_size = 0
     upstream.full_clean()
     upstream.save()
     for name in served.models:

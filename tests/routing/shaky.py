@@ -20,8 +20,8 @@ class ShakyVendor:
     """`asked` counts requests by their marker (the `user` field), `answered` those that got a good answer,
     `hung` those that never got one.
 
-    What is dead refuses connections and breaks those that are open; what hangs takes requests, and never
-    answers those, whatever it does later.
+    A mode that is a number is a status to answer with. What is dead refuses connections and breaks those
+    that are open; what hangs takes requests, and never answers those, whatever it does later.
     """
 
     def __init__(self, *, delay_s: float = 0.0) -> None:
@@ -92,7 +92,7 @@ class ShakyVendor:
         if mode == HANG:
             self.hung[marker] += 1
             await asyncio.get_running_loop().create_future()
-        if mode in (FAILS, LIMITED):
+        if mode.isdigit():
             extra = b"Retry-After: 1\r\n" if mode == LIMITED else b""
             writer.write(_HEAD % (int(mode), b"application/json", 2, extra) + b"{}")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.admission import Places
 
 
-def config(**fields: object) -> UpstreamConfig:
+def config(**fields: Any) -> UpstreamConfig:
     """One place, and room for ten who wait."""
     return target("a/m", **{"max_concurrency": 1, "queue_size": 10, "queue_wait_s": 30.0, **fields}).upstream
 

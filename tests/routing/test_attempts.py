@@ -68,6 +68,25 @@ def test_only_one_of_many_calls_tries_a_target_again() -> None:
     with_vendors(1, work)
 
 
+@pytest.mark.parametrize("status", ["401", LIMITED])
+def test_callers_with_credentials_of_their_own_close_a_model_to_nobody(status: str) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        door = door_of(direct(vendors[0], breaker_failures=1, takes_client_credential=True))
+        await vendors[0].become(status)
+        for _ in range(3):
+            await door.ask("a/m")
+        await vendors[0].become("ok")
+
+        answer = await door.ask("a/m")
+
+        assert answer.status == 200
+        facts = lifecycle.clients.tracker.find("a/m")
+        assert facts is not None
+        assert not facts.barred_until
+
+    with_vendors(1, work)
+
+
 def test_a_single_target_is_asked_again_with_a_pause() -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
         vendor = vendors[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway_project.core.deadline import CallScope
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
-from upstreams_app.services.client import Phases
+from upstreams_app.services.phases import Phases
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 Handler = Callable[["Peer"], Awaitable[None]]

@@ -22,6 +22,7 @@ from upstreams_app.route_policy import (
     BY_USER,
     CONNECTION,
     COST,
+    CREDENTIAL,
     OVERLOADED,
     RATE_LIMITED,
     SERVER_ERROR,
@@ -38,6 +39,8 @@ from usage_app.registry import UsageConfig
 T = TypeVar("T")
 # What may be another time at the same target: a timeout has taken its time already.
 _PASSING = frozenset({CONNECTION, SERVER_ERROR, RATE_LIMITED, OVERLOADED})
+# Where callers bring their own credential, one of them must not close a model to the others.
+_OF_THE_CALLER = frozenset({CREDENTIAL, RATE_LIMITED})
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
 _MAX_RECORDED = 10
@@ -142,8 +145,8 @@ class _Trial(Generic[T]):
         except GatewayError as error:
             fault, ended = failures.fault_of(error), monotonic()
             elapsed_ms = (ended - now) * 1000
-            if fault is None:
-                # The upstream works: it is the request that it does not like.
+            if fault is None or (upstream.takes_client_credential and fault in _OF_THE_CALLER):
+                # The upstream works: it is the request that it does not like, or this caller.
                 facts.refused(ended)
             else:
                 pause_s = failures.retry_after_s(error)

@@ -15,8 +15,9 @@ from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
-from upstreams_app.services.client import ClientPool, Phases, UpstreamAnswer
+from upstreams_app.services.client import ClientPool, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
+from upstreams_app.services.phases import Phases
 from usage_app.services.settlement import Settlement
 
 _MAX_ERROR_BODY = 64 * 1024

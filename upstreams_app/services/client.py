@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
 
-from gateway_project.core.deadline import CallScope
 from gateway_project.core.outbound import GuardedResolver
-from upstreams_app import demo
 from upstreams_app.errors import StaleConnection
 from upstreams_app.kinds import credential_headers
 from upstreams_app.providers import provider_of
@@ -28,6 +26,7 @@ from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
+from upstreams_app.services.phases import Phases
 from upstreams_app.services.request_head import (
     deployment_target,
     endpoint,
@@ -37,26 +36,6 @@ from upstreams_app.services.request_head import (
 )
 
 _DRAIN_OLD_CLIENT_S = 600
-
-
-class Phases:
-    """The time limits of one call's phases, ticking in the request's scope."""
-
-    __slots__ = ("connect_s", "first_token_s", "idle_s", "scope")
-
-    def __init__(self, scope: CallScope, config: UpstreamConfig) -> None:
-        self.scope = scope
-        self.connect_s = config.connect_timeout_s
-        self.first_token_s = config.first_token_timeout_s
-        self.idle_s = config.idle_timeout_s
-
-    def begin_connect(self) -> None:
-        """A connection is being made."""
-        self.scope.enter_phase("connect", self.connect_s)
-
-    def begin_first_token(self) -> None:
-        """The request goes out."""
-        self.scope.enter_phase("first token", self.first_token_s)
 
 
 def request_headers(config: UpstreamConfig) -> dict[str, str]:
@@ -263,48 +242,6 @@ class HttpClient:
             pool.close()
 
 
-class _DemoAnswer:
-    __slots__ = ("_pieces", "headers", "status")
-
-    def __init__(self, answer: demo.DemoAnswer) -> None:
-        self._pieces = answer.events or _whole(answer.body or b"")
-        self.status = answer.status
-        self.headers: Mapping[str, str] = answer.headers
-
-    async def read_any(self) -> bytes:
-        return await anext(self._pieces, b"")
-
-    @property
-    def is_at_end(self) -> bool:
-        # Nothing is held that reading on would free.
-        return True
-
-    def end_call(self) -> None:
-        """Calls are not counted."""
-
-    def release(self, *, is_complete: bool) -> None:
-        """Nothing is held."""
-
-
-async def _whole(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-class DemoClient:
-    """The built-in upstream: no network, no state."""
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-
-    async def post(
-        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
-    ) -> UpstreamAnswer:
-        return _DemoAnswer(await demo.answer(path, body))
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 def _identity(config: UpstreamConfig) -> tuple[object, ...]:
     """What a client is made of; a change of anything else needs no new connections."""
     return (
@@ -388,6 +325,8 @@ class ClientPool:
 
 def _new_client(config: UpstreamConfig) -> UpstreamClient:
     if config.kind == "demo":
+        from upstreams_app.services.demo_client import DemoClient
+
         return DemoClient()
     provider = provider_of(config.kind)
     if provider is None:

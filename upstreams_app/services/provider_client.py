@@ -10,7 +10,8 @@ from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
-from upstreams_app.services.client import HttpClient, Phases, UpstreamAnswer
+from upstreams_app.services.client import HttpClient, UpstreamAnswer
+from upstreams_app.services.phases import Phases
 
 CHAT = "/chat/completions"
 _MAX_PLAIN_BYTES = 256 * 1024 * 1024

@@ -7,7 +7,7 @@ the results of tools): `targets` sees to who gets it. Source: Anthropic's API re
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import Any, Final
 
 from gateway_project.api.anthropic.checks import (
@@ -76,7 +76,7 @@ def _block(value: Any, path: str, kinds: set[str]) -> Json:
     if not isinstance(kind, str):
         raise wrong(f"{path}.type", "a string")
     if kind not in _KNOWN:
-        raise unsupported(path, f"blocks of the type '{kind}' are not served here.")
+        raise unsupported(path, f"blocks of the type '{kind[:64]}' are not served here.")
     if kind not in kinds:
         raise wrong(f"{path}.type", " or ".join(sorted(kinds)))
     only(block, _KNOWN[kind], path)
@@ -212,6 +212,11 @@ def _url(value: Any, path: str, prefix: str) -> str:
     media_type = text(source.get("media_type"), f"{path}.media_type")
     if not _MEDIA_TYPE.fullmatch(media_type) or not media_type.startswith(prefix):
         raise wrong(f"{path}.media_type", f"a media type {prefix}…" if prefix else "a media type")
+    if kind == "base64":
+        try:
+            b64decode(data, validate=True)
+        except ValueError:
+            raise wrong(f"{path}.data", "valid base64") from None
     if kind == "text":
         data = b64encode(data.encode("utf-8", "replace")).decode()
     return f"data:{media_type};base64,{data}"

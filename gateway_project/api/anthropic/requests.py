@@ -37,6 +37,7 @@ _KNOWN: Final = (
     *_COUNTED, "max_tokens", "metadata", "stop_sequences", "stream", "temperature", "top_p", "top_k",
     "service_tier", "inference_geo", "container", "diagnostics",
 )  # fmt: skip
+_MAX_MODEL_CHARS: Final = 264
 _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 _THINKING: Final = ("enabled", "adaptive", "disabled", "between_tools")
 # Claude Code tells who and which of its sessions, in one of these forms; a session is nobody's end user.
@@ -65,7 +66,7 @@ def read_request(body: Json, *, is_count: bool = False) -> MessageRequest:
     messages = read_messages(_required(body, "messages"))
     if body.get("system") is not None:
         messages = [read_system(body["system"], "system"), *messages]
-    fields: Json = {"model": filled_text(model, "model"), "messages": messages}
+    fields: Json = {"model": _model(model), "messages": messages}
     if not is_count:
         fields["max_tokens"] = integer(_required(body, "max_tokens"), "max_tokens")
     if body.get("tools"):
@@ -88,6 +89,13 @@ def read_request(body: Json, *, is_count: bool = False) -> MessageRequest:
     return MessageRequest(fields["model"], fields, is_stream, shows, stop)
 
 
+def _model(value: Any) -> str:
+    model = filled_text(value, "model")
+    if len(model) > _MAX_MODEL_CHARS:
+        raise wrong("model", f"at most {_MAX_MODEL_CHARS} characters")
+    return model
+
+
 def _required(body: Json, name: str) -> Any:
     value = body.get(name)
     if value is None:
@@ -107,7 +115,7 @@ def _refuse_served_at_anthropic(body: Json) -> None:
         kind = json_object(edit, path).get("type")
         # Which thoughts of earlier turns are kept is each model's own affair; all else changes the request.
         if not isinstance(kind, str) or not kind.startswith("clear_thinking_"):
-            raise unsupported(path, f"'{kind}' happens at Anthropic, and is not served here.")
+            raise unsupported(path, f"'{str(kind)[:64]}' happens at Anthropic, and is not served here.")
 
 
 def _sampling(body: Json) -> Json:

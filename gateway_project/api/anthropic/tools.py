@@ -36,7 +36,7 @@ def read_tools(value: Any) -> list[Json]:
 def _tool(value: Any, path: str) -> Json:
     kind = json_object(value, path).get("type")
     if kind not in (None, "custom"):
-        name = value.get("name") or kind
+        kind, name = str(kind)[:64], str(value.get("name") or kind)[:64]
         raise unsupported(
             path,
             f"'{name}' ({kind}) is a tool of Anthropic's own, which is not served here; "
