@@ -112,6 +112,16 @@ KINDS: dict[str, Kind] = {
     )
 }
 
+OPTIONS_IN_WORDS = (
+    "What the kind may be told besides: "
+    + "; ".join(
+        f"{kind.id} has {', '.join(option.name for option in kind.options)}"
+        for kind in KINDS.values()
+        if kind.options
+    )
+    + " (see the guide of providers)."
+)
+
 
 def on_one_line(credential: str) -> str:
     """A credential that is JSON (a service account's key file) without line ends: they mean nothing there."""

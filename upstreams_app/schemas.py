@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from gateway_project.core.exact import exact_decimal
-from upstreams_app.kinds import KINDS
+from upstreams_app.kinds import OPTIONS_IN_WORDS
 from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
@@ -238,16 +238,7 @@ class UpstreamFields(StrictModel):
     api_version: ApiVersion | None = Field(
         default=None, description="Of Azure OpenAI only: for deployment paths; empty for its v1 API."
     )
-    options: dict[str, Any] | None = Field(
-        default=None,
-        description="What the kind needs besides: "
-        + "; ".join(
-            f"{kind.id} has {', '.join(option.name for option in kind.options)}"
-            for kind in KINDS.values()
-            if kind.options
-        )
-        + " (see the guide of providers).",
-    )
+    options: dict[str, Any] | None = Field(default=None, description=OPTIONS_IN_WORDS)
     extra_endpoints: list[str] | None = None
     api_key: Credential | None = Field(
         default=None, description="Stored encrypted and never shown; empty removes it."

@@ -36,7 +36,7 @@ def shown(steps: list[Step]) -> list[tuple[str, str, str | None]]:
 def test_neither_django_nor_the_sdk_is_needed() -> None:
     code = "import sys, agents_app.trace; assert not {'django', 'agents', 'msgspec'} & set(sys.modules)"
 
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=180)
 
 
 def test_steps_beyond_the_bound_are_counted_only() -> None:

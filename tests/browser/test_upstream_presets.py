@@ -40,3 +40,20 @@ def test_a_service_fills_in_the_form_and_another_replaces_it(page: Page) -> None
     page.click_through("input[name=_save], button[name=_save]")
     row = Upstream.objects.get()
     assert (row.name, row.base_url, row.path_prefix) == ("perplexity", "https://api.perplexity.ai", "")
+
+
+SHOWN = """((kind) => {
+  const chosen = document.getElementById("id_kind");
+  chosen.value = kind;
+  chosen.dispatchEvent(new Event("change"));
+  const isSeen = (id) => document.getElementById(id).offsetParent !== null;
+  const help = document.getElementById("id_api_key").closest(".grow").textContent;
+  return [isSeen("id_option_bedrock_region"), isSeen("id_option_vertex_project"), help.includes("JSON")];
+})(%r)"""
+
+
+def test_only_the_options_of_the_chosen_kind_are_shown(page: Page) -> None:
+    assert page.evaluate(SHOWN % "bedrock") == [True, False, False]
+    assert page.evaluate(SHOWN % "vertex") == [False, True, True]
+    assert page.evaluate(SHOWN % "openai") == [False, False, False]
+    assert page.complaints == []

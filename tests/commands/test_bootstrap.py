@@ -35,7 +35,7 @@ class Machine:
             env={**self.environment, **extra},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

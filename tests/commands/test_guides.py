@@ -54,7 +54,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway,
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     ).stdout
     key = re.search(r"API key: +(sk-gw-\S+)", printed)
     assert key

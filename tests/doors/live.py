@@ -42,7 +42,7 @@ def write_account(
     flags = ["yes" if flag else "no" for flag in (staff, active, may_view)]
     command = [sys.executable, "-c", ACCOUNT, name, PASSWORD, *flags]
     variables = environment(gateway.data, gateway.database.url)
-    subprocess.run(command, cwd=gateway.folder, env=variables, check=True, timeout=30)
+    subprocess.run(command, cwd=gateway.folder, env=variables, check=True, timeout=150)
 
 
 def sign_in(gateway: Gateway, name: str) -> str:

@@ -38,7 +38,7 @@ def test_openai_for_python_does_what_its_recipe_says(
         capture_output=True,
         check=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
     assert done.stdout.startswith("Hello from the fake")

@@ -46,7 +46,7 @@ def test_a_flood_of_refusals_is_few_events_that_hold_all_of_them(template: Templ
             env=environment(gateway.data, database.url),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
         assert "The audit is whole" in checked.stdout

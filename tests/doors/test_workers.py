@@ -30,7 +30,7 @@ def set_blocked(gateway: Gateway, key: str, *, blocked: bool) -> None:
     """Block or unblock a key in a process of its own."""
     command = [sys.executable, "-c", BLOCK, key, "yes" if blocked else "no"]
     variables = environment(gateway.data, gateway.database.url)
-    subprocess.run(command, cwd=gateway.folder, env=variables, check=True, timeout=30)
+    subprocess.run(command, cwd=gateway.folder, env=variables, check=True, timeout=150)
 
 
 def test_a_blocked_key_is_refused_by_all(pair_gateway: Gateway, pair_clients: list[httpx.Client]) -> None:
