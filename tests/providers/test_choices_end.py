@@ -119,7 +119,7 @@ async def test_a_stream_that_breaks_off_at_any_byte_ends_all(number_of_failing: 
         for cut in range(first, len(SHORT), 2):
             sent = SHORT[:cut]
             answer = await there.post(n=2, stream=True)
-            got = []
+            got: list[bytes] = []
             with pytest.raises(UpstreamUnreachable):
                 while not got or got[-1]:
                     got.append(await answer.read_any())
