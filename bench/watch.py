@@ -73,7 +73,7 @@ def _sign_in(port: int) -> str:
         cookie = next((one.partition(";")[0] for one in cookies if one.startswith("gateway_csrf=")), "")
         if token is None:
             raise LoadError("the admin has no form to sign in by")
-        fields = {"username": ADMIN, "password": ADMIN_PASSWORD, "csrfmiddlewaretoken": token[1]}
+        fields = {"login": ADMIN, "password": ADMIN_PASSWORD, "csrfmiddlewaretoken": token[1]}
         connection.request(
             "POST",
             "/admin/login/",
