@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from security_app.limits import Take
@@ -41,19 +42,30 @@ def limit_headers(
             by_scope[place] = index
     headers: HeaderList = []
     for family, index in tightest.items():
-        name = family.encode()
+        limit, left_of_it, reset = _names("", family)
         headers += [
-            (b"x-ratelimit-limit-" + name, b"%d" % takes[index].counter.limit),
-            (b"x-ratelimit-remaining-" + name, b"%d" % max(remaining[index], 0)),
-            (b"x-ratelimit-reset-" + name, duration(reset_ms[index])),
+            (limit, b"%d" % takes[index].counter.limit),
+            (left_of_it, b"%d" % max(remaining[index], 0)),
+            (reset, duration(reset_ms[index])),
         ]
     for (scope, family), index in by_scope.items():
-        prefix, name = f"x-ratelimit-{scope}-".encode(), family.encode()
+        limit, left_of_it, _ = _names(scope, family)
         headers += [
-            (prefix + b"limit-" + name, b"%d" % takes[index].counter.limit),
-            (prefix + b"remaining-" + name, b"%d" % max(remaining[index], 0)),
+            (limit, b"%d" % takes[index].counter.limit),
+            (left_of_it, b"%d" % max(remaining[index], 0)),
         ]
     return headers
+
+
+@functools.cache
+def _names(scope: str, family: str) -> tuple[bytes, bytes, bytes]:
+    """What the headers of a limit are called; there are a few dozen of them at most."""
+    of_scope = f"{scope}-" if scope else ""
+    return (
+        f"x-ratelimit-{of_scope}limit-{family}".encode(),
+        f"x-ratelimit-{of_scope}remaining-{family}".encode(),
+        f"x-ratelimit-{of_scope}reset-{family}".encode(),
+    )
 
 
 def duration(milliseconds: int) -> bytes:
