@@ -21,7 +21,7 @@ USED = {"prompt_tokens": 6000, "completion_tokens": 4000, "total_tokens": 10_000
 def with_a_pair(snapshot: Snapshot, url: str) -> Snapshot:
     """The configuration in which the model has two upstreams."""
     first, second = model(url, MODEL), model(url, OTHER)
-    pair = replace(first, targets=(*first.targets, *second.targets))
+    pair = replace(first, targets=(*first.targets, *second.targets), is_route=True)
     prices = UsageConfig(overrides={MODEL: ((0.0, CARD),), OTHER: ((0.0, CARD),)})
     return Snapshot(
         {

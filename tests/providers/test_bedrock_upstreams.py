@@ -95,7 +95,7 @@ def test_the_admins_form_fills_the_address_in() -> None:
         "kind": "bedrock",
         "base_url": "",
         "path_prefix": "/v1",
-        "options": '{"region": "eu-west-1"}',
+        "option_bedrock_region": "eu-west-1",
         "extra_endpoints": "",
         "headers": "{}",
         "credential_source": "none",
@@ -105,7 +105,8 @@ def test_the_admins_form_fills_the_address_in() -> None:
         "total_timeout_s": 600,
     }
 
-    form = modelform_factory(Upstream, form=UpstreamForm, fields=list(fields))(fields)
+    columns = [name for name in fields if not name.startswith("option_")]
+    form = modelform_factory(Upstream, form=UpstreamForm, fields=columns)(fields)
 
     assert form.is_valid(), form.errors
     assert form.instance.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
