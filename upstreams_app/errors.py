@@ -9,3 +9,7 @@ class UpstreamUnreachable(Exception):
 
 class StaleConnection(UpstreamUnreachable):
     """A kept connection died before any byte of an answer came; the request may be sent once more."""
+
+
+class CallerCredentialUnusable(UpstreamUnreachable):
+    """The credential that the client brought, or did not bring, can't be used: no fault of the upstream."""

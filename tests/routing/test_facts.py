@@ -77,7 +77,7 @@ def test_a_try_that_was_given_up_leaves_the_next_one_to_another_call(one: Candid
     for _ in range(3):
         fail(one, 0.0)
     one.facts.begin(30.0, one.target.upstream)
-    one.facts.abandoned(31.0)
+    one.facts.abandoned(31.0, 0.0)
 
     assert one.facts.is_open
     assert is_ready(one, 31.0)

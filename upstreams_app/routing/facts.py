@@ -174,11 +174,11 @@ class TargetFacts:
             self._rest(now + config.breaker_cooldown_s, "outlier")
             self._health, self._health_calls = 1.0, 0
 
-    def abandoned(self, now: float) -> None:
-        """Nobody waits for the answer any more: nothing was learnt."""
+    def abandoned(self, now: float, elapsed_ms: float) -> None:
+        """Nobody waits for the answer any more, or nothing was sent: nothing was learnt."""
         self.waiting -= 1
-        if self.is_open:
-            # Another call may try.
+        if self.is_open and now - elapsed_ms / 1000 >= self._opened_at:
+            # It was the one that tried whether the target is back: another may.
             self.barred_until = now
 
     def _answered(self, now: float) -> None:

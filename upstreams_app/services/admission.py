@@ -106,7 +106,7 @@ class PlacedAnswer:
     async def read_any(self) -> bytes:
         """The next piece of the body; what a status means may stand in it."""
         piece = await self._answer.read_any()
-        self.status = self._answer.status
+        self.status, self.headers = self._answer.status, self._answer.headers
         return piece
 
     def end_call(self) -> None:

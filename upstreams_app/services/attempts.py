@@ -93,7 +93,7 @@ class _Trial(Generic[T]):
             except GatewayError as error:
                 self._record()
                 fallbacks = fallbacks or Fallbacks(self._call, entry)
-                following = await fallbacks.after(entry, error)
+                following = await fallbacks.after(entry, error) if monotonic() < self._until else None
                 if following is None:
                     tried = [(attempt.target, attempt.error) for attempt in self._attempts]
                     failures.note_attempts(error, tried)
@@ -137,15 +137,19 @@ class _Trial(Generic[T]):
         """One attempt; what is known of the target learns what became of it."""
         call, (target, facts, _) = self._call, course.candidate
         upstream = target.upstream
+        before = call.settlement.attempts
         facts.begin(now, upstream)
         try:
             total_s = min(upstream.total_timeout_s, course.until - now)
-            opened = await ask(call, target, self._clients, total_s=total_s, may_wait=course.is_at_last)
+            opened = await ask(call, target, self._clients, total_s=total_s, may_wait=course.may_wait)
             answer = await self._use(opened)
         except GatewayError as error:
             fault, ended = failures.fault_of(error), monotonic()
             elapsed_ms = (ended - now) * 1000
-            if fault is None or (upstream.takes_client_credential and fault in _OF_THE_CALLER):
+            if call.settlement.attempts == before and fault != CONNECTION:
+                # Nothing was sent: it could not be made for this target, or there was no place.
+                facts.abandoned(ended, elapsed_ms)
+            elif fault is None or (upstream.takes_client_credential and fault in _OF_THE_CALLER):
                 # The upstream works: it is the request that it does not like, or this caller.
                 facts.refused(ended)
             else:
@@ -153,7 +157,8 @@ class _Trial(Generic[T]):
                 facts.failed(ended, elapsed_ms, fault, upstream, retry_after_s=pause_s)
             raise
         except BaseException:
-            facts.abandoned(monotonic())
+            ended = monotonic()
+            facts.abandoned(ended, (ended - now) * 1000)
             raise
         ended = monotonic()
         facts.succeeded(ended, (ended - now) * 1000, is_stream=call.is_stream)
@@ -265,8 +270,17 @@ class _Course:
 
     @property
     def is_at_last(self) -> bool:
-        """Whether nothing else is left to ask, so that waiting for a place is worth it."""
+        """Whether nothing else is left to ask."""
         return self._position >= len(self._order) - 1
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether nothing else may be asked after this, so that waiting for a place is worth it."""
+        policy = self._entry.policy
+        if self.is_at_last or (self._entry.is_route and self._made + 1 >= policy.max_attempts):
+            return True
+        allowed = policy.retries.get(OVERLOADED)
+        return allowed is not None and self._retries.get(OVERLOADED, 0) >= allowed
 
     def is_shut(self, at: float) -> bool:
         """Whether the only target has died of this very request."""

@@ -24,20 +24,30 @@ _TOKENS_PER_RATE = 1_000_000
 def stream_relay(call: Call, clients: ClientPool) -> StreamRelay:
     """The relay for a call: one that watches its budgets if it has any that end streams."""
     budgets = call.settlement.ticket.stream_budgets()
-    return StreamRelay(call, clients) if budgets is None else BudgetedRelay(call, clients, budgets)
+    # A model that serves in the place of this one may have a budget of its own.
+    may_fall_back = call.admit is not None and (call.stand_in or call.entry).policy.fallbacks
+    if budgets is None and not may_fall_back:
+        return StreamRelay(call, clients)
+    return BudgetedRelay(call, clients, budgets)
 
 
 class BudgetedRelay(StreamRelay):
     """A relay that ends with QuotaExceeded where a budget has no more; what was paid for is sent before."""
 
-    def __init__(self, call: Call, clients: ClientPool, budgets: StreamBudgets) -> None:
+    def __init__(self, call: Call, clients: ClientPool, budgets: StreamBudgets | None) -> None:
         super().__init__(call, clients)
-        self._spending = _Spending(call, budgets)
+        self._ticket = call.settlement.ticket
+        self._spending = None if budgets is None else _Spending(call, budgets)
 
     async def _next_block(self) -> bytes:
         # Only once data has come it is known whose price it is; until then another target may be tried.
-        if self._filter.has_data and self._filter.text_bytes > self._spending.until_bytes:
-            await self._spending.check(self._filter)
+        if self._filter.has_data:
+            if (ticket := self._call.settlement.ticket) is not self._ticket:
+                # Another model serves: its leave is another one, and what the first held is free again.
+                self._ticket, budgets = ticket, ticket.stream_budgets()
+                self._spending = None if budgets is None else _Spending(self._call, budgets)
+            if self._spending is not None and self._filter.text_bytes > self._spending.until_bytes:
+                await self._spending.check(self._filter)
         return await super()._next_block()
 
 

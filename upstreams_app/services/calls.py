@@ -10,8 +10,9 @@ import msgspec
 
 from gateway_project.core.codec import RawFields, join_object
 from gateway_project.core.context import RequestContext
+from gateway_project.core.errors import GatewayError
 from security_app.services.reservation import Ticket
-from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
@@ -105,9 +106,16 @@ async def ask(
         body = request_body(call, target)
         credential = call.client_secret if upstream.takes_client_credential else ""
         answer = await client.post(call.path, body, phases=phases, credential=credential, model=target.model)
+    except CallerCredentialUnusable as error:
+        call.context.scope.leave_phase()
+        raise failures.CredentialRefused(f"Upstream '{upstream.name}': {error}.") from error
     except UpstreamUnreachable as error:
         call.context.scope.leave_phase()
         raise failures.unreachable(target, str(error)) from error
+    except GatewayError:
+        # The request can't be made for this target: nothing was sent.
+        settlement.attempts -= 1
+        raise
     except asyncio.CancelledError:
         raise_if_expired(call, target)
         raise

@@ -250,6 +250,7 @@ def _identity(config: UpstreamConfig) -> tuple[object, ...]:
         config.api_version,
         config.connection,
         config.credential,
+        config.takes_client_credential,
         config.headers,
         config.options,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.providers.bedrock.credentials import (
     REFRESH_EARLY,
     Bearer,
@@ -67,10 +67,10 @@ class Signer:
         """The credential: the client's, the upstream's, or None for the machine's."""
         if self._site.takes_client_credential:
             if not credential:
-                raise UpstreamUnreachable("the client brought no credential for it")
+                raise CallerCredentialUnusable("the client brought no credential for it")
             if self._site.options.get("role_arn"):
                 raise UpstreamUnreachable("its role can't be assumed with clients' own credentials")
-            return parse_credential(credential)
+            return _of_client(credential)
         found = parse_credential(self._site.credential)
         options = self._site.options
         if isinstance(found, Bearer) and options.get("role_arn"):
@@ -129,3 +129,14 @@ def _load_signer() -> Callable[..., Mapping[str, str]]:
         return {name: value for name, value in aws.headers.items() if name not in signed}
 
     return sign
+
+
+def _of_client(credential: str) -> Keys | Bearer | None:
+    """A client's own credential; what is wrong with it is told to that client alone."""
+    try:
+        found = parse_credential(credential)
+    except UpstreamUnreachable as error:
+        raise CallerCredentialUnusable(str(error)) from None
+    if found is not None and not all(part.isascii() and part.isprintable() for part in found if part):
+        raise CallerCredentialUnusable("the client's credential has characters that HTTP does not allow")
+    return found

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.providers.gemini import plain_headers
 from upstreams_app.providers.vertex.credentials import read_key_file
 from upstreams_app.providers.vertex.grants import token_of_key, token_of_machine
@@ -23,12 +23,16 @@ class GoogleAuthority:
 
     def __init__(self, site: Site) -> None:
         self._credential = site.credential
+        self._takes_client_credential = site.takes_client_credential
         self._source: TokenSource | None = None
 
     async def headers(self, request: WireRequest, url: str, credential: str) -> Mapping[str, str]:
         """As `Authority.headers`."""
         if credential:
             return plain_headers(credential)
+        if self._takes_client_credential:
+            # Never the machine's own: that is the gateway's.
+            raise CallerCredentialUnusable("the client brought no credential for it")
         if self._source is None and self._credential and read_key_file(self._credential) is None:
             return plain_headers(self._credential)
         if not self._credential:
