@@ -16,7 +16,7 @@ from gateway_project.core.errors import Conflict, InvalidRequest, NotFound, Perm
 from gateway_project.core.ids import public_id, uuid7
 from gateway_project.core.money import from_nano
 from security_app.calendar_windows import CALENDAR, window_at
-from security_app.models import Budget
+from security_app.models import Budget, ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from security_app.services.limit_fields import saved, set_budget_values
 from security_app.services.spend import UseQuestion, used_since
@@ -75,6 +75,8 @@ def change_budget(name: str, values: Mapping[str, Any], *, reach: Reach = None) 
     if values.get("max_budget", 1) is None:
         raise InvalidRequest("A budget has an amount; delete it instead.", param="max_budget")
     with transaction.atomic():
+        # Two changes of a row come one after the other, and one that goes meanwhile does not come back.
+        ConfigVersion.lock()
         (row,) = find_budgets([name], reach=reach, changes=True)
         return _written(row, values, managed_by="admin" if reach is None else row.managed_by)
 
@@ -82,6 +84,7 @@ def change_budget(name: str, values: Mapping[str, Any], *, reach: Reach = None) 
 def delete_budget(name: str, *, reach: Reach = None) -> None:
     """End a budget; NotFound, within a reach of teams PermissionDenied."""
     with transaction.atomic():
+        ConfigVersion.lock()
         find_budgets([name], param="id", reach=reach, changes=True)[0].delete()
         refresh_after_commit()
 
