@@ -76,6 +76,11 @@ async def _read_body(exchange: MessagesExchange) -> Json:
         raise InvalidRequest(f"The body must be a JSON object: {error}.") from error
     if not isinstance(fields, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    try:
+        # What can be written can be read again, which texts nested a thousand levels deep can't.
+        dumps(fields)
+    except TypeError as error:
+        raise InvalidRequest("The body is nested too deeply.") from error
     if "model" in exchange.path_params:
         # Azure's spelling names the model in the path.
         fields["model"] = exchange.path_params["model"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 from gateway_project.core.codec import loads
+from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
@@ -27,6 +29,10 @@ def site_of(config: UpstreamConfig) -> Site:
     return Site(config.options, config.credential, config.endpoints[0], config.takes_client_credential)
 
 
+# What reading a body raises that is not what the vendor's documents say.
+UNUSABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
+
+
 class ProviderClient:
     """As `HttpClient`, through a provider."""
 
@@ -45,9 +51,12 @@ class ProviderClient:
         self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
-        fields = loads(body)
-        is_stream = fields.get("stream") is True
-        exchanges = self._exchanges(path, fields, model)
+        try:
+            fields = loads(body)
+            is_stream = fields.get("stream") is True
+            exchanges = self._exchanges(path, fields, model)
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequest("The body has a number too large, or is nested too deeply.") from error
         if len(exchanges) == 1:
             return await self._ask(exchanges[0], phases, credential, is_stream=is_stream)
         return await ask_together(
@@ -137,7 +146,7 @@ class _Plain(_Translated):
         self._is_over = True
         try:
             return self._exchange.answer(body)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except UNUSABLE as error:
             raise UpstreamUnreachable("the answer is not what this kind of upstream sends") from error
 
 
@@ -152,7 +161,10 @@ class _Refusal(_Translated):
             return b""
         body = await self._whole(_MAX_ERROR_BYTES)
         self._is_over = True
-        self.status, error = self._exchange.error(self.status, body)
+        try:
+            self.status, error = self._exchange.error(self.status, body)
+        except UNUSABLE as problem:
+            raise UpstreamUnreachable("the refusal is not what this kind of upstream sends") from problem
         if isinstance(self._exchange, KnowsWait) and self._exchange.retry_after_s is not None:
             self.headers = {"Retry-After": str(self._exchange.retry_after_s), **self.headers}
         return error
@@ -171,6 +183,6 @@ class _Stream(_Translated):
                     return self._exchange.finish()
                 if events := self._exchange.feed(piece):
                     return events
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except UNUSABLE as error:
                 raise UpstreamUnreachable("the stream is not what this kind of upstream sends") from error
         return b""

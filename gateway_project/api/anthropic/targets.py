@@ -41,6 +41,8 @@ class Fields:
         if not KINDS[kind].provider:
             form = "openai" if kind in _OPENAIS else "compatible"
         elif "claude" in target.model.lower() or kind == "anthropic":
+            if kind != "anthropic":
+                _refuse_region(self._fields)
             form = "anthropic"
         else:
             form = "vendor"

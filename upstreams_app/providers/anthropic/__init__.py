@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from gateway_project.core.codec import dumps, loads
+from gateway_project.core.codec import dumps_loosely, loads
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.kinds import KINDS
 from upstreams_app.options import check_options
@@ -82,7 +82,7 @@ class AnthropicExchange:
 
     def __init__(self, call: Call, model: str, site: Site) -> None:
         self.request = WireRequest(
-            "/messages", dumps(call.body), _headers(site, call.api_version, call.betas)
+            "/messages", dumps_loosely(call.body), _headers(site, call.api_version, call.betas)
         )
         self._answer_tool = call.answer_tool
         self._stream = StreamReader(model, answer_tool=call.answer_tool)

@@ -35,7 +35,10 @@ class Inexpressible(ValueError):
 
 def native_schema(schema: Json) -> Json:
     """The schema as structured outputs take it; Inexpressible if that would be another one."""
-    return _schema(schema)
+    try:
+        return _schema(schema)
+    except (AttributeError, TypeError, RecursionError):
+        raise Inexpressible from None
 
 
 def _schema(schema: Any) -> Json:
@@ -61,8 +64,12 @@ def _schema(schema: Any) -> Json:
 def _add_type(made: Json, schema: Json) -> None:
     kind = schema.get("type")
     if isinstance(kind, list):
+        if not all(isinstance(one, str) for one in kind):
+            raise Inexpressible
         if "enum" not in schema:
-            made["anyOf"] = [_schema({**_without_words(schema), "type": one}) for one in kind]
+            # Each kind once: else a short schema could be walked for hours.
+            kinds = dict.fromkeys(kind)
+            made["anyOf"] = [_schema({**_without_words(schema), "type": one}) for one in kinds]
     elif kind == "object":
         made |= _object(schema)
     elif kind == "array":
@@ -95,7 +102,8 @@ def _object(schema: Json) -> Json:
 
 
 def _without_words(schema: Json) -> Json:
-    return {name: value for name, value in schema.items() if name not in ("description", "title", "default")}
+    said = ("description", "title", "default", "$defs")
+    return {name: value for name, value in schema.items() if name not in said}
 
 
 def _add_description(made: Json, schema: Json) -> None:

@@ -13,6 +13,10 @@ from upstreams_app.options import check_options as check_described
 
 # bedrock-runtime.eu-west-1.amazonaws.com, and private endpoints: vpce-….bedrock-runtime.eu-west-1.vpce.…
 _HOST = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
+# Other hosts under these domains may be any customer's own.
+_OURS = re.compile(
+    r"(?:^|\.)bedrock(?:-runtime)?(?:-fips)?\.[a-z0-9-]+\.(?:vpce\.)?amazonaws\.(?:com|com\.cn|eu)\Z"
+)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -52,5 +56,4 @@ def region_of(options: Mapping[str, Any], url: str) -> str:
 def is_amazons(url: str) -> bool:
     """Whether a URL leads to AWS, over TLS: only there goes a key that the machine has for Bedrock."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    return parts.scheme == "https" and host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"))
+    return parts.scheme == "https" and _OURS.search(parts.hostname or "") is not None

@@ -121,7 +121,7 @@ def _tier(value: Any) -> str:
     """OpenAI's tier as Bedrock's; "" where the upstream is to choose."""
     if value in (None, "auto"):
         return ""
-    if value not in _TIERS:
+    if not isinstance(value, str) or value not in _TIERS:
         raise _unsupported("service_tier", "Bedrock's tiers are default, flex and priority.")
     return _TIERS[value]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from gateway_project.core.codec import dumps, loads_loosely
+from gateway_project.core.codec import dumps_loosely, loads_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.answers import refusal
 from upstreams_app.providers.chat_request import read_chat_request
@@ -39,7 +39,7 @@ class ChatExchange(GoogleExchange):
         generation = generation_of(model)
         self._wanted = Wanted(asked.is_parallel is False, answer_tool(asked, generation))
         self._stream = Stream(model, self._wanted)
-        body = dumps(generate_request(asked, generation))
+        body = dumps_loosely(generate_request(asked, generation))
         if asked.is_stream:
             super().__init__(WireRequest(f"{resource}:streamGenerateContent", body, query="alt=sse"))
         else:

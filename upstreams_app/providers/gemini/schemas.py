@@ -75,7 +75,9 @@ class _Writer:
             value += step
         else:
             self._unknown(name)
-        made[kept] = stricter(value, made.get(kept, value))
+        known = made.get(kept)
+        is_number = isinstance(known, int | float) and not isinstance(known, bool)
+        made[kept] = stricter(value, known) if is_number else value
 
     def _member(self, made: Json, name: str, value: Any, depth: int) -> None:
         if name in _KEPT:

@@ -45,7 +45,7 @@ def read_key_file(text: str) -> KeyFile | None:
     except ValueError:
         raise UpstreamUnreachable("the credential is not the JSON of a key") from None
     kind = fields.get("type")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise UpstreamUnreachable(
             "the credential's JSON is no key of a service account or user; other kinds, such as workload "
             "identity federation, are taken from the machine: leave the credential empty"
