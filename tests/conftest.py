@@ -98,6 +98,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     if connection.vendor == "sqlite":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute("DROP TRIGGER IF EXISTS audit_no_delete")
+    else:
+        from tests.flushing import flush_by_deleting
+
+        with django_db_blocker.unblock():
+            flush_by_deleting()
 
 
 @pytest.fixture
