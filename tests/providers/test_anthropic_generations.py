@@ -211,3 +211,17 @@ def test_copies_of_the_api_get_its_oldest_form() -> None:
         "budget_tokens": 4096,
     }
     assert body(model="kimi-k3", options={"max_tokens": 100})["max_tokens"] == 100
+
+
+@pytest.mark.parametrize("schema", [{"$defs": [1]}, {"anyOf": 5}, {"type": ["string", 5]}])
+def test_what_is_no_schema_is_inexpressible(schema: dict[str, object]) -> None:
+    with pytest.raises(Inexpressible):
+        native_schema(schema)
+
+
+def test_a_kind_that_is_said_again_and_again_is_walked_once() -> None:
+    schema: dict[str, object] = {"type": "string"}
+    for _ in range(60):
+        schema = {"type": ["array"] * 10, "items": schema}
+
+    assert len(str(native_schema(schema))) < 100_000

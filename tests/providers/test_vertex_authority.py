@@ -16,7 +16,7 @@ from pytest_django import Settings as SettingsWrapper
 
 from tests.fakes.exchange import Exchange
 from tests.fakes.http_server import HttpServer
-from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.kinds import on_one_line
 from upstreams_app.providers import gemini
 from upstreams_app.providers.vertex import provider
@@ -198,3 +198,10 @@ def test_a_credential_is_not_shown(service: _TokenService) -> None:
     site = Site({}, service.service_account())
 
     assert "PRIVATE KEY" not in repr(site)
+
+
+async def test_a_client_that_brings_nothing_is_not_taken_for_the_machine() -> None:
+    authority = provider().authority(Site({"project": "p"}, "", takes_client_credential=True))
+
+    with pytest.raises(CallerCredentialUnusable):
+        await authority.headers(REQUEST, URL, "")

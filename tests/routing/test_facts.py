@@ -138,3 +138,14 @@ def test_without_a_breaker_nothing_bars_a_target() -> None:
         fail(one, float(now), TIMEOUT)
 
     assert is_ready(one, 49.0)
+
+
+def test_a_call_given_up_that_began_before_does_not_end_the_rest(one: Candidate) -> None:
+    one.facts.begin(5.0, one.target.upstream)
+    for _ in range(3):
+        fail(one, 10.0)
+
+    one.facts.abandoned(20.0, 15_000.0)
+
+    assert not is_ready(one, 20.0)
+    assert is_ready(one, 40.5)
