@@ -136,11 +136,7 @@ async def answer_inference(
         await answer_by_agent(exchange, run)
         return
 
-    def admit_model(other: ModelEntry) -> Awaitable[Ticket]:
-        """Leave for a model: its ACL, limits and budgets are asked."""
-        estimate = partial(estimate_call, context, other, operation, body, fields)
-        return reserve(context, context.principal, other.id, estimate)
-
+    admit_model = partial(_leave, context, operation, body, fields)
     stand_in: ModelEntry | None = None
     try:
         ticket = await admit_model(entry)
@@ -169,6 +165,14 @@ async def answer_inference(
         await _answer_stream(exchange, call)
     else:
         await _answer_plain(exchange, call)
+
+
+def _leave(
+    context: RequestContext, operation: str, body: bytes, fields: RawFields, entry: ModelEntry
+) -> Awaitable[Ticket]:
+    """Leave for a model: its ACL, limits and budgets are asked."""
+    estimate = partial(estimate_call, context, entry, operation, body, fields)
+    return reserve(context, context.principal, entry.id, estimate)
 
 
 async def _answer_plain(exchange: Exchange, call: Call) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
+from upstreams_app.services.vendor_place import VendorPlace
 from upstreams_app.vendors import VendorModel
 
 KIND: Final = "bedrock"
@@ -33,18 +34,6 @@ _REGION_BEFORE = re.compile(r"([a-z]{2,5}(?:-[a-z]+){1,3}-\d{1,2})/")
 _REGION_IN_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]+):")
 
 
-class AwsPlace(NamedTuple):
-    """Where a model on Bedrock is: as `Params` of a deployment, and the options of its upstream."""
-
-    model: VendorModel
-    api_base: str
-    api_key: str | None
-    options: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"AwsPlace(model={self.model!r}, api_base={self.api_base!r})"
-
-
 def aws_place(
     parsed: VendorModel,
     aws: Mapping[str, str],
@@ -52,7 +41,7 @@ def aws_place(
     api_base: str | None,
     api_key: str | None,
     known: Mapping[str, Any],
-) -> AwsPlace:
+) -> VendorPlace:
     """What the parameters say, over the options that are `known`; InvalidRequest names the wrong one.
 
     Without a region among them the model's name tells it, else the address, else the server's environment.
@@ -77,7 +66,7 @@ def aws_place(
         provider.check_options(options)
     except WrongOption as error:
         raise InvalidRequest(f"AWS: {error}", param=_param(error.option)) from error
-    return AwsPlace(
+    return VendorPlace(
         VendorModel(parsed.vendor, model),
         base or provider.base_url(options),
         _credential(given, api_key),

@@ -30,6 +30,7 @@ from upstreams_app.services.placement import (
     place_of,
     read_credential,
 )
+from upstreams_app.services.vendor_place import VendorPlace
 from upstreams_app.vendors import UnknownVendor, VendorModel, parse_model, prefix_of
 from usage_app.services.catalogue import TokenPrices, set_override
 
@@ -181,7 +182,7 @@ def _in_cloud(parsed: VendorModel, params: Params, *, known: Mapping[str, Any]) 
         aws_params.refuse_elsewhere(params.aws)
     if kind != vertex_params.KIND:
         vertex_params.refuse_elsewhere(params.vertex)
-    place: aws_params.AwsPlace | vertex_params.VertexPlace
+    place: VendorPlace
     if kind == aws_params.KIND:
         place = aws_params.aws_place(
             parsed, params.aws, api_base=params.api_base, api_key=params.api_key, known=known

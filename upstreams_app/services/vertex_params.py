@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
+from upstreams_app.services.vendor_place import VendorPlace
 from upstreams_app.vendors import VendorModel
 
 KIND: Final = "vertex"
@@ -28,18 +29,6 @@ _HOST = re.compile(r"https://(?:([a-z0-9-]+)-)?aiplatform(?:\.([a-z]+)\.rep)?\.g
 _ENDPOINT = re.compile(r"gemini/(\d+)")
 
 
-class VertexPlace(NamedTuple):
-    """Where a model on Vertex AI is: as `Params` of a deployment, and the options of its upstream."""
-
-    model: VendorModel
-    api_base: str
-    api_key: str | None
-    options: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"VertexPlace(model={self.model!r}, api_base={self.api_base!r})"
-
-
 def vertex_place(
     parsed: VendorModel,
     vertex: Mapping[str, Any],
@@ -47,7 +36,7 @@ def vertex_place(
     api_base: str | None,
     api_key: str | None,
     known: Mapping[str, Any],
-) -> VertexPlace:
+) -> VendorPlace:
     """What the parameters say, over the options that are `known`; InvalidRequest names the wrong one."""
     options = dict(known)
     for name, (option, variables) in _OPTIONS.items():
@@ -69,7 +58,7 @@ def vertex_place(
         raise InvalidRequest(f"Vertex AI: {error}", param=_full(wrong)) from error
     # Who moves a model to another location says which, not where that is.
     is_moved = bool(googles and vertex.get("vertex_location"))
-    return VertexPlace(
+    return VendorPlace(
         VendorModel(parsed.vendor, _own_name(parsed.model)),
         provider.base_url(options) if is_moved or api_base is None else api_base,
         _credential(vertex.get(_CREDENTIALS), api_key),
