@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway_project.core.codec import RawFields
 from security_app.services.reservation import Demand
-from usage_app.entry import TokenUsage
+from usage_app.entry import NOTHING, TokenUsage
 from usage_app.registry import RateCard, UsageConfig
 from usage_app.services.extraction import (
     IMAGE_TOKENS,
@@ -60,11 +61,23 @@ def demand(
     at: float,
     input_tokens: int,
     output_tokens: int,
+    units: TokenUsage = NOTHING,
+    service_tier: str = "",
 ) -> Demand:
-    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970."""
-    tokens = TokenUsage(input=input_tokens, output=output_tokens)
+    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970.
+
+    Of `units` count images, characters, audio and searches. Where the call asks for a `service_tier`, it may
+    be served by that or by the usual one.
+    """
+    tokens = replace(units, input=input_tokens, output=output_tokens)
     cards = [prices.price(model, at) for model in price_models]
     costs = [_dearest(tokens, card) for card in cards if card is not None]
+    if service_tier:
+        costs += [
+            _dearest(tokens, card.service_tiers[service_tier])
+            for card in cards
+            if card is not None and service_tier in card.service_tiers
+        ]
     is_priced = None not in cards
     return Demand(1, input_tokens, output_tokens, max(costs, default=0 if is_priced else None), is_priced)
 
@@ -73,10 +86,7 @@ def _dearest(tokens: TokenUsage, card: RateCard) -> int:
     """The cost, also if all of the answer is reasoning, or all of the input is written to a cache."""
     given, answered = tokens.input, tokens.output
     return max(
-        cost_nano(
-            TokenUsage(input=given, output=answered, cache_write=written, reasoning=reasoning),
-            card,
-        )
+        cost_nano(replace(tokens, cache_write=written, reasoning=reasoning), card)
         for written in (0, given)
         for reasoning in (0, answered)
     )
