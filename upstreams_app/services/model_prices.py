@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from django.db import transaction
@@ -14,6 +14,7 @@ from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.presets import preset_at
 from usage_app.models import Price
 from usage_app.services.catalogue import PricedModel, add_missing, installed_catalogue
+from usage_app.services.configured_models import ConfiguredModel
 from usage_app.services.overrides import TokenPrices, copy_override, set_override
 
 # gemini-2.5-flash-001, as Google numbers what does not change any more.
@@ -29,11 +30,8 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
     """
     if not names:
         return
-    preset = preset_at(row.kind, row.base_url)
-    provider = KINDS[row.kind].price_provider or (preset.price_provider if preset else None)
-    provider = provider or (row.base_url + row.path_prefix)
-    is_vendor = row.kind == "openai-compatible" or KINDS[row.kind].price_provider is not None
-    if is_vendor:
+    provider = _provider(row)
+    if provider:
         # Loaded here, because inside a transaction SQLite would let nobody else write meanwhile.
         installed_catalogue()
     with transaction.atomic():
@@ -43,12 +41,30 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
             for model_id in ids:
                 if model_id not in priced:
                     set_override(model_id, _FREE, managed_by="demo")
-        elif is_vendor:
+        elif provider:
             add_missing(
                 PricedModel(f"{row.name}/{name}", provider, *([base_model] if base_model else _listed(name)))
                 for name in names
             )
         refresh_after_commit()
+
+
+def configured_models() -> Iterator[ConfiguredModel]:
+    """All models, and where the catalogue may have those of vendors."""
+    for model in UpstreamModel.objects.select_related("upstream").order_by("pk").iterator(1000):
+        provider = _provider(model.upstream)
+        listed = PricedModel(str(model), provider, *_listed(model.name)) if provider else None
+        yield ConfiguredModel(str(model), listed)
+
+
+def _provider(row: Upstream) -> str:
+    """What the catalogue knows the vendor by: its id there, or the URL of its API; "" for local servers."""
+    kind = KINDS[row.kind]
+    if row.kind != "openai-compatible" and kind.price_provider is None:
+        return ""
+    preset = preset_at(row.kind, row.base_url)
+    known = kind.price_provider or (preset.price_provider if preset else None)
+    return known or (row.base_url + row.path_prefix)
 
 
 def _listed(name: str) -> tuple[str, str]:

@@ -79,6 +79,12 @@ class Price(ConfigModel):
         help_text="For batch, flex, priority and fast: a factor or rates of their own, such as "
         '{"batch": {"factor": "0.5"}, "flex": {"input": "1.25"}}.',
     )
+    listed_as = models.CharField(
+        max_length=300,
+        blank=True,
+        editable=False,
+        help_text="What the catalogue calls it; empty for overrides.",
+    )
     is_withdrawn = models.BooleanField(
         "withdrawn", default=False, help_text="From then on there is no such price: the rates don't count."
     )

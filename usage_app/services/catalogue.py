@@ -65,6 +65,16 @@ class PricedModel:
     vendor_model: str
     plain_model: str = ""
 
+    @property
+    def listed_as(self) -> str:
+        """Provider and model as one text, for `Price.listed_as`."""
+        return f"{self.provider} {self.vendor_model}"[:300]
+
+    def renamed(self, listed_as: str) -> PricedModel:
+        """As it was found before, if that was at the same provider."""
+        provider, _, name = listed_as.partition(" ")
+        return PricedModel(self.model_id, provider, name) if name and provider == self.provider else self
+
 
 def add_missing(models: Iterable[PricedModel]) -> int:
     """Take the catalogue's prices of those models that never had any of it; how many rows were added."""
@@ -97,9 +107,10 @@ def installed_catalogue() -> DataSnapshot:
 
 def offers(model: PricedModel, catalogue: DataSnapshot) -> list[Price]:
     """The rows, unsaved, that a catalogue has for a model, from the first to the last."""
-    info = _find(catalogue, model.provider, model.vendor_model)
+    info, listed_as = _find(catalogue, model.provider, model.vendor_model), model.listed_as
     if info is None and model.plain_model:
         info = _find(catalogue, model.provider, model.plain_model)
+        listed_as = PricedModel(model.model_id, model.provider, model.plain_model).listed_as
     if info is None:
         return []
     return [
@@ -108,6 +119,7 @@ def offers(model: PricedModel, catalogue: DataSnapshot) -> list[Price]:
             valid_from=valid_from,
             source=Price.Source.CATALOGUE,
             managed_by="catalogue",
+            listed_as=listed_as,
             **columns,
         )
         for valid_from, columns in _dated_columns(info)
