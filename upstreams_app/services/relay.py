@@ -24,7 +24,7 @@ from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.plain_stream import events_from_answer
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
 from usage_app.errors import JournalFull
-from usage_app.services.extraction import token_usage
+from usage_app.services.extraction import service_tier, token_usage
 from usage_app.services.settlement import CLIENT_LEFT
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,8 @@ def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
     usage = fields.get("usage")
     if usage is not None:
         settlement.tokens = token_usage(bytes(usage))
+    if "service_tier" in fields:
+        settlement.service_tier = service_tier(fields["service_tier"])
     settlement.received_bytes = len(memoryview(fields.get("choices", b"")))
     if "model" in fields and bytes(fields["model"]) == call.entry.id_json:
         return body
@@ -272,6 +274,7 @@ class StreamRelay:
         settlement = self._call.settlement
         if self._filter.usage is not None:
             settlement.tokens = self._filter.usage
+            settlement.service_tier = self._filter.service_tier
         if self._filter.has_data:
             settlement.received_bytes = self._filter.text_bytes
 
