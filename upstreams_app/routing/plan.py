@@ -76,11 +76,11 @@ def make_plan(
             plan.order += ready
     plan.order += full
     if plan.barred:
-        # The least in trouble first, and those that give no sign of life last.
+        # The least in trouble first; those last that give no sign of life, or gave none a moment ago.
         plan.order += sorted(
             plan.barred,
             key=lambda each: (
-                each.facts.is_silent(now, each.target.upstream),
+                int(each.facts.dread(now, each.target.upstream) * 10),
                 each.facts.is_open,
                 each.facts.barred_until,
             ),

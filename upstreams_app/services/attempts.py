@@ -312,15 +312,16 @@ class _Course:
             self._again[target.model_id] = (now + failures.retry_after_s(error), self.candidate, times)
 
     def _advance(self, now: float) -> None:
-        """The next target; those that give no sign of life, or died meanwhile, after the others."""
+        """The next target; those that give no sign of life, or are in trouble meanwhile, after the others."""
         self._position += 1
         rest = self._order[self._position :]
         if len(rest) > 1:
             rest = sorted(
                 rest,
                 key=lambda each: (
-                    int(each.facts.silence(now, each.target.upstream) * 10),
-                    each.facts.is_open and each.facts.barred_until > now,
+                    int(each.facts.dread(now, each.target.upstream) * 10),
+                    each.facts.barred_until > now,
+                    each.facts.is_open,
                 ),
             )
             self._order = [*self._order[: self._position], *rest]
