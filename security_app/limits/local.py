@@ -108,6 +108,7 @@ class LocalLimiter:
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
         """See Limiter."""
         if ticket_id in self._tickets:
@@ -121,13 +122,23 @@ class LocalLimiter:
             takes, states, now = found
         if now >= self._next_sweep:
             self._sweep(now)
+        replaced = self._tickets.get(replaces) if replaces else None
+        if replaced is not None:
+            for _, state, place, amount in replaced.places:
+                state.settle(place, amount, 0)
         is_refused = False
         for state, (counter, amount) in zip(states, takes, strict=False):
             state.advance(now)
             if state.total + amount > counter[2]:
                 is_refused = True
         if is_refused:
-            return _refusal(takes, states, now)
+            refused = _refusal(takes, states, now)
+            if replaced is not None:
+                for _, state, place, amount in replaced.places:
+                    state.reinstate(place, amount)
+            return refused
+        if replaced is not None:
+            del self._tickets[replaces]
         places: list[_Place] = []
         remaining = []
         reset_ms = []

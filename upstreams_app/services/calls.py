@@ -22,6 +22,8 @@ from upstreams_app.services.phases import Phases
 from usage_app.services.settlement import Settlement
 
 _MAX_ERROR_BODY = 64 * 1024
+# Leave for a model; the ticket is what the request holds by now, and exchanges for it.
+Admit = Callable[[ModelEntry, Ticket | None], Awaitable[Ticket]]
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -46,7 +48,9 @@ class Call:
     # What serves the request instead of `entry`, from the start.
     stand_in: ModelEntry | None = None
     # Takes leave for another model, as was taken for `entry`; without it there are no fallbacks.
-    admit: Callable[[ModelEntry], Awaitable[Ticket]] | None = None
+    admit: Admit | None = None
+    # The target that was asked last.
+    target: Target | None = None
 
 
 @dataclass(slots=True)
@@ -97,6 +101,7 @@ async def ask(
         places = clients.places(upstream)
         await _enter(call, target, places, may_wait=may_wait)
     settlement.attempts += 1
+    call.target = target
     settlement.upstream = upstream.name
     settlement.upstream_model = target.model
     settlement.price_model = target.model_id
