@@ -382,4 +382,5 @@ def _call(
         admit=lambda other, held: reserve_child(
             door.ticket, other.id, partial(_demand, context, other, request), replaces=held
         ),
+        read_fields=lambda: split_object(dumps_loosely(request), is_lenient=True),
     )

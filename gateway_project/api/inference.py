@@ -152,7 +152,7 @@ async def answer_inference(
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
-        call.stand_in, call.admit = stand_in, admit_model
+        call.stand_in, call.admit, call.headers = stand_in, admit_model, exchange.headers
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -19,6 +19,7 @@ from upstreams_app.services.admission import PlacedAnswer, Places
 from upstreams_app.services.client import ClientPool, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
 from upstreams_app.services.phases import Phases
+from upstreams_app.services.questions import Question
 from usage_app.services.settlement import Settlement
 
 _MAX_ERROR_BODY = 64 * 1024
@@ -51,6 +52,30 @@ class Call:
     admit: Admit | None = None
     # The target that was asked last.
     target: Target | None = None
+    # What conditions of targets may ask besides.
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    read_fields: Callable[[], RawFields] | None = None
+
+    def question(self) -> Question:
+        """What the choice of a target may ask."""
+        context = self.context
+        return Question(
+            context.snapshot,
+            context.principal,
+            # As its record shows it: by the moment in its id.
+            (context.request_id.int >> 80) / 1000,
+            self.path,
+            self.is_stream,
+            self.read_fields or self._own_fields,
+            self.headers,
+            context.tags,
+            self.session,
+            context.end_user,
+            self.entry.id,
+        )
+
+    def _own_fields(self) -> RawFields:
+        return self.fields
 
 
 @dataclass(slots=True)

@@ -17,8 +17,7 @@ from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BUDGET, MAX_FALLBACKS
 from upstreams_app.services import failures
 from upstreams_app.services.calls import Admit, Call
-
-EMBEDDINGS = "/embeddings"
+from upstreams_app.services.deciding import EMBEDDINGS
 
 
 class Fallbacks:
