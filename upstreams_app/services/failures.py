@@ -160,6 +160,15 @@ def in_maintenance(entry: ModelEntry) -> Overloaded:
     )
 
 
+def no_target(entry: ModelEntry) -> InvalidRequest:
+    """The error where the conditions and tags of a route's targets leave none for a request."""
+    return InvalidRequest(
+        f"No target of '{entry.id}' takes this request, by their conditions and tags.",
+        param="model",
+        code="no_matching_target",
+    )
+
+
 def breaker_open(target: Target, wait_s: float) -> Overloaded:
     """The error for a model that failed so often that it gets no calls for a while."""
     return Overloaded(
