@@ -8,6 +8,8 @@ from typing import NamedTuple
 from upstreams_app.options import ANTHROPIC, BEDROCK, VERTEX, Option
 
 AZURE = "azure-openai"
+_LACKS = frozenset({"n", "max_completion_tokens", "parallel_tool_calls"})
+_THOUGHTS = frozenset({"reasoning_content"})
 _LINE_ENDS = re.compile(r"[\r\n\t]+")
 
 
@@ -18,6 +20,8 @@ class Kind(NamedTuple):
     `price_provider` is its id in the price catalogue, None for what costs nothing by the token. `provider`
     names the package in `upstreams_app.providers` that speaks its wire format, "" where that is OpenAI's.
     `credential` says what proves who calls; keys are often in the `key_variables` of the environment.
+    `lacks` are members of OpenAI's chats, and of their messages, that its servers ignore without a word
+    (`services.local_client`).
     """
 
     id: str
@@ -31,6 +35,12 @@ class Kind(NamedTuple):
     options: tuple[Option, ...] = ()
     credential: str = ""
     key_variables: tuple[str, ...] = ()
+    lacks: frozenset[str] = frozenset()
+
+    @property
+    def may_call_often(self) -> bool:
+        """Whether several choices (`n`) of a chat may be as many calls of it."""
+        return bool(self.provider) or "n" in self.lacks
 
 
 KINDS: dict[str, Kind] = {
@@ -104,9 +114,17 @@ KINDS: dict[str, Kind] = {
             "Bedrock. None: the machine’s own (AWS_ACCESS_KEY_ID and its like, a profile, a role).",
         ),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
-        Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),
-        Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None),
-        Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None),
+        Kind(
+            "ollama",
+            "Ollama",
+            "http://127.0.0.1:11434",
+            "/v1",
+            11434,
+            None,
+            lacks=_LACKS | _THOUGHTS | {"tool_choice", "logit_bias"},
+        ),
+        Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None, lacks=_LACKS),
+        Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None, lacks=_THOUGHTS),
         Kind("tensorrt-llm", "TensorRT-LLM", "http://127.0.0.1:8355", "/v1", 8355, None),
         Kind("demo", "Demo (built in, no network)", "", "", None, None, needs_url=False),
     )

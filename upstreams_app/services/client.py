@@ -17,7 +17,7 @@ from django.conf import settings
 
 from gateway_project.core.outbound import GuardedResolver
 from upstreams_app.errors import StaleConnection
-from upstreams_app.kinds import credential_headers
+from upstreams_app.kinds import KINDS, credential_headers
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
@@ -330,6 +330,10 @@ def _new_client(config: UpstreamConfig) -> UpstreamClient:
 
         return DemoClient()
     provider = provider_of(config.kind)
+    if provider is None and KINDS[config.kind].lacks:
+        from upstreams_app.services.local_client import LocalClient
+
+        return LocalClient(config)
     if provider is None:
         return HttpClient(config)
     from upstreams_app.services.provider_client import ProviderClient

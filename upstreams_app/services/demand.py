@@ -35,6 +35,6 @@ def sent_bytes(entry: ModelEntry, body: bytes, fields: RawFields) -> int:
 
 def _times_sent(entry: ModelEntry, fields: RawFields) -> int:
     """How often the prompt may be sent: once for each choice to vendors that give one at a time."""
-    if "n" not in fields or not any(KINDS[target.upstream.kind].provider for target in entry.targets):
+    if "n" not in fields or not any(KINDS[target.upstream.kind].may_call_often for target in entry.targets):
         return 1
     return min(wanted_choices(fields), MAX_CHOICES)
