@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from upstreams_app.options import ANTHROPIC, BEDROCK, VERTEX, Option
+from upstreams_app.options import ANTHROPIC, AZURE_OPENAI, BEDROCK, VERTEX, Option
 
 AZURE = "azure-openai"
 _LACKS = frozenset({"n", "max_completion_tokens", "parallel_tool_calls"})
@@ -63,7 +65,9 @@ KINDS: dict[str, Kind] = {
             "/openai/v1",
             None,
             "azure",
-            credential="A key of the resource, or a token of Microsoft Entra.",
+            options=AZURE_OPENAI,
+            credential="A key of the resource, or a token of Microsoft Entra. With tenant and client: the "
+            "client’s secret, or its certificate with the private key (PEM).",
             key_variables=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
         ),
         Kind(
@@ -142,17 +146,24 @@ OPTIONS_IN_WORDS = (
 
 
 def on_one_line(credential: str) -> str:
-    """A credential that is JSON (a service account's key file) without line ends: they mean nothing there."""
+    """A credential that is JSON (a service account's key) or PEM without line ends: they mean nothing."""
     text = credential.strip()
-    return _LINE_ENDS.sub(" ", text) if text.startswith("{") else credential
+    return _LINE_ENDS.sub(" ", text) if text.startswith(("{", "-----BEGIN ")) else credential
 
 
-def credential_headers(kind: str, credential: str) -> dict[str, str]:
+def uses_entra(options: Mapping[str, Any]) -> bool:
+    """Whether calls of an upstream at Azure have tokens that the gateway fetches."""
+    return "tenant_id" in options or "identity" in options
+
+
+def credential_headers(
+    kind: str, credential: str, options: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, str]:
     """The header that carries a credential; Azure's keys have one of their own, its tokens (JWTs) don't.
 
-    Providers see to it themselves (`providers.wire.Authority`).
+    What a token is fetched with is in none. Providers see to it themselves (`providers.wire.Authority`).
     """
-    if KINDS[kind].provider:
+    if KINDS[kind].provider or (kind == AZURE and uses_entra(options)):
         return {}
     if kind == AZURE and not (credential.startswith("eyJ") and credential.count(".") == 2):
         return {"api-key": credential}
