@@ -39,6 +39,6 @@ def sent_bytes(call: Call, body: bytes, fields: RawFields) -> int:
 
 def _times_sent(targets: Sequence[Target], fields: RawFields) -> int:
     """How often the prompt may be sent: once for each choice to vendors that give one at a time."""
-    if "n" not in fields or not any(KINDS[target.upstream.kind].provider for target in targets):
+    if "n" not in fields or not any(KINDS[target.upstream.kind].may_call_often for target in targets):
         return 1
     return min(wanted_choices(fields), MAX_CHOICES)
