@@ -14,6 +14,7 @@ import msgspec
 
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, join_object, split_object
+from upstreams_app.services.reasoning_names import with_one_name
 from usage_app.entry import TokenUsage
 from usage_app.services.extraction import service_tier, token_usage
 
@@ -217,6 +218,7 @@ class StreamFilter:
         return max(self._data_bytes - framing, self._events * _MIN_TEXT_BYTES)
 
     def _filter(self, block: bytes) -> bytes:
+        block = with_one_name(block)
         position, tries = 0, _MAX_TRIES
         while position < len(block):
             if self._frame is not None and tries:

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from usage_app.entry import TokenUsage
 from usage_app.registry import RateCard, Rates, RateTier, UnitRates
 
-__all__ = ["CostPart", "RateCard", "RateTier", "Rates", "UnitRates", "cost_nano", "cost_parts"]
+__all__ = [
+    "CostPart",
+    "RateCard",
+    "RateTier",
+    "Rates",
+    "UnitRates",
+    "cost_nano",
+    "cost_parts",
+    "dearest_nano",
+]
 
 _TOKENS_PER_RATE = 1_000_000
 _MS_PER_RATE = 3_600_000
@@ -117,6 +126,22 @@ def _unit_charges(tokens: TokenUsage, units: UnitRates) -> Iterable[_Charge]:
         ("per_search", tokens.search_units, units.per_search, _GRAIN),
     )
     return [charge for charge in charges if charge[1] > 0]
+
+
+def dearest_nano(input_tokens: int, output_tokens: int, units: TokenUsage, card: RateCard) -> int:
+    """The most that so much text may cost, and what `units` counts besides tokens.
+
+    That is with all of the input written to a cache, and all of the output reasoning, where that is dearer.
+    """
+    rates = card.rates_for(input_tokens) if card.tiers else card
+    dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h)
+    total = input_tokens * dearest_input + output_tokens * max(rates.output, rates.reasoning)
+    if card.units is None:
+        return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
+    total *= _TOKEN_GRAINS
+    for _, quantity, rate, grains in _unit_charges(units, card.units):
+        total += quantity * rate * grains
+    return _divide_half_even(total, _GRAIN) + card.per_request
 
 
 def _divide_half_even(numerator: int, denominator: int) -> int:
