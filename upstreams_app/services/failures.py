@@ -33,6 +33,7 @@ from upstreams_app.route_policy import (
     SERVER_ERROR,
     TIMEOUT,
 )
+from upstreams_app.route_treatment import Maintenance
 
 _MAX_MESSAGE_CHARS = 2000
 # Clients that would wait longer for a limit to reset keep a person waiting.
@@ -156,6 +157,15 @@ def in_maintenance(entry: ModelEntry) -> Overloaded:
     return Overloaded(
         f"The model '{entry.id}' is in maintenance and takes no calls now.",
         code="upstream_in_maintenance",
+        headers={"retry-after": "60", "x-should-retry": "false"},
+    )
+
+
+def resting(entry: ModelEntry, maintenance: Maintenance) -> Overloaded:
+    """The error of a route that is in maintenance itself."""
+    return Overloaded(
+        maintenance.message or f"'{entry.id}' is in maintenance and takes no calls now.",
+        code="route_in_maintenance",
         headers={"retry-after": "60", "x-should-retry": "false"},
     )
 
