@@ -5,7 +5,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
-unexport DJANGO_SETTINGS_MODULE
+# Each of the many processes of a test run would compile the tests, or the server, again.
+unexport DJANGO_SETTINGS_MODULE PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PY := $(VENV)/bin/python

@@ -118,7 +118,8 @@ def resting(vendor: ShakyVendor, answer: str = "", **policy: Any) -> ModelEntry:
 def test_a_route_in_maintenance_says_what_it_was_told_to_say() -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
         await vendors[0].become(DEAD)
-        refusing = door_of(resting(vendors[0]))
+        other = route(target("b/m", vendors[0].url), name="other")
+        refusing = door_of(resting(vendors[0], fallbacks={"general": ("other",)}), other)
         answering = door_of(resting(vendors[0], "We are back at noon."))
 
         refused = [await refusing.ask("fast", stream=is_stream) for is_stream in (False, True)]

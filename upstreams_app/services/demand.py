@@ -13,7 +13,7 @@ from upstreams_app.services.calls import Call
 from upstreams_app.services.choices import MAX_CHOICES
 from usage_app.registry import UsageConfig
 from usage_app.services.estimate import demand, input_tokens, output_tokens, wanted_choices
-from usage_app.services.extraction import text_bytes
+from usage_app.services.extraction import service_tier, text_bytes
 
 
 def estimate_call(
@@ -28,6 +28,7 @@ def estimate_call(
         at=(context.request_id.int >> 80) / 1000,
         input_tokens=input_tokens(body) * _times_sent(entry.targets, fields),
         output_tokens=0 if operation == "embeddings" else output_tokens(fields, entry.max_output_tokens),
+        service_tier=service_tier(fields["service_tier"]) if "service_tier" in fields else "",
     )
 
 
@@ -38,6 +39,6 @@ def sent_bytes(call: Call, body: bytes, fields: RawFields) -> int:
 
 def _times_sent(targets: Sequence[Target], fields: RawFields) -> int:
     """How often the prompt may be sent: once for each choice to vendors that give one at a time."""
-    if "n" not in fields or not any(KINDS[target.upstream.kind].provider for target in targets):
+    if "n" not in fields or not any(KINDS[target.upstream.kind].may_call_often for target in targets):
         return 1
     return min(wanted_choices(fields), MAX_CHOICES)
