@@ -36,7 +36,6 @@ from upstreams_app.route_policy import (
 )
 from upstreams_app.route_treatment import Maintenance
 
-ROUTE_IN_MAINTENANCE = "route_in_maintenance"
 _MAX_MESSAGE_CHARS = 2000
 # Clients that would wait longer for a limit to reset keep a person waiting.
 _LONGEST_WAIT_S = 60
@@ -201,7 +200,7 @@ def resting(entry: ModelEntry, maintenance: Maintenance) -> Overloaded:
     """The error of a route that is in maintenance itself."""
     return Overloaded(
         maintenance.message or f"'{entry.id}' is in maintenance and takes no calls now.",
-        code=ROUTE_IN_MAINTENANCE,
+        code="route_in_maintenance",
         headers={"retry-after": "60", "x-should-retry": "false"},
     )
 
@@ -256,7 +255,7 @@ def wants_long_pause(error: GatewayError) -> bool:
 
 def fallback_kind(error: GatewayError) -> str | None:
     """Which kind of fallback may help; None for what every model would refuse, or the operator wants told."""
-    if error.code == ROUTE_IN_MAINTENANCE:
+    if error.code == "route_in_maintenance":
         return None
     if fault_of(error) is not None:
         return GENERAL
