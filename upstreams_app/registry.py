@@ -22,6 +22,7 @@ from upstreams_app.kinds import KINDS, on_one_line
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.route_conditions import compile_condition
 from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy, check_tags
+from upstreams_app.route_treatment import Maintenance, Treatment
 
 SECTION = "upstreams"
 _MAX_SECRET_FILE_BYTES = 16_384
@@ -108,6 +109,8 @@ class ModelEntry:
     embedding_model: str = ""
     reads: frozenset[str] | None = None
     is_selective: bool = False
+    treatment: Treatment | None = None
+    maintenance: Maintenance | None = None
 
     @property
     def lead(self) -> Target:
@@ -330,5 +333,7 @@ def _route_entry(
         # Vectors of two models are no neighbours.
         embedding_model=models[0].name if len({model.name for model in models}) > 1 else "",
         reads=frozenset().union(*(each.variables for each in conditions)) if conditions else None,
+        treatment=route.treatment(),
+        maintenance=route.maintenance(),
         is_selective=bool(conditions) or any(target.tags for target in targets),
     )

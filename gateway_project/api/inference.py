@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Protocol
 
 import msgspec
 from ninja import Router
@@ -19,9 +18,11 @@ from gateway_project.api.admission import admit
 from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
+from gateway_project.api.maintenance import answer_in_maintenance
 from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.treatment import Forms, treated
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
@@ -29,7 +30,7 @@ from gateway_project.core.errors import InvalidRequest, ModelNotFound, QuotaExce
 from gateway_project.lifecycle import lifecycle
 from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
-from upstreams_app.registry import ModelEntry, Target
+from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
@@ -45,18 +46,6 @@ _MAX_END_USER_CHARS = 256
 _NULL = re.compile(rb"null")
 _ARRAY = re.compile(rb"\[")
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
-
-
-class Forms(Protocol):
-    """One request in the words of each of those who may serve it."""
-
-    def for_agent(self) -> RawFields:
-        """As agents are asked: in OpenAI's words."""
-        ...
-
-    def for_target(self, target: Target) -> RawFields:
-        """As a target of a model is asked, in a mapping of its own; InvalidRequest for what it can't do."""
-        ...
 
 
 class _StreamOptions(msgspec.Struct):
@@ -136,6 +125,8 @@ async def answer_inference(
         await answer_by_agent(exchange, run)
         return
 
+    if entry.treatment is not None:
+        fields, body, forms = treated(entry.treatment, fields, body, forms)
     admit_model = partial(_leave, context, operation, body, fields)
     stand_in: ModelEntry | None = None
     try:
@@ -156,12 +147,17 @@ async def answer_inference(
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
+        if entry.treatment is not None:
+            for name, value in entry.treatment.response_headers:
+                exchange.add_header(name, value)
         exchange.add_lines(ticket.header_lines())
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
         raise
-    if is_stream:
+    if entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
+        await answer_in_maintenance(exchange, call, entry.maintenance.answer)
+    elif is_stream:
         await _answer_stream(exchange, call)
     else:
         await _answer_plain(exchange, call)

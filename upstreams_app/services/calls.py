@@ -87,6 +87,16 @@ class OpenAnswer:
     phases: Phases
 
 
+def treated_fields(
+    entry: ModelEntry, fields_for: Callable[[Target], RawFields]
+) -> Callable[[Target], RawFields]:
+    """Requests that are written for each target, as the route of the model id wants them."""
+    treatment = entry.treatment
+    if treatment is None or not treatment.changes_body:
+        return fields_for
+    return lambda target: treatment.apply(fields_for(target))
+
+
 def request_body(call: Call, target: Target) -> bytes:
     """The bytes for one target: the model's name replaced, usage asked for, all else untouched."""
     fields = call.fields if call.fields_for is None else call.fields_for(target)
