@@ -28,7 +28,7 @@ from upstreams_app.schemas import (
 )
 from upstreams_app.services import aws_params, azure_params, deployments, vertex_params
 from upstreams_app.services.deployments import Facts, Params
-from usage_app.services.catalogue import TokenPrices
+from usage_app.services.overrides import TokenPrices
 
 router = Router(tags=["Models"])
 _MODEL = "litellm_params.model"

@@ -10,7 +10,7 @@ from upstreams_app.registry import ModelEntry
 from upstreams_app.services.choices import MAX_CHOICES
 from usage_app.registry import UsageConfig
 from usage_app.services.estimate import demand, input_tokens, output_tokens, wanted_choices
-from usage_app.services.extraction import text_bytes
+from usage_app.services.extraction import service_tier, text_bytes
 
 
 def estimate_call(
@@ -25,6 +25,7 @@ def estimate_call(
         at=(context.request_id.int >> 80) / 1000,
         input_tokens=input_tokens(body) * _times_sent(entry, fields),
         output_tokens=0 if operation == "embeddings" else output_tokens(fields, entry.max_output_tokens),
+        service_tier=service_tier(fields["service_tier"]) if "service_tier" in fields else "",
     )
 
 

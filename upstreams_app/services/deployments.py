@@ -32,7 +32,7 @@ from upstreams_app.services.placement import (
 )
 from upstreams_app.services.vendor_place import VendorPlace
 from upstreams_app.vendors import UnknownVendor, VendorModel, parse_model, prefix_of
-from usage_app.services.catalogue import TokenPrices, set_override
+from usage_app.services.overrides import TokenPrices, set_override
 
 logger = logging.getLogger(__name__)
 _MODEL = "litellm_params.model"

@@ -25,7 +25,7 @@ from upstreams_app.services.plain_stream import events_from_answer
 from upstreams_app.services.reasoning_names import with_one_name
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
 from usage_app.errors import JournalFull
-from usage_app.services.extraction import token_usage
+from usage_app.services.extraction import service_tier, token_usage
 from usage_app.services.settlement import CLIENT_LEFT
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
     usage = fields.get("usage")
     if usage is not None:
         settlement.tokens = token_usage(bytes(usage))
+    if "service_tier" in fields:
+        settlement.service_tier = service_tier(fields["service_tier"])
     choices = bytes(fields.get("choices", b""))
     settlement.received_bytes = len(choices)
     named = with_one_name(choices)
@@ -277,6 +279,7 @@ class StreamRelay:
         settlement = self._call.settlement
         if self._filter.usage is not None:
             settlement.tokens = self._filter.usage
+            settlement.service_tier = self._filter.service_tier
         if self._filter.has_data:
             settlement.received_bytes = self._filter.text_bytes
 
