@@ -29,14 +29,11 @@ class Served:
 
 
 def write(served: Served) -> None:
-    """Migrate the database and write all rows; needs configured Django settings."""
-    from django.core.management import call_command
-
+    """Write all rows; needs configured Django settings and a migrated database."""
     from security_app.services.keys import create_key
     from upstreams_app.kinds import KINDS
     from upstreams_app.models import Upstream, UpstreamModel
 
-    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     upstream = Upstream(name=UPSTREAM, kind=served.kind, base_url=served.base_url, options=served.options)
     prefix = served.path_prefix
     upstream.path_prefix = KINDS[served.kind].path_prefix if prefix is None else prefix
