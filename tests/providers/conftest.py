@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 import uvloop
 from openai import OpenAI
 
 from tests.doors.gateway import Gateway, Template, run_database_url, run_in
-from tests.providers.rows import KEY, UPSTREAM, Served
+from tests.providers.rows import KEY, UPSTREAM, Served, arguments
 from tests.services import guarded_folder
 
 
@@ -28,13 +28,13 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture(scope="module")
-def gateway(served: Served) -> Iterator[Gateway]:
-    """A gateway whose only upstream is the module's `served`."""
+def gateway(served: Served | Sequence[Served]) -> Iterator[Gateway]:
+    """A gateway whose only upstreams are the module's `served`."""
     with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
         template = Template(folder, run_database_url())
         try:
             database = template.migrated()
-            run_in(folder, database, "-m", "tests.providers.rows", served.json())
+            run_in(folder, database, "-m", "tests.providers.rows", arguments(served))
             with Gateway(database) as running:
                 yield running
         finally:
