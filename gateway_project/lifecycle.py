@@ -31,6 +31,7 @@ from security_app.services import denials
 from security_app.services.limiting import limiting
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
+from upstreams_app.services.answer_cache.cache import AnswerCache
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.facts_exchange import facts_exchange
 from usage_app.services.ledger import ledger
@@ -54,6 +55,7 @@ class Lifecycle:
         self.ticker = Ticker()
         self.is_draining = False
         self.clients = ClientPool()
+        self.answer_cache = AnswerCache()
         self._is_started = False
         self._start_lock: asyncio.Lock | None = None
         self._poller: threading.Thread | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,9 @@ from upstreams_app.services.client import ClientPool, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
 from upstreams_app.services.phases import Phases
 from usage_app.services.settlement import Settlement
+
+if TYPE_CHECKING:
+    from upstreams_app.services.answer_cache.recording import Recording
 
 _MAX_ERROR_BODY = 64 * 1024
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
@@ -47,6 +51,8 @@ class Call:
     stand_in: ModelEntry | None = None
     # Takes leave for another model, as was taken for `entry`; without it there are no fallbacks.
     admit: Callable[[ModelEntry], Awaitable[Ticket]] | None = None
+    # Keeps the answer where a cache policy holds.
+    recording: Recording | None = None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,79 @@
+"""The kept answers of this process: finds, keeps, counts, forgets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from django.conf import settings
+
+from gateway_project.observability import metrics
+from upstreams_app.services.answer_cache.entries import Kept
+from upstreams_app.services.answer_cache.flights import Flight, Flights
+from upstreams_app.services.answer_cache.lookups import Lookup
+from upstreams_app.services.answer_cache.memory import MemoryStore
+
+HIT: Final = "hit"
+SHARED: Final = "shared"
+MISS: Final = "miss"
+
+
+class Found(NamedTuple):
+    """What became of a lookup: an answer, and whether it was kept or only awaited; else the model is asked.
+
+    Then `flight` is there if others wait for it: whoever has one must end it.
+    """
+
+    kept: Kept | None = None
+    how: str = MISS
+    flight: Flight | None = None
+
+
+NOTHING: Final = Found()
+
+
+class AnswerCache:
+    """One per process, in one event loop; what manages it may be in another thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self.memory = MemoryStore(settings.CACHE_MEMORY_BYTES, clock)
+        self.flights = Flights()
+        # Grows when answers are to be forgotten: those that are on their way are not kept then.
+        self.generation = 0
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock()
+
+    async def find(self, lookup: Lookup) -> Found:
+        """An answer that is kept, and young enough, or that another request is about to get."""
+        if not lookup.is_wanted:
+            return NOTHING
+        kept = self.memory.get(lookup.key)
+        if kept is not None and self._is_young(lookup, kept):
+            return Found(kept, HIT)
+        if not lookup.is_shared:
+            return NOTHING
+        flight = self.flights.find(lookup.key)
+        if flight is None:
+            return Found(flight=self.flights.lead(lookup.key))
+        awaited = await flight.wait()
+        return NOTHING if awaited is None else Found(awaited, SHARED)
+
+    def keep(self, lookup: Lookup, kept: Kept) -> None:
+        """Keep an answer."""
+        self.memory.put(lookup.key, kept, lookup.ttl_s)
+
+    def _is_young(self, lookup: Lookup, kept: Kept) -> bool:
+        return lookup.max_age_s is None or self._clock() - kept.at <= lookup.max_age_s
+
+    @property
+    def largest_bytes(self) -> int:
+        """How large an answer may be."""
+        return self.memory.largest_bytes
+
+    def note(self, model_id: str, result: str) -> None:
+        """Count how a request ended that might have had a kept answer."""
+        metrics.observe_cache(model_id, result)
