@@ -161,7 +161,7 @@ async def answer_inference(
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
-        exchange.add_headers(ticket.headers)
+        exchange.add_lines(ticket.header_lines())
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
@@ -213,9 +213,10 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
 
 def _describe(exchange: Exchange, settlement: Settlement) -> None:
     """Headers about the call, also on errors; a stream that began early has sent its headers already."""
-    exchange.add_header(b"x-gateway-upstream", header_value(settlement.upstream))
-    exchange.add_header(b"x-gateway-attempts", b"%d" % settlement.attempts)
-    exchange.add_header(b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms()))
+    exchange.add_lines(
+        b"x-gateway-upstream: %b\r\nx-gateway-attempts: %d\r\nopenai-processing-ms: %d\r\n"
+        % (header_value(settlement.upstream), settlement.attempts, round(exchange.elapsed_ms()))
+    )
 
 
 def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:

@@ -218,4 +218,5 @@ def used_of(actual: Mapping[str, int], metric: str, reserved: int) -> int:
     """What a settlement says of one metric, within what can be counted."""
     if metric == "concurrency":
         return 0
-    return min(max(actual.get(metric, reserved), 0), MAX_AMOUNT)
+    used = actual.get(metric, reserved)
+    return used if 0 <= used <= MAX_AMOUNT else min(max(used, 0), MAX_AMOUNT)

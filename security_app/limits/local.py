@@ -121,20 +121,19 @@ class LocalLimiter:
             takes, states, now = found
         if now >= self._next_sweep:
             self._sweep(now)
-        is_refused = False
         for state, (counter, amount) in zip(states, takes, strict=False):
-            state.advance(now)
+            if now >= state.due:
+                state.advance(now)
             if state.total + amount > counter[2]:
-                is_refused = True
-        if is_refused:
-            return _refusal(takes, states, now)
+                return _refusal(takes, states, now)
         places: list[_Place] = []
         remaining = []
         reset_ms = []
         for state, (counter, amount) in zip(states, takes, strict=False):
             places.append((counter[1], state, state.take(amount, now), amount))
             remaining.append(counter[2] - state.total)
-            reset_ms.append(state.reset_ms(now))
+            resets_at = state.resets_at
+            reset_ms.append(resets_at - now if resets_at else 0)
         self._tickets[ticket_id] = _Ticket(now + TICKET_MS, places)
         return Granted(tuple(remaining), tuple(reset_ms))
 
@@ -279,6 +278,8 @@ def _is_stale(window: Window, now: int) -> bool:
 
 def _refusal(takes: Sequence[Take], states: Collection[State], now: int) -> Refused:
     """Names the take that waits longest, the first of several."""
+    for state in states:
+        state.advance(now)
     longest = (-1, 0)
     for index, (state, (counter, amount)) in enumerate(zip(states, takes, strict=True)):
         if state.total + amount > counter.limit:

@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -189,9 +188,12 @@ class HttpClient:
         connection = pool.take()
         if connection is not None:
             phases.begin_first_token()
-            # The server closed it while we picked it, if it raises this; nothing was answered. Once more.
-            with suppress(StaleConnection):
+            try:
                 await connection.ask(head, body)
+            except StaleConnection:
+                # The server closed it while we picked it; nothing was answered. Once more.
+                pass
+            else:
                 return connection
         phases.begin_connect()
         connection = await pool.connect()

@@ -23,6 +23,7 @@ _BASE64 = re.compile(
     rb'"(?:url|image_url|data|file_data|image|bytes)"\s*:\s*'
     rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}'
 )
+_LEAST_BASE64 = 1024
 IMAGE_TOKENS = 1600
 _BASE64_COUNTS_AS_BYTES = IMAGE_TOKENS * BYTES_PER_TOKEN
 _IMAGE = re.compile(rb'"image_url"\s*:')
@@ -87,12 +88,16 @@ def estimate_tokens(text_bytes: int) -> int:
 
 def text_bytes(body: bytes) -> int:
     """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
+    if len(body) < _LEAST_BASE64:
+        return len(body)
     binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
     return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
 
 
 def linked_images(body: bytes) -> int:
     """How many images a body has that are not plainly inside of it: the upstream fetches those."""
+    if b'"image_url"' not in body:
+        return 0
     return len(_IMAGE.findall(body)) - len(_IMAGE_WITHIN.findall(body))
 
 

@@ -39,6 +39,16 @@ def cost_nano(tokens: TokenUsage, card: RateCard) -> int:
     return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
 
 
+def dearest_nano(input_tokens: int, output_tokens: int, card: RateCard) -> int:
+    """The most that so many tokens of text may cost: all of the input written to a cache, all of the output
+    reasoning, where that is dearer."""
+    rates = card.rates_for(input_tokens) if card.tiers else card
+    total = input_tokens * max(rates.input, rates.cache_write) + output_tokens * max(
+        rates.output, rates.reasoning
+    )
+    return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
+
+
 def _divide_half_even(numerator: int, denominator: int) -> int:
     quotient, remainder = divmod(numerator, denominator)
     twice = remainder * 2
