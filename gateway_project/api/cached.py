@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable
 from gateway_project.api.exchange import Exchange
 from gateway_project.core import sse
 from gateway_project.core.limits import limits
-from gateway_project.lifecycle import lifecycle
-from upstreams_app.services.answer_cache.cache import MISS, NOTHING
+from upstreams_app.services.answer_cache.cache import MISS, NOTHING, answer_cache
 from upstreams_app.services.answer_cache.controls import Controls
 from upstreams_app.services.answer_cache.entries import Kept
 from upstreams_app.services.answer_cache.flights import Flight
@@ -29,7 +28,7 @@ async def answer_cached(exchange: Exchange, call: Call, controls: Controls, answ
     """Answer from what is kept, else by `answer`, and keep that if it is good."""
     try:
         lookup = look_up(call, controls)
-        found = NOTHING if lookup is None else await lifecycle.answer_cache.find(lookup)
+        found = NOTHING if lookup is None else await answer_cache.find(lookup)
     except asyncio.CancelledError:
         abort_cancelled(call)
         raise
@@ -45,19 +44,17 @@ async def answer_cached(exchange: Exchange, call: Call, controls: Controls, answ
 
 
 async def _ask(exchange: Exchange, call: Call, lookup: Lookup, answer: Answer, flight: Flight | None) -> None:
-    recording = call.recording = Recording(call, lookup, lifecycle.answer_cache, flight)
+    recording = call.recording = Recording(call, lookup, flight)
     try:
-        lifecycle.answer_cache.note(call.entry.id, MISS)
-        exchange.add_header(b"x-gateway-cache", b"miss")
-        exchange.add_header(b"x-gateway-cache-key", lookup.key.encode())
+        answer_cache.note(call.entry.id, MISS)
+        exchange.add_lines(b"x-gateway-cache: miss\r\nx-gateway-cache-key: %b\r\n" % lookup.key.encode())
         await answer(exchange, call)
     finally:
         recording.close()
 
 
 async def _give_again(exchange: Exchange, call: Call, lookup: Lookup, kept: Kept, how: str) -> None:
-    cache = lifecycle.answer_cache
-    age_s = max(0, int(cache.now() - kept.at))
+    age_s = max(0, int(answer_cache.now() - kept.at))
     call.settlement.complete_from_cache(
         {
             "result": how,
@@ -68,16 +65,11 @@ async def _give_again(exchange: Exchange, call: Call, lookup: Lookup, kept: Kept
             "cost_nano_usd": kept.cost_nano,
         }
     )
-    cache.note(call.entry.id, how)
-    exchange.add_headers(
-        [
-            (b"x-gateway-cache", b"hit"),
-            (b"x-gateway-cache-key", lookup.key.encode()),
-            (b"age", b"%d" % age_s),
-            (b"x-gateway-attempts", b"0"),
-            (b"x-gateway-cost", b"0"),
-            (b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms())),
-        ]
+    answer_cache.note(call.entry.id, how)
+    exchange.add_lines(
+        b"x-gateway-cache: hit\r\nx-gateway-cache-key: %b\r\nage: %d\r\nx-gateway-attempts: 0\r\n"
+        b"x-gateway-cost: 0\r\nopenai-processing-ms: %d\r\n"
+        % (lookup.key.encode(), age_s, round(exchange.elapsed_ms()))
     )
     if not call.is_stream:
         await exchange.send_body(200, kept.body)

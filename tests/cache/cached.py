@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from gateway_project.lifecycle import lifecycle
 from tests.routing.candidates import route, target
 from tests.routing.routed import with_vendors
 from tests.routing.shaky import ShakyVendor
 from upstreams_app.cache_policy import CacheRules
 from upstreams_app.registry import ModelEntry
-from upstreams_app.services.answer_cache.cache import AnswerCache
+from upstreams_app.services.answer_cache.cache import answer_cache
 
 MODEL = "a/m"
 Work = Callable[[ShakyVendor], Awaitable[None]]
@@ -54,9 +54,13 @@ def with_vendor(work: Work, clock: Clock | None = None) -> None:
     """Do the work with a vendor and a cache of its own."""
 
     async def main(vendors: list[ShakyVendor]) -> None:
-        lifecycle.answer_cache = AnswerCache(clock) if clock is not None else AnswerCache()
-        await work(vendors[0])
-        assert not len(lifecycle.answer_cache.flights)
+        answer_cache.memory.flush()
+        answer_cache.clock = clock or time.time
+        try:
+            await work(vendors[0])
+        finally:
+            answer_cache.clock = time.time
+        assert not len(answer_cache.flights)
 
     with_vendors(1, main)
 

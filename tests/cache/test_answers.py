@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from gateway_project.lifecycle import lifecycle
 from security_app.registry import KeyPolicy
 from tests.cache.cached import MODEL, Clock, entry, until, with_vendor
 from tests.limits.door import CARD, Answer, limit
 from tests.routing.candidates import route, target
 from tests.routing.routed import door_of, record_of
 from tests.routing.shaky import DEAD, FAILS, HANG, ShakyVendor
+from upstreams_app.services.answer_cache.cache import answer_cache
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TEAM, OTHER_TEAM = uuid4(), uuid4()
@@ -64,7 +64,7 @@ def test_without_a_policy_nothing_is_kept() -> None:
 
         assert [cached(answer) for answer in answers] == [None, None]
         assert vendor.asked.total() == 2
-        assert len(lifecycle.answer_cache.memory) == 0
+        assert len(answer_cache.memory) == 0
 
     with_vendor(work)
 
@@ -110,7 +110,7 @@ def test_only_the_audience_of_the_policy_shares(scope: str, shares: list[str]) -
         found = []
         for name, other in others.items():
             # What one gets is not there for the next.
-            lifecycle.answer_cache.memory.flush()
+            answer_cache.memory.flush()
             door.principal = alice
             await door.ask(MODEL)
             door.principal = other

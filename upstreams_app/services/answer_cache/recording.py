@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from upstreams_app.services.answer_cache.cache import AnswerCache
+from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.answer_cache.entries import (
     Kept,
     may_keep_answer,
@@ -23,12 +23,11 @@ Send = Callable[[bytes], Awaitable[None]]
 class Recording:
     """One call that asks a model. `close` must be called, however it ends: others may wait for it."""
 
-    def __init__(self, call: Call, lookup: Lookup, cache: AnswerCache, flight: Flight | None) -> None:
+    def __init__(self, call: Call, lookup: Lookup, flight: Flight | None) -> None:
         self._call = call
         self._lookup = lookup
-        self._cache = cache
         self._flight = flight
-        self._generation = cache.generation
+        self._generation = answer_cache.generation
         self._pieces: list[bytes] = []
         self._size = 0
         self._kept: Kept | None = None
@@ -48,7 +47,7 @@ class Recording:
 
         async def noting(piece: bytes) -> None:
             self._size += len(piece)
-            if self._size <= self._cache.largest_bytes:
+            if self._size <= answer_cache.largest_bytes:
                 self._pieces.append(piece)
             else:
                 self._pieces.clear()
@@ -66,15 +65,15 @@ class Recording:
     def close(self) -> None:
         """The call is over; who waits for its answer gets it, or asks for oneself."""
         if self._flight is not None:
-            self._cache.flights.end(self._flight, self._kept)
+            answer_cache.flights.end(self._flight, self._kept)
 
     def _keep(self, body: bytes) -> None:
         settlement = self._call.settlement
         if (
             not self._lookup.may_be_kept
-            or len(body) > self._cache.largest_bytes
+            or len(body) > answer_cache.largest_bytes
             or settlement.price_model not in self._lookup.rules.models
-            or self._generation != self._cache.generation
+            or self._generation != answer_cache.generation
         ):
             return
         # What the ledger has of the call: its tokens are estimates where the vendor told none.
@@ -82,11 +81,11 @@ class Recording:
         tokens = settled.tokens if settled is not None else TokenUsage()
         self._kept = Kept(
             body=body,
-            at=self._cache.now(),
+            at=answer_cache.now(),
             request_id="req_" + self._call.context.request_id.hex,
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             cost_nano=settlement.cost_nano,
         )
-        self._cache.keep(self._lookup, self._kept)
+        answer_cache.keep(self._lookup, self._kept)
         self.close()
