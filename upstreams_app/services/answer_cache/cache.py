@@ -13,7 +13,7 @@ from upstreams_app.services.answer_cache.entries import Kept
 from upstreams_app.services.answer_cache.flights import Flight, Flights
 from upstreams_app.services.answer_cache.lookups import Lookup
 from upstreams_app.services.answer_cache.memory import MemoryStore
-from upstreams_app.services.answer_cache.valkey import MAX_BYTES, ValkeyStore
+from upstreams_app.services.answer_cache.valkey import ValkeyStore
 
 HIT: Final = "hit"
 SHARED: Final = "shared"
@@ -49,7 +49,7 @@ class AnswerCache:
     def start(self, redis_url: str) -> None:
         """Begin to share with all processes, if there is a Valkey."""
         if redis_url:
-            self.shared = ValkeyStore(redis_url)
+            self.shared = ValkeyStore(redis_url, settings.CACHE_MEMORY_BYTES)
 
     async def stop(self) -> None:
         """End what `start` began."""
@@ -64,7 +64,7 @@ class AnswerCache:
     @property
     def largest_bytes(self) -> int:
         """How large an answer may be."""
-        return self.memory.largest_bytes if self.shared is None else MAX_BYTES
+        return (self.shared or self.memory).largest_bytes
 
     async def find(self, lookup: Lookup) -> Found:
         """An answer that is kept, and young enough, or that another request is about to get."""

@@ -9,6 +9,10 @@ import msgspec
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, loads_loosely, split_object
 
+# What an entry takes beside its body.
+FRAME_BYTES = 700
+# No answer may be more than this part of all: one large one would push out everything else.
+LARGEST_PART = 8
 # "content_filter" is somebody's refusal, whatever else an unknown word may be.
 _GOOD_ENDS = frozenset({"stop", "length"})
 _TOOL_ENDS = frozenset({"tool_calls", "function_call"})

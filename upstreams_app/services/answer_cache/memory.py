@@ -6,12 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from upstreams_app.services.answer_cache.entries import Kept
-
-# What an entry takes beside its body.
-_FRAME_BYTES = 700
-# No answer may be more than this part of all: one large one would push out everything else.
-_LARGEST_PART = 8
+from upstreams_app.services.answer_cache.entries import FRAME_BYTES, LARGEST_PART, Kept
 
 
 class MemoryStore:
@@ -30,7 +25,7 @@ class MemoryStore:
     @property
     def largest_bytes(self) -> int:
         """How large an answer may be."""
-        return max(0, self._max_bytes // _LARGEST_PART - _FRAME_BYTES)
+        return max(0, self._max_bytes // LARGEST_PART - FRAME_BYTES)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -51,7 +46,7 @@ class MemoryStore:
         """Keep an answer so long, unless it is too large."""
         if len(kept.body) > self.largest_bytes:
             return
-        size = len(kept.body) + _FRAME_BYTES
+        size = len(kept.body) + FRAME_BYTES
         with self._lock:
             self._drop(key)
             self._entries[key] = (self._clock() + ttl_s, kept)
@@ -72,5 +67,5 @@ class MemoryStore:
     def _drop(self, key: str) -> bool:
         found = self._entries.pop(key, None)
         if found is not None:
-            self.size_bytes -= len(found[1].body) + _FRAME_BYTES
+            self.size_bytes -= len(found[1].body) + FRAME_BYTES
         return found is not None

@@ -16,7 +16,7 @@ import msgspec
 from django.conf import settings
 
 from gateway_project.core.crypto import DecryptionError, seal_bytes, unseal_bytes
-from upstreams_app.services.answer_cache.entries import Kept
+from upstreams_app.services.answer_cache.entries import FRAME_BYTES, LARGEST_PART, Kept
 
 if TYPE_CHECKING:
     from security_app.limits.wire import Wire
@@ -28,6 +28,31 @@ TIMEOUT_S: Final = 0.25
 _RETRY_S: Final = 1.0
 _PREFIX: Final = b"{gateway}:cache:answers:"
 _NONE: Final = b"-1"
+_ROLL: Final = b"{gateway}:cache:roll"
+_BYTES: Final = b"{gateway}:cache:bytes"
+# Keeps an answer and notes its size by when it ends; makes room by what ends first. Who is overwritten is
+# counted until its own end: that is too much rather than too little.
+_PUT: Final = b"""
+local now, ttl, size, most = redis.call('TIME')[1] + 0, ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0
+local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)
+local held = redis.call('INCRBY', KEYS[3], size)
+for i = 1, #ended do
+  held = redis.call('DECRBY', KEYS[3], string.match(ended[i], '%d+$'))
+  redis.call('ZREM', KEYS[2], ended[i])
+end
+while held > most do
+  local first = redis.call('ZPOPMIN', KEYS[2])[1]
+  if not first then break end
+  local key, bytes = string.match(first, '^(.*) (%d+)$')
+  held = redis.call('DECRBY', KEYS[3], bytes)
+  redis.call('UNLINK', key)
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ttl)
+if redis.call('ZADD', KEYS[2], now + ttl, KEYS[1] .. ' ' .. size) == 0 then
+  redis.call('DECRBY', KEYS[3], size)
+end
+return 'OK'
+"""
 # Deletes a page of the keys that match; tells where the next one begins, and how many went.
 _FLUSH: Final = b"""
 local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)
@@ -39,10 +64,11 @@ _decode = msgspec.msgpack.Decoder(Kept).decode
 
 
 class ValkeyStore:
-    """The connection of one server process, in its event loop."""
+    """The connection of one server process, in its event loop. All processes keep `max_bytes` together."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._url = url
         self._wire: Wire | None = None
         self._lost = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._stay_connected())
@@ -53,6 +79,11 @@ class ValkeyStore:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+
+    @property
+    def largest_bytes(self) -> int:
+        """How large an answer may be."""
+        return min(MAX_BYTES, self._max_bytes // LARGEST_PART)
 
     @property
     def is_connected(self) -> bool:
@@ -74,13 +105,16 @@ class ValkeyStore:
     def put(self, key: str, kept: Kept, ttl_s: int) -> None:
         """Keep an answer so long; whether it worked is nobody's concern."""
         if self._wire is not None:
-            sent = self._wire.send(b"SET", _name(key), sealed(kept, key), b"EX", b"%d" % ttl_s)
+            data = sealed(kept, key)
+            numbers = (ttl_s, len(data) + FRAME_BYTES, self._max_bytes)
+            keys = (_name(key), _ROLL, _BYTES)
+            sent = self._wire.send(b"EVAL", _PUT, b"3", *keys, data, *(b"%d" % number for number in numbers))
             sent.add_done_callback(_forget)
 
     async def _stay_connected(self) -> None:
         from security_app.limits.wire import Address, ErrorReply, Wire, WireError
 
-        address = Address.parse(self.url)
+        address = Address.parse(self._url)
         try:
             while True:
                 self._lost.clear()
@@ -150,7 +184,10 @@ async def flush(url: str, prefix: str) -> int:
             cursor, _, deleted = page.partition(b" ")
             count += int(deleted)
             if cursor == b"0":
-                return count
+                break
+        if not prefix:
+            await asyncio.gather(wire.send(b"UNLINK", _ROLL, _BYTES))
+        return count
     finally:
         wire.close()
 
