@@ -16,6 +16,7 @@ from ninja import Router
 from agents_app.entry import AgentEntry
 from gateway_project.api.admission import admit
 from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
+from gateway_project.api.cached import answer_cached
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
 from gateway_project.api.maintenance import answer_in_maintenance
@@ -32,6 +33,7 @@ from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
+from upstreams_app.services.answer_cache.controls import NOTHING_SAID, take_controls
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.demand import estimate_call, sent_bytes
@@ -125,6 +127,9 @@ async def answer_inference(
         await answer_by_agent(exchange, run)
         return
 
+    controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
+    if "cache" in fields or header is not None:
+        controls = take_controls(fields, header)
     if entry.treatment is not None:
         fields, body, forms = treated(entry.treatment, fields, body, forms)
     admit_model = partial(_leave, context, operation, body, fields)
@@ -155,12 +160,13 @@ async def answer_inference(
         # From here on whoever makes the call settles it.
         ticket.release()
         raise
+    answer = _answer_stream if is_stream else _answer_plain
     if entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
         await answer_in_maintenance(exchange, call, entry.maintenance.answer)
-    elif is_stream:
-        await _answer_stream(exchange, call)
+    elif entry.cache is None:
+        await answer(exchange, call)
     else:
-        await _answer_plain(exchange, call)
+        await answer_cached(exchange, call, controls, answer)
 
 
 def _leave(
@@ -183,6 +189,8 @@ async def _answer_plain(exchange: Exchange, call: Call) -> None:
         _describe(exchange, call.settlement)
     if (cost := call.settlement.cost_text) is not None:
         exchange.add_header(b"x-gateway-cost", cost.encode())
+    if call.recording is not None:
+        call.recording.keep_plain(answer)
     await exchange.send_body(200, answer)
 
 
@@ -195,8 +203,11 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
         finally:
             _describe(exchange, call.settlement)
         await exchange.start_stream()
-        await relay.pump(exchange.send_piece)
+        recording = call.recording
+        await relay.pump(exchange.send_piece if recording is None else recording.through(exchange.send_piece))
         await exchange.end_stream(sse.DONE)
+        if recording is not None:
+            recording.keep_stream()
     finally:
         relay.close()
 

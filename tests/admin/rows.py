@@ -28,7 +28,7 @@ from security_app.models import (
 )
 from security_app.services.keys import create_key
 from tools_app.models import Tool
-from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models import CachePolicy, HealthSample, Route, RouteTarget, Upstream, UpstreamModel
 from usage_app.models import (
     Alert,
     AlertChannel,
@@ -93,6 +93,7 @@ def one_of_each(number: int = 0) -> None:
     probe(vendor, at=now)
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
+    CachePolicy.objects.create(model=route.name)
     Agent.objects.create(slug=f"default/agent-{number}")
     DropInPolicy.objects.create(namespace=f"team-{number}")
     config = {"method": "GET", "url": "http://127.0.0.1:9/orders"}
