@@ -30,7 +30,8 @@ _QUARTER = Floor(ExtractMinute("at", tzinfo=UTC) / 15.0)
 class UpstreamHealth(TypedDict):
     """The state of one upstream (services/states.py), why, since when, and its last probe.
 
-    `since` is None until the state has been noted, which a round of probes does.
+    `since` is None until the state has been noted, which a round of probes does. `error_share` is the part
+    of its latest calls that it failed, None for too few.
     """
 
     id: str
@@ -42,6 +43,8 @@ class UpstreamHealth(TypedDict):
     status_code: int | None
     error: str
     checked_at: str | None
+    is_probed: bool
+    error_share: float | None
 
 
 class Block(NamedTuple):
@@ -102,6 +105,8 @@ def _health(row: UpstreamWithState) -> UpstreamHealth:
         "status_code": row.last_status_code,
         "error": row.last_error or "",
         "checked_at": _text(row.last_at),
+        "is_probed": row.may_be_probed,
+        "error_share": row.error_share,
     }
 
 
