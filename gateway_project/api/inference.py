@@ -139,24 +139,24 @@ async def answer_inference(
     admit_model = partial(_leave, context, operation, body, fields)
     stand_in: ModelEntry | None = None
     try:
-        ticket = await admit_model(entry)
+        ticket = await admit_model(entry, None)
     except QuotaExceeded as error:
         stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        settlement.measure_sent = partial(sent_bytes, entry, body, fields)
         settlement.end_user = context.end_user
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
-        call.stand_in, call.admit = stand_in, admit_model
+        call.stand_in, call.admit, call.headers = stand_in, admit_model, exchange.headers
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
-        exchange.add_headers(ticket.headers)
+        exchange.add_lines(ticket.header_lines())
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
@@ -168,11 +168,16 @@ async def answer_inference(
 
 
 def _leave(
-    context: RequestContext, operation: str, body: bytes, fields: RawFields, entry: ModelEntry
+    context: RequestContext,
+    operation: str,
+    body: bytes,
+    fields: RawFields,
+    entry: ModelEntry,
+    held: Ticket | None,
 ) -> Awaitable[Ticket]:
-    """Leave for a model: its ACL, limits and budgets are asked."""
+    """Leave for a model: its ACL, limits and budgets are asked. What is held by now is exchanged for it."""
     estimate = partial(estimate_call, context, entry, operation, body, fields)
-    return reserve(context, context.principal, entry.id, estimate)
+    return reserve(context, context.principal, entry.id, estimate, replaces=held)
 
 
 async def _answer_plain(exchange: Exchange, call: Call) -> None:
@@ -202,9 +207,10 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
 
 def _describe(exchange: Exchange, settlement: Settlement) -> None:
     """Headers about the call, also on errors; a stream that began early has sent its headers already."""
-    exchange.add_header(b"x-gateway-upstream", header_value(settlement.upstream))
-    exchange.add_header(b"x-gateway-attempts", b"%d" % settlement.attempts)
-    exchange.add_header(b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms()))
+    exchange.add_lines(
+        b"x-gateway-upstream: %b\r\nx-gateway-attempts: %d\r\nopenai-processing-ms: %d\r\n"
+        % (header_value(settlement.upstream), settlement.attempts, round(exchange.elapsed_ms()))
+    )
 
 
 def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:

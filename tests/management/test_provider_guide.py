@@ -63,7 +63,7 @@ def test_every_variable_of_a_key_is_named() -> None:
 def test_every_call_works(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = json.dumps({"data": [{"id": "llama-3.1-8b-instant"}]}).encode()
 
-    async def get(_config: UpstreamConfig, _url: str) -> probes.ModelsAnswer:
+    async def get(_config: UpstreamConfig, _url: str, _own: object) -> probes.ModelsAnswer:
         return probes.ModelsAnswer(200, listed, 1.0)
 
     monkeypatch.setattr(probes, "_get", get)

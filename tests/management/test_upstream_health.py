@@ -32,7 +32,7 @@ def test_a_trial_tells_of_each_model(admin: Caller, vendor: ModelServer) -> None
         ("lab/here", "listed"),
     ]
     assert HealthSample.objects.get().is_healthy
-    assert {seen.method for seen in vendor.requests} == {"GET"}
+    assert {seen.path for seen in vendor.requests} == {"/v1/models"}
 
 
 def test_a_trial_names_what_is_wrong(admin: Caller, vendor: ModelServer) -> None:
@@ -106,9 +106,7 @@ def test_a_history_refuses_what_it_does_not_know(admin: Caller, vendor: ModelSer
     assert (refused["status"], refused["param"]) == (400, query.partition("=")[0])
 
 
-@pytest.mark.parametrize(
-    ("interval", "status"), [(5, 200), (86_400, 200), (4, 400), (86_401, 400), (1.5, 400)]
-)
+@pytest.mark.parametrize(("interval", "status"), [(5, 200), (86_400, 200), (4, 400), (86_401, 400)])
 def test_an_interval_is_within_bounds(
     admin: Caller, vendor: ModelServer, interval: float, status: int
 ) -> None:

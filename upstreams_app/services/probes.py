@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 from django.conf import settings
@@ -26,8 +26,11 @@ from upstreams_app.presets import preset_at
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Provider, Site, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig, upstream_config
-from upstreams_app.services.client import ssl_context
+from upstreams_app.services.client import entra_identity, ssl_context
 from upstreams_app.services.provider_client import site_of
+
+if TYPE_CHECKING:
+    from upstreams_app.providers.azure.identity import EntraIdentity
 
 # A probe in all; lists for an import may take twice as long.
 TIMEOUT_S = 5.0
@@ -70,21 +73,22 @@ async def _ask(config: UpstreamConfig, path: str, cursor: str, total_s: float) -
             if provider is not None:
                 return await _ask_provider(config, provider, cursor)
             query = f"?api-version={config.api_version}" if config.api_version else ""
-            return await _get(config, config.endpoints[0] + path + query)
+            identity = entra_identity(config)
+            own = None if identity is None else await _token(identity)
+            return await _get(config, config.endpoints[0] + path + query, own)
+    except UpstreamUnreachable as error:
+        return ModelsAnswer(None, b"", None, str(error))
     except TimeoutError:
         return ModelsAnswer(None, b"", None, f"no answer within {total_s:g} s")
 
 
 async def _ask_provider(config: UpstreamConfig, provider: Provider, cursor: str) -> ModelsAnswer:
     site = site_of(config)
-    try:
-        request = provider.models_request(site, cursor)
-        url = (request.base_url or config.endpoints[0]) + request.path
-        if request.query:
-            url += f"?{request.query}"
-        proof = await _proof(provider, site, request, url)
-    except UpstreamUnreachable as error:
-        return ModelsAnswer(None, b"", None, str(error))
+    request = provider.models_request(site, cursor)
+    url = (request.base_url or config.endpoints[0]) + request.path
+    if request.query:
+        url += f"?{request.query}"
+    proof = await _proof(provider, site, request, url)
     return await _get(config, url, {**request.headers, **proof})
 
 
@@ -95,6 +99,14 @@ async def _proof(provider: Provider, site: Site, request: WireRequest, url: str)
         return await authority.headers(request, url, "")
     finally:
         await authority.close()
+
+
+async def _token(identity: EntraIdentity) -> Mapping[str, str]:
+    """The header of a token that is fetched for an upstream."""
+    try:
+        return {"Authorization": f"Bearer {await identity.token()}"}
+    finally:
+        await identity.close()
 
 
 def ask_for_health(row: Upstream) -> ModelsAnswer:
@@ -117,7 +129,7 @@ async def _get(config: UpstreamConfig, url: str, own: Mapping[str, str] | None =
     """The answer to a GET; `own` are the headers of a provider, which sees to the credential itself."""
     headers = {"accept": "application/json", **dict(config.headers), **(own or {})}
     if config.credential:
-        headers |= credential_headers(config.kind, config.credential)
+        headers |= credential_headers(config.kind, config.credential, config.options)
     name = config.connection.verify_hostname
     started = time.monotonic()
     try:

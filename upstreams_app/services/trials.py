@@ -1,4 +1,4 @@
-"""Trying an upstream as a person asks for it: does it answer, and does it still list the models that are set up?
+"""Trying an upstream when a person asks: does it answer, and does it still list the models that are set up?
 
 Nothing of it costs money: no model is called.
 """
