@@ -108,6 +108,9 @@ FINDING_RETENTION_DAYS = parsers.parse_positive(
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
 )
+HEALTH_HISTORY_DAYS = parsers.parse_positive(
+    env("GATEWAY_HEALTH_HISTORY_DAYS", default="30"), name="GATEWAY_HEALTH_HISTORY_DAYS"
+)
 # Probes of upstreams: how often, and from which average latency on an upstream counts as degraded.
 HEALTH_INTERVAL_S = parsers.parse_positive(
     env("GATEWAY_HEALTH_INTERVAL_S", default="30"), name="GATEWAY_HEALTH_INTERVAL_S"
