@@ -22,12 +22,12 @@ UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
 # in every run out of the one on SQLite: once is enough. So it is for pages and routes that only ask the ORM, which
 # run on the stricter of the two, and for live servers whose story is not the database's, which run on the quicker.
-SQLITE_ONLY := tests/repository tests/fakes tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys) tests/routing/test_facts.py tests/routing/test_strategies.py \
+SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys) tests/routing/test_facts.py tests/routing/test_strategies.py \
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
-	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors openai_client openai_errors \
+	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors media openai_client openai_errors \
 	paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
