@@ -11,7 +11,7 @@ unexport DJANGO_SETTINGS_MODULE PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?=
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 
 # The stamps carry their lock's checksum, so a changed lock is a missing stamp. The development lock holds
 # everything of the other one in the same versions (tests/repository sees to that): they share one environment.
