@@ -103,7 +103,7 @@ lint: export GATEWAY_DATA_DIR := $(CURDIR)/$(VENV)/lint-data
 lint: $(LOCKED_DEV) ## Check form, types, imports, migrations, settings and templates
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy
+	$(PY) -m mypy --num-workers 2
 	$(PY) $(VENV)/bin/lint-imports --no-logo
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py check --fail-level WARNING
