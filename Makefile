@@ -11,7 +11,7 @@ unexport DJANGO_SETTINGS_MODULE PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?=
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 
 # The stamps carry their lock's checksum, so a changed lock is a missing stamp. The development lock holds
 # everything of the other one in the same versions (tests/repository sees to that): they share one environment.
@@ -103,7 +103,7 @@ lint: export GATEWAY_DATA_DIR := $(CURDIR)/$(VENV)/lint-data
 lint: $(LOCKED_DEV) ## Check form, types, imports, migrations, settings and templates
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy
+	$(PY) -m mypy --num-workers 2
 	$(PY) $(VENV)/bin/lint-imports --no-logo
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py check --fail-level WARNING
