@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from gateway_project.api.exchange import Exchange
 from gateway_project.core import sse
 from gateway_project.core.limits import limits
+from gateway_project.lifecycle import lifecycle
 from upstreams_app.services.answer_cache.cache import MISS, NOTHING, answer_cache
 from upstreams_app.services.answer_cache.controls import Controls
 from upstreams_app.services.answer_cache.entries import Kept
@@ -27,7 +28,7 @@ Answer = Callable[[Exchange, Call], Awaitable[None]]
 async def answer_cached(exchange: Exchange, call: Call, controls: Controls, answer: Answer) -> None:
     """Answer from what is kept, else by `answer`, and keep that if it is good."""
     try:
-        lookup = look_up(call, controls)
+        lookup = look_up(call, controls, lifecycle.clients)
         found = NOTHING if lookup is None else await answer_cache.find(lookup)
     except asyncio.CancelledError:
         abort_cancelled(call)

@@ -144,20 +144,20 @@ async def answer_inference(
     admit_model = partial(_leave, context, operation, body, fields)
     stand_in: ModelEntry | None = None
     try:
-        ticket = await admit_model(entry)
+        ticket = await admit_model(entry, None)
     except QuotaExceeded as error:
         stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        settlement.measure_sent = partial(sent_bytes, entry, body, fields)
         settlement.end_user = context.end_user
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
-        call.stand_in, call.admit = stand_in, admit_model
+        call.stand_in, call.admit, call.headers = stand_in, admit_model, exchange.headers
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
@@ -174,11 +174,16 @@ async def answer_inference(
 
 
 def _leave(
-    context: RequestContext, operation: str, body: bytes, fields: RawFields, entry: ModelEntry
+    context: RequestContext,
+    operation: str,
+    body: bytes,
+    fields: RawFields,
+    entry: ModelEntry,
+    held: Ticket | None,
 ) -> Awaitable[Ticket]:
-    """Leave for a model: its ACL, limits and budgets are asked."""
+    """Leave for a model: its ACL, limits and budgets are asked. What is held by now is exchanged for it."""
     estimate = partial(estimate_call, context, entry, operation, body, fields)
-    return reserve(context, context.principal, entry.id, estimate)
+    return reserve(context, context.principal, entry.id, estimate, replaces=held)
 
 
 async def _answer_plain(exchange: Exchange, call: Call) -> None:

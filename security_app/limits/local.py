@@ -108,6 +108,7 @@ class LocalLimiter:
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
         """See Limiter."""
         if ticket_id in self._tickets:
@@ -121,11 +122,24 @@ class LocalLimiter:
             takes, states, now = found
         if now >= self._next_sweep:
             self._sweep(now)
+        replaced = self._tickets.get(replaces) if replaces else None
+        if replaced is not None:
+            for _, state, place, amount in replaced.places:
+                state.settle(place, amount, 0)
+        is_refused = False
         for state, (counter, amount) in zip(states, takes, strict=False):
             if now >= state.due:
                 state.advance(now)
             if state.total + amount > counter[2]:
-                return _refusal(takes, states, now)
+                is_refused = True
+        if is_refused:
+            refused = _refusal(takes, states, now)
+            if replaced is not None:
+                for _, state, place, amount in replaced.places:
+                    state.reinstate(place, amount)
+            return refused
+        if replaced is not None:
+            del self._tickets[replaces]
         places: list[_Place] = []
         remaining = []
         reset_ms = []
@@ -278,8 +292,6 @@ def _is_stale(window: Window, now: int) -> bool:
 
 def _refusal(takes: Sequence[Take], states: Collection[State], now: int) -> Refused:
     """Names the take that waits longest, the first of several."""
-    for state in states:
-        state.advance(now)
     longest = (-1, 0)
     for index, (state, (counter, amount)) in enumerate(zip(states, takes, strict=True)):
         if state.total + amount > counter.limit:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from security_app.registry import KeyPolicy
-from tests.cache.cached import MODEL, Clock, entry, until, with_vendor
+from tests.cache.cached import MODEL, Clock, entry, rules, until, with_vendor
 from tests.limits.door import CARD, Answer, limit
 from tests.routing.candidates import route, target
 from tests.routing.routed import door_of, record_of
@@ -139,6 +139,24 @@ def test_an_answer_of_a_model_that_is_no_longer_behind_the_id_is_not_given() -> 
         answer = await door_of(entry(vendor, served_by=b"another")).ask(MODEL)
 
         assert cached(answer) == "miss"
+
+    with_vendor(work)
+
+
+def test_who_has_other_targets_has_other_answers() -> None:
+    async def work(vendor: ShakyVendor) -> None:
+        targets = [replace(target(f"{tag}/m", vendor.url), tags=frozenset({tag})) for tag in ("eu", "us")]
+        models = frozenset({"eu/m", "us/m"})
+        entry = replace(route(*targets), is_selective=True, cache=rules(scope="global", models=models))
+        door = door_of(entry)
+
+        found = []
+        for door.tags in (("eu",), ("us",), ("eu", "x"), ("us",), ("eu", "us")):
+            answer = await door.ask("fast")
+            found.append((cached(answer), answer.headers.get("x-gateway-upstream")))
+
+        assert found[:2] == [("miss", "eu"), ("miss", "us")]
+        assert [how for how, _ in found[2:]] == ["hit", "hit", "miss"]
 
     with_vendor(work)
 

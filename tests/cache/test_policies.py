@@ -70,6 +70,17 @@ def test_what_is_behind_the_id_is_part_of_every_key() -> None:
     assert rules_of("fast").served_by == last
 
 
+def test_other_names_of_a_route_have_its_rules() -> None:
+    route = Route.objects.create(name="fast", aliases=["quick"])
+    RouteTarget.objects.create(route=route, model=upstream("a"))
+    CachePolicy.objects.create(model="fast")
+
+    value = build(None, 1, {}).value
+
+    assert value.aliases["quick"] is value.models["fast"]
+    assert value.models["fast"].cache is not None
+
+
 @pytest.mark.parametrize("model", ["a/m", "*"])
 def test_what_callers_pay_with_their_own_credential_is_not_kept(model: str) -> None:
     upstream("a", credential_source="client")

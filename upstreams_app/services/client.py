@@ -9,14 +9,14 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Coroutine, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
 
 from gateway_project.core.outbound import GuardedResolver
 from upstreams_app.errors import StaleConnection
-from upstreams_app.kinds import credential_headers
+from upstreams_app.kinds import AZURE, KINDS, credential_headers, uses_entra
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
@@ -34,6 +34,9 @@ from upstreams_app.services.request_head import (
     target,
 )
 
+if TYPE_CHECKING:
+    from upstreams_app.providers.azure.identity import EntraIdentity
+
 _DRAIN_OLD_CLIENT_S = 600
 
 
@@ -47,8 +50,17 @@ def request_headers(config: UpstreamConfig) -> dict[str, str]:
         **dict(config.headers),
     }
     if config.credential:
-        headers |= credential_headers(config.kind, config.credential)
+        headers |= credential_headers(config.kind, config.credential, config.options)
     return headers
+
+
+def entra_identity(config: UpstreamConfig) -> EntraIdentity | None:
+    """Whose tokens calls are made with; None where a credential is sent as it is, or is the clients' own."""
+    if config.kind != AZURE or not uses_entra(config.options) or config.takes_client_credential:
+        return None
+    from upstreams_app.providers.azure.identity import EntraIdentity
+
+    return EntraIdentity(config.options, config.credential, config.endpoints)
 
 
 class UpstreamAnswer(Protocol):
@@ -167,6 +179,7 @@ class HttpClient:
         self._api_version = config.api_version
         self._headers = request_headers(config)
         self._heads: dict[tuple[int, str], bytes] = {}
+        self._identity = entra_identity(config)
         self.in_flight = 0
 
     async def post(
@@ -174,9 +187,12 @@ class HttpClient:
     ) -> UpstreamAnswer:
         body = without_signatures(body)
         index = next(self._turn) % len(self._pools)
-        head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
         self.in_flight += 1
         try:
+            if self._identity is not None:
+                phases.begin_connect()
+                credential = await self._identity.token()
+            head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
             connection = await self._ask(self._pools[index], head, body, phases)
         except BaseException:
             self.in_flight -= 1
@@ -235,10 +251,15 @@ class HttpClient:
             where = deployment_target(at, path, model=model, api_version=self._api_version)
         else:
             where = target(at, path)
-        own = credential_headers(self._kind, credential) if credential else {}
+        if self._identity is not None:
+            own = {"Authorization": f"Bearer {credential}"}
+        else:
+            own = credential_headers(self._kind, credential) if credential else {}
         return request_line(at, where) + header_lines(self._headers, own)
 
     async def close(self) -> None:
+        if self._identity is not None:
+            await self._identity.close()
         self._resolver.close()
         for pool in self._pools:
             pool.close()
@@ -332,6 +353,10 @@ def _new_client(config: UpstreamConfig) -> UpstreamClient:
 
         return DemoClient()
     provider = provider_of(config.kind)
+    if provider is None and KINDS[config.kind].lacks:
+        from upstreams_app.services.local_client import LocalClient
+
+        return LocalClient(config)
     if provider is None:
         return HttpClient(config)
     from upstreams_app.services.provider_client import ProviderClient

@@ -82,16 +82,21 @@ class ProviderClient:
         answer = await self._http.send(
             exchange.request, self._authority, phases=phases, credential=credential
         )
-        if isinstance(exchange, ReadsHead):
-            exchange.read_head(answer.headers)
-        if not 200 <= answer.status < 300:
-            return _Refusal(answer, exchange)
-        return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)
+        return translated(answer, exchange, is_stream=is_stream)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._authority.close()
         await self._http.close()
+
+
+def translated(answer: UpstreamAnswer, exchange: Exchange, *, is_stream: bool) -> UpstreamAnswer:
+    """An answer whose head has come, as the exchange turns it."""
+    if isinstance(exchange, ReadsHead):
+        exchange.read_head(answer.headers)
+    if not 200 <= answer.status < 300:
+        return _Refusal(answer, exchange)
+    return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)
 
 
 class _Translated:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway_project.core.codec import RawFields
 from security_app.services.reservation import Demand
+from usage_app.entry import NOTHING, TokenUsage
 from usage_app.registry import UsageConfig
 from usage_app.services.extraction import (
     IMAGE_TOKENS,
@@ -60,17 +61,25 @@ def demand(
     at: float,
     input_tokens: int,
     output_tokens: int,
+    units: TokenUsage = NOTHING,
+    service_tier: str = "",
 ) -> Demand:
-    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970."""
+    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970.
+
+    Of `units` count images, characters, audio and searches. Where the call asks for a `service_tier`, it may
+    be served by that or by the usual one.
+    """
     dearest: int | None = None
     is_priced = True
     for model in price_models:
         card = prices.price(model, at)
         if card is None:
             is_priced = False
-        else:
-            cost = dearest_nano(input_tokens, output_tokens, card)
-            dearest = cost if dearest is None or cost > dearest else dearest
+            continue
+        cost = dearest_nano(input_tokens, output_tokens, units, card)
+        if service_tier and (tier := card.service_tiers.get(service_tier)) is not None:
+            cost = max(cost, dearest_nano(input_tokens, output_tokens, units, tier))
+        dearest = cost if dearest is None or cost > dearest else dearest
     return Demand(1, input_tokens, output_tokens, 0 if dearest is None and is_priced else dearest, is_priced)
 
 

@@ -51,6 +51,7 @@ class Settlement:
         "queue_ms",
         "received_bytes",
         "route",
+        "service_tier",
         "ticket",
         "tokens",
         "upstream",
@@ -77,6 +78,8 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
+        # What the answer says of how it was served, where that may change the price.
+        self.service_tier = ""
         # How much text was sent, asked only if an estimate is needed.
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
@@ -97,11 +100,15 @@ class Settlement:
         It is fixed when the call starts: by the moment in its id, which its record shows too.
         """
         prices: UsageConfig = self.context.snapshot.sections["usage"].value
-        return prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
+        card = prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
+        if self.service_tier and card is not None:
+            return card.service_tiers.get(self.service_tier, card)
+        return card
 
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
         self.tokens = None
+        self.service_tier = ""
         self.received_bytes = 0
 
     def complete(self) -> None:
@@ -160,9 +167,9 @@ class Settlement:
         context, principal, card = self.context, self.ticket.principal, self.rate_card()
         if self.is_cached:
             self.cost_nano = 0
-        elif card is not None and (tokens.input or tokens.output or state != _ABORTED):
+        elif card is not None and (state != _ABORTED or not tokens.is_nothing):
             self.cost_nano = cost_nano(tokens, card)
-        elif state == _ABORTED and not (tokens.input or tokens.output):
+        elif state == _ABORTED and tokens.is_nothing:
             self.cost_nano = 0
         elif state == _REPORTED:
             state = State.UNPRICED.value
@@ -197,6 +204,7 @@ class Settlement:
             is_cached=self.is_cached,
             correlation_id=context.correlation_id,
             decision=self.decision,
+            service_tier=self.service_tier,
         )
         if self.on_settled is not None:
             self.on_settled(self, entry)

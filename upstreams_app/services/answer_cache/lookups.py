@@ -8,8 +8,10 @@ from typing import Final, NamedTuple
 from gateway_project.core.codec import RawFields
 from upstreams_app.cache_policy import CacheRules
 from upstreams_app.services.answer_cache.controls import Controls
-from upstreams_app.services.answer_cache.keys import Question, audience, cache_key
+from upstreams_app.services.answer_cache.keys import Asked, audience, cache_key
 from upstreams_app.services.calls import Call
+from upstreams_app.services.client import ClientPool
+from upstreams_app.services.deciding import passed_over
 
 # Nothing, in any spelling.
 _NOTHING = re.compile(rb"\s*(null|false|\[\s*\]|)\s*")
@@ -30,7 +32,7 @@ class Lookup(NamedTuple):
     is_shared: bool
 
 
-def look_up(call: Call, controls: Controls) -> Lookup | None:
+def look_up(call: Call, controls: Controls, clients: ClientPool) -> Lookup | None:
     """The place of a call, before it is changed for an upstream; None where nothing is kept."""
     rules = call.entry.cache
     if rules is None or call.stand_in is not None or (rules.is_on_request and not controls.is_asked_for):
@@ -39,9 +41,10 @@ def look_up(call: Call, controls: Controls) -> Lookup | None:
         return None
     if _has_any(call.fields, _ACTING) or (not rules.includes_tools and _has_any(call.fields, _TOOLS)):
         return None
-    question = Question(
+    asked = Asked(
         model_id=call.entry.id,
         served_by=rules.served_by,
+        passed_over=passed_over(call.question(), call.entry, clients),
         audience=audience(call.context.principal, rules.scope, call.context.end_user),
         namespace=controls.namespace,
         path=call.path,
@@ -52,7 +55,7 @@ def look_up(call: Call, controls: Controls) -> Lookup | None:
     )
     ttl_s = rules.ttl_s if controls.ttl_s is None else min(controls.ttl_s, rules.ttl_s)
     return Lookup(
-        key=cache_key(question),
+        key=cache_key(asked),
         rules=rules,
         is_wanted=controls.is_wanted,
         may_be_kept=controls.may_be_kept,
