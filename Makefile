@@ -26,7 +26,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/messages $(patsubst %,tests/ca
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
-	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
+	$(patsubst %,tests/doors/test_%.py,access access_rules azure cached_answers chat_clients client_libraries client_recipes django_bodies forwarding \
 	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors openai_client openai_errors \
 	paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
