@@ -172,6 +172,12 @@ GAUGES = {
         ("upstream", "state"),
         "max",
     ),
+    "upstream_ejected_models": GaugeFamily(
+        "agent_gateway_upstream_ejected_models",
+        "Models of the upstream that a process keeps calls from, since they failed there.",
+        ("upstream",),
+        "max",
+    ),
     "cpu_seconds": GaugeFamily(
         "process_cpu_seconds", "Processor time of a process.", ("pid",), "max", is_counter=True
     ),

@@ -62,7 +62,9 @@ def test_what_is_behind_the_id_is_part_of_every_key() -> None:
     seen.add(rules_of("fast").served_by)
     RouteTarget.objects.create(route=route, model=other)
     seen.add(last := rules_of("fast").served_by)
-    assert len(seen) == 4
+    Route.objects.filter(name="fast").update(prompt_prepend=[{"role": "system", "content": "Be brief."}])
+    seen.add(last := rules_of("fast").served_by)
+    assert len(seen) == 5
 
     target.weight, target.priority = 7, 2
     target.save()

@@ -64,7 +64,7 @@ async def _read_noted(call: Call, clients: ClientPool, opened: OpenAnswer) -> by
 
 
 def abort_cancelled(call: Call) -> None:
-    """Settle a call that was cancelled: by its client, or by us."""
+    """Settle a call whose task was cancelled, by why that was."""
     scope = call.context.scope
     if scope.cause == DISCONNECTED:
         call.settlement.abort(CLIENT_LEFT, DISCONNECTED)
