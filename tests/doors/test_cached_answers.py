@@ -15,8 +15,8 @@ from openai import OpenAI
 from tests.doors import rows
 from tests.doors.gateway import Gateway
 from tests.fakes import bodies
-from tests.fakes.behaviours import error_event, json_answer, slow_headers
-from tests.fakes.exchange import Gate
+from tests.fakes.behaviours import error_event, json_answer, slow_headers, stream
+from tests.fakes.exchange import WAIT_S, Gate
 from tests.fakes.vendor import FakeVendor
 
 MODEL = "alias"
@@ -166,6 +166,24 @@ def test_broken_and_filtered_answers_are_not_kept(vendor: FakeVendor, ai: OpenAI
     assert len(list(ai.chat.completions.create(model=MODEL, messages=question, stream=True))) > 3
 
     assert len(vendor.requests) == 4
+
+
+def test_what_the_client_did_not_wait_for_is_not_kept(vendor: FakeVendor, ai: OpenAI, question: Any) -> None:
+    gate = Gate()
+    chunks = bodies.sse_events(bodies.chat_chunks(("Hel", "lo"), model="fake-chat"))
+    vendor.script(stream([*chunks[:2], gate, *chunks[2:]]))
+    leaving = ai.chat.completions.create(model=MODEL, messages=question, stream=True)
+    next(iter(leaving))
+    leaving.close()
+    assert vendor.requests[0].aborted.wait(WAIT_S)
+    gate.open()
+
+    answers = [
+        list(ai.chat.completions.create(model=MODEL, messages=question, stream=True)) for _ in range(2)
+    ]
+
+    assert answers[0] == answers[1]
+    assert len(vendor.requests) == 2
 
 
 def test_answers_are_forgotten_by_their_key_and_by_model(
