@@ -69,21 +69,24 @@
     });
     const body = await answer.json().catch(() => null);
     const elapsed = shown(performance.now() - started);
-    if (answer.ok) {
-      return `${model.model}: ok, ${elapsed}`;
-    }
-    const error = body && body.error && body.error.message;
-    return `${model.model}: failed (${answer.status}) after ${elapsed}${error ? `: ${error}` : ""}`;
+    const error = (body && body.error && body.error.message) || "";
+    const failure = `failed (${answer.status}) after ${elapsed}${error ? `: ${error}` : ""}`;
+    return { isOk: answer.ok, words: `${model.model}: ${answer.ok ? `ok, ${elapsed}` : failure}` };
   }
 
+  // How many of the models failed.
   async function callModels(box, models, key, signal) {
     const callable = models.filter((one) => one.mode !== "other");
+    let failed = 0;
     for (const model of callable.slice(0, MODELS_CALLED)) {
-      line(box, await call(model, key, signal));
+      const told = await call(model, key, signal);
+      line(box, told.words);
+      failed += told.isOk ? 0 : 1;
     }
     if (callable.length > MODELS_CALLED) {
       line(box, `${callable.length - MODELS_CALLED} more models were not called`);
     }
+    return failed;
   }
 
   async function test(box, key, counts, signal) {
@@ -93,10 +96,13 @@
       const found = await ask(box, signal);
       mark(box, found.state, [shown(found.latency_ms), found.error].filter(Boolean).join(", "));
       tellModels(box, found.models);
-      if (key && found.state === "ok") {
-        await callModels(box, found.models, key, signal);
+      let { state } = found;
+      const failed = key && state === "ok" ? await callModels(box, found.models, key, signal) : 0;
+      if (failed) {
+        state = "failed";
+        mark(box, state, `It answers, but ${failed} of its models failed.`);
       }
-      counts[found.state] = (counts[found.state] || 0) + 1;
+      counts[state] = (counts[state] || 0) + 1;
     } catch (error) {
       if (signal.aborted) {
         mark(box, "stopped", "");
