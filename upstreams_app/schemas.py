@@ -125,7 +125,14 @@ class ModelInfoInput(StrictModel):
     output_cost_per_reasoning_token: Price | None = None
     input_cost_per_audio_token: Price | None = None
     output_cost_per_audio_token: Price | None = None
+    cache_creation_input_token_cost_above_1hr: Price | None = None
+    input_cost_per_image_token: Price | None = None
+    output_cost_per_image_token: Price | None = None
     input_cost_per_request: Price | None = None
+    output_cost_per_image: Price | None = Field(default=None, description="Each that is made.")
+    input_cost_per_character: Price | None = Field(default=None, description="Spoken.")
+    input_cost_per_second: Price | None = Field(default=None, description="Of audio that is heard.")
+    input_cost_per_query: Price | None = Field(default=None, description="Each search unit of a reranker.")
 
 
 class NewModel(StrictModel):
@@ -208,7 +215,14 @@ class ShownInfo(BaseModel):
     output_cost_per_reasoning_token: Decimal | None
     input_cost_per_audio_token: Decimal | None
     output_cost_per_audio_token: Decimal | None
+    cache_creation_input_token_cost_above_1hr: Decimal | None
+    input_cost_per_image_token: Decimal | None
+    output_cost_per_image_token: Decimal | None
     input_cost_per_request: Decimal | None
+    output_cost_per_image: Decimal | None = Field(description="Absent where all is counted in tokens.")
+    input_cost_per_character: Decimal | None
+    input_cost_per_second: Decimal | None
+    input_cost_per_query: Decimal | None
     is_enabled: bool
     created_at: datetime
     updated_at: datetime

@@ -14,9 +14,9 @@ from upstreams_app.models import HealthSample, Upstream, UpstreamModel
 from upstreams_app.presets import PRESETS, Preset, preset_at
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services import probes
-from upstreams_app.services.client import request_headers
 from upstreams_app.services.discovery import import_models
 from upstreams_app.services.model_lists import parse_model_list
+from upstreams_app.services.request_head import request_headers
 from upstreams_app.vendors import VENDORS
 
 # Where a chat goes, and where health is asked for: written out, for the base paths differ.

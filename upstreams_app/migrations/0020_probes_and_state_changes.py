@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('upstreams_app', '0006_conditional_targets'),
+        ('upstreams_app', '0010_cache_policies'),
     ]
 
     operations = [
