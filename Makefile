@@ -50,7 +50,7 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	policy_admin provider run_endings run_journal run_limits run_pages run_rows treatment upstream_kinds versions) \
 	$(patsubst %,tests/api/test_%.py,documents every_route model_list) \
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
-	$(patsubst %,tests/health/test_%.py,maintenance page probe_rounds states) \
+	$(patsubst %,tests/health/test_%.py,alerts maintenance page probe_rounds states) \
 	$(patsubst %,tests/reports/test_%.py,admin api command schedule) \
 	$(patsubst %,tests/tools/test_%.py,admin agent_tools management) \
 	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard price_changes pricing rates) \
