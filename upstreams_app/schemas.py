@@ -282,6 +282,12 @@ class UpstreamFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
+    is_probed: bool | None = Field(
+        default=None, description="Ask it regularly whether it answers; never with a caller's credential."
+    )
+    probe_interval_s: (
+        Annotated[int, Field(ge=5, le=86_400, description="null: GATEWAY_HEALTH_INTERVAL_S.")] | None
+    ) = None
     is_enabled: bool | None = None
     is_in_maintenance: bool | None = Field(
         default=None, description="Calls are kept away; models that nothing else serves answer 503."
@@ -356,6 +362,8 @@ class ShownUpstream(BaseModel):
     breaker_failures: int
     breaker_cooldown_s: float
     asks_stream_usage: bool
+    is_probed: bool
+    probe_interval_s: int | None
     is_enabled: bool
     is_in_maintenance: bool
     maintenance_until: datetime | None

@@ -12,7 +12,7 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.money import from_nano
 from security_app.services.configuration import store
-from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models import RouteTarget, Upstream, UpstreamModel
 from upstreams_app.schemas import (
     ShownCredential,
     ShownHealth,
@@ -151,22 +151,12 @@ def upstream_values(row: UpstreamWithState) -> dict[str, Any]:
         "id": row.public_id,
         "credential": _credential(row),
         "headers": masked_headers(row.headers),
-        "health": _last_health(row),
+        "health": shown_health(row),
     }
 
 
-def shown_health(sample: HealthSample) -> ShownHealth:
-    """One probe."""
-    return ShownHealth(
-        state="healthy" if sample.is_healthy else "down",
-        latency_ms=sample.latency_ms,
-        status_code=sample.status_code,
-        error=sample.error,
-        checked_at=sample.at,
-    )
-
-
-def _last_health(row: UpstreamWithState) -> ShownHealth:
+def shown_health(row: UpstreamWithState) -> ShownHealth:
+    """The state of now, of an upstream out of `upstreams_for_display`."""
     return ShownHealth(
         state=row.health_state,  # type: ignore[arg-type]
         reason=state_reason(row),

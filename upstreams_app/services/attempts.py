@@ -102,6 +102,8 @@ class _Trial(Generic[T]):
 
     async def _over(self, entry: ModelEntry) -> T:
         """The first good answer of one model's targets."""
+        if entry.maintenance is not None:
+            raise failures.resting(entry, entry.maintenance)
         if not entry.targets:
             raise failures.in_maintenance(entry)
         course = _Course(entry, self._order(entry))
@@ -117,9 +119,11 @@ class _Trial(Generic[T]):
                 fault = failures.fault_of(error)
                 if fault is None:
                     raise
+                # What was not kept can't be sent once more.
+                is_spent = self._call.parcel is not None and self._call.parcel.is_spent
                 target, ended = course.candidate.target, monotonic()
                 self._note(Attempt(target, error, fault, (ended - now) * 1000))
-                pause_s = course.go_on(error, fault, ended)
+                pause_s = None if is_spent else course.go_on(error, fault, ended)
                 if pause_s is None or course.is_shut(ended + pause_s):
                     raise
                 if pause_s:
