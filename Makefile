@@ -5,7 +5,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
-unexport DJANGO_SETTINGS_MODULE
+# Each of the many processes of a test run would compile the tests, or the server, again.
+unexport DJANGO_SETTINGS_MODULE PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -31,7 +32,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages tests/rou
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
-	$(patsubst %,tests/limits/test_%.py,calendar_windows counter_names counting door estimate failover faults many_workers \
+	$(patsubst %,tests/limits/test_%.py,calendar_windows counter_names counting door estimate exchange failover faults many_workers \
 	model runs seeding settled_once upkeep) \
 	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
 	rebinding settings snapshot) tests/api/test_tags.py tests/health/test_metric_names.py tests/health/test_numbers.py \
@@ -42,7 +43,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages tests/rou
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py \
-	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange) \
+	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange fallback_leave selection) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
 	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
 	$(patsubst %,tests/agents/test_%.py,admin builder declared_admin declared_management management members pinned_keys pins \

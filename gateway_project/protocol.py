@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import GatewayError, InvalidRequest, RequestTimeout
+from gateway_project.core.extensions import HEAD_LINES
 from gateway_project.stalled import EndsWhenStalled
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,20 @@ _SWEEP_S = 1.0
 class JoinedWrites:
     """A transport that joins an answer's head with the write after it; all else is the transport's own."""
 
-    __slots__ = ("_head", "_loop", "_transport")
+    __slots__ = ("_head", "_lines", "_loop", "_transport", "is_closing", "resume_reading")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._head = b""
+        self._lines = b""
+        # Asked for with each request, where a search by `__getattr__` would be felt.
+        self.is_closing = transport.is_closing
+        self.resume_reading = transport.resume_reading
+
+    def add_lines(self, lines: bytes) -> None:
+        """Header lines, each with its line break, to go out with the next head."""
+        self._lines += lines
 
     def write(self, data: bytes) -> None:
         """Write now, unless it is a head."""
@@ -42,6 +51,9 @@ class JoinedWrites:
             data, self._head = self._head + data, b""
             self._transport.write(data)
         elif data.startswith(b"HTTP/1."):
+            if self._lines and not data.startswith(b"HTTP/1.1 100"):
+                # Before the empty line that ends the head.
+                data, self._lines = b"%b%b\r\n" % (data[:-2], self._lines), b""
             self._head = data
             self._loop.call_soon(self._flush)
         else:
@@ -77,7 +89,9 @@ class JoiningProtocol(EndsWhenStalled, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
+        joined = JoinedWrites(transport, self.loop)
+        self._add_lines = joined.add_lines
+        super().connection_made(joined)  # type: ignore[arg-type]
         waiting.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,6 +112,11 @@ class JoiningProtocol(EndsWhenStalled, HttpToolsProtocol):
             # An unfinished head, or the rest of a body that was answered early: uvicorn has ended its own
             # timeout for idle connections.
             waiting.add(self)
+
+    def on_message_begin(self) -> None:
+        """A request begins: its application may add header lines to the answer."""
+        super().on_message_begin()
+        self.scope["extensions"] = {HEAD_LINES: self._add_lines}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         """A head is complete: the request starts."""

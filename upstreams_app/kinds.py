@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from upstreams_app.options import ANTHROPIC, BEDROCK, VERTEX, Option
+from upstreams_app.options import ANTHROPIC, AZURE_OPENAI, BEDROCK, VERTEX, Option
 
 AZURE = "azure-openai"
+_LACKS = frozenset({"n", "max_completion_tokens", "parallel_tool_calls"})
+_THOUGHTS = frozenset({"reasoning_content"})
 _LINE_ENDS = re.compile(r"[\r\n\t]+")
 
 
@@ -18,6 +22,8 @@ class Kind(NamedTuple):
     `price_provider` is its id in the price catalogue, None for what costs nothing by the token. `provider`
     names the package in `upstreams_app.providers` that speaks its wire format, "" where that is OpenAI's.
     `credential` says what proves who calls; keys are often in the `key_variables` of the environment.
+    `lacks` are members of OpenAI's chats, and of their messages, that its servers ignore without a word
+    (`services.local_client`).
     """
 
     id: str
@@ -31,6 +37,12 @@ class Kind(NamedTuple):
     options: tuple[Option, ...] = ()
     credential: str = ""
     key_variables: tuple[str, ...] = ()
+    lacks: frozenset[str] = frozenset()
+
+    @property
+    def may_call_often(self) -> bool:
+        """Whether several choices (`n`) of a chat may be as many calls of it."""
+        return bool(self.provider) or "n" in self.lacks
 
 
 KINDS: dict[str, Kind] = {
@@ -53,7 +65,9 @@ KINDS: dict[str, Kind] = {
             "/openai/v1",
             None,
             "azure",
-            credential="A key of the resource, or a token of Microsoft Entra.",
+            options=AZURE_OPENAI,
+            credential="A key of the resource, or a token of Microsoft Entra. With tenant and client: the "
+            "client’s secret, or its certificate with the private key (PEM).",
             key_variables=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
         ),
         Kind(
@@ -104,9 +118,17 @@ KINDS: dict[str, Kind] = {
             "Bedrock. None: the machine’s own (AWS_ACCESS_KEY_ID and its like, a profile, a role).",
         ),
         Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
-        Kind("ollama", "Ollama", "http://127.0.0.1:11434", "/v1", 11434, None),
-        Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None),
-        Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None),
+        Kind(
+            "ollama",
+            "Ollama",
+            "http://127.0.0.1:11434",
+            "/v1",
+            11434,
+            None,
+            lacks=_LACKS | _THOUGHTS | {"tool_choice", "logit_bias"},
+        ),
+        Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None, lacks=_LACKS),
+        Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None, lacks=_THOUGHTS),
         Kind("tensorrt-llm", "TensorRT-LLM", "http://127.0.0.1:8355", "/v1", 8355, None),
         Kind("demo", "Demo (built in, no network)", "", "", None, None, needs_url=False),
     )
@@ -124,17 +146,24 @@ OPTIONS_IN_WORDS = (
 
 
 def on_one_line(credential: str) -> str:
-    """A credential that is JSON (a service account's key file) without line ends: they mean nothing there."""
+    """A credential that is JSON (a service account's key) or PEM without line ends: they mean nothing."""
     text = credential.strip()
-    return _LINE_ENDS.sub(" ", text) if text.startswith("{") else credential
+    return _LINE_ENDS.sub(" ", text) if text.startswith(("{", "-----BEGIN ")) else credential
 
 
-def credential_headers(kind: str, credential: str) -> dict[str, str]:
+def uses_entra(options: Mapping[str, Any]) -> bool:
+    """Whether calls of an upstream at Azure have tokens that the gateway fetches."""
+    return "tenant_id" in options or "identity" in options
+
+
+def credential_headers(
+    kind: str, credential: str, options: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, str]:
     """The header that carries a credential; Azure's keys have one of their own, its tokens (JWTs) don't.
 
-    Providers see to it themselves (`providers.wire.Authority`).
+    What a token is fetched with is in none. Providers see to it themselves (`providers.wire.Authority`).
     """
-    if KINDS[kind].provider:
+    if KINDS[kind].provider or (kind == AZURE and uses_entra(options)):
         return {}
     if kind == AZURE and not (credential.startswith("eyJ") and credential.count(".") == 2):
         return {"api-key": credential}

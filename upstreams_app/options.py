@@ -67,6 +67,31 @@ def check_options(label: str, described: Sequence[Option], options: Mapping[str,
             raise WrongOption(f"{name} must be {option.expected}.", option=name)
 
 
+AZURE_OPENAI = (
+    Option(
+        "tenant_id",
+        "Tenant",
+        "Of Microsoft Entra: with it and a client calls have tokens; the credential is the client’s secret.",
+        "the id of a tenant, or one of its domains",
+        pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
+        variables=("AZURE_TENANT_ID",),
+    ),
+    Option(
+        "client_id",
+        "Client",
+        "The application’s id in that tenant; or which of the machine’s managed identities.",
+        "the id of an application, a UUID",
+        pattern=r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        variables=("AZURE_CLIENT_ID",),
+    ),
+    Option(
+        "identity",
+        "The machine’s own identity",
+        "In place of a credential: managed (of a machine or app at Azure) or workload (a federated token).",
+        '"managed" or "workload"',
+        choices=("managed", "workload"),
+    ),
+)
 ANTHROPIC = (
     Option(
         "version",

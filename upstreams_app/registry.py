@@ -15,11 +15,13 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.codec import dumps
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.environment import check_secret_file, check_variable
+from gateway_project.core.expressions import Expression
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
 from upstreams_app.kinds import KINDS, on_one_line
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
-from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy
+from upstreams_app.route_conditions import compile_condition
+from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy, check_tags
 
 SECTION = "upstreams"
 _MAX_SECRET_FILE_BYTES = 16_384
@@ -78,6 +80,9 @@ class Target:
     model_json: bytes
     weight: int
     priority: int
+    # For which requests of a route it is: those that its condition holds for, and that share a tag with it.
+    condition: Expression | None = None
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class ModelEntry:
     """One id that a client may put into `model`. Targets are in order of priority.
 
     `resting` are those whose upstream is in maintenance: they get no call, so that `targets` may be empty.
-    `embedding_model` is the one name that may serve embeddings; "" if all targets have the same.
+    `embedding_model` is the one name that may serve embeddings; "" if all targets have the same. `reads` are
+    the names in conditions of targets, None without any; `is_selective`: some targets are for some requests.
     """
 
     id: str
@@ -100,6 +106,8 @@ class ModelEntry:
     resting: tuple[Target, ...] = ()
     policy: RoutePolicy = DEFAULT_POLICY
     embedding_model: str = ""
+    reads: frozenset[str] | None = None
+    is_selective: bool = False
 
     @property
     def lead(self) -> Target:
@@ -109,10 +117,11 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamsConfig:
-    """All model ids, in the order in which lists show them, and all upstreams by name."""
+    """All model ids, in the order in which lists show them; upstreams by name, routes by their aliases."""
 
     models: dict[str, ModelEntry]
     upstreams: dict[str, UpstreamConfig]
+    aliases: dict[str, ModelEntry] = field(default_factory=dict)
 
 
 def read_reference(reference: str) -> str:
@@ -191,8 +200,22 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
     )
 
 
-def _target(upstream: UpstreamConfig, model: UpstreamModel, *, weight: int = 1, priority: int = 1) -> Target:
-    return Target(upstream, model.name, f"{upstream.name}/{model.name}", dumps(model.name), weight, priority)
+def _target(upstream: UpstreamConfig, model: UpstreamModel, row: RouteTarget | None = None) -> Target:
+    model_id, model_json = f"{upstream.name}/{model.name}", dumps(model.name)
+    if row is None:
+        return Target(upstream, model.name, model_id, model_json, weight=1, priority=1)
+    check_tags(row.tags)
+    condition = compile_condition(row.condition) if row.condition else None
+    return Target(
+        upstream,
+        model.name,
+        model_id,
+        model_json,
+        row.weight,
+        row.priority,
+        condition,
+        frozenset(row.tags),
+    )
 
 
 def build(
@@ -227,15 +250,18 @@ def build(
             usable[model.id] = model
             own_entries.append(own)
     entries: dict[str, ModelEntry] = {}
+    aliases: dict[str, ModelEntry] = {}
     for route in (
         Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id")
     ):
         entry = _attempt(f"route {route.name}", left_out, _route_entry, route, usable, upstreams, resting)
         if entry is not None:
             entries[entry.id] = entry
+            for alias in route.aliases:
+                aliases.setdefault(alias, entry)
     for own in own_entries:
         entries.setdefault(own.id, own)
-    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()})
+    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()}, aliases)
     return Section(value, version, tuple(left_out))
 
 
@@ -283,11 +309,11 @@ def _route_entry(
     rows.sort(key=lambda row: (row.priority, row.id.int))
     models = [usable[row.model_id] for row in rows]
     targets = tuple(
-        _target(upstreams[model.upstream_id], model, weight=row.weight, priority=row.priority)
-        for row, model in zip(rows, models, strict=True)
+        _target(upstreams[model.upstream_id], model, row) for row, model in zip(rows, models, strict=True)
     )
     windows = [model.context_window for model in models]
     outputs = [model.max_output_tokens for model in models]
+    conditions = [target.condition for target in targets if target.condition is not None]
     return ModelEntry(
         id=route.name,
         targets=tuple(target for target in targets if target.upstream.id not in resting),
@@ -303,4 +329,6 @@ def _route_entry(
         policy=route.policy(),
         # Vectors of two models are no neighbours.
         embedding_model=models[0].name if len({model.name for model in models}) > 1 else "",
+        reads=frozenset().union(*(each.variables for each in conditions)) if conditions else None,
+        is_selective=bool(conditions) or any(target.tags for target in targets),
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from upstreams_app.route_policy import MAX_ATTEMPTS, MAX_MODEL_ID_CHARS, STRATEGY_ALIASES
+from upstreams_app.route_policy import MAX_ATTEMPTS, MAX_MODEL_ID_CHARS, MAX_TARGETS, STRATEGY_ALIASES
 from upstreams_app.schemas import Seconds, StrictModel, Text
 
 StrategyId = Literal["weighted", "least-busy", "latency", "cost", "usage"]
@@ -14,6 +14,22 @@ StrategyName = Annotated[str, StringConstraints(max_length=32)]
 Affinity = Literal["none", "session", "user", "end-user"]
 FallbackKind = Literal["general", "context_window", "content_policy", "budget"]
 ModelId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MODEL_ID_CHARS)]
+
+
+TargetCount = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class TargetBody(StrictModel):
+    """One model behind a route, and for which requests."""
+
+    model: ModelId
+    priority: TargetCount = 1
+    weight: TargetCount = 1
+    is_enabled: bool = True
+    condition: Annotated[str, StringConstraints(max_length=500)] = Field(
+        default="", description="A CEL expression that a request must fulfil; empty: none."
+    )
+    tags: list[str] = Field(default=[], description='Requests with one of these; "default" takes the others.')
 
 
 class RoutePatch(StrictModel):
@@ -36,6 +52,10 @@ class RoutePatch(StrictModel):
     fallbacks: dict[FallbackKind, list[ModelId]] | None = Field(
         default=None, description="Model ids to ask instead, by the kind of trouble."
     )
+    aliases: list[ModelId] | None = Field(default=None, description="Other names for the same route.")
+    targets: Annotated[list[TargetBody], Field(max_length=MAX_TARGETS)] | None = Field(
+        default=None, description="All of them: what is left out is taken away."
+    )
 
 
 class ShownTarget(BaseModel):
@@ -45,6 +65,8 @@ class ShownTarget(BaseModel):
     priority: int
     weight: int
     is_enabled: bool
+    condition: str
+    tags: list[str]
 
 
 class ShownRoute(BaseModel):
@@ -59,6 +81,7 @@ class ShownRoute(BaseModel):
     deadline_s: float | None
     retry_policy: dict[str, int]
     fallbacks: dict[FallbackKind, list[str]]
+    aliases: list[str]
     targets: list[ShownTarget]
 
 

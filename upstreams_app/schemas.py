@@ -71,6 +71,10 @@ class LitellmParams(StrictModel):
     api_version: ApiVersion | None = Field(
         default=None, description="Of azure/ only: for deployment paths; v1 or empty for Azure's v1 API."
     )
+    azure_ad_token: Credential | None = Field(default=None, description="Of azure/: a token; not renewed.")
+    tenant_id: Text | None = Field(default=None, description="Of azure/: an application's at Entra.")
+    client_id: Text | None = None
+    client_secret: Credential | None = Field(default=None, description="Or its certificate with key (PEM).")
     organization: Text | None = Field(default=None, description="Sent as OpenAI-Organization.")
     extra_headers: dict[str, str] | None = None
     timeout: Seconds | None = Field(default=None, description="Of the whole call.")
@@ -173,7 +177,9 @@ class ShownParams(BaseModel):
     stream_timeout: float
     max_parallel_requests: int | None
     custom_llm_provider: str
-    api_version: str | None = Field(default=None, description="Of azure/.")
+    api_version: str | None = Field(default=None, description="Of azure/, as the next two.")
+    tenant_id: str | None = None
+    client_id: str | None = None
     aws_region_name: str | None = Field(default=None, description="Of bedrock/, as the next four.")
     aws_role_name: str | None = None
     aws_session_name: str | None = None

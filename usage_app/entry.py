@@ -12,7 +12,11 @@ import msgspec
 
 
 class TokenUsage(msgspec.Struct, omit_defaults=True, gc=False):
-    """Tokens as the upstream counted them. The detailed counts are parts of input or of output."""
+    """What a call used: tokens as the upstream counted them, and what is not counted in tokens.
+
+    The detailed counts of tokens are parts of input or of output; `cache_write_1h`, what is kept for an hour,
+    is a part of `cache_write`. Of the others, `images` were made, `characters` spoken, `audio_ms` heard.
+    """
 
     input: int = 0
     output: int = 0
@@ -21,6 +25,21 @@ class TokenUsage(msgspec.Struct, omit_defaults=True, gc=False):
     reasoning: int = 0
     input_audio: int = 0
     output_audio: int = 0
+    cache_write_1h: int = 0
+    input_image: int = 0
+    output_image: int = 0
+    images: int = 0
+    characters: int = 0
+    audio_ms: int = 0
+    search_units: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing at all was used."""
+        return self == NOTHING
+
+
+NOTHING = TokenUsage()
 
 
 class UsageEntry(msgspec.Struct, omit_defaults=True, gc=False):
@@ -56,3 +75,5 @@ class UsageEntry(msgspec.Struct, omit_defaults=True, gc=False):
     is_cached: bool = False
     correlation_id: str = ""
     decision: dict[str, Any] | None = None
+    # As the answer names it, where that changes the price.
+    service_tier: str = ""

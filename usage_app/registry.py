@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from uuid import UUID
 
 from gateway_project.core.money import to_nano
 from gateway_project.core.snapshot import Diagnostic, Section
 from usage_app.models import Price
-from usage_app.models.price import TIER_RATES
+from usage_app.models.rates import SERVICE_TIERS, TIER_RATES, UNIT_RATES
 
 SECTION = "usage"
+# What a rate that is not given is as; before a rate those that it may be as.
 _PART_OF = {
     "cached_input": "input",
     "cache_write": "input",
+    "cache_write_1h": "cache_write",
     "input_audio": "input",
+    "input_image": "input",
     "reasoning": "output",
     "output_audio": "output",
+    "output_image": "output",
 }
-_COLUMNS = ("id", "model", "valid_from", "source", "per_request", "tiers", *TIER_RATES)
+_COLUMNS = (
+    *("id", "model", "valid_from", "source", "per_request", "tiers", "service_tiers", "is_withdrawn"),
+    *TIER_RATES,
+    *UNIT_RATES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,19 @@ class Rates:
     reasoning: int
     input_audio: int
     output_audio: int
+    cache_write_1h: int
+    input_image: int
+    output_image: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRates:
+    """Nano-dollars for what is not counted in tokens: an image, 1 000 000 characters, an hour, a search."""
+
+    per_image: int = 0
+    characters: int = 0
+    audio_hour: int = 0
+    per_search: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +68,16 @@ class RateTier(Rates):
 
 @dataclass(frozen=True, slots=True)
 class RateCard(Rates):
-    """One price of one model: base rates, the price of a request as such, tiers from the highest down."""
+    """One price of one model: base rates, the price of a request as such, tiers from the highest down.
+
+    `units` is None where all is counted in tokens. `service_tiers` has whole cards, for those that differ.
+    """
 
     price_id: UUID | None = None
     per_request: int = 0
     tiers: tuple[RateTier, ...] = ()
+    units: UnitRates | None = None
+    service_tiers: Mapping[str, RateCard] = field(default_factory=dict)
 
     def rates_for(self, input_tokens: int) -> Rates:
         """The rates of the tier that so many input tokens reach; the base rates below the lowest."""
@@ -61,7 +87,8 @@ class RateCard(Rates):
         return self
 
 
-_Dated = tuple[tuple[float, RateCard], ...]
+# Where a price ends there is no card.
+_Dated = tuple[tuple[float, RateCard | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,8 @@ class UsageConfig:
         for source in (self.overrides, self.catalogue):
             for valid_from, card in source.get(model_id, ()):
                 if valid_from <= moment:
+                    if card is None:
+                        break
                     return card
         return None
 
@@ -85,12 +114,12 @@ def build(
     previous: Section[UsageConfig] | None, version: int, sections: Mapping[str, Section[Any]]
 ) -> Section[UsageConfig]:
     """Read all prices. A row that makes no sense is left out with a diagnostic."""
-    overrides: dict[str, list[tuple[float, RateCard]]] = {}
-    catalogue: dict[str, list[tuple[float, RateCard]]] = {}
+    overrides: dict[str, list[tuple[float, RateCard | None]]] = {}
+    catalogue: dict[str, list[tuple[float, RateCard | None]]] = {}
     diagnostics = []
     for row in Price.objects.order_by("-valid_from").values(*_COLUMNS).iterator(2000):
         try:
-            dated = (row["valid_from"].timestamp(), rate_card(row))
+            dated = (row["valid_from"].timestamp(), None if row["is_withdrawn"] else rate_card(row))
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
             name = f"price of {row['model']} from {row['valid_from']:%Y-%m-%d}"
             diagnostics.append(Diagnostic(SECTION, name, f"{type(error).__name__}: {error}"[:300]))
@@ -104,27 +133,107 @@ def build(
 def rate_card(row: Mapping[str, Any]) -> RateCard:
     """The card of one price row, given as its columns; ValueError if a rate is negative or not a number."""
     given = {name: _nano(row[name], name) for name in TIER_RATES if row[name] is not None}
-    tiers = [_tier(given, tier) for tier in row["tiers"]]
+    units = {name: _nano(row[name], name) for name in UNIT_RATES if row.get(name) is not None}
+    per_request = 0 if row["per_request"] is None else _nano(row["per_request"], "per_request")
+    tiers = [_tier_rates(tier) for tier in row["tiers"]]
+    service = row.get("service_tiers") or {}
     return RateCard(
         **_resolved(given, {}),
         price_id=row["id"],
-        per_request=0 if row["per_request"] is None else _nano(row["per_request"], "per_request"),
-        tiers=tuple(sorted(tiers, key=lambda tier: -tier.above_input_tokens)),
+        per_request=per_request,
+        tiers=_rate_tiers(given, {}, [], tiers),
+        units=UnitRates(**units) if any(units.values()) else None,
+        service_tiers={
+            name: _service_card(
+                row["id"], service[name], given=given, units=units, per_request=per_request, tiers=tiers
+            )
+            for name in SERVICE_TIERS
+            if name in service
+        },
     )
 
 
-def _tier(given: Mapping[str, int], tier: Mapping[str, Any]) -> RateTier:
+_TierRates = tuple[int, Mapping[str, int]]
+
+
+def _service_card(
+    price_id: UUID,
+    service: Mapping[str, Any],
+    *,
+    given: Mapping[str, int],
+    units: Mapping[str, int],
+    per_request: int,
+    tiers: list[_TierRates],
+) -> RateCard:
+    """The base rates times a factor, or with those replaced that the service has of its own."""
+    if "factor" in service:
+        factor = Decimal(service["factor"])
+        if not 0 <= factor <= 100:
+            raise ValueError("factor must be from 0 to 100")
+        scaled = _times(given, factor)
+        own_units = _times(units, factor)
+        return RateCard(
+            **_resolved(scaled, {}),
+            price_id=price_id,
+            per_request=_times({"": per_request}, factor)[""],
+            tiers=_rate_tiers(scaled, {}, [], [(above, _times(own, factor)) for above, own in tiers]),
+            units=UnitRates(**own_units) if any(own_units.values()) else None,
+        )
+    own = _given(service, TIER_RATES)
+    own_units = {**units, **_given(service, UNIT_RATES)}
+    own_tiers = [_tier_rates(tier) for tier in service.get("tiers", ())]
+    return RateCard(
+        **_resolved(given, own),
+        price_id=price_id,
+        per_request=_given(service, ("per_request",)).get("per_request", per_request),
+        tiers=_rate_tiers(given, own, own_tiers, tiers),
+        units=UnitRates(**own_units) if any(own_units.values()) else None,
+    )
+
+
+def _rate_tiers(
+    base: Mapping[str, int], own: Mapping[str, int], own_tiers: list[_TierRates], tiers: list[_TierRates]
+) -> tuple[RateTier, ...]:
+    """Tiers from the highest down; a rate that a service has of its own depends on its own tiers only."""
+    made = []
+    for threshold in sorted({above for above, _ in (*tiers, *own_tiers)}, reverse=True):
+        rates = {name: rate for name, rate in _reached(tiers, threshold).items() if name not in own}
+        made.append(
+            RateTier(
+                **_resolved({**base, **own}, {**rates, **_reached(own_tiers, threshold)}),
+                above_input_tokens=threshold,
+            )
+        )
+    return tuple(made)
+
+
+def _reached(tiers: Iterable[_TierRates], threshold: int) -> Mapping[str, int]:
+    """The rates of the highest of these tiers that is no higher; none if all are."""
+    reached = [tier for tier in tiers if tier[0] <= threshold]
+    return max(reached, key=lambda tier: tier[0])[1] if reached else {}
+
+
+def _tier_rates(tier: Mapping[str, Any]) -> _TierRates:
     threshold = tier["above_input_tokens"]
     if not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 0:
         raise ValueError("above_input_tokens must be a whole number")
-    own = {name: _nano(Decimal(tier[name]), name) for name in TIER_RATES if tier.get(name) is not None}
-    return RateTier(**_resolved(given, own), above_input_tokens=threshold)
+    return threshold, _given(tier, TIER_RATES)
+
+
+def _given(rates: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
+    return {name: _nano(Decimal(rates[name]), name) for name in names if rates.get(name) is not None}
+
+
+def _times(rates: Mapping[str, int], factor: Decimal) -> dict[str, int]:
+    return {name: int((rate * factor).to_integral_value(ROUND_HALF_EVEN)) for name, rate in rates.items()}
 
 
 def _resolved(base: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
     """Each rate by the first that is given: the tier's own, the base's, that of the whole it is part of."""
     rates = {**base, **own}
-    return {name: rates[name] if name in rates else rates[_PART_OF[name]] for name in TIER_RATES}
+    for name, whole in _PART_OF.items():
+        rates.setdefault(name, rates[whole])
+    return {name: rates[name] for name in TIER_RATES}
 
 
 def _nano(amount: Decimal, name: str) -> int:
@@ -134,5 +243,5 @@ def _nano(amount: Decimal, name: str) -> int:
     return nano
 
 
-def _frozen(prices: Mapping[str, Iterable[tuple[float, RateCard]]]) -> dict[str, _Dated]:
+def _frozen(prices: Mapping[str, Iterable[tuple[float, RateCard | None]]]) -> dict[str, _Dated]:
     return {model: tuple(dated) for model, dated in prices.items()}

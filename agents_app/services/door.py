@@ -379,5 +379,8 @@ def _call(
         fields_for=partial(body_fields, request),
         # A run's calls share what a prompt cache holds.
         session=context.parent_id.hex if context.parent_id is not None else "",
-        admit=lambda other: reserve_child(door.ticket, other.id, partial(_demand, context, other, request)),
+        admit=lambda other, held: reserve_child(
+            door.ticket, other.id, partial(_demand, context, other, request), replaces=held
+        ),
+        read_fields=lambda: split_object(dumps_loosely(request), is_lenient=True),
     )

@@ -41,7 +41,7 @@ async def answer_by_agent(exchange: Exchange, request: AgentRequest) -> None:
     context, entry = exchange.caller(), request.entry
     ticket = await reserve(context, context.principal, entry.id, is_agent=True)
     try:
-        exchange.add_headers(ticket.headers)
+        exchange.add_lines(ticket.header_lines())
         await _run(exchange, request, ticket)
     finally:
         # The run has settled it, unless it never began.

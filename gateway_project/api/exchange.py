@@ -21,6 +21,7 @@ from gateway_project.core.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
+from gateway_project.core.extensions import HEAD_LINES
 from gateway_project.core.ids import correlation_id, printable, uuid7
 from gateway_project.core.limits import limits
 from gateway_project.core.sse import HEARTBEAT
@@ -48,15 +49,16 @@ class Exchange:
     """A request being answered. `status` is what was sent, 0 before."""
 
     __slots__ = (
-        "_answer_headers",
         "_early_start_at",
         "_is_complete",
         "_is_opaque",
         "_last_sent",
+        "_lines",
         "_loop",
         "_receive",
         "_send",
         "_send_tasks",
+        "_take_lines",
         "_watch_task",
         "client_ip",
         "context",
@@ -104,7 +106,9 @@ class Exchange:
         self.principal_id = ""
         # Whom a key belongs to, from when it is known: a request may be refused before it has a context.
         self.holder: Any = None
-        self._answer_headers: HeaderList = []
+        extensions = asgi_scope.get("extensions")
+        self._take_lines: Callable[[bytes], None] | None = extensions.get(HEAD_LINES) if extensions else None
+        self._lines = b""
         self._is_complete = False
         # What goes out is not ours to add to.
         self._is_opaque = False
@@ -241,21 +245,27 @@ class Exchange:
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """A header of the answer to come; `header_value` makes a value of any text."""
-        self._answer_headers.append((name, value))
+        if b"\n" in value or b"\r" in value:
+            raise ValueError("A header's value has no line breaks.")
+        self._lines += b"%b: %b\r\n" % (name, value)
 
-    def add_headers(self, headers: HeaderList) -> None:
-        """Several headers of the answer to come."""
-        self._answer_headers += headers
+    def add_lines(self, lines: bytes) -> None:
+        """Several headers of the answer to come as they stand on the wire: fixed names and plain numbers."""
+        self._lines += lines
 
-    def _common_headers(self) -> HeaderList:
-        headers: HeaderList = [
-            (b"x-request-id", self.request_name.encode()),
-            *self._answer_headers,
-            *self.cors_headers,
-        ]
+    async def _send_head(self, status: int, headers: HeaderList) -> None:
+        """The status, these headers and those that were added."""
+        for name, value in self.cors_headers:
+            self.add_header(name, value)
         if self.correlation_id:
-            headers.append((b"x-client-request-id", self.correlation_id.encode()))
-        return headers
+            self.add_header(b"x-client-request-id", self.correlation_id.encode())
+        lines = b"x-request-id: %b\r\n%b" % (self.request_name.encode(), self._lines)
+        if self._take_lines is not None:
+            # The server would look at each of them again.
+            self._take_lines(lines)
+        else:
+            headers = [*headers, *_headers_in(lines)]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def send_body(
         self,
@@ -267,18 +277,15 @@ class Exchange:
     ) -> None:
         """A plain answer. For HEAD the body's length is told and the body left out."""
         self.status = status
+        headers = [content_type, (b"content-length", b"%d" % len(body))]
         if extra:
             # What an error says of itself counts, not what was said before it was known.
             said = {name for name, _ in extra}
-            self._answer_headers = [header for header in self._answer_headers if header[0] not in said]
-        headers = [
-            content_type,
-            (b"content-length", str(len(body)).encode()),
-            *self._common_headers(),
-            *(extra or ()),
-        ]
+            before = [header for header in _headers_in(self._lines) if header[0] not in said]
+            headers += [*before, *extra]
+            self._lines = b""
         self._is_complete = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send_head(status, headers)
         await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 
     def expect_stream(self) -> None:
@@ -297,8 +304,7 @@ class Exchange:
             return
         self.status = 200
         self._last_sent = monotonic()
-        headers = [*_SSE_HEADERS, *self._common_headers()]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send_head(200, _SSE_HEADERS)
 
     async def send_piece(self, piece: bytes) -> None:
         """More of the stream."""
@@ -315,8 +321,7 @@ class Exchange:
     async def start_opaque(self, status: int, headers: HeaderList) -> None:
         """Send the head of an answer that is somebody else's; if it breaks off, so does the connection."""
         self.status, self._is_opaque = status, True
-        headers = [*headers, *self._common_headers()]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send_head(status, headers)
 
     async def send_error(self, error: GatewayError) -> None:
         """An error as an answer, or as the last event if the stream has begun."""
@@ -354,6 +359,15 @@ class Exchange:
 def error_headers(error: GatewayError) -> HeaderList:
     """What an error says in headers."""
     return [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+
+
+def _headers_in(lines: bytes) -> HeaderList:
+    """Header lines as a list of names and values."""
+    headers: HeaderList = []
+    for line in lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        headers.append((name, value))
+    return headers
 
 
 def header_value(value: str) -> bytes:

@@ -125,7 +125,7 @@ async def answer_inference(
     """Answer a request whose members are `fields`, by a model or an agent; `body` is what it is measured by.
 
     `forms` says how each target is asked where that is not in the client's own words. A `parcel` is sent
-    instead of the fields, measured by `measure`, and answered as it comes.
+    instead of the fields, and answered as it comes. `measure` is of what makes no text.
     """
     context = exchange.caller()
     model_id = _model_id(fields)
@@ -150,26 +150,26 @@ async def answer_inference(
         admit_model = partial(_leave_measured, context, measure)
     stand_in: ModelEntry | None = None
     try:
-        ticket = await admit_model(entry)
+        ticket = await admit_model(entry, None)
     except QuotaExceeded as error:
         stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        settlement.measure_sent = partial(sent_bytes, entry, body, fields)
-        if measure is not None:
-            settlement.measure_sent = partial(int, measure.text_bytes)
         settlement.end_user = context.end_user
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
+        settlement.assumed = None if measure is None else measure.assumed
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
-        call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
+        call.stand_in, call.admit, call.headers = stand_in, admit_model, exchange.headers
+        call.parcel = parcel
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
-        exchange.add_headers(ticket.headers)
+        exchange.add_lines(ticket.header_lines())
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
@@ -183,16 +183,23 @@ async def answer_inference(
 
 
 def _leave(
-    context: RequestContext, operation: str, body: bytes, fields: RawFields, entry: ModelEntry
+    context: RequestContext,
+    operation: str,
+    body: bytes,
+    fields: RawFields,
+    entry: ModelEntry,
+    held: Ticket | None,
 ) -> Awaitable[Ticket]:
-    """Leave for a model: its ACL, limits and budgets are asked."""
+    """Leave for a model: its ACL, limits and budgets are asked. What is held by now is exchanged for it."""
     estimate = partial(estimate_call, context, entry, operation, body, fields)
-    return reserve(context, context.principal, entry.id, estimate)
+    return reserve(context, context.principal, entry.id, estimate, replaces=held)
 
 
-def _leave_measured(context: RequestContext, measure: Measure, entry: ModelEntry) -> Awaitable[Ticket]:
+def _leave_measured(
+    context: RequestContext, measure: Measure, entry: ModelEntry, held: Ticket | None
+) -> Awaitable[Ticket]:
     estimate = partial(estimate_measured, context, entry, measure)
-    return reserve(context, context.principal, entry.id, estimate)
+    return reserve(context, context.principal, entry.id, estimate, replaces=held)
 
 
 async def _answer_plain(exchange: Exchange, call: Call) -> None:

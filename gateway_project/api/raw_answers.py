@@ -40,6 +40,7 @@ def _headers(relay: RawRelay) -> HeaderList:
 
 def describe(exchange: Exchange, settlement: Settlement) -> None:
     """Headers about the call, also on errors; a stream that began early has sent its headers already."""
-    exchange.add_header(b"x-gateway-upstream", header_value(settlement.upstream))
-    exchange.add_header(b"x-gateway-attempts", b"%d" % settlement.attempts)
-    exchange.add_header(b"openai-processing-ms", b"%d" % round(exchange.elapsed_ms()))
+    exchange.add_lines(
+        b"x-gateway-upstream: %b\r\nx-gateway-attempts: %d\r\nopenai-processing-ms: %d\r\n"
+        % (header_value(settlement.upstream), settlement.attempts, round(exchange.elapsed_ms()))
+    )

@@ -13,6 +13,7 @@ RawFields = dict[str, msgspec.Raw]
 _MAX_LOOSE_BYTES = 4 * 1024 * 1024
 _LOOSE = re.compile(rb"\\u[dD][89a-fA-F]|NaN|Infinity")
 _fields_decoder = msgspec.json.Decoder(RawFields)
+_encode = msgspec.json.Encoder().encode
 
 
 class NotAnObject(ValueError):
@@ -50,11 +51,9 @@ def _split_loosely(body: bytes) -> RawFields | None:
     }
 
 
-def join_object(fields: RawFields | dict[str, msgspec.Raw | bytes]) -> bytes:
+def join_object(fields: RawFields) -> bytes:
     """The inverse of `split_object`; values go out byte for byte as they came in."""
-    return (
-        b"{" + b",".join([orjson.dumps(name) + b":" + bytes(value) for name, value in fields.items()]) + b"}"
-    )
+    return _encode(fields)
 
 
 def dumps(value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
@@ -14,7 +15,7 @@ _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _RANDOM_MASK = ((1 << 76) - 1) & ~(0x3 << 62)
 # Ids must be unique, not secret: a generator seeded by the system, anew in each forked child.
 _random = random.Random()  # noqa: S311
-os.register_at_fork(after_in_child=_random.seed)
+_numbers = itertools.count()
 
 
 def uuid7() -> UUID:
@@ -22,6 +23,11 @@ def uuid7() -> UUID:
     milliseconds = time.time_ns() // 1_000_000
     random_bits = _random.getrandbits(76) & _RANDOM_MASK
     return UUID(int=(milliseconds << 80) | _VERSION_AND_VARIANT | random_bits)
+
+
+def ticket_id() -> str:
+    """A name that no other process and no later call gives: unique as a UUID, for a tenth of its price."""
+    return f"{_process}{next(_numbers):x}"
 
 
 def uuid7_time(value: UUID) -> datetime:
@@ -33,6 +39,16 @@ def first_uuid7(moment: datetime) -> UUID:
     """What no UUIDv7 of this moment, or of a later one, is less than."""
     milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
     return UUID(int=milliseconds << 80)
+
+
+def _begin_process() -> None:
+    global _process
+    _random.seed()
+    _process = uuid7().hex
+
+
+_process = uuid7().hex
+os.register_at_fork(after_in_child=_begin_process)
 
 
 def public_id(prefix: str, value: UUID) -> str:

@@ -108,6 +108,7 @@ class LocalLimiter:
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
         """See Limiter."""
         if ticket_id in self._tickets:
@@ -121,20 +122,32 @@ class LocalLimiter:
             takes, states, now = found
         if now >= self._next_sweep:
             self._sweep(now)
+        replaced = self._tickets.get(replaces) if replaces else None
+        if replaced is not None:
+            for _, state, place, amount in replaced.places:
+                state.settle(place, amount, 0)
         is_refused = False
         for state, (counter, amount) in zip(states, takes, strict=False):
-            state.advance(now)
+            if now >= state.due:
+                state.advance(now)
             if state.total + amount > counter[2]:
                 is_refused = True
         if is_refused:
-            return _refusal(takes, states, now)
+            refused = _refusal(takes, states, now)
+            if replaced is not None:
+                for _, state, place, amount in replaced.places:
+                    state.reinstate(place, amount)
+            return refused
+        if replaced is not None:
+            del self._tickets[replaces]
         places: list[_Place] = []
         remaining = []
         reset_ms = []
         for state, (counter, amount) in zip(states, takes, strict=False):
             places.append((counter[1], state, state.take(amount, now), amount))
             remaining.append(counter[2] - state.total)
-            reset_ms.append(state.reset_ms(now))
+            resets_at = state.resets_at
+            reset_ms.append(resets_at - now if resets_at else 0)
         self._tickets[ticket_id] = _Ticket(now + TICKET_MS, places)
         return Granted(tuple(remaining), tuple(reset_ms))
 

@@ -5,6 +5,8 @@ The Lua script (limits.lua) does the same, step by step; a change here is a chan
 
 from __future__ import annotations
 
+from math import inf
+
 from security_app.limits.counters import (
     HINT_MS,
     CalendarWindow,
@@ -19,9 +21,12 @@ _KEPT_MS = 3_600_000
 
 
 class Sliding:
-    """Amounts by sub-window. A sub-window leaves when its last millisecond is outside the trailing window."""
+    """Amounts by sub-window. A sub-window leaves when its last millisecond is outside the trailing window.
 
-    __slots__ = ("_length", "_oldest", "_slots", "_width", "total")
+    Before `due` none leaves and none begins: what is taken goes to the newest, and most takes find it so.
+    """
+
+    __slots__ = ("_length", "_oldest", "_slots", "_width", "due", "resets_at", "total")
 
     def __init__(self, window: SlidingWindow) -> None:
         self._length = window.length_ms
@@ -31,6 +36,9 @@ class Sliding:
         # Each is [number, amount], the newest last.
         self._slots: list[list[int]] = []
         self.total = 0
+        self.due: float = 0
+        # When nothing of what was counted is left, as of the last take.
+        self.resets_at = 0
 
     def advance(self, now: int) -> None:
         """Forget what has left the window."""
@@ -43,17 +51,23 @@ class Sliding:
 
     def take(self, amount: int, now: int) -> list[int]:
         """Count an amount; returns where, for `settle`."""
-        slots = self._slots
-        # A clock that was set back must not write where nothing is ever forgotten.
-        number = max(now // self._width, slots[-1][0] if slots else self._oldest)
-        if slots and slots[-1][0] == number:
-            slot = slots[-1]
-            slot[1] += amount
-        else:
-            slot = [number, amount]
-            slots.append(slot)
+        if now >= self.due:
+            self._begin(now)
+        slot = self._slots[-1]
+        slot[1] += amount
         self.total += amount
         return slot
+
+    def _begin(self, now: int) -> None:
+        """See to it that the newest sub-window is the one of this moment."""
+        slots, width = self._slots, self._width
+        # A clock that was set back must not write where nothing is ever forgotten.
+        number = max(now // width, slots[-1][0] if slots else self._oldest)
+        if not slots or slots[-1][0] != number:
+            slots.append([number, 0])
+        self.resets_at = (number + 1) * width + self._length - 1
+        # When the next one begins, or the oldest leaves.
+        self.due = min((number + 1) * width, (self._oldest + 1) * width + self._length - 1)
 
     def settle(self, slot: list[int], reserved: int, actual: int) -> None:
         """Correct what was counted there, unless it has left the window."""
@@ -61,12 +75,17 @@ class Sliding:
             slot[1] += actual - reserved
             self.total += actual - reserved
 
+    def reinstate(self, slot: list[int], amount: int) -> None:
+        """Undo the settlement of a reservation as nothing."""
+        self.settle(slot, 0, amount)
+
     def set_used(self, used: int, now: int) -> None:
         """As if so much had been used just now and nothing before; what is open is settled in vain."""
         # In a sub-window that no ticket knows.
         self._oldest = max(now // self._width, self._slots[-1][0] if self._slots else self._oldest) + 1
         self._slots = [[self._oldest, used]]
         self.total = used
+        self.due = 0
 
     def retry_after(self, amount: int, limit: int, now: int) -> int | None:
         """In how many ms an amount that is too much now fits; None for never."""
@@ -91,10 +110,13 @@ class Sliding:
 class Amounts:
     """What was used and what is reserved: budgets by calendar and of all time, and concurrency."""
 
-    __slots__ = ("_end", "_touched", "_used", "total")
+    __slots__ = ("_touched", "_used", "resets_at", "total")
+    # Nothing ever leaves.
+    due: float = inf
 
     def __init__(self, window: CalendarWindow | Lifetime) -> None:
-        self._end = window[1] if window else 0
+        # The end of the window; 0 if it has none.
+        self.resets_at = window[1] if window else 0
         self._touched = 0
         self._used = 0
         # The reservations included.
@@ -104,14 +126,19 @@ class Amounts:
         """Note that it is in use."""
         self._touched = now
 
-    def take(self, amount: int, _now: int) -> None:
+    def take(self, amount: int, now: int) -> None:
         """Reserve an amount."""
+        self._touched = now
         self.total += amount
 
     def settle(self, _place: None, reserved: int, actual: int) -> None:
         """Replace a reservation by what was used."""
         self.total += actual - reserved
         self._used += actual
+
+    def reinstate(self, _place: None, amount: int) -> None:
+        """Undo the settlement of a reservation as nothing."""
+        self.total += amount
 
     def set_used(self, used: int, _now: int) -> None:
         """Replace what was used; reservations stay."""
@@ -122,18 +149,18 @@ class Amounts:
         """As for Sliding; if only open requests stand in the way, a hint."""
         if amount > limit:
             return None
-        wait = self._end - now if self._end else None
+        wait = self.resets_at - now if self.resets_at else None
         if self._used + amount > limit:
             return wait
         return HINT_MS if wait is None else min(HINT_MS, wait)
 
     def reset_ms(self, now: int) -> int:
         """In how many ms the window ends; 0 if it has no end."""
-        return self._end - now if self._end else 0
+        return self.resets_at - now if self.resets_at else 0
 
     def is_idle(self, now: int) -> bool:
         """Whether it may be forgotten: nothing is open, and a seed brings the rest back."""
-        return self.total == self._used and now > max(self._end, self._touched) + _KEPT_MS
+        return self.total == self._used and now > max(self.resets_at, self._touched) + _KEPT_MS
 
 
 State = Sliding | Amounts

@@ -82,26 +82,29 @@ Rule = LimitRule | BudgetRule
 
 
 class Meter:
-    """The counter of one rule for one subject; made again when its window or its amount changes."""
+    """The counter of one rule for one subject; made again when its window or its amount changes.
 
-    __slots__ = ("_counter", "_from_ms", "_until_ms", "rule", "subject")
+    From `from_ms` until before `until_ms` it is the one that was last asked for.
+    """
+
+    __slots__ = ("_counter", "from_ms", "rule", "subject", "until_ms")
 
     def __init__(self, rule: Rule, subject: str) -> None:
         self.rule = rule
         self.subject = subject
         self._counter: Counter | None = None
-        self._from_ms: float = -inf
-        self._until_ms: float = -inf
+        self.from_ms: float = -inf
+        self.until_ms: float = -inf
 
     def counter(self, now_ms: int) -> Counter:
         """The counter that a call of this moment takes from."""
-        if self._counter is None or not self._from_ms <= now_ms < self._until_ms:
+        if self._counter is None or not self.from_ms <= now_ms < self.until_ms:
             self._counter = self._made(now_ms)
         return self._counter
 
     def _made(self, now_ms: int) -> Counter:
         rule = self.rule
-        self._from_ms, self._until_ms = -inf, inf
+        self.from_ms, self.until_ms = -inf, inf
         counted = crc32(f"{rule.metric} {rule.model}".encode())
         key = f"{rule.id}:{counted:08x}:{self.subject}"
         if isinstance(rule, LimitRule):
@@ -109,15 +112,15 @@ class Meter:
             return Counter(key, rule.metric, rule.value, window, rule.is_fail_open)
         window = self._budget_window(rule, now_ms)
         if now_ms < rule.until_ms:
-            self._until_ms = min(self._until_ms, rule.until_ms)
+            self.until_ms = min(self.until_ms, rule.until_ms)
         else:
-            self._from_ms = max(self._from_ms, rule.until_ms)
+            self.from_ms = max(self.from_ms, rule.until_ms)
         return Counter(key, "cost", rule.amount_at(now_ms), window, rule.is_fail_open)
 
     def _budget_window(self, rule: BudgetRule, now_ms: int) -> Window:
         if rule.window in CALENDAR:
             start_ms, end_ms = window_at(rule.window, rule.zone, now_ms)
-            self._from_ms, self._until_ms = start_ms, end_ms
+            self.from_ms, self.until_ms = start_ms, end_ms
             return CalendarWindow(start_ms, end_ms)
         return SlidingWindow(rule.days * DAY_MS) if rule.window == "rolling" else Lifetime()
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
 from gateway_project.core.snapshot import Section
+from security_app.limits import Counter
 from security_app.models.limits import TEAM_MADE
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
+from security_app.registry.limit_lines import LimitLines
 
 SECTION = "limits"
 _MAX_PLANS = 20_000
@@ -41,16 +44,45 @@ class Who(NamedTuple):
 NOBODY = Who()
 
 
-class Plan(NamedTuple):
+class Plan:
     """The counters that a call takes from, and whether its tokens and its cost must be estimated for them.
 
-    `stops_streams` is whether one of them is a budget that ends streams.
+    `stops_streams` is whether one of them is a budget that ends streams, `has_soft_amounts` whether somebody
+    wants to know when a part of one is used. `metrics` says of each counter what it counts.
     """
 
-    meters: tuple[Meter, ...]
-    needs_tokens: bool
-    needs_cost: bool
-    stops_streams: bool
+    __slots__ = (
+        "_counters",
+        "_from_ms",
+        "_until_ms",
+        "has_soft_amounts",
+        "lines",
+        "meters",
+        "metrics",
+        "needs_cost",
+        "needs_tokens",
+        "stops_streams",
+    )
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self.meters = tuple(meters)
+        self.metrics = tuple([meter.rule.metric for meter in meters])
+        budgets = [meter.rule for meter in meters if isinstance(meter.rule, BudgetRule)]
+        self.needs_tokens = not (_SPENT - {"cost"}).isdisjoint(self.metrics)
+        self.needs_cost = bool(budgets)
+        self.stops_streams = any(rule.stops_streams for rule in budgets)
+        self.has_soft_amounts = any(rule.soft for rule in budgets)
+        self.lines = LimitLines(meters)
+        self._counters: tuple[Counter, ...] = ()
+        self._from_ms = self._until_ms = 0.0
+
+    def counters(self, now_ms: int) -> tuple[Counter, ...]:
+        """The counters that a call of this moment takes from, in the order of `meters`."""
+        if not self._from_ms <= now_ms < self._until_ms:
+            self._counters = tuple([meter.counter(now_ms) for meter in self.meters])
+            self._from_ms = max([meter.from_ms for meter in self.meters], default=-inf)
+            self._until_ms = min([meter.until_ms for meter in self.meters], default=inf)
+        return self._counters
 
 
 class LimitsConfig:
@@ -146,15 +178,7 @@ class LimitsConfig:
             for rule in self._rules_of(kind, subject, called)
             if rule.metric in metrics
         ]
-        metrics = {meter.rule.metric for meter in meters}
-        return Plan(
-            tuple(meters),
-            needs_tokens=not metrics.isdisjoint(_SPENT - {"cost"}),
-            needs_cost="cost" in metrics,
-            stops_streams=any(
-                isinstance(meter.rule, BudgetRule) and meter.rule.stops_streams for meter in meters
-            ),
-        )
+        return Plan(meters)
 
     def _rules_of(self, kind: str, subject: str, called: Sequence[str]) -> list[Rule]:
         """The subject's rules that calls of these models or agents count for."""

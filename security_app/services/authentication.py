@@ -62,7 +62,9 @@ def with_people(people: PeopleConfig, principal: Principal) -> Principal:
         if user.is_blocked:
             raise AuthenticationFailed(reason="user_blocked")
         bounds.append(user.bound)
-    narrowing = tuple(bound for bound in bounds if bound is not None)
+    narrowing = tuple([bound for bound in bounds if bound is not None])
+    if not narrowing and organization_id is None:
+        return principal
     return principal._replace(organization_id=organization_id, bounds=narrowing)
 
 

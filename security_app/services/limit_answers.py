@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from gateway_project.core.errors import GatewayError, InvalidRequest, Overloaded, QuotaExceeded, RateLimited
 from gateway_project.core.money import usd_text
 from security_app.limits import CalendarWindow, Counter, Refused, Take
-from security_app.registry.counters import BudgetRule, LimitRule, Meter
-from security_app.services.limit_headers import limit_headers
+from security_app.registry.counters import BudgetRule, LimitRule
+from security_app.registry.limits import Plan
 
 # A client that waits longer than this holds on to a connection and a person's patience.
 _LONGEST_RETRY_S = 60
@@ -27,15 +27,13 @@ _SPANS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _EACH = {"day": "a day", "week": "a week", "month": "a month", "year": "a year", "lifetime": "in all"}
 
 
-def refusal(meters: Sequence[Meter], takes: Sequence[Take], answer: Refused) -> GatewayError:
+def refusal(plan: Plan, takes: Sequence[Take], answer: Refused) -> GatewayError:
     """The error for a call that a limit or a budget has no room for."""
-    meter, take = meters[answer.index], takes[answer.index]
+    meter, take = plan.meters[answer.index], takes[answer.index]
     now = time.time()
     wait_s = None if answer.retry_after_ms is None else -(-answer.retry_after_ms // 1000)
-    headers = {
-        name.decode(): value.decode()
-        for name, value in limit_headers(meters, takes, answer.remaining, answer.reset_ms)
-    }
+    lines = plan.lines.filled(answer.remaining, answer.reset_ms)
+    headers = dict(line.split(": ", 1) for line in lines.decode().splitlines())
     if wait_s is not None:
         headers["retry-after"] = str(max(wait_s, 1))
     rule = meter.rule

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from gateway_project.core.context import RequestContext
-from gateway_project.core.ids import uuid7
+from gateway_project.core.ids import ticket_id
 from gateway_project.observability import metrics
 from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Unavailable
 from security_app.registry import Principal
@@ -30,7 +31,6 @@ from security_app.registry.limits import (
 )
 from security_app.services import soft_budgets
 from security_app.services.limit_answers import out_of_order, refusal, unpriced
-from security_app.services.limit_headers import DEGRADED, HeaderList, limit_headers
 from security_app.services.limiting import limiting
 from security_app.services.permissions import require_model
 from security_app.services.stream_budgets import StreamBudgets
@@ -53,6 +53,9 @@ ONE_REQUEST = Demand()
 # Estimated only if some counter asks for it.
 Estimate = Callable[[], Demand]
 _NO_LIMITS = LimitsConfig().seal()
+_DEGRADED = b"x-gateway-limits: degraded\r\n"
+# A named tuple's own constructor is Python code; there are takes by the handful in each request.
+_take = partial(tuple.__new__, Take)
 
 
 class Ticket:
@@ -92,12 +95,11 @@ class Ticket:
         """Whether something is held for the call still."""
         return self._limiter is not None
 
-    @property
-    def headers(self) -> HeaderList:
-        """What the client learns of its limits with an answer."""
+    def header_lines(self) -> bytes:
+        """What the client learns of its limits with an answer: header lines as they stand on the wire."""
         if self._answer is None or self._plan is None:
-            return DEGRADED if self.is_degraded else []
-        return limit_headers(self._plan.meters, self._takes, self._answer.remaining, self._answer.reset_ms)
+            return _DEGRADED if self.is_degraded else b""
+        return self._plan.lines.filled(self._answer.remaining, self._answer.reset_ms)
 
     def stream_budgets(self) -> StreamBudgets | None:
         """The budgets that end this call's stream when they are used up; None if no budget does, as mostly.
@@ -130,7 +132,7 @@ class Ticket:
         )
         if self._stream_budgets is not None:
             self._stream_budgets.give_back()
-        if self._plan is not None and self._plan.needs_cost and self._answer is not None:
+        if self._plan is not None and self._plan.has_soft_amounts and self._answer is not None:
             soft_budgets.watch(self._plan.meters, self._takes, self._answer.remaining, cost)
 
     def release(self) -> None:
@@ -141,10 +143,19 @@ class Ticket:
             if self._stream_budgets is not None:
                 self._stream_budgets.give_back()
 
-    async def take(self, plan: Plan, demand: Demand | Estimate) -> Ticket:
-        """Take what the plan says, or raise and take nothing; returns this ticket."""
-        if not plan.meters:
-            return self
+    async def take(self, plan: Plan, demand: Demand | Estimate, replaces: Ticket | None = None) -> Ticket:
+        """Take what the plan says, or raise and take nothing; returns this ticket.
+
+        What `replaces` holds is this one's to take: it is given back in the same step. If this raises, it is
+        held as before.
+        """
+        if plan.meters:
+            await self._take(plan, demand, replaces)
+        if replaces is not None:
+            replaces.release()
+        return self
+
+    async def _take(self, plan: Plan, demand: Demand | Estimate, replaces: Ticket | None) -> None:
         if not isinstance(demand, Demand):
             demand = demand() if plan.needs_tokens or plan.needs_cost else ONE_REQUEST
         wanted = demand
@@ -157,21 +168,25 @@ class Ticket:
             return takes
 
         limiter = limiting.limiter
-        self.id = uuid7().hex
+        self.id = ticket_id()
         try:
-            answer = await limiter.reserve(self.id, takes, recompute=at)
+            answer = await limiter.reserve(
+                self.id,
+                takes,
+                recompute=at,
+                replaces=replaces.id if replaces is not None and replaces._limiter is limiter else "",
+            )
         except BaseException:
             # Nobody knows whether the store did it.
             limiter.settle(self.id, NOTHING)
             raise
         if isinstance(answer, Granted):
             self._limiter, self._plan, self._takes, self._answer = limiter, plan, takes, answer
-            return self
+            return
         if isinstance(answer, Refused):
             metrics.observe_denial(plan.meters[answer.index].rule.denial)
-            raise refusal(plan.meters, takes, answer)
+            raise refusal(plan, takes, answer)
         self._go_on_without(takes, answer)
-        return self
 
     def _go_on_without(self, takes: Sequence[Take], answer: Unavailable) -> None:
         limiting.note_unavailable(answer.reason)
@@ -187,8 +202,12 @@ async def reserve(
     demand: Demand | Estimate = ONE_REQUEST,
     *,
     is_agent: bool = False,
+    replaces: Ticket | None = None,
 ) -> Ticket:
     """Leave for a client's request. A run of an agent takes no tokens and no money: its calls do.
+
+    Leave that a request has for another model is exchanged by giving it as `replaces`: what it holds stands
+    not in the way. It stays held where this raises, and is released where it returns.
 
     PermissionDenied if the principal may not use the model; RateLimited or QuotaExceeded, with when to try
     again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
@@ -201,11 +220,16 @@ async def reserve(
     plan = limits.plan(RUN if is_agent else CALL, who, model_id)
     if is_agent:
         who = who._replace(agent=model_id)
-    return await Ticket(principal, model_id, limits, who).take(plan, demand)
+    return await Ticket(principal, model_id, limits, who).take(plan, demand, replaces)
 
 
 async def reserve_child(
-    ticket: Ticket, model_id: str, demand: Demand | Estimate = ONE_REQUEST, *, is_agent: bool = False
+    ticket: Ticket,
+    model_id: str,
+    demand: Demand | Estimate = ONE_REQUEST,
+    *,
+    is_agent: bool = False,
+    replaces: Ticket | None = None,
 ) -> Ticket:
     """Leave for a call of a run that was let in; the key needs none for the models of an agent.
 
@@ -219,7 +243,7 @@ async def reserve_child(
         child = Ticket(ticket.principal, model_id, limits, who._replace(agent=model_id))
         return await child.take(limits.plan(RUN_IN_RUN, NOBODY, model_id), ONE_REQUEST)
     child = Ticket(ticket.principal, model_id, limits, who)
-    return await child.take(limits.plan(CALL_IN_RUN, who, model_id), demand)
+    return await child.take(limits.plan(CALL_IN_RUN, who, model_id), demand, replaces)
 
 
 async def reserve_tool(context: RequestContext, name: str) -> Ticket:
@@ -252,17 +276,22 @@ def _who(context: RequestContext, principal: Principal, kinds: frozenset[str]) -
 
 
 def _takes(plan: Plan, demand: Demand, now_ms: int, model_id: str) -> list[Take]:
-    amounts = {
-        "requests": demand.requests,
-        "concurrency": 1,
-        "input_tokens": demand.input_tokens,
-        "output_tokens": demand.output_tokens,
-        "tokens": demand.input_tokens + demand.output_tokens,
-        "cost": demand.cost_nano or 0,
-    }
-    if demand.cost_nano is None or not demand.is_priced:
+    requests, input_tokens, output_tokens, cost_nano, is_priced = demand
+    if cost_nano is None or not is_priced:
         _require_price(plan.meters, model_id)
-    return [Take(meter.counter(now_ms), min(amounts[meter.rule.metric], MAX_AMOUNT)) for meter in plan.meters]
+    cost = cost_nano or 0
+    amounts = {
+        "requests": requests,
+        "concurrency": 1,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "tokens": input_tokens + output_tokens,
+        "cost": cost if cost < MAX_AMOUNT else MAX_AMOUNT,
+    }
+    if amounts["tokens"] > MAX_AMOUNT:
+        amounts = {metric: min(amount, MAX_AMOUNT) for metric, amount in amounts.items()}
+    wanted = [amounts[metric] for metric in plan.metrics]
+    return [*map(_take, zip(plan.counters(now_ms), wanted, strict=True))]
 
 
 def _require_price(meters: Sequence[Meter], model_id: str) -> None:

@@ -11,6 +11,7 @@ from django.test import Client
 
 from tests.admin.rows import SECRET
 from tests.admin.upstream_forms import ADD, change_path, errors_of, filled_form
+from upstreams_app.admin.option_fields import field_name
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
 
@@ -178,7 +179,7 @@ def test_the_page_has_a_group_of_fields_for_each_kind_with_options(admin_client:
     for kind in KINDS.values():
         assert (f"gw-kind-{kind.id}" in page) == bool(kind.options)
         for option in kind.options:
-            assert f'name="option_{kind.id}_{option.name}"' in page
+            assert f'name="{field_name(kind.id, option.name)}"' in page
     told = json.loads(answer.context["adminform"].form.fields["kind"].widget.attrs["data-kinds"])
     assert told["gemini"]["reference"] == "env:GEMINI_API_KEY"
     assert "JSON" in told["vertex"]["credential"]

@@ -110,6 +110,9 @@ CARD = RateCard(
     reasoning=3_000_000,
     input_audio=1_000_000,
     output_audio=2_000_000,
+    cache_write_1h=1_250_000,
+    input_image=1_000_000,
+    output_image=2_000_000,
 )
 
 

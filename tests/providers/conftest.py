@@ -9,14 +9,14 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 import uvloop
 from openai import OpenAI
 
 from tests.doors.gateway import START_S, Gateway, Template, environment, run_database_url
-from tests.providers.rows import KEY, UPSTREAM, Served
+from tests.providers.rows import KEY, UPSTREAM, Served, arguments
 from tests.services import guarded_folder
 
 
@@ -30,14 +30,14 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture(scope="module")
-def gateway(served: Served) -> Iterator[Gateway]:
-    """A gateway whose only upstream is the module's `served`."""
+def gateway(served: Served | Sequence[Served]) -> Iterator[Gateway]:
+    """A gateway whose only upstreams are the module's `served`."""
     with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
         template = Template(folder, run_database_url())
         try:
             database = template.empty()
             subprocess.run(
-                [sys.executable, "-m", "tests.providers.rows", served.json()],
+                [sys.executable, "-m", "tests.providers.rows", arguments(served)],
                 cwd=folder,
                 env=environment(folder / "data", database.url),
                 check=True,

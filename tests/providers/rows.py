@@ -1,9 +1,10 @@
-"""The rows of a gateway over one provider, and what writes them: `-m tests.providers.rows JSON`."""
+"""The rows of a gateway over some providers, and what writes them: `-m tests.providers.rows JSON`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ CREDENTIAL = "vendor-secret-0123456789"
 
 @dataclass(frozen=True)
 class Served:
-    """One upstream of a kind at a fake vendor; its models are `vendor/<name>`."""
+    """One upstream of a kind at a fake vendor; its models are `<name>/<model>`."""
 
     kind: str
     base_url: str
@@ -22,22 +23,33 @@ class Served:
     path_prefix: str | None = None
     credential: str = CREDENTIAL
     options: dict[str, Any] = field(default_factory=dict)
-
-    def json(self) -> str:
-        """As `write` takes it."""
-        return json.dumps(asdict(self))
+    name: str = UPSTREAM
+    api_version: str = ""
 
 
-def write(served: Served) -> None:
+def arguments(served: Served | Sequence[Served]) -> str:
+    """What this module is called with."""
+    return json.dumps([asdict(each) for each in ([served] if isinstance(served, Served) else served)])
+
+
+def write(served: Sequence[Served]) -> None:
     """Migrate the database and write all rows; needs configured Django settings."""
     from django.core.management import call_command
 
     from security_app.services.keys import create_key
+
+    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+    for each in served:
+        _write_upstream(each)
+    create_key(actor="tests", plain=KEY, name="alice")
+
+
+def _write_upstream(served: Served) -> None:
     from upstreams_app.kinds import KINDS
     from upstreams_app.models import Upstream, UpstreamModel
 
-    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
-    upstream = Upstream(name=UPSTREAM, kind=served.kind, base_url=served.base_url, options=served.options)
+    upstream = Upstream(name=served.name, kind=served.kind, base_url=served.base_url, options=served.options)
+    upstream.api_version = served.api_version
     prefix = served.path_prefix
     upstream.path_prefix = KINDS[served.kind].path_prefix if prefix is None else prefix
     upstream.set_api_key(served.credential)
@@ -47,12 +59,10 @@ def write(served: Served) -> None:
     upstream.save()
     for name in served.models:
         UpstreamModel.objects.create(upstream=upstream, name=name, mode="chat")
-    create_key(actor="tests", plain=KEY, name="alice")
 
 
 if __name__ == "__main__":
     import django
 
     django.setup()
-    fields = json.loads(sys.argv[1])
-    write(Served(**{**fields, "models": tuple(fields["models"])}))
+    write([Served(**{**fields, "models": tuple(fields["models"])}) for fields in json.loads(sys.argv[1])])

@@ -48,7 +48,7 @@ def test_a_profile_can_be_named_by_its_arn(ai: OpenAI) -> None:
 
 @pytest.mark.parametrize(
     ("param", "value"),
-    [("logprobs", True), ("temperature", 1.5), ("frequency_penalty", 0.5), ("verbosity", "low")],
+    [("n", 9), ("logprobs", True), ("temperature", 1.5), ("frequency_penalty", 0.5), ("verbosity", "low")],
 )
 def test_what_bedrock_has_nothing_for_is_refused_by_its_name(
     ai: OpenAI, model: str, param: str, value: object

@@ -10,7 +10,7 @@ import pytest
 
 from gateway_project.core.errors import UpstreamFailed
 from upstreams_app.registry import Target
-from upstreams_app.services.failures import from_answer, from_event
+from upstreams_app.services.failures import fallback_kind, from_answer, from_event, from_success
 
 SECRET = "sk-vendor-secret-0001"
 HEADER_SECRET = "proxy-token-0002"
@@ -66,3 +66,54 @@ def test_what_was_sent_in_secret_does_not_come_back(target: Target) -> None:
     failure = from_answer(400, {}, body.encode(), target, secrets=("client-secret",))
 
     assert failure.message == "no [redacted], no [redacted], no [redacted], red"
+
+
+OVERFLOW = (
+    "Trying to keep the first 111490 tokens when context the overflows. However, the model is loaded with "
+    "context length of only 32768 tokens, which is not enough."
+)
+TOO_LONG: dict[str, tuple[int, dict[str, Any]]] = {
+    "vllm": (
+        400,
+        {"object": "error", "message": "This model's maximum context length is 4096.", "code": 400},
+    ),
+    "lmstudio": (400, {"error": OVERFLOW}),
+    "ollama": (
+        500,
+        {"error": {"message": "the input length exceeds the context length", "type": "api_error"}},
+    ),
+    "openai-compatible": (
+        400,
+        {"error": {"code": 400, "message": "the request exceeds the available context size", "n_ctx": 4096}},
+    ),
+    "tensorrt-llm": (500, {"object": "error", "message": "The sum should not exceed max_num_tokens (8192)"}),
+}
+
+
+@pytest.mark.parametrize("kind", TOO_LONG)
+def test_a_prompt_that_is_too_long_is_told_in_one_way(kind: str, target: Target) -> None:
+    status, body = TOO_LONG[kind]
+    target.upstream.kind = kind  # type: ignore[misc]
+
+    failure = from_answer(status, {}, json.dumps(body).encode(), target)
+    value = json.dumps(body.get("error", body)).encode()
+    streamed = [from_event(value, target), from_success(value, target)]
+
+    for error in (failure, *streamed):
+        assert (error.status, error.code, error.param) == (400, "context_length_exceeded", "messages")
+        assert fallback_kind(error) == "context_window"
+
+
+def test_a_vendors_own_failure_stays_one_whatever_it_says(target: Target) -> None:
+    target.upstream.kind = "openai"  # type: ignore[misc]
+    body = json.dumps({"error": {"message": "The context window service is down."}}).encode()
+
+    failure = from_answer(500, {}, body, target)
+
+    assert (failure.status, failure.code) == (502, "upstream_failed")
+
+
+def test_an_error_with_a_status_of_success_is_no_answer(target: Target) -> None:
+    error = from_success(b'{"message": "Model unloaded.", "code": 404}', target)
+
+    assert error.message == "Upstream 'acme': it reported an error with a status of success."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -10,12 +11,8 @@ import pytest
 from gateway_project.core.clock import utc_now
 from security_app.models import ConfigVersion
 from usage_app.models import Price
-from usage_app.services.catalogue import (
-    PricedModel,
-    TokenPrices,
-    refresh_catalogue,
-    set_override,
-)
+from usage_app.services.catalogue import PricedModel, add_missing
+from usage_app.services.overrides import TokenPrices, set_override
 
 pytestmark = pytest.mark.django_db
 GPT_4O = PricedModel("openai/gpt-4o", "openai", "gpt-4o")
@@ -27,7 +24,7 @@ def version() -> int:
 
 def imported(model_id: str, provider: str, vendor_model: str) -> Price | None:
     """The newest price of the catalogue for a model, after an import."""
-    refresh_catalogue([PricedModel(model_id, provider, vendor_model)])
+    add_missing([PricedModel(model_id, provider, vendor_model)])
     rows = Price.objects.filter(model=model_id, source=Price.Source.CATALOGUE, valid_from__lte=utc_now())
     return rows.order_by("valid_from").last()
 
@@ -68,24 +65,40 @@ def test_importing_again_writes_nothing() -> None:
     imported("openai/gpt-4o", "openai", "gpt-4o")
     before = version()
 
-    assert refresh_catalogue([GPT_4O]) == 0
+    assert add_missing([GPT_4O]) == 0
 
     assert version() == before
 
 
-def test_a_changed_catalogue_adds_a_row_and_keeps_the_old_one() -> None:
+def test_a_model_with_a_price_of_the_catalogue_keeps_it() -> None:
     imported("openai/gpt-4o", "openai", "gpt-4o")
     Price.objects.update(input=Decimal(999))
-    old = Price.objects.order_by("valid_from").last()
 
-    added = refresh_catalogue([GPT_4O])
+    assert add_missing([GPT_4O]) == 0
 
-    assert added == 1
-    current = imported("openai/gpt-4o", "openai", "gpt-4o")
-    assert current is not None
-    assert old is not None
-    assert current.input < Decimal(999)
-    assert current.valid_from > old.valid_from
+
+def test_what_is_not_counted_in_tokens_is_imported() -> None:
+    heard = imported("openai/whisper-1", "openai", "whisper-1")
+    spoken = imported("openai/tts-1", "openai", "tts-1")
+    drawn = imported("openai/gpt-image-1", "openai", "gpt-image-1")
+
+    assert heard is not None
+    assert spoken is not None
+    assert drawn is not None
+    assert (heard.audio_hour, heard.input, spoken.characters) == (Decimal("0.36"), 0, Decimal(15))
+    assert drawn.input_image is not None
+    assert drawn.input_image > drawn.input
+
+
+def test_ways_of_service_are_imported_with_their_first_day() -> None:
+    price = imported("openai/gpt-5", "openai", "gpt-5")
+
+    assert price is not None
+    assert set(price.service_tiers) >= {"batch", "flex", "priority"}
+    assert Decimal(price.service_tiers["batch"]["input"]) * 2 == price.input
+    # What held before that holds for no call of ours.
+    assert price.valid_from >= datetime(2026, 10, 12, tzinfo=UTC)
+    assert Price.objects.filter(valid_from__lte=utc_now()).count() == 1
 
 
 def test_everything_in_the_catalogue_is_a_valid_price() -> None:
@@ -97,7 +110,7 @@ def test_everything_in_the_catalogue_is_a_valid_price() -> None:
         for model in provider.models[:12]
     ]
 
-    refresh_catalogue(models)
+    add_missing(models)
 
     rows = list(Price.objects.all())
     assert len(rows) > 300

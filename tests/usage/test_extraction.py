@@ -65,6 +65,40 @@ def test_the_details_of_chat_and_of_responses_are_found() -> None:
             },
             TokenUsage(9, 101, reasoning=100),
         ),
+        (
+            {
+                "prompt_tokens": 90,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {
+                    "cache_creation_tokens": 50,
+                    "cache_creation_token_details": {"ephemeral_1h_input_tokens": 40},
+                },
+            },
+            TokenUsage(90, 1, cache_write=50, cache_write_1h=40),
+        ),
+        (
+            {
+                "input_tokens": 50,
+                "output_tokens": 4160,
+                "total_tokens": 4210,
+                "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
+                "output_tokens_details": {"image_tokens": 4160, "text_tokens": 0},
+            },
+            TokenUsage(50, 4160, input_image=40, output_image=4160),
+        ),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 14,
+                "input_token_details": {"text_tokens": 0, "audio_tokens": 14},
+                "output_tokens": 45,
+                "total_tokens": 59,
+            },
+            TokenUsage(14, 45, input_audio=14),
+        ),
+        ({"type": "duration", "seconds": 12.3}, TokenUsage(audio_ms=12_300)),
+        ({"type": "duration", "seconds": 0.0001}, TokenUsage(audio_ms=1)),
+        ({"type": "duration", "seconds": -3}, TokenUsage()),
     ],
 )
 def test_the_dialects_of_other_vendors_are_understood(usage: dict[str, object], expected: TokenUsage) -> None:

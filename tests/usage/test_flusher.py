@@ -73,7 +73,7 @@ def test_every_field_arrives() -> None:
         upstream_model="small",
         error_code="timeout",
         is_stream=True,
-        tokens=TokenUsage(1, 2, 3, 4, 5, 6, 7),
+        tokens=TokenUsage(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
         cost_nano=123_456_789_012,
         price_id=BOB,
         queue_ms=0.5,
@@ -82,6 +82,7 @@ def test_every_field_arrives() -> None:
         attempts=3,
         is_cached=True,
         correlation_id="abc",
+        service_tier="batch",
     )
     store(entry)
 
@@ -94,8 +95,11 @@ def test_every_field_arrives() -> None:
     }
     assert {name: getattr(record, name) for name in same} == {name: getattr(entry, name) for name in same}
     assert record.tags == list(entry.tags)
-    for name in TokenUsage.__struct_fields__:
+    for name in TokenUsage.__struct_fields__[:7]:
         assert getattr(record, f"{name}_tokens") == getattr(entry.tokens, name)
+    kinds = ("cache_write_1h_tokens", "input_image_tokens", "output_image_tokens")
+    units = dict(zip((*kinds, "images", "characters", "audio_ms", "search_units"), range(8, 15), strict=True))
+    assert record.units == units
 
 
 @pytest.mark.parametrize("microsecond", [0, 1000, 999_000])

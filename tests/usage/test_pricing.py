@@ -8,21 +8,25 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway_project.core.clock import utc_now
 from tests.usage.entries import make_price
 from usage_app import registry
 from usage_app.entry import TokenUsage
 from usage_app.models import Price
-from usage_app.services.pricing import RateCard, Rates, RateTier, cost_nano
+from usage_app.models.rates import TIER_RATES
+from usage_app.services.pricing import RateCard, Rates, RateTier, UnitRates, cost_nano, cost_parts
 
-RATE_NAMES = ("input", "output", "cached_input", "cache_write", "reasoning", "input_audio", "output_audio")
+INPUT_KINDS = ("input", "cached_input", "cache_write", "cache_write_1h", "input_audio", "input_image")
+WHOLES = ("input", "output", "images", "characters", "audio_ms", "search_units")
 counts = st.integers(min_value=-5, max_value=2**40)
 rates: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {name: st.integers(min_value=0, max_value=10**12) for name in RATE_NAMES}
+    {name: st.integers(min_value=0, max_value=10**12) for name in TIER_RATES}
 )
+usages = st.builds(TokenUsage, **dict.fromkeys(TokenUsage.__struct_fields__, counts))
 
 
 @st.composite
@@ -30,7 +34,8 @@ def cards(draw: st.DrawFn) -> RateCard:
     thresholds = sorted(draw(st.sets(st.integers(0, 2**41), max_size=3)), reverse=True)
     tiers = tuple(RateTier(**draw(rates), above_input_tokens=threshold) for threshold in thresholds)
     base = RateCard(**draw(rates))
-    return replace(base, per_request=draw(st.integers(0, 10**9)), tiers=tiers)
+    units = draw(st.none() | st.builds(UnitRates, *[st.integers(0, 10**12)] * 4))
+    return replace(base, per_request=draw(st.integers(0, 10**9)), tiers=tiers, units=units)
 
 
 def reference_cost(tokens: TokenUsage, card: RateCard) -> int:
@@ -41,19 +46,31 @@ def reference_cost(tokens: TokenUsage, card: RateCard) -> int:
             applicable = tier
     total = Decimal(0)
     for whole, base, parts in (
-        (tokens.input, "input", ("cached_input", "cache_write", "input_audio")),
-        (tokens.output, "output", ("reasoning", "output_audio")),
+        (tokens.input, "input", ("cached_input", "cache_write", "input_audio", "input_image")),
+        (tokens.output, "output", ("reasoning", "output_audio", "output_image")),
     ):
         rest = max(whole, 0)
         for name in parts:
             charged = max(0, min(getattr(tokens, name), rest))
             rest -= charged
+            if name == "cache_write":
+                lasting = max(0, min(tokens.cache_write_1h, charged))
+                charged -= lasting
+                total += Decimal(lasting) * applicable.cache_write_1h / 1_000_000
             total += Decimal(charged) * getattr(applicable, name) / 1_000_000
         total += Decimal(rest) * getattr(applicable, base) / 1_000_000
+    if card.units is not None:
+        total += Decimal(max(tokens.images, 0)) * card.units.per_image
+        total += Decimal(max(tokens.search_units, 0)) * card.units.per_search
+        total += Decimal(max(tokens.characters, 0)) * card.units.characters / 1_000_000
+        # A third has no exact decimal: whole hours are taken out before.
+        hours, rest = divmod(max(tokens.audio_ms, 0) * card.units.audio_hour, 3_600_000)
+        total += hours + Decimal(rest) / 3_600_000
     return int(total.to_integral_value(ROUND_HALF_EVEN)) + card.per_request
 
 
-@given(tokens=st.builds(TokenUsage, counts, counts, counts, counts, counts, counts, counts), card=cards())
+@settings(max_examples=60)
+@given(tokens=usages, card=cards())
 def test_the_cost_is_exact_and_rounded_once(tokens: TokenUsage, card: RateCard) -> None:
     with localcontext(prec=60):
         expected = reference_cost(tokens, card)
@@ -61,8 +78,32 @@ def test_the_cost_is_exact_and_rounded_once(tokens: TokenUsage, card: RateCard) 
     assert cost_nano(tokens, card) == expected
 
 
+@settings(max_examples=60)
+@given(tokens=usages, card=cards())
+def test_the_parts_of_a_cost_add_up_to_it(tokens: TokenUsage, card: RateCard) -> None:
+    parts = cost_parts(tokens, card)
+
+    assert sum(part.cost_nano for part in parts) == cost_nano(tokens, card)
+    assert all(part.cost_nano >= 0 and part.quantity > 0 for part in parts)
+    # Each is within a nano-dollar of what its quantity and its rate are.
+    assert all(abs(part.cost_nano * part.per - part.quantity * part.rate) <= part.per for part in parts)
+    tokens_in = sum(part.quantity for part in parts if part.name in INPUT_KINDS)
+    assert tokens_in == max(tokens.input, 0)
+
+
+@settings(max_examples=60)
+@given(card=cards(), fewer=usages, name=st.sampled_from(WHOLES), more=st.integers(1, 2**30))
+def test_more_of_anything_never_costs_less(card: RateCard, fewer: TokenUsage, name: str, more: int) -> None:
+    # Details and tiers may be cheaper than what they are part of: those of a vendor sometimes are.
+    plain = replace(card, tiers=())
+    usage = TokenUsage(**{whole: getattr(fewer, whole) for whole in WHOLES})
+    grown = structs.replace(usage, **{name: getattr(usage, name) + more})
+
+    assert cost_nano(usage, plain) <= cost_nano(grown, plain)
+
+
 def test_halves_go_to_the_even_neighbour() -> None:
-    card = RateCard(500_000, 0, 0, 0, 0, 0, 0)
+    card = RateCard(500_000, *[0] * 9)
 
     costs = [cost_nano(TokenUsage(input=tokens), card) for tokens in (1, 3, 5)]
 
@@ -70,8 +111,8 @@ def test_halves_go_to_the_even_neighbour() -> None:
 
 
 def test_a_tier_begins_above_its_threshold() -> None:
-    tier = RateTier(2_000_000, 0, 0, 0, 0, 0, 0, above_input_tokens=1000)
-    card = RateCard(1_000_000, 0, 0, 0, 0, 0, 0, tiers=(tier,))
+    tier = RateTier(2_000_000, *[0] * 9, above_input_tokens=1000)
+    card = RateCard(1_000_000, *[0] * 9, tiers=(tier,))
 
     assert cost_nano(TokenUsage(input=1000), card) == 1000
     assert cost_nano(TokenUsage(input=1001), card) == 2002
@@ -89,8 +130,9 @@ def test_a_detail_without_a_rate_costs_what_its_whole_costs() -> None:
 
     assert card is not None
     assert (card.input, card.cached_input) == (3_000_000_000, 300_000_000)
-    assert card.cache_write == card.input_audio == card.input
-    assert card.reasoning == card.output_audio == card.output == 15_000_000_000
+    assert card.cache_write == card.cache_write_1h == card.input_audio == card.input_image == card.input
+    assert card.reasoning == card.output_audio == card.output_image == card.output == 15_000_000_000
+    assert card.units is None
 
 
 @pytest.mark.django_db

@@ -15,7 +15,7 @@ class RouteTargetInline(TabularInline[RouteTarget, Route]):
     """The targets of a route, in the order in which they are tried."""
 
     model = RouteTarget
-    fields = ("model", "priority", "weight", "is_enabled")
+    fields = ("model", "priority", "weight", "is_enabled", "condition", "tags")
     autocomplete_fields = ("model",)
     ordering = ("priority", "id")
     extra = 0
@@ -36,7 +36,7 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
     ordering = ("name",)
     inlines = (RouteTargetInline,)
     fieldsets = (
-        (None, {"fields": ("name", "description", "is_enabled")}),
+        (None, {"fields": ("name", "description", "aliases", "is_enabled")}),
         ("Choice", {"fields": (("strategy", "affinity"),)}),
         (
             "When a target fails",

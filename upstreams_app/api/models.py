@@ -26,9 +26,9 @@ from upstreams_app.schemas import (
     NewModel,
     ShownModel,
 )
-from upstreams_app.services import aws_params, deployments, vertex_params
+from upstreams_app.services import aws_params, azure_params, deployments, vertex_params
 from upstreams_app.services.deployments import Facts, Params
-from usage_app.services.catalogue import TokenPrices
+from usage_app.services.overrides import TokenPrices
 
 router = Router(tags=["Models"])
 _MODEL = "litellm_params.model"
@@ -158,6 +158,7 @@ def _params(body: LitellmParams) -> Params:
         api_key=body.api_key,
         options=_options(body),
         aws={name: value for name in aws_params.NAMES if (value := getattr(body, name)) is not None},
+        azure={name: value for name in azure_params.NAMES if (value := getattr(body, name)) is not None},
         vertex={name: value for name in vertex_params.NAMES if (value := getattr(body, name)) is not None},
         weight=body.weight,
         priority=body.order,

@@ -22,7 +22,7 @@ from upstreams_app.schemas import (
     ShownUpstream,
 )
 from upstreams_app.secret_hints import masked, masked_headers
-from upstreams_app.services import aws_params, vertex_params
+from upstreams_app.services import aws_params, azure_params, vertex_params
 from upstreams_app.services.deployments import deployment_id, vendor_model
 from upstreams_app.services.overview import with_model_count
 from upstreams_app.services.states import UpstreamWithState, state_reason, with_state
@@ -75,6 +75,8 @@ def _cloud_params(upstream: Upstream) -> dict[str, Any]:
     """What LiteLLM calls the options of an upstream in a cloud."""
     if upstream.kind == aws_params.KIND:
         return aws_params.named(upstream.options)
+    if upstream.kind == azure_params.KIND:
+        return azure_params.named(upstream.options)
     return vertex_params.named(upstream.options) if upstream.kind == vertex_params.KIND else {}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,6 +12,7 @@ from django.db import models
 from gateway_project.core.ids import uuid7
 from security_app.models import ConfigModel
 from upstreams_app.models.upstream import Upstream, UpstreamModel
+from upstreams_app.route_conditions import check_condition
 from upstreams_app.route_policy import (
     AFFINITIES,
     DEFAULT_ATTEMPTS,
@@ -17,8 +21,10 @@ from upstreams_app.route_policy import (
     STRATEGIES,
     WEIGHTED,
     RoutePolicy,
+    check_aliases,
     check_fallbacks,
     check_retries,
+    check_tags,
     find_loop,
 )
 
@@ -31,6 +37,11 @@ class Route(ConfigModel):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200, unique=True, help_text="What clients put into `model`.")
     description = models.CharField(max_length=500, blank=True)
+    aliases = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Other names for the route, such as ["gpt-4"]; access, limits and records go by its own.',
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     strategy = models.CharField(
         max_length=16,
@@ -82,16 +93,37 @@ class Route(ConfigModel):
             raise ValidationError(
                 {"name": "An upstream has this name; upstreams and routes share one name space."}
             )
-        for field, check in (("retry_policy", check_retries), ("fallbacks", check_fallbacks)):
-            try:
-                check(getattr(self, field))
-            except ValueError as error:
-                raise ValidationError({field: str(error)}) from error
+        checks = (
+            ("retry_policy", check_retries),
+            ("fallbacks", check_fallbacks),
+            ("aliases", check_aliases),
+        )
+        for field, check in checks:
+            _check(field, check, getattr(self, field))
+        self._check_names()
         if self.fallbacks:
             others = Route.objects.exclude(pk=self.pk).exclude(fallbacks={})
             known = dict(others.values_list("name", "fallbacks"))
             if loop := find_loop(self.name, {**known, self.name: self.fallbacks}):
                 raise ValidationError({"fallbacks": f"These lead back to the route: {' → '.join(loop)}."})
+
+    def _check_names(self) -> None:
+        """A name stands for one route: neither another route's name nor alias, nor a model's id."""
+        others = Route.objects.exclude(pk=self.pk)
+        taken = {alias: name for name, aliases in others.values_list("name", "aliases") for alias in aliases}
+        if self.name in taken:
+            raise ValidationError({"name": f"The route '{taken[self.name]}' has this name as an alias."})
+        if not self.aliases:
+            return
+        taken |= {name: name for name in others.filter(name__in=self.aliases).values_list("name", flat=True)}
+        for alias in self.aliases:
+            upstream, _, model = alias.partition("/")
+            if alias == self.name or alias in taken:
+                raise ValidationError(
+                    {"aliases": f"'{alias}' is a name of the route '{taken.get(alias, alias)}'."}
+                )
+            if UpstreamModel.objects.filter(upstream__name=upstream, name=model).exists():
+                raise ValidationError({"aliases": f"'{alias}' is the id of a model."})
 
     def policy(self) -> RoutePolicy:
         """What the request path needs of the row; ValueError if the row holds nonsense."""
@@ -122,6 +154,16 @@ class RouteTarget(ConfigModel):
     )
     priority = models.PositiveIntegerField(default=1, help_text="Lower numbers are tried first.")
     is_enabled = models.BooleanField("enabled", default=True)
+    condition = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text="For which requests: a CEL expression such as tokens > 8000 || has_images; empty: all.",
+    )
+    tags = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Requests with one of these tags come here, such as ["eu"]; "default" takes the others.',
+    )
 
     class Meta:
         ordering = ("route__name", "priority", "id")
@@ -129,3 +171,15 @@ class RouteTarget(ConfigModel):
 
     def __str__(self) -> str:
         return f"{self.route.name} → {self.model}"
+
+    def clean(self) -> None:
+        """The condition must be one that a request can be asked."""
+        _check("condition", check_condition, self.condition)
+        _check("tags", check_tags, self.tags)
+
+
+def _check(field: str, check: Callable[[Any], None], value: Any) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValidationError({field: str(error)}) from error

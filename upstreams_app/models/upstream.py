@@ -23,6 +23,7 @@ from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import AZURE, KINDS, Kind
 from upstreams_app.options import WrongOption, check_options
 from upstreams_app.providers import provider_of
+from upstreams_app.providers.azure.options import check_azure_options
 from upstreams_app.secret_hints import MASK
 
 validate_name = RegexValidator(
@@ -94,7 +95,9 @@ def validate_reference(value: str) -> None:
 def check_kind_options(kind: Kind, options: Mapping[str, Any]) -> None:
     """WrongOption unless an upstream of this kind can have these options."""
     provider = provider_of(kind.id)
-    if provider is None:
+    if kind.id == AZURE:
+        check_azure_options(options)
+    elif provider is None:
         check_options(kind.label, kind.options, options)
     else:
         provider.check_options(options)

@@ -77,6 +77,7 @@ class TargetFacts:
         "_is_told",
         "_opened_at",
         "_succeeded_at",
+        "_timed_out_at",
         "_trips",
         "_use",
         "_use_at",
@@ -119,6 +120,8 @@ class TargetFacts:
         # Attempts that have no answer yet.
         self.waiting = 0
         self._waiting_since = 0.0
+        # When it last let a call wait in vain, and gave no answer since; 0 if it does answer.
+        self._timed_out_at = 0.0
 
     # The course of an attempt: `begin`, then one of `succeeded`, `refused`, `failed`, `abandoned`.
 
@@ -149,6 +152,7 @@ class TargetFacts:
         if fault == TIMEOUT:
             # No sign of life: who waits for it still waits since then.
             self.waiting -= 1
+            self._timed_out_at = now
         else:
             self._answered(now)
         if not config.breaker_failures or fault == OVERLOADED:
@@ -184,6 +188,7 @@ class TargetFacts:
     def _answered(self, now: float) -> None:
         self.waiting -= 1
         self._waiting_since = now
+        self._timed_out_at = 0.0
 
     def _recover(self) -> None:
         self.failures = 0
@@ -218,6 +223,16 @@ class TargetFacts:
     def silence(self, now: float, config: UpstreamConfig) -> float:
         """How long calls wait for it in vain, as a part of the time that a first token may take."""
         return (now - self._waiting_since) / config.first_token_timeout_s if self.waiting else 0.0
+
+    def dread(self, now: float, config: UpstreamConfig) -> float:
+        """How likely a call would wait in vain, from 0 to about 1: as others do now, or did not long ago.
+
+        A target that fails quickly costs little to try; one that hangs costs the time for a first token.
+        """
+        if not self._timed_out_at:
+            return self.silence(now, config)
+        patience_s = config.first_token_timeout_s
+        return max(self.silence(now, config), patience_s / (patience_s + now - self._timed_out_at))
 
     def use(self, now: float) -> float:
         """Tokens lately, in this process and in others."""

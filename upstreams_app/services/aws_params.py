@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,7 +9,8 @@ from typing import Any, Final
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
-from upstreams_app.services.vendor_place import VendorPlace
+from upstreams_app.services import vendor_place
+from upstreams_app.services.vendor_place import ENVIRONMENT, VendorPlace, full_name, param_of, usual_value
 from upstreams_app.vendors import VendorModel
 
 KIND: Final = "bedrock"
@@ -26,8 +26,6 @@ _OPTIONS: Final = {
     "aws_profile_name": "profile",
 }
 NAMES: Final = (*_KEYS, *_OPTIONS, ENDPOINT)
-_REGION_VARIABLES = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
-_ENVIRONMENT = "os.environ/"
 # bedrock/converse/NAME, bedrock/us-east-1/NAME: LiteLLM's routes and regions before the model's own name.
 _ROUTE = re.compile(r"(?:converse|converse_like|invoke)/")
 _REGION_BEFORE = re.compile(r"([a-z]{2,5}(?:-[a-z]+){1,3}-\d{1,2})/")
@@ -49,7 +47,7 @@ def aws_place(
     given = {name: value for name, value in aws.items() if value}
     options = {**known, **{_OPTIONS[name]: value for name, value in given.items() if name in _OPTIONS}}
     if _REGION in given:
-        options["region"] = _from_environment(given[_REGION])
+        options["region"] = vendor_place.read_value(KIND, "region", given[_REGION], name=_REGION)
     model = _ROUTE.sub("", parsed.model, count=1) if _ROUTE.match(parsed.model) else parsed.model
     if found := _REGION_BEFORE.match(model):
         model = model[found.end() :]
@@ -65,7 +63,9 @@ def aws_place(
     try:
         provider.check_options(options)
     except WrongOption as error:
-        raise InvalidRequest(f"AWS: {error}", param=_param(error.option)) from error
+        raise InvalidRequest(
+            f"AWS: {error}", param=param_of(error.option, _OPTIONS, otherwise=_REGION)
+        ) from error
     return VendorPlace(
         VendorModel(parsed.vendor, model),
         base or provider.base_url(options),
@@ -76,13 +76,12 @@ def aws_place(
 
 def named(options: Mapping[str, Any]) -> dict[str, Any]:
     """An upstream's options by LiteLLM's names; none of them is a secret."""
-    return {name: options[option] for name, option in _OPTIONS.items() if option in options}
+    return vendor_place.named(options, _OPTIONS)
 
 
 def refuse_elsewhere(aws: Mapping[str, str]) -> None:
     """InvalidRequest for the first parameter of AWS's, where the model is not there."""
-    for name in aws:
-        raise InvalidRequest(f"Only bedrock/ takes '{name}'.", param=_full(name))
+    vendor_place.refuse_elsewhere(aws, "bedrock")
 
 
 def _credential(given: Mapping[str, str], api_key: str | None) -> str | None:
@@ -91,46 +90,26 @@ def _credential(given: Mapping[str, str], api_key: str | None) -> str | None:
     if not any(keys):
         return api_key
     if api_key:
-        raise InvalidRequest("Give 'api_key' or keys of AWS.", param=_full(_KEYS[0]))
+        raise InvalidRequest("Give 'api_key' or keys of AWS.", param=full_name(_KEYS[0]))
     for name, value in zip(_KEYS[:2], keys, strict=False):
         if not value:
-            raise InvalidRequest(f"'{name}' is missing.", param=_full(name))
-    named = [f"{_ENVIRONMENT}{name.upper()}" for name in _KEYS]
-    if keys[:2] == named[:2] and keys[2] in ("", named[2]):
+            raise InvalidRequest(f"'{name}' is missing.", param=full_name(name))
+    machines = [f"{ENVIRONMENT}{name.upper()}" for name in _KEYS]
+    if keys[:2] == machines[:2] and keys[2] in ("", machines[2]):
         return ""
     for name, value in zip(_KEYS, keys, strict=True):
-        if value.startswith(_ENVIRONMENT):
+        if value.startswith(ENVIRONMENT):
             raise InvalidRequest(
                 f"Of the environment only {name.upper()} is read, with the other keys of that name.",
-                param=_full(name),
+                param=full_name(name),
             )
         if ":" in value or not value.isascii() or not value.isprintable():
-            raise InvalidRequest(f"'{name}' is no key of AWS.", param=_full(name))
+            raise InvalidRequest(f"'{name}' is no key of AWS.", param=full_name(name))
     return ":".join(filter(None, keys))
 
 
-def _from_environment(region: str) -> str:
-    """`os.environ/NAME` is read now, from the variables that AWS's own tools read."""
-    if not region.startswith(_ENVIRONMENT):
-        return region
-    name = region.removeprefix(_ENVIRONMENT)
-    value = os.environ.get(name, "").strip() if name in _REGION_VARIABLES else ""
-    if not value:
-        variables = ", ".join(_REGION_VARIABLES)
-        raise InvalidRequest(f"A region is read from {variables}; this is not set.", param=_full(_REGION))
-    return value
-
-
 def _usual_region() -> str:
-    found = next((os.environ[name].strip() for name in _REGION_VARIABLES if os.environ.get(name)), "")
+    found = usual_value(KIND, "region")
     if not found:
-        raise InvalidRequest(f"'bedrock/' needs '{_REGION}'.", param=_full(_REGION))
+        raise InvalidRequest(f"'bedrock/' needs '{_REGION}'.", param=full_name(_REGION))
     return found
-
-
-def _param(wrong: str) -> str:
-    return _full(next((name for name, option in _OPTIONS.items() if option == wrong), _REGION))
-
-
-def _full(name: str) -> str:
-    return f"litellm_params.{name}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -16,13 +16,16 @@ from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
-from upstreams_app.services.client import ClientPool, UpstreamAnswer
+from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import decoded
-from upstreams_app.services.outbound import Parcel
+from upstreams_app.services.outbound import Parcel, UpstreamAnswer
 from upstreams_app.services.phases import Phases
+from upstreams_app.services.questions import Question
 from usage_app.services.settlement import Settlement
 
 _MAX_ERROR_BODY = 64 * 1024
+# Leave for a model; the ticket is what the request holds by now, and exchanges for it.
+Admit = Callable[[ModelEntry, Ticket | None], Awaitable[Ticket]]
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -49,7 +52,33 @@ class Call:
     # What serves the request instead of `entry`, from the start.
     stand_in: ModelEntry | None = None
     # Takes leave for another model, as was taken for `entry`; without it there are no fallbacks.
-    admit: Callable[[ModelEntry], Awaitable[Ticket]] | None = None
+    admit: Admit | None = None
+    # The target that was asked last.
+    target: Target | None = None
+    # What conditions of targets may ask besides.
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    read_fields: Callable[[], RawFields] | None = None
+
+    def question(self) -> Question:
+        """What the choice of a target may ask."""
+        context = self.context
+        return Question(
+            context.snapshot,
+            context.principal,
+            # As its record shows it: by the moment in its id.
+            (context.request_id.int >> 80) / 1000,
+            self.path,
+            self.is_stream,
+            self.read_fields or self._own_fields,
+            self.headers,
+            context.tags,
+            self.session,
+            context.end_user,
+            self.entry.id,
+        )
+
+    def _own_fields(self) -> RawFields:
+        return self.fields
 
 
 @dataclass(slots=True)
@@ -100,6 +129,7 @@ async def ask(
         places = clients.places(upstream)
         await _enter(call, target, places, may_wait=may_wait)
     settlement.attempts += 1
+    call.target = target
     settlement.upstream = upstream.name
     settlement.upstream_model = target.model
     settlement.price_model = target.model_id

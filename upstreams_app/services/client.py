@@ -9,15 +9,14 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
 
 from gateway_project.core.outbound import GuardedResolver
 from upstreams_app.errors import StaleConnection
-from upstreams_app.kinds import credential_headers
+from upstreams_app.kinds import AZURE, KINDS, credential_headers, uses_entra
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
@@ -26,7 +25,7 @@ from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
-from upstreams_app.services.outbound import OutboundRequest
+from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer, UpstreamClient
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.request_head import (
     deployment_target,
@@ -40,60 +39,19 @@ from upstreams_app.services.request_head import (
 )
 from upstreams_app.services.streaming import framing, send_streaming
 
+if TYPE_CHECKING:
+    from upstreams_app.providers.azure.identity import EntraIdentity
+
 _DRAIN_OLD_CLIENT_S = 600
 
 
-class UpstreamAnswer(Protocol):
-    """An answer whose head has arrived. `release` must be called once, whatever happens."""
+def entra_identity(config: UpstreamConfig) -> EntraIdentity | None:
+    """Whose tokens calls are made with; None where a credential is sent as it is, or is the clients' own."""
+    if config.kind != AZURE or not uses_entra(config.options) or config.takes_client_credential:
+        return None
+    from upstreams_app.providers.azure.identity import EntraIdentity
 
-    status: int
-    headers: Mapping[str, str]
-
-    @property
-    def is_at_end(self) -> bool:
-        """Whether the whole body has been read."""
-        ...
-
-    async def read_any(self) -> bytes:
-        """The next piece of the body as it came, b"" at its end; UpstreamUnreachable if it breaks off."""
-        ...
-
-    def end_call(self) -> None:
-        """Another call may take the place of this one, whose end is known; `release` does it too."""
-        ...
-
-    def release(self, *, is_complete: bool) -> None:
-        """Give the connection back if the body was read to its end, else close it."""
-        ...
-
-
-class UpstreamClient(Protocol):
-    """One upstream's transport."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls are under way."""
-        ...
-
-    async def post(
-        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
-    ) -> UpstreamAnswer:
-        """Send a JSON body and wait for the head of the answer; UpstreamUnreachable if none comes.
-
-        `credential` is the client's own, for upstreams that take it; else the upstream's is sent. `model` is
-        the upstream's name for the model, for those that want it in the URL.
-        """
-        ...
-
-    async def relay(
-        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
-    ) -> UpstreamAnswer:
-        """As `post`, for any request; InvalidRequest if the vendor has nothing for it."""
-        ...
-
-    async def close(self) -> None:
-        """Close all connections."""
-        ...
+    return EntraIdentity(config.options, config.credential, config.endpoints)
 
 
 def ssl_context(connection: ConnectionSettings) -> ssl.SSLContext:
@@ -166,6 +124,7 @@ class HttpClient:
         self._headers = request_headers(config)
         self._relay_headers = relay_headers(config)
         self._heads: dict[tuple[int, str], bytes] = {}
+        self._identity = entra_identity(config)
         self.in_flight = 0
 
     async def post(
@@ -173,9 +132,12 @@ class HttpClient:
     ) -> UpstreamAnswer:
         body = without_signatures(body)
         index = next(self._turn) % len(self._pools)
-        head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
         self.in_flight += 1
         try:
+            if self._identity is not None:
+                phases.begin_connect()
+                credential = await self._identity.token()
+            head = b"%bContent-Length: %d\r\n\r\n" % (self._head(index, path, credential, model), len(body))
             connection = await self._ask(self._pools[index], head, body, phases)
         except BaseException:
             self.in_flight -= 1
@@ -218,7 +180,7 @@ class HttpClient:
             where = deployment_target(at, request.path, model=model, api_version=self._api_version)
         else:
             where = target(at, request.path)
-        own = credential_headers(self._kind, credential) if credential else {}
+        own = await self._proof(credential, phases)
         if authority is not None:
             url = f"{'https' if at.is_tls else 'http'}://{at.authority}{where}"
             wire = WireRequest(request.path, request.body, request.headers, request.query, request.method)
@@ -227,14 +189,23 @@ class HttpClient:
         lines = header_lines(request.headers, self._relay_headers, own)
         return request_line(at, where, request.method) + lines + framing(request)
 
+    async def _proof(self, credential: str, phases: Phases) -> Mapping[str, str]:
+        if self._identity is not None:
+            phases.begin_connect()
+            return {"Authorization": f"Bearer {await self._identity.token()}"}
+        return credential_headers(self._kind, credential) if credential else {}
+
     async def _ask(self, pool: ConnectionPool, head: bytes, body: bytes, phases: Phases) -> Connection:
         """The connection with the head of an answer."""
         connection = pool.take()
         if connection is not None:
             phases.begin_first_token()
-            # The server closed it while we picked it, if it raises this; nothing was answered. Once more.
-            with suppress(StaleConnection):
+            try:
                 await connection.ask(head, body)
+            except StaleConnection:
+                # The server closed it while we picked it; nothing was answered. Once more.
+                pass
+            else:
                 return connection
         phases.begin_connect()
         connection = await pool.connect()
@@ -276,10 +247,15 @@ class HttpClient:
             where = deployment_target(at, path, model=model, api_version=self._api_version)
         else:
             where = target(at, path)
-        own = credential_headers(self._kind, credential) if credential else {}
+        if self._identity is not None:
+            own = {"Authorization": f"Bearer {credential}"}
+        else:
+            own = credential_headers(self._kind, credential) if credential else {}
         return request_line(at, where) + header_lines(self._headers, own)
 
     async def close(self) -> None:
+        if self._identity is not None:
+            await self._identity.close()
         self._resolver.close()
         for pool in self._pools:
             pool.close()
@@ -373,6 +349,10 @@ def _new_client(config: UpstreamConfig) -> UpstreamClient:
 
         return DemoClient()
     provider = provider_of(config.kind)
+    if provider is None and KINDS[config.kind].lacks:
+        from upstreams_app.services.local_client import LocalClient
+
+        return LocalClient(config)
     if provider is None:
         return HttpClient(config)
     from upstreams_app.services.provider_client import ProviderClient

@@ -17,7 +17,7 @@ from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import AZURE
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
-from upstreams_app.services import aws_params, vertex_params
+from upstreams_app.services import aws_params, azure_params, vertex_params
 from upstreams_app.services.management import check_upstream, clean, hosts_of
 from upstreams_app.services.model_lists import guess_mode
 from upstreams_app.services.model_prices import carry_price, price_models
@@ -32,7 +32,7 @@ from upstreams_app.services.placement import (
 )
 from upstreams_app.services.vendor_place import VendorPlace
 from upstreams_app.vendors import UnknownVendor, VendorModel, parse_model, prefix_of
-from usage_app.services.catalogue import TokenPrices, set_override
+from usage_app.services.overrides import TokenPrices, set_override
 
 logger = logging.getLogger(__name__)
 _MODEL = "litellm_params.model"
@@ -44,8 +44,8 @@ _MODEL_NAMES = {"name": _MODEL, "context_window": "model_info.max_input_tokens"}
 class Params:
     """How a deployment is reached. For a change, None leaves a value as it is; an empty `api_key` removes it.
 
-    `options` are columns of Upstream, `weight` and `priority` those of RouteTarget; `aws` and `vertex` are
-    LiteLLM's own.
+    `options` are columns of Upstream, `weight` and `priority` those of RouteTarget; `aws`, `azure` and
+    `vertex` are LiteLLM's own.
     """
 
     model: str | None = None
@@ -54,6 +54,7 @@ class Params:
     api_key: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     aws: Mapping[str, str] = field(default_factory=dict, repr=False)
+    azure: Mapping[str, str] = field(default_factory=dict, repr=False)
     vertex: Mapping[str, Any] = field(default_factory=dict, repr=False)
     weight: int | None = None
     priority: int | None = None
@@ -61,7 +62,7 @@ class Params:
     @property
     def moves(self) -> bool:
         """Whether these say where the model is, not only how it is used."""
-        return bool(self.options or self.aws or self.vertex) or not (
+        return bool(self.options or self.aws or self.azure or self.vertex) or not (
             self.model is None and self.api_base is None and self.api_key is None and self.provider is None
         )
 
@@ -180,12 +181,18 @@ def _in_cloud(parsed: VendorModel, params: Params, *, known: Mapping[str, Any]) 
     kind = parsed.vendor.kind
     if kind != aws_params.KIND:
         aws_params.refuse_elsewhere(params.aws)
+    if kind != azure_params.KIND:
+        azure_params.refuse_elsewhere(params.azure)
     if kind != vertex_params.KIND:
         vertex_params.refuse_elsewhere(params.vertex)
     place: VendorPlace
     if kind == aws_params.KIND:
         place = aws_params.aws_place(
             parsed, params.aws, api_base=params.api_base, api_key=params.api_key, known=known
+        )
+    elif kind == azure_params.KIND:
+        place = azure_params.azure_place(
+            parsed, params.azure, api_base=params.api_base, api_key=params.api_key, known=known
         )
     elif kind == vertex_params.KIND:
         place = vertex_params.vertex_place(
@@ -194,7 +201,9 @@ def _in_cloud(parsed: VendorModel, params: Params, *, known: Mapping[str, Any]) 
     else:
         return parsed, params
     options = {**params.options, "options": place.options}
-    return place.model, replace(params, api_base=place.api_base, api_key=place.api_key, options=options)
+    return place.model, replace(
+        params, api_base=place.api_base or None, api_key=place.api_key, options=options
+    )
 
 
 def _parse(model: str, params: Params) -> VendorModel:

@@ -7,7 +7,7 @@ that the request itself caused. Everything else is told in our own words.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from gateway_project.core.codec import loads
 from gateway_project.core.errors import (
@@ -20,6 +20,7 @@ from gateway_project.core.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from upstreams_app.kinds import KINDS
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_policy import (
     CONNECTION,
@@ -39,7 +40,12 @@ _MAX_MESSAGE_CHARS = 2000
 _LONGEST_WAIT_S = 60
 _CALLER_FAULTS = frozenset({400, 409, 413, 415, 422})
 _CONTENT_CODES = frozenset({"content_policy_violation", "content_filter", "responsibleaipolicyviolation"})
-_CONTEXT_WORDS = ("maximum context length", "context window", "context length", "prompt is too long")
+CONTEXT_CODE: Final = "context_length_exceeded"
+# As OpenAI, Anthropic, vLLM, LM Studio, Ollama, llama.cpp and TensorRT-LLM (the last two) put it.
+_CONTEXT_WORDS = (
+    "maximum context length", "context window", "context length", "prompt is too long", "context size",
+    "max_seq_len", "max_num_tokens",
+)  # fmt: skip
 
 
 class CredentialRefused(UpstreamFailed):
@@ -90,6 +96,8 @@ def from_answer(
     detail = _detail(body)
     message = _safe(detail.get("message"), target, secrets)
     code = _safe(detail.get("code"), target, secrets)
+    if (status in (400, 422) or (status == 500 and _is_local(target))) and _tells_of_length(message):
+        return _too_long(detail, target, secrets)
     if status in _CALLER_FAULTS:
         kind = PayloadTooLarge if status == 413 else InvalidRequest
         return kind(
@@ -119,6 +127,23 @@ def from_answer(
     return UpstreamFailed(f"Upstream '{name}' answered with status {status}.")
 
 
+def _is_local(target: Target) -> bool:
+    """Whether it is a server of one's own: those answer what they can't serve with 500."""
+    return KINDS[target.upstream.kind].local_port is not None
+
+
+def _tells_of_length(message: str | None) -> bool:
+    text = (message or "").lower()
+    return any(words in text for words in _CONTEXT_WORDS)
+
+
+def _too_long(detail: dict[str, Any], target: Target, secrets: tuple[str, ...]) -> InvalidRequest:
+    """The error for a prompt that the model has no room for: clients know it by its code."""
+    message = _safe(detail.get("message"), target, secrets)
+    param = _safe(detail.get("param"), target, secrets)
+    return InvalidRequest(message or "The prompt is too long.", param=param or "messages", code=CONTEXT_CODE)
+
+
 # How vendors name it in a stream, where there is no status, that they refuse a credential.
 _CREDENTIAL_FAULTS = frozenset(
     {"invalid_api_key", "authentication_error", "permission_error", "unauthorized", "forbidden", "401", "403"}
@@ -135,9 +160,19 @@ def from_event(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) ->
     if isinstance(status, int) and 400 <= status < 600:
         return from_answer(status, {}, b'{"error":' + body + b"}", target, secrets=secrets)
     message = _safe(detail.get("message"), target, secrets)
+    if _tells_of_length(message):
+        return _too_long(detail, target, secrets)
     reported = f": {message}" if message else "."
     text = f"Upstream '{target.upstream.name}' reported an error{reported}"
     return UpstreamFailed(text, code=_safe(detail.get("code"), target, secrets))
+
+
+def from_success(body: bytes, target: Target, *, secrets: tuple[str, ...] = ()) -> GatewayError:
+    """The error for an error value in an answer whose status says that all is well."""
+    error = from_event(body, target, secrets=secrets)
+    if error.code == CONTEXT_CODE:
+        return error
+    return unreachable(target, "it reported an error with a status of success")
 
 
 def unreachable(target: Target, reason: str) -> UpstreamFailed:
@@ -157,6 +192,15 @@ def in_maintenance(entry: ModelEntry) -> Overloaded:
         f"The model '{entry.id}' is in maintenance and takes no calls now.",
         code="upstream_in_maintenance",
         headers={"retry-after": "60", "x-should-retry": "false"},
+    )
+
+
+def no_target(entry: ModelEntry) -> InvalidRequest:
+    """The error where the conditions and tags of a route's targets leave none for a request."""
+    return InvalidRequest(
+        f"No target of '{entry.id}' takes this request, by their conditions and tags.",
+        param="model",
+        code="no_matching_target",
     )
 
 
@@ -206,9 +250,7 @@ def fallback_kind(error: GatewayError) -> str | None:
     code = str(error.code or "").lower()
     if code in _CONTENT_CODES:
         return CONTENT_POLICY
-    if error.status in (400, 413) and (
-        code == "context_length_exceeded" or any(words in error.message.lower() for words in _CONTEXT_WORDS)
-    ):
+    if error.status in (400, 413) and (code == CONTEXT_CODE or _tells_of_length(error.message)):
         return CONTEXT_WINDOW
     return None
 

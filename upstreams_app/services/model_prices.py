@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
 
-from gateway_project.core.clock import utc_now
 from security_app.services.configuration import refresh_after_commit
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.presets import preset_at
 from usage_app.models import Price
-from usage_app.models.price import TIER_RATES
-from usage_app.services.catalogue import PricedModel, TokenPrices, refresh_catalogue, set_override
+from usage_app.services.catalogue import PricedModel, add_missing, installed_catalogue
+from usage_app.services.configured_models import ConfiguredModel
+from usage_app.services.overrides import TokenPrices, copy_override, set_override
 
-_TOKENS_PER_RATE = 1_000_000
 # gemini-2.5-flash-001, as Google numbers what does not change any more.
 _VERSION = re.compile(r"-\d{3}$")
 _FREE = TokenPrices(input=Decimal(0), output=Decimal(0))
@@ -32,15 +30,10 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
     """
     if not names:
         return
-    preset = preset_at(row.kind, row.base_url)
-    provider = KINDS[row.kind].price_provider or (preset.price_provider if preset else None)
-    provider = provider or (row.base_url + row.path_prefix)
-    is_vendor = row.kind == "openai-compatible" or KINDS[row.kind].price_provider is not None
-    if is_vendor:
+    provider = _provider(row)
+    if provider:
         # Loaded here, because inside a transaction SQLite would let nobody else write meanwhile.
-        import genai_prices.data_snapshot
-
-        genai_prices.data_snapshot.get_snapshot()
+        installed_catalogue()
     with transaction.atomic():
         if row.kind == "demo":
             ids = [f"{row.name}/{name}" for name in names]
@@ -48,12 +41,30 @@ def price_models(row: Upstream, names: Sequence[str], *, base_model: str | None 
             for model_id in ids:
                 if model_id not in priced:
                     set_override(model_id, _FREE, managed_by="demo")
-        elif is_vendor:
-            refresh_catalogue(
+        elif provider:
+            add_missing(
                 PricedModel(f"{row.name}/{name}", provider, *([base_model] if base_model else _listed(name)))
                 for name in names
             )
         refresh_after_commit()
+
+
+def configured_models() -> Iterator[ConfiguredModel]:
+    """All models, and where the catalogue may have those of vendors."""
+    for model in UpstreamModel.objects.select_related("upstream").order_by("pk").iterator(1000):
+        provider = _provider(model.upstream)
+        listed = PricedModel(str(model), provider, *_listed(model.name)) if provider else None
+        yield ConfiguredModel(str(model), listed)
+
+
+def _provider(row: Upstream) -> str:
+    """What the catalogue knows the vendor by: its id there, or the URL of its API; "" for local servers."""
+    kind = KINDS[row.kind]
+    if row.kind != "openai-compatible" and kind.price_provider is None:
+        return ""
+    preset = preset_at(row.kind, row.base_url)
+    known = kind.price_provider or (preset.price_provider if preset else None)
+    return known or (row.base_url + row.path_prefix)
 
 
 def _listed(name: str) -> tuple[str, str]:
@@ -70,16 +81,5 @@ def _listed(name: str) -> tuple[str, str]:
 def carry_price(old_id: str, model: UpstreamModel) -> None:
     """Keep what an administrator said a model costs when it is served by another upstream from now on."""
     new_id = str(model)
-    if old_id == new_id or old_id.partition("/")[2] != model.name:
-        return
-    overrides = Price.objects.filter(source=Price.Source.OVERRIDE, valid_from__lte=utc_now()).order_by(
-        "-valid_from"
-    )
-    old = overrides.filter(model=old_id).first()
-    if old is None or overrides.filter(model=new_id).exists():
-        return
-    rates = {name: getattr(old, name) for name in TIER_RATES}
-    per_token: dict[str, Any] = {
-        name: None if rate is None else rate / _TOKENS_PER_RATE for name, rate in rates.items()
-    }
-    set_override(new_id, TokenPrices(**per_token, per_request=old.per_request))
+    if old_id != new_id and old_id.partition("/")[2] == model.name:
+        copy_override(old_id, new_id)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 from django.conf import settings
@@ -26,10 +26,13 @@ from upstreams_app.presets import preset_at
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Provider, Site, WireRequest
 from upstreams_app.registry import UpstreamConfig, upstream_config
-from upstreams_app.services.client import ssl_context
+from upstreams_app.services.client import entra_identity, ssl_context
 from upstreams_app.services.maintenance import end_due_maintenances
 from upstreams_app.services.provider_client import site_of
 from upstreams_app.services.states import note_states
+
+if TYPE_CHECKING:
+    from upstreams_app.providers.azure.identity import EntraIdentity
 
 TIMEOUT_S = 5.0
 PROBE_ROUND = "probes"
@@ -61,7 +64,25 @@ def ask_for_models(row: Upstream, *, path: str = "/models", cursor: str = "") ->
     if provider is not None:
         return _ask_provider(config, provider, cursor)
     query = f"?api-version={config.api_version}" if config.api_version else ""
-    return _get(config, config.endpoints[0] + path + query)
+    url = config.endpoints[0] + path + query
+    identity = entra_identity(config)
+    if identity is None:
+        return _get(config, url)
+    try:
+        return _get(config, url, asyncio.run(_token(identity)))
+    except UpstreamUnreachable as error:
+        return ModelsAnswer(None, b"", None, str(error))
+
+
+async def _token(identity: EntraIdentity) -> Mapping[str, str]:
+    """The header of a token that is fetched for an upstream."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return {"Authorization": f"Bearer {await identity.token()}"}
+    except TimeoutError:
+        raise UpstreamUnreachable(f"no token within {TIMEOUT_S:g} s") from None
+    finally:
+        await identity.close()
 
 
 def _ask_provider(config: UpstreamConfig, provider: Provider, cursor: str) -> ModelsAnswer:
@@ -169,7 +190,7 @@ def _get(config: UpstreamConfig, url: str, own: Mapping[str, str] | None = None)
     """The answer to a GET; `own` are the headers of a provider, which sees to the credential itself."""
     headers = {"accept": "application/json", **dict(config.headers), **(own or {})}
     if config.credential:
-        headers |= credential_headers(config.kind, config.credential)
+        headers |= credential_headers(config.kind, config.credential, config.options)
     name = config.connection.verify_hostname
     started = time.monotonic()
     try:

@@ -12,8 +12,8 @@ from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
-from upstreams_app.services.client import HttpClient, UpstreamAnswer
-from upstreams_app.services.outbound import OutboundRequest
+from upstreams_app.services.client import HttpClient
+from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
 CHAT = "/chat/completions"
@@ -83,11 +83,7 @@ class ProviderClient:
         answer = await self._http.send(
             exchange.request, self._authority, phases=phases, credential=credential
         )
-        if isinstance(exchange, ReadsHead):
-            exchange.read_head(answer.headers)
-        if not 200 <= answer.status < 300:
-            return _Refusal(answer, exchange)
-        return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)
+        return translated(answer, exchange, is_stream=is_stream)
 
     async def relay(
         self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
@@ -107,6 +103,15 @@ class ProviderClient:
         """Close all connections."""
         await self._authority.close()
         await self._http.close()
+
+
+def translated(answer: UpstreamAnswer, exchange: Exchange, *, is_stream: bool) -> UpstreamAnswer:
+    """An answer whose head has come, as the exchange turns it."""
+    if isinstance(exchange, ReadsHead):
+        exchange.read_head(answer.headers)
+    if not 200 <= answer.status < 300:
+        return _Refusal(answer, exchange)
+    return _Stream(answer, exchange) if is_stream else _Plain(answer, exchange)
 
 
 class _Translated:

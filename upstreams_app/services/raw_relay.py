@@ -86,6 +86,9 @@ class RawRelay:
         except BaseException:
             self._release(is_complete=False)
             raise
+        if 200 <= self.status < 300:
+            # From here on it is charged, also if it is not taken.
+            self._call.settlement.received_bytes = max(len(self._first), 1)
         self._call.settlement.first_token_ms = round(self._call.context.elapsed_ms(), 3)
 
     async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> None:

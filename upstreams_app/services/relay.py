@@ -22,9 +22,10 @@ from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.plain_stream import events_from_answer
+from upstreams_app.services.reasoning_names import with_one_name
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
 from usage_app.errors import JournalFull
-from usage_app.services.extraction import token_usage
+from usage_app.services.extraction import service_tier, token_usage
 from usage_app.services.settlement import CLIENT_LEFT
 
 logger = logging.getLogger(__name__)
@@ -89,12 +90,18 @@ def _finish_plain(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
         and "choices" not in fields
         and "data" not in fields
     ):
-        raise failures.unreachable(target, "it reported an error with a status of success")
+        raise failures.from_success(bytes(fields["error"]), target, secrets=(call.client_secret,))
     usage = fields.get("usage")
     if usage is not None:
         settlement.tokens = token_usage(bytes(usage))
-    settlement.received_bytes = len(memoryview(fields.get("choices", b"")))
-    if "model" in fields and bytes(fields["model"]) == call.entry.id_json:
+    if "service_tier" in fields:
+        settlement.service_tier = service_tier(fields["service_tier"])
+    choices = bytes(fields.get("choices", b""))
+    settlement.received_bytes = len(choices)
+    named = with_one_name(choices)
+    if named is not choices:
+        fields["choices"] = msgspec.Raw(named)
+    elif "model" in fields and bytes(fields["model"]) == call.entry.id_json:
         return body
     fields["model"] = msgspec.Raw(call.entry.id_json)
     return join_object(fields)
@@ -273,6 +280,7 @@ class StreamRelay:
         settlement = self._call.settlement
         if self._filter.usage is not None:
             settlement.tokens = self._filter.usage
+            settlement.service_tier = self._filter.service_tier
         if self._filter.has_data:
             settlement.received_bytes = self._filter.text_bytes
 

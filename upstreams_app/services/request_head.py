@@ -37,7 +37,7 @@ def request_headers(config: UpstreamConfig) -> dict[str, str]:
         **dict(config.headers),
     }
     if config.credential:
-        headers |= credential_headers(config.kind, config.credential)
+        headers |= credential_headers(config.kind, config.credential, config.options)
     return headers
 
 

@@ -14,8 +14,9 @@ import msgspec
 
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, join_object, split_object
+from upstreams_app.services.reasoning_names import with_one_name
 from usage_app.entry import TokenUsage
-from usage_app.services.extraction import token_usage
+from usage_app.services.extraction import service_tier, token_usage
 
 _NULL = b"null"
 _EMPTY_LIST = b"[]"
@@ -152,8 +153,8 @@ class StreamFilter:
     """Turns pieces of an upstream's stream into what the client gets.
 
     `model_json` is the id that the client asked for, as JSON. After each `feed`: `usage` is the last
-    usage seen, `is_finished` whether a finish reason went by, `is_done` whether `[DONE]` came, `has_data`
-    whether any other data did.
+    usage seen, `service_tier` that of its event, `is_finished` whether a finish reason went by, `is_done`
+    whether `[DONE]` came, `has_data` whether any other data did.
     `feed` raises UpstreamErrorEvent, BrokenStream or sse.EventTooLarge; what came before such an event
     in the same piece is kept for `take_pending`.
     """
@@ -173,6 +174,7 @@ class StreamFilter:
         "has_data",
         "is_done",
         "is_finished",
+        "service_tier",
         "usage",
     )
 
@@ -186,6 +188,7 @@ class StreamFilter:
         self._model = b""
         self._output: list[bytes] = []
         self.usage: TokenUsage | None = None
+        self.service_tier = ""
         self.has_data = False
         self.is_finished = False
         self.is_done = False
@@ -215,6 +218,7 @@ class StreamFilter:
         return max(self._data_bytes - framing, self._events * _MIN_TEXT_BYTES)
 
     def _filter(self, block: bytes) -> bytes:
+        block = with_one_name(block)
         position, tries = 0, _MAX_TRIES
         while position < len(block):
             if self._frame is not None and tries:
@@ -306,6 +310,8 @@ class StreamFilter:
         usage = token_usage(raw) if raw != _NULL else None
         if usage is not None:
             self.usage = usage
+            if "service_tier" in fields:
+                self.service_tier = service_tier(fields["service_tier"])
         if self._keeps_usage:
             return False
         is_usage_event = usage is not None and bytes(fields.get("choices", msgspec.Raw(b""))).replace(

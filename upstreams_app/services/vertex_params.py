@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,18 +10,15 @@ from gateway_project.core.codec import dumps
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
-from upstreams_app.services.vendor_place import VendorPlace
+from upstreams_app.services import vendor_place
+from upstreams_app.services.vendor_place import ENVIRONMENT, VendorPlace, full_name, param_of
 from upstreams_app.vendors import VendorModel
 
 KIND: Final = "vertex"
 _CREDENTIALS: Final = "vertex_credentials"
-# LiteLLM's names, ours, and the variables that hold them.
-_OPTIONS: Final = {
-    "vertex_project": ("project", ("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")),
-    "vertex_location": ("location", ("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")),
-}
+# LiteLLM's names and ours.
+_OPTIONS: Final = {"vertex_project": "project", "vertex_location": "location"}
 NAMES: Final = (*_OPTIONS, _CREDENTIALS)
-_ENVIRONMENT: Final = "os.environ/"
 # The address of one location: it tells it, and changes with it.
 _HOST = re.compile(r"https://(?:([a-z0-9-]+)-)?aiplatform(?:\.([a-z]+)\.rep)?\.googleapis\.com(?:/|$)")
 # vertex_ai/gemini/1234: LiteLLM's way to name the format of a tuned model's endpoint.
@@ -39,10 +35,10 @@ def vertex_place(
 ) -> VendorPlace:
     """What the parameters say, over the options that are `known`; InvalidRequest names the wrong one."""
     options = dict(known)
-    for name, (option, variables) in _OPTIONS.items():
-        value = _from_environment(name, vertex.get(name) or "", variables)
+    for name, option in _OPTIONS.items():
+        value = vendor_place.read_value(KIND, option, vertex.get(name) or "", name=name)
         if not value and option not in known:
-            value = next((os.environ[item].strip() for item in variables if os.environ.get(item)), "")
+            value = vendor_place.usual_value(KIND, option)
         if value:
             options[option] = value
     googles = _HOST.match(api_base or "")
@@ -54,8 +50,8 @@ def vertex_place(
     try:
         provider.check_options(options)
     except WrongOption as error:
-        wrong = next((name for name, (option, _) in _OPTIONS.items() if option == error.option), KIND)
-        raise InvalidRequest(f"Vertex AI: {error}", param=_full(wrong)) from error
+        param = param_of(error.option, _OPTIONS, otherwise=KIND)
+        raise InvalidRequest(f"Vertex AI: {error}", param=param) from error
     # Who moves a model to another location says which, not where that is.
     is_moved = bool(googles and vertex.get("vertex_location"))
     return VendorPlace(
@@ -68,13 +64,12 @@ def vertex_place(
 
 def named(options: Mapping[str, Any]) -> dict[str, Any]:
     """An upstream's options by LiteLLM's names; none of them is a secret."""
-    return {name: options[option] for name, (option, _) in _OPTIONS.items() if option in options}
+    return vendor_place.named(options, _OPTIONS)
 
 
 def refuse_elsewhere(vertex: Mapping[str, Any]) -> None:
     """InvalidRequest for the first parameter of Vertex AI's, where the model is not there."""
-    for name in vertex:
-        raise InvalidRequest(f"Only vertex_ai/ takes '{name}'.", param=_full(name))
+    vendor_place.refuse_elsewhere(vertex, "vertex_ai")
 
 
 def _own_name(model: str) -> str:
@@ -83,7 +78,7 @@ def _own_name(model: str) -> str:
     if "/" in name.removeprefix("endpoints/") or name.startswith(("claude-", "mistral-", "codestral-")):
         raise InvalidRequest(
             "Of Vertex AI, Google's own models are served; other vendors' have formats of their own.",
-            param=_full("model"),
+            param=full_name("model"),
         )
     return name
 
@@ -93,32 +88,15 @@ def _credential(value: Any, api_key: str | None) -> str | None:
     if value is None or value == "":
         return api_key
     if api_key:
-        raise InvalidRequest("Give 'api_key' or 'vertex_credentials'.", param=_full(_CREDENTIALS))
+        raise InvalidRequest("Give 'api_key' or 'vertex_credentials'.", param=full_name(_CREDENTIALS))
     if isinstance(value, dict):
         return dumps(value).decode()
     text = str(value).strip()
     if text.startswith("/"):
         return f"file:{text}"
-    if not text.startswith(("{", _ENVIRONMENT)):
+    if not text.startswith(("{", ENVIRONMENT)):
         raise InvalidRequest(
             "'vertex_credentials' is a key's JSON, the path of its file, or os.environ/NAME.",
-            param=_full(_CREDENTIALS),
+            param=full_name(_CREDENTIALS),
         )
     return text
-
-
-def _from_environment(name: str, value: str, variables: tuple[str, ...]) -> str:
-    """`os.environ/NAME` is read now, from the variables that hold such things."""
-    if not value.startswith(_ENVIRONMENT):
-        return value
-    variable = value.removeprefix(_ENVIRONMENT)
-    found = os.environ.get(variable, "").strip() if variable in variables else ""
-    if not found:
-        raise InvalidRequest(
-            f"'{name}' is read from {', '.join(variables)}; this is not set.", param=_full(name)
-        )
-    return found
-
-
-def _full(name: str) -> str:
-    return f"litellm_params.{name}"

@@ -2,6 +2,7 @@
 
 from usage_app.models.alert import Alert, AlertChannel, AlertMessage, AlertRule
 from usage_app.models.price import Price
+from usage_app.models.price_change import PriceChange
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
 from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
@@ -31,6 +32,7 @@ __all__ = [
     "KeyUse",
     "LatencyRollup",
     "Price",
+    "PriceChange",
     "Reconciliation",
     "Report",
     "ReportExport",

@@ -1,37 +1,14 @@
-"""Prices: effective-dated, in US dollars per 1 000 000 tokens."""
+"""Prices: effective-dated, in US dollars per 1 000 000 tokens, or per image, hour, search and so on."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
 from gateway_project.core.ids import uuid7
 from gateway_project.core.money import MoneyField
 from security_app.models import ConfigModel
-from security_app.models.key import UNUSABLE
-
-TIER_RATES = ("input", "output", "cached_input", "cache_write", "reasoning", "input_audio", "output_audio")
-
-
-def validate_tiers(value: Any) -> None:
-    """Tiers are `[{"above_input_tokens": 200000, "input": "2.50", …}]`, rates as decimal text."""
-    if not isinstance(value, list) or len(value) > 10:
-        raise ValidationError("Give a list of at most 10 tiers.", code=UNUSABLE)
-    for tier in value:
-        if not isinstance(tier, dict) or not isinstance(tier.get("above_input_tokens"), int):
-            raise ValidationError("Each tier needs above_input_tokens, a whole number.", code=UNUSABLE)
-        for name, rate in tier.items():
-            if name == "above_input_tokens":
-                continue
-            if name not in TIER_RATES or not isinstance(rate, str):
-                raise ValidationError(f"'{name}' is not a rate given as decimal text.", code=UNUSABLE)
-            try:
-                MoneyField().to_python(rate)
-            except ValidationError as error:
-                raise ValidationError(f"{name}: {error.messages[0]}", code=UNUSABLE) from error
+from usage_app.models.rates import validate_service_tiers, validate_tiers
 
 
 def _rate(verbose_name: str, *, required: bool = False) -> MoneyField:
@@ -45,10 +22,15 @@ def _rate(verbose_name: str, *, required: bool = False) -> MoneyField:
     )
 
 
+def _unit_rate(help_text: str) -> MoneyField:
+    return MoneyField(null=True, blank=True, validators=[MinValueValidator(0)], help_text=help_text)
+
+
 class Price(ConfigModel):
     """What a model costs from a moment on. Of the rows of a model an override beats a catalogue row.
 
-    `model` is the id of an upstream model, `<upstream>/<name>`.
+    `model` is the id of an upstream model, `<upstream>/<name>`. A withdrawn row says that from then on its
+    source has no price.
     """
 
     config_section = "usage"
@@ -67,11 +49,45 @@ class Price(ConfigModel):
     output = _rate("output", required=True)
     cached_input = _rate("cached input")
     cache_write = _rate("cache write")
+    cache_write_1h = _rate("cache write for an hour")
     reasoning = _rate("reasoning output")
     input_audio = _rate("audio input")
     output_audio = _rate("audio output")
-    per_request = MoneyField(null=True, blank=True, help_text="US dollars per request, on top of tokens.")
-    tiers = models.JSONField(default=list, blank=True, validators=[validate_tiers])
+    input_image = _rate("image input")
+    output_image = _rate("image output")
+    per_request = MoneyField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="US dollars per request, on top of tokens.",
+    )
+    per_image = _unit_rate("US dollars per image that is made.")
+    characters = _unit_rate("US dollars per 1 000 000 characters that are spoken.")
+    audio_hour = _unit_rate("US dollars per hour of audio that is heard.")
+    per_search = _unit_rate("US dollars per search unit, as rerankers count them.")
+    tiers = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_tiers],
+        help_text="Rates of a whole request above so many input tokens, such as "
+        '[{"above_input_tokens": 200000, "input": "2.50"}].',
+    )
+    service_tiers = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_service_tiers],
+        help_text="For batch, flex, priority and fast: a factor or rates of their own, such as "
+        '{"batch": {"factor": "0.5"}, "flex": {"input": "1.25"}}.',
+    )
+    listed_as = models.CharField(
+        max_length=300,
+        blank=True,
+        editable=False,
+        help_text="What the catalogue calls it; empty for overrides.",
+    )
+    is_withdrawn = models.BooleanField(
+        "withdrawn", default=False, help_text="From then on there is no such price: the rates don't count."
+    )
 
     class Meta:
         ordering = ("model", "-valid_from")

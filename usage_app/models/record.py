@@ -64,6 +64,18 @@ class UsageRecord(models.Model):
         blank=True,
         help_text="Why this upstream, and what was tried; empty where nothing was chosen.",
     )
+    units = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="What was used beside the counts above: images, characters, …; empty for most calls.",
+    )
+    service_tier = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="batch, flex, …; empty for the usual one.",
+    )
     correlation_id = models.CharField(max_length=128, blank=True, help_text="The client's own request id.")
 
     class Meta:

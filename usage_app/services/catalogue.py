@@ -1,38 +1,54 @@
-"""Prices out of the genai-prices catalogue that is installed with us, and prices that somebody sets.
+"""Prices out of the genai-prices catalogue, as columns of our price rows.
 
 Works offline with the data of the package; loading them takes about 0.3 s, so never on the request path.
-A price row is never changed: when the catalogue knows better, a new row begins now, so each record's
-`price_id` keeps leading to the rates that made its cost.
+What becomes of an offer that differs from what we have is decided elsewhere (`price_changes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from gateway_project.core.clock import utc_now
-from gateway_project.core.money import from_nano, to_nano
 from usage_app.models import Price
-from usage_app.models.price import TIER_RATES
+from usage_app.services.overrides import exact
 
 if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice
 
-_BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
-_TOKENS_PER_RATE = 1_000_000
-_CATALOGUE_RATES = {
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
+_TOKEN_PRICES = {
     "input": "input_mtok",
     "output": "output_mtok",
     "cached_input": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
     "reasoning": "output_reasoning_mtok",
     "input_audio": "input_audio_mtok",
     "output_audio": "output_audio_mtok",
+    "input_image": "input_image_mtok",
+    "output_image": "output_image_mtok",
+}
+# Each with what it is divided by to be ours.
+_UNIT_PRICES = {
+    "characters": ("input_mchars", 1),
+    "audio_hour": ("audio_hours", 1),
+    "per_search": ("rerank_searches_kcount", 1000),
+    "per_request": ("requests_kcount", 1000),
+}
+# What a vendor's request says, and the way of service that this is to us.
+_SERVICES = {
+    ("processing", "batch"): "batch",
+    ("service_tier", "flex"): "flex",
+    ("service_tier", "priority"): "priority",
+    ("service_tier", "fast"): "fast",
+    ("speed", "fast"): "fast",
 }
 
 
@@ -49,139 +65,162 @@ class PricedModel:
     vendor_model: str
     plain_model: str = ""
 
+    @property
+    def listed_as(self) -> str:
+        """Provider and model as one text, for `Price.listed_as`."""
+        return f"{self.provider} {self.vendor_model}"[:300]
 
-@dataclass(frozen=True, slots=True)
-class TokenPrices:
-    """What an administrator says a model costs, in dollars per single token; None: not said."""
-
-    input: Decimal
-    output: Decimal
-    cached_input: Decimal | None = None
-    cache_write: Decimal | None = None
-    reasoning: Decimal | None = None
-    input_audio: Decimal | None = None
-    output_audio: Decimal | None = None
-    per_request: Decimal | None = None
+    def renamed(self, listed_as: str) -> PricedModel:
+        """As it was found before, if that was at the same provider."""
+        provider, _, name = listed_as.partition(" ")
+        return PricedModel(self.model_id, provider, name) if name and provider == self.provider else self
 
 
-def refresh_catalogue(models: Iterable[PricedModel]) -> int:
-    """Bring the catalogue prices of these models up to date; how many rows were added."""
-    now = utc_now()
+def add_missing(models: Iterable[PricedModel]) -> int:
+    """Take the catalogue's prices of those models that never had any of it; how many rows were added."""
     with transaction.atomic():
-        rows = [row for model in models for row in _news(model, now)]
+        rows = [row for model in models for row in _first_rows(model)]
         if rows:
             Price.objects.bulk_create(rows)
     return len(rows)
 
 
-def set_override(model_id: str, prices: TokenPrices, *, managed_by: str = "admin") -> Price:
-    """Say what a model costs from now on, whatever the catalogue says; zeros make it free.
-
-    ValueError names the rate that is negative, not finite or too large. Saying the same again adds no row.
-    """
-    wanted = {name: _per_million(name, getattr(prices, name)) for name in TIER_RATES}
-    wanted["per_request"] = _checked("per_request", prices.per_request)
-    with transaction.atomic():
-        current = _price_now(model_id, Price.Source.OVERRIDE)
-        if current is not None and not current.tiers and _rates(current) == wanted:
-            return current
-        return Price.objects.create(
-            model=model_id,
-            valid_from=utc_now(),
-            source=Price.Source.OVERRIDE,
-            managed_by=managed_by,
-            **wanted,
-        )
+def _first_rows(model: PricedModel) -> list[Price]:
+    if Price.objects.filter(model=model.model_id, source=Price.Source.CATALOGUE).exists():
+        return []
+    return holding_from(offers(model, installed_catalogue()), utc_now())
 
 
-def _news(model: PricedModel, now: datetime) -> Iterator[Price]:
-    """The rows that the catalogue has and we lack: all of them at first, later what changed."""
-    known = list(
-        Price.objects.filter(model=model.model_id, source=Price.Source.CATALOGUE).order_by("valid_from")
-    )
-    dates = {row.valid_from for row in known}
-    offers = list(_catalogue_rows(model))
-    if not known:
-        yield from offers
-        return
-    valid = [row for row in offers if row.valid_from <= now]
-    current = [row for row in known if row.valid_from <= now]
-    if valid and (not current or _content(current[-1]) != _content(valid[-1])):
-        valid[-1].valid_from = now
-        yield valid[-1]
-    yield from (row for row in offers if row.valid_from > now and row.valid_from not in dates)
+def holding_from(rows: list[Price], moment: datetime) -> list[Price]:
+    """Of rows in order those that hold then or later."""
+    begun = sum(row.valid_from <= moment for row in rows)
+    return rows[max(begun - 1, 0) :]
 
 
-def _catalogue_rows(model: PricedModel) -> Iterator[Price]:
-    info = _find(model.provider, model.vendor_model)
-    if info is None and model.plain_model:
-        info = _find(model.provider, model.plain_model)
-    if info is None:
-        return
-    for valid_from, prices in _dated_prices(info):
-        columns = _columns(prices)
-        if columns is not None:
-            yield Price(
-                model=model.model_id,
-                valid_from=valid_from,
-                source=Price.Source.CATALOGUE,
-                managed_by="catalogue",
-                **columns,
-            )
-
-
-def _find(provider: str, vendor_model: str) -> ModelInfo | None:
+def installed_catalogue() -> DataSnapshot:
+    """The prices that the installed package has."""
     # Half a second of import, and only for those who ask for prices.
     from genai_prices.data_snapshot import get_snapshot
 
+    return get_snapshot()
+
+
+def offers(model: PricedModel, catalogue: DataSnapshot) -> list[Price]:
+    """The rows, unsaved, that a catalogue has for a model, from the first to the last."""
+    info, listed_as = _find(catalogue, model.provider, model.vendor_model), model.listed_as
+    if info is None and model.plain_model:
+        info = _find(catalogue, model.provider, model.plain_model)
+        listed_as = PricedModel(model.model_id, model.provider, model.plain_model).listed_as
+    if info is None:
+        return []
+    return [
+        Price(
+            model=model.model_id,
+            valid_from=valid_from,
+            source=Price.Source.CATALOGUE,
+            managed_by="catalogue",
+            listed_as=listed_as,
+            **columns,
+        )
+        for valid_from, columns in _dated_columns(info)
+    ]
+
+
+def _find(catalogue: DataSnapshot, provider: str, vendor_model: str) -> ModelInfo | None:
     is_url = provider.startswith(("http://", "https://"))
-    snapshot = get_snapshot()
     try:
-        return snapshot.find_provider_model(
+        return catalogue.find_provider_model(
             vendor_model, None, None if is_url else provider or None, provider if is_url else None
         )[1]
     except LookupError:
         return None
 
 
-def _dated_prices(info: ModelInfo) -> Iterator[tuple[datetime, ModelPrice]]:
+def _dated_columns(info: ModelInfo) -> Iterator[tuple[datetime, dict[str, Any]]]:
+    """Each set of columns with its first day: a new one begins with a price or with one of a service."""
+    prices = _dated_prices(info)
+    days = {day for day, _ in prices}
+    days |= {_start(variant) for variant in info.price_variants or () if _is_dated(variant)}
+    for day in sorted(days):
+        begun = [price for start, price in prices if start <= day]
+        columns = _columns(begun[-1]) if begun else None
+        if columns is not None:
+            yield day, {**columns, "service_tiers": _services(info, day)}
+
+
+def _dated_prices(info: ModelInfo) -> list[tuple[datetime, ModelPrice]]:
     """Each price with its first day. Discounts by the time of day are left out: the full price counts."""
     from genai_prices.types import ModelPrice, StartDateConstraint
 
     if isinstance(info.prices, ModelPrice):
-        yield _BEGINNING, info.prices
-        return
+        return [(BEGINNING, info.prices)]
     by_date = {
-        datetime.combine(item.constraint.start_date, datetime.min.time(), UTC): item.prices
+        _day(item.constraint.start_date): item.prices
         for item in info.prices
         if isinstance(item.constraint, StartDateConstraint)
     }
     unconditional = [item.prices for item in info.prices if item.constraint is None]
     if unconditional:
-        by_date[_BEGINNING] = unconditional[-1]
-    yield from sorted(by_date.items(), key=lambda item: item[0])
+        by_date[BEGINNING] = unconditional[-1]
+    return sorted(by_date.items(), key=lambda item: item[0])
+
+
+def _services(info: ModelInfo, day: datetime) -> dict[str, Any]:
+    """The rates of ways of service on a day; the first that names a rate has the say."""
+    services: dict[str, Any] = {}
+    for variant in info.price_variants or ():
+        [condition, *others] = variant.when.items()
+        name = _SERVICES.get(condition)
+        if name is None or others or not _is_dated(variant) or _start(variant) > day:
+            continue
+        own = services.setdefault(name, {})
+        services[name] = {**_service_rates(variant.prices), **own}
+    return {name: own for name, own in services.items() if own}
+
+
+def _is_dated(variant: Any) -> bool:
+    """Whether it holds from some day on, and not by the time of day."""
+    from genai_prices.types import StartDateConstraint
+
+    return variant.constraint is None or isinstance(variant.constraint, StartDateConstraint)
+
+
+def _start(variant: Any) -> datetime:
+    return BEGINNING if variant.constraint is None else _day(variant.constraint.start_date)
+
+
+def _day(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
+
+
+def _service_rates(prices: ModelPrice) -> dict[str, Any]:
+    """What a service has of its own, as JSON."""
+    rates, tiers = _rates(prices)
+    given: dict[str, Any] = {name: format(rate, "f") for name, rate in rates.items() if rate is not None}
+    return {**given, "tiers": tiers} if tiers else given
 
 
 def _columns(prices: ModelPrice) -> dict[str, Any] | None:
-    """The catalogue's rates as our columns; None if the model is not priced by tokens or requests."""
+    """The catalogue's rates as our columns; None if it prices the model by nothing that we count."""
+    rates, tiers = _rates(prices)
+    if all(rate is None for rate in rates.values()):
+        return None
+    zero = Decimal(0)
+    return {**rates, "input": rates["input"] or zero, "output": rates["output"] or zero, "tiers": tiers}
+
+
+def _rates(prices: ModelPrice) -> tuple[dict[str, Decimal | None], list[dict[str, Any]]]:
     from genai_prices.types import TieredPrices
 
-    values = {name: getattr(prices, key) for name, key in _CATALOGUE_RATES.items()}
-    per_thousand = getattr(prices, "requests_kcount", None)
-    if values["input"] is None and values["output"] is None and per_thousand is None:
-        return None
-    columns: dict[str, Any] = {
-        name: _exact(value.base if isinstance(value, TieredPrices) else value)
+    values = {name: getattr(prices, key) for name, key in _TOKEN_PRICES.items()}
+    rates = {
+        name: exact(value.base if isinstance(value, TieredPrices) else value)
         for name, value in values.items()
     }
-    for name in ("input", "output"):
-        columns[name] = columns[name] or Decimal(0)
-    if isinstance(per_thousand, Decimal):
-        columns["per_request"] = _exact(per_thousand / 1000)
-    columns["tiers"] = _tiers(
-        {name: value for name, value in values.items() if isinstance(value, TieredPrices)}
-    )
-    return columns
+    for name, (key, divisor) in _UNIT_PRICES.items():
+        value = getattr(prices, key, None)
+        rates[name] = exact(value / divisor) if isinstance(value, Decimal) else None
+    return rates, _tiers({name: value for name, value in values.items() if isinstance(value, TieredPrices)})
 
 
 def _tiers(tiered: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -192,39 +231,6 @@ def _tiers(tiered: Mapping[str, Any]) -> list[dict[str, Any]]:
         tier: dict[str, Any] = {"above_input_tokens": threshold}
         for name, value in tiered.items():
             reached = [item.price for item in value.tiers if item.start <= threshold]
-            tier[name] = format(_exact(reached[-1] if reached else value.base), "f")
+            tier[name] = format(exact(reached[-1] if reached else value.base) or Decimal(0), "f")
         tiers.append(tier)
     return tiers
-
-
-def _price_now(model_id: str, source: Price.Source) -> Price | None:
-    rows = Price.objects.filter(model=model_id, source=source, valid_from__lte=utc_now())
-    return rows.order_by("-valid_from").first()
-
-
-def _content(price: Price) -> tuple[dict[str, Decimal | None], Any]:
-    return _rates(price), price.tiers
-
-
-def _rates(price: Price) -> dict[str, Decimal | None]:
-    return {name: _exact(getattr(price, name)) for name in (*TIER_RATES, "per_request")}
-
-
-def _exact(amount: Decimal | None) -> Decimal | None:
-    """As the database gives it back."""
-    return None if amount is None else from_nano(to_nano(amount))
-
-
-def _per_million(name: str, per_token: Decimal | None) -> Decimal | None:
-    return _checked(name, None if per_token is None else per_token * _TOKENS_PER_RATE)
-
-
-def _checked(name: str, amount: Decimal | None) -> Decimal | None:
-    if amount is None:
-        return None
-    try:
-        if amount < 0:
-            raise ValueError("it is negative")
-        return _exact(amount)
-    except (ValueError, ArithmeticError) as error:
-        raise ValueError(f"{name}: {error}") from error

@@ -13,8 +13,8 @@ import msgspec
 
 from gateway_project.core.codec import RawFields
 from security_app.services.reservation import Demand
-from usage_app.entry import TokenUsage
-from usage_app.registry import RateCard, UsageConfig
+from usage_app.entry import NOTHING, TokenUsage
+from usage_app.registry import UsageConfig
 from usage_app.services.extraction import (
     IMAGE_TOKENS,
     MAX_TOKENS,
@@ -22,7 +22,7 @@ from usage_app.services.extraction import (
     linked_images,
     text_bytes,
 )
-from usage_app.services.pricing import cost_nano
+from usage_app.services.pricing import dearest_nano
 
 DEFAULT_OUTPUT_TOKENS = 4096
 # Members that bound the answer. Which one of two an upstream obeys is its own affair: the larger one counts.
@@ -31,6 +31,7 @@ _MAXIMA = ("max_completion_tokens", "max_tokens")
 _MAXIMA_OF_TEXT = ("max_tokens",)
 # What some servers obey and others ignore: such a member may raise what others say, and never lowers it.
 _OTHER_MAXIMA = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict", "num_predict")
+_CHOICES = ("n", "best_of")
 # Servers exist that take a number in quotes for a number.
 _number = msgspec.json.Decoder(int | float | str | None)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -45,7 +46,7 @@ def output_tokens(fields: RawFields, model_maximum: int | None) -> int:
 
 def wanted_choices(fields: RawFields) -> int:
     """How many answers the model writes to each prompt."""
-    return max(_positive(fields.get("n")) or 1, _positive(fields.get("best_of")) or 1)
+    return _largest(fields, _CHOICES) or 1
 
 
 def input_tokens(body: bytes) -> int:
@@ -60,31 +61,35 @@ def demand(
     at: float,
     input_tokens: int,
     output_tokens: int,
+    units: TokenUsage = NOTHING,
+    service_tier: str = "",
 ) -> Demand:
-    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970."""
-    tokens = TokenUsage(input=input_tokens, output=output_tokens)
-    cards = [prices.price(model, at) for model in price_models]
-    costs = [_dearest(tokens, card) for card in cards if card is not None]
-    is_priced = None not in cards
-    return Demand(1, input_tokens, output_tokens, max(costs, default=0 if is_priced else None), is_priced)
+    """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970.
 
-
-def _dearest(tokens: TokenUsage, card: RateCard) -> int:
-    """The cost, also if all of the answer is reasoning, or all of the input is written to a cache."""
-    given, answered = tokens.input, tokens.output
-    return max(
-        cost_nano(
-            TokenUsage(input=given, output=answered, cache_write=written, reasoning=reasoning),
-            card,
-        )
-        for written in (0, given)
-        for reasoning in (0, answered)
-    )
+    Of `units` count images, characters, audio and searches. Where the call asks for a `service_tier`, it may
+    be served by that or by the usual one.
+    """
+    dearest: int | None = None
+    is_priced = True
+    for model in price_models:
+        card = prices.price(model, at)
+        if card is None:
+            is_priced = False
+            continue
+        cost = dearest_nano(input_tokens, output_tokens, units, card)
+        if service_tier and (tier := card.service_tiers.get(service_tier)) is not None:
+            cost = max(cost, dearest_nano(input_tokens, output_tokens, units, tier))
+        dearest = cost if dearest is None or cost > dearest else dearest
+    return Demand(1, input_tokens, output_tokens, 0 if dearest is None and is_priced else dearest, is_priced)
 
 
 def _largest(fields: RawFields, names: Iterable[str]) -> int:
     """The largest number that members of these names give; 0 if none does."""
-    return max(_positive(fields.get(name)) or 0 for name in names)
+    largest = 0
+    for name in names:
+        if name in fields:
+            largest = max(largest, _positive(fields[name]) or 0)
+    return largest
 
 
 def _prompts(raw: msgspec.Raw | None) -> int:
@@ -98,10 +103,8 @@ def _prompts(raw: msgspec.Raw | None) -> int:
     return len(prompts) if prompts and bytes(prompts[0])[:1] in (b'"', b"[") else 1
 
 
-def _positive(raw: msgspec.Raw | None) -> int | None:
+def _positive(raw: msgspec.Raw) -> int | None:
     """A number that a client gave, however large; what is none is for the upstream to refuse."""
-    if raw is None:
-        return None
     try:
         value = _number.decode(raw)
         number = float(value) if isinstance(value, str) else value

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from usage_app.entry import TokenUsage
+from usage_app.models.rates import SERVICE_TIERS
 
 MAX_TOKENS = 2**40
 BYTES_PER_TOKEN = 3
@@ -23,6 +24,7 @@ _BASE64 = re.compile(
     rb'"(?:url|image_url|data|file_data|image|bytes)"\s*:\s*'
     rb'"(?:data:[\w.+/;=-]{0,100},)?[A-Za-z0-9+/=_-]{1024,}'
 )
+_LEAST_BASE64 = 1024
 IMAGE_TOKENS = 1600
 _BASE64_COUNTS_AS_BYTES = IMAGE_TOKENS * BYTES_PER_TOKEN
 _IMAGE = re.compile(rb'"image_url"\s*:')
@@ -31,16 +33,23 @@ _IMAGE_WITHIN = re.compile(rb'"image_url"\s*:\s*(?:\{[^{}]{0,200}?"url"\s*:\s*)?
 _Number = int | float | None
 
 
+class _CacheDetails(msgspec.Struct, gc=False):
+    ephemeral_1h_input_tokens: _Number = None
+
+
 class _InputDetails(msgspec.Struct, gc=False):
     cached_tokens: _Number = None
     audio_tokens: _Number = None
+    image_tokens: _Number = None
     cache_write_tokens: _Number = None  # OpenRouter
     cache_creation_tokens: _Number = None  # LiteLLM
+    cache_creation_token_details: _CacheDetails | None = None  # LiteLLM
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
     reasoning_tokens: _Number = None
     audio_tokens: _Number = None
+    image_tokens: _Number = None
 
 
 class _Usage(msgspec.Struct):
@@ -54,17 +63,28 @@ class _Usage(msgspec.Struct):
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: _Number = None  # DeepSeek
+    input_token_details: _InputDetails | None = None  # transcriptions
+    seconds: _Number = None  # transcriptions
 
 
 _decode = msgspec.json.Decoder(_Usage).decode
 _NO_INPUT_DETAILS = _InputDetails()
 _NO_OUTPUT_DETAILS = _OutputDetails()
+_DETAILS: dict[str, type[Any]] = {
+    "prompt_tokens_details": _InputDetails,
+    "input_tokens_details": _InputDetails,
+    "input_token_details": _InputDetails,
+    "cache_creation_token_details": _CacheDetails,
+    "completion_tokens_details": _OutputDetails,
+    "output_tokens_details": _OutputDetails,
+}
+_SERVICE_TIERS = {f'"{name}"'.encode(): name for name in SERVICE_TIERS}
 
 
 def token_usage(raw: bytes | bytearray | memoryview) -> TokenUsage | None:
-    """The tokens in an OpenAI `usage` object (chat, completions, embeddings or Responses).
+    """The tokens in an OpenAI `usage` object (chat, embeddings, Responses, images, transcriptions …).
 
-    None if it is not an object or names no tokens at all. Counts are clamped to 0…2^40.
+    None if it is not an object or names neither tokens nor seconds. Counts are clamped to 0…2^40.
     """
     try:
         usage = _decode(raw)
@@ -87,12 +107,16 @@ def estimate_tokens(text_bytes: int) -> int:
 
 def text_bytes(body: bytes) -> int:
     """How much of a body is text, for estimates; anything in base64 counts as 1600 tokens."""
+    if len(body) < _LEAST_BASE64:
+        return len(body)
     binary = [match.end() - match.start() for match in _BASE64.finditer(body)]
     return len(body) - sum(binary) + _BASE64_COUNTS_AS_BYTES * len(binary)
 
 
 def linked_images(body: bytes) -> int:
     """How many images a body has that are not plainly inside of it: the upstream fetches those."""
+    if b'"image_url"' not in body:
+        return 0
     return len(_IMAGE.findall(body)) - len(_IMAGE_WITHIN.findall(body))
 
 
@@ -100,12 +124,17 @@ def _tokens(usage: _Usage) -> TokenUsage | None:
     given_input = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
     given_output = usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens
     if given_input is None and given_output is None and usage.total_tokens is None:
-        return None
+        return None if usage.seconds is None else TokenUsage(audio_ms=_milliseconds(usage.seconds))
     total = _count(usage.total_tokens)
     output = _count(given_output)
     # Embedding servers exist that only give a total.
     input_tokens = max(total - output, 0) if given_input is None else _count(given_input)
-    details = usage.prompt_tokens_details or usage.input_tokens_details or _NO_INPUT_DETAILS
+    details = (
+        usage.prompt_tokens_details
+        or usage.input_tokens_details
+        or usage.input_token_details
+        or _NO_INPUT_DETAILS
+    )
     output_details = usage.completion_tokens_details or usage.output_tokens_details or _NO_OUTPUT_DETAILS
     reasoning = _count(output_details.reasoning_tokens)
     if reasoning and total == input_tokens + output + reasoning:
@@ -115,6 +144,7 @@ def _tokens(usage: _Usage) -> TokenUsage | None:
     written = (
         details.cache_creation_tokens if details.cache_write_tokens is None else details.cache_write_tokens
     )
+    lasting = details.cache_creation_token_details
     return TokenUsage(
         input=input_tokens,
         output=min(output, MAX_TOKENS),
@@ -123,7 +153,19 @@ def _tokens(usage: _Usage) -> TokenUsage | None:
         reasoning=reasoning,
         input_audio=_count(details.audio_tokens) if details.audio_tokens else 0,
         output_audio=_count(output_details.audio_tokens) if output_details.audio_tokens else 0,
+        cache_write_1h=_count(lasting.ephemeral_1h_input_tokens) if lasting is not None else 0,
+        input_image=_count(details.image_tokens) if details.image_tokens else 0,
+        output_image=_count(output_details.image_tokens) if output_details.image_tokens else 0,
     )
+
+
+def service_tier(raw: bytes | bytearray | memoryview) -> str:
+    """The way of service that a `service_tier` as JSON names, if it may have rates of its own; "" if not."""
+    return _SERVICE_TIERS.get(bytes(raw), "")
+
+
+def _milliseconds(seconds: int | float) -> int:
+    return -(-_count(seconds * 1_000_000) // 1000)
 
 
 def _count(number: _Number) -> int:
@@ -147,8 +189,7 @@ def _pick(kind: type[Any], value: Mapping[str, Any]) -> Any:
         item = value.get(name)
         if name.endswith("_details"):
             if isinstance(item, dict):
-                details = _InputDetails if name.startswith(("prompt", "input")) else _OutputDetails
-                picked[name] = _pick(details, item)
+                picked[name] = _pick(_DETAILS[name], item)
         elif isinstance(item, int | float) and not isinstance(item, bool):
             picked[name] = item
     return kind(**picked)

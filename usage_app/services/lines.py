@@ -45,6 +45,7 @@ TEXT_LENGTHS = {
         "upstream_model",
         "error_code",
         "correlation_id",
+        "service_tier",
     )
 }
 _KEY_NAME, _USER_ID, _END_USER, _MODEL, _ROUTE = (
@@ -53,7 +54,9 @@ _KEY_NAME, _USER_ID, _END_USER, _MODEL, _ROUTE = (
 _UPSTREAM, _UPSTREAM_MODEL, _ERROR_CODE, _CORRELATION_ID = (
     TEXT_LENGTHS[name] for name in ("upstream", "upstream_model", "error_code", "correlation_id")
 )
-_OPERATION, _STATE, _KIND, _AGENT = (TEXT_LENGTHS[name] for name in ("operation", "state", "kind", "agent"))
+_OPERATION, _STATE, _KIND, _AGENT, _SERVICE_TIER = (
+    TEXT_LENGTHS[name] for name in ("operation", "state", "kind", "agent", "service_tier")
+)
 MAX_TAGS = 10
 MAX_TAG_CHARS = 64
 
@@ -135,6 +138,7 @@ def _is_too_long(entry: UsageEntry) -> bool:
         or len(entry.state) > _STATE
         or len(entry.kind) > _KIND
         or len(entry.agent) > _AGENT
+        or len(entry.service_tier) > _SERVICE_TIER
     )
 
 

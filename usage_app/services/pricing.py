@@ -1,42 +1,147 @@
-"""What a request costs: exact integer arithmetic over tokens and a rate card, rounded once."""
+"""What a request costs: exact integer arithmetic over what was used and a rate card, rounded once."""
 
 from __future__ import annotations
 
-from usage_app.entry import TokenUsage
-from usage_app.registry import RateCard, Rates, RateTier
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-__all__ = ["RateCard", "RateTier", "Rates", "cost_nano"]
+from usage_app.entry import TokenUsage
+from usage_app.registry import RateCard, Rates, RateTier, UnitRates
+
+__all__ = [
+    "CostPart",
+    "RateCard",
+    "RateTier",
+    "Rates",
+    "UnitRates",
+    "cost_nano",
+    "cost_parts",
+    "dearest_nano",
+]
 
 _TOKENS_PER_RATE = 1_000_000
+_MS_PER_RATE = 3_600_000
+# What both of the above divide: all parts of a cost are whole numbers of this fraction of a nano-dollar.
+_GRAIN = 18_000_000
+_TOKEN_GRAINS = _GRAIN // _TOKENS_PER_RATE
+_MS_GRAINS = _GRAIN // _MS_PER_RATE
+# What is used, how much of it, its rate, and how many grains a nano-dollar of the rate is for one of it.
+_Charge = tuple[str, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CostPart:
+    """A part of a cost: what was used, as a rate of `Rates` or `UnitRates` is named, and how much of it.
+
+    `rate` is in nano-dollars per `per` of it. The parts of a cost add up to it, so `cost_nano` of one may be
+    a nano-dollar beside quantity × rate.
+    """
+
+    name: str
+    quantity: int
+    rate: int
+    per: int
+    cost_nano: int
 
 
 def cost_nano(tokens: TokenUsage, card: RateCard) -> int:
     """The cost in nano-dollars, halves to even.
 
-    Cached, cache-written and audio input are parts of `input`; reasoning and audio output are parts of
-    `output`. Parts that exceed their whole are cut, in this order, so that no token is charged twice.
+    Cached, cache-written, audio and image input are parts of `input`; reasoning, audio and image output are
+    parts of `output`. Parts that exceed their whole are cut, in this order: no token is charged twice.
     """
-    rest = max(tokens.input, 0)
-    rates = card.rates_for(rest) if card.tiers else card
     total = 0
-    for part, rate in (
-        (tokens.cached_input, rates.cached_input),
-        (tokens.cache_write, rates.cache_write),
-        (tokens.input_audio, rates.input_audio),
-    ):
-        if part > 0:
-            part = min(part, rest)
+    for _, quantity, rate in _token_charges(tokens, card):
+        total += quantity * rate
+    if card.units is None:
+        return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
+    total *= _TOKEN_GRAINS
+    for _, quantity, rate, grains in _unit_charges(tokens, card.units):
+        total += quantity * rate * grains
+    return _divide_half_even(total, _GRAIN) + card.per_request
+
+
+def cost_parts(tokens: TokenUsage, card: RateCard) -> list[CostPart]:
+    """What `cost_nano` is made of; the parts' costs add up to it."""
+    charges: list[_Charge] = [(*charge, _TOKEN_GRAINS) for charge in _token_charges(tokens, card)]
+    if card.units is not None:
+        charges.extend(_unit_charges(tokens, card.units))
+    if card.per_request:
+        charges.append(("per_request", 1, card.per_request, _GRAIN))
+    parts, total, known = [], 0, 0
+    for name, quantity, rate, grains in charges:
+        if not quantity:
+            continue
+        total += quantity * rate * grains
+        # Each gets what the rounded sum grows by: the last one ends at the cost.
+        grown = _divide_half_even(total, _GRAIN)
+        parts.append(CostPart(name, quantity, rate, _GRAIN // grains, grown - known))
+        known = grown
+    return parts
+
+
+def _token_charges(tokens: TokenUsage, card: RateCard) -> Iterable[tuple[str, int, int]]:
+    """Each kind of token with its number and its rate."""
+    charges: list[tuple[str, int, int]] = []
+    rest = tokens.input
+    rates = card.rates_for(rest) if card.tiers else card
+    if rest > 0:
+        if (part := min(tokens.cached_input, rest)) > 0:
             rest -= part
-            total += part * rate
-    total += rest * rates.input
-    rest = max(tokens.output, 0)
-    for part, rate in ((tokens.reasoning, rates.reasoning), (tokens.output_audio, rates.output_audio)):
-        if part > 0:
-            part = min(part, rest)
+            charges.append(("cached_input", part, rates.cached_input))
+        if (part := min(tokens.cache_write, rest)) > 0:
             rest -= part
-            total += part * rate
-    total += rest * rates.output
-    return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
+            if (hourly := min(tokens.cache_write_1h, part)) > 0:
+                part -= hourly
+                charges.append(("cache_write_1h", hourly, rates.cache_write_1h))
+            charges.append(("cache_write", part, rates.cache_write))
+        if (part := min(tokens.input_audio, rest)) > 0:
+            rest -= part
+            charges.append(("input_audio", part, rates.input_audio))
+        if (part := min(tokens.input_image, rest)) > 0:
+            rest -= part
+            charges.append(("input_image", part, rates.input_image))
+        charges.append(("input", rest, rates.input))
+    rest = tokens.output
+    if rest > 0:
+        if (part := min(tokens.reasoning, rest)) > 0:
+            rest -= part
+            charges.append(("reasoning", part, rates.reasoning))
+        if (part := min(tokens.output_audio, rest)) > 0:
+            rest -= part
+            charges.append(("output_audio", part, rates.output_audio))
+        if (part := min(tokens.output_image, rest)) > 0:
+            rest -= part
+            charges.append(("output_image", part, rates.output_image))
+        charges.append(("output", rest, rates.output))
+    return charges
+
+
+def _unit_charges(tokens: TokenUsage, units: UnitRates) -> Iterable[_Charge]:
+    """What is not counted in tokens."""
+    charges = (
+        ("per_image", tokens.images, units.per_image, _GRAIN),
+        ("characters", tokens.characters, units.characters, _TOKEN_GRAINS),
+        ("audio_hour", tokens.audio_ms, units.audio_hour, _MS_GRAINS),
+        ("per_search", tokens.search_units, units.per_search, _GRAIN),
+    )
+    return [charge for charge in charges if charge[1] > 0]
+
+
+def dearest_nano(input_tokens: int, output_tokens: int, units: TokenUsage, card: RateCard) -> int:
+    """The most that so much text may cost, and what `units` counts besides tokens.
+
+    That is with all of the input written to a cache, and all of the output reasoning, where that is dearer.
+    """
+    rates = card.rates_for(input_tokens) if card.tiers else card
+    dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h)
+    total = input_tokens * dearest_input + output_tokens * max(rates.output, rates.reasoning)
+    if card.units is None:
+        return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
+    total *= _TOKEN_GRAINS
+    for _, quantity, rate, grains in _unit_charges(units, card.units):
+        total += quantity * rate * grains
+    return _divide_half_even(total, _GRAIN) + card.per_request
 
 
 def _divide_half_even(numerator: int, denominator: int) -> int:

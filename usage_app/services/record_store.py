@@ -17,6 +17,7 @@ from django.db.backends.utils import CursorWrapper
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.ids import uuid7_time
+from usage_app.entry import TokenUsage
 from usage_app.models import KeyUse, RollupWindow, SpendCounter, UsageRecord
 from usage_app.services.lines import Line
 
@@ -68,6 +69,18 @@ COLUMNS = (
     "is_cached",
     "correlation_id",
     "decision",
+    "units",
+    "service_tier",
+)
+# Counts of `TokenUsage` without a column, and what `units` calls them.
+_UNITS = (
+    ("cache_write_1h", "cache_write_1h_tokens"),
+    ("input_image", "input_image_tokens"),
+    ("output_image", "output_image_tokens"),
+    ("images", "images"),
+    ("characters", "characters"),
+    ("audio_ms", "audio_ms"),
+    ("search_units", "search_units"),
 )
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 # SQLite allows 32 766 parameters in a statement; more than a hundred rows at once gain nothing.
@@ -207,7 +220,15 @@ def _values(
         line.is_cached,
         line.correlation_id,
         None if line.decision is None else dumps(line.decision).decode(),
+        _units(tokens),
+        line.service_tier,
     )
+
+
+def _units(tokens: TokenUsage) -> str | None:
+    """What has no column of its own, as JSON; few calls have any of it."""
+    used = {name: count for field, name in _UNITS if (count := getattr(tokens, field))}
+    return dumps(used).decode() if used else None
 
 
 def _count(cursor: CursorWrapper, lines: Sequence[Line]) -> None:

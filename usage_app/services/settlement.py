@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway_project.core.context import RequestContext
 from gateway_project.core.money import usd_text
 from gateway_project.observability import metrics
@@ -34,6 +36,7 @@ class Settlement:
 
     __slots__ = (
         "agent",
+        "assumed",
         "attempts",
         "context",
         "cost_nano",
@@ -50,6 +53,7 @@ class Settlement:
         "queue_ms",
         "received_bytes",
         "route",
+        "service_tier",
         "ticket",
         "tokens",
         "upstream",
@@ -76,6 +80,10 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
+        # What the answer says of how it was served, where that may change the price.
+        self.service_tier = ""
+        # What a call that makes no text came to, if the upstream does not tell.
+        self.assumed: TokenUsage | None = None
         # How much text was sent, asked only if an estimate is needed.
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
@@ -95,24 +103,28 @@ class Settlement:
         It is fixed when the call starts: by the moment in its id, which its record shows too.
         """
         prices: UsageConfig = self.context.snapshot.sections["usage"].value
-        return prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
+        card = prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
+        if self.service_tier and card is not None:
+            return card.service_tiers.get(self.service_tier, card)
+        return card
 
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
         self.tokens = None
+        self.service_tier = ""
         self.received_bytes = 0
 
     def complete(self) -> None:
         """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
         if self.tokens is not None:
-            self._settle(200, _REPORTED, self.tokens, "")
+            self._settle(200, _REPORTED, self._with_units(self.tokens), "")
         else:
             self._settle(200, _ESTIMATED, self._estimate(), "")
 
     def abort(self, status: int, error_code: str) -> None:
         """The call ended early: what was used is charged, and nothing if nothing had come."""
         if self.tokens is not None:
-            tokens = self.tokens
+            tokens = self._with_units(self.tokens)
         elif self.received_bytes:
             tokens = self._estimate()
         else:
@@ -123,7 +135,21 @@ class Settlement:
             # The client gets the error that ended the call; admission is closed by now.
             logger.exception("ledger.line_lost", extra={"request_id": f"req_{self.context.request_id.hex}"})
 
+    def _with_units(self, tokens: TokenUsage) -> TokenUsage:
+        """With what is counted here, since upstreams that count tokens do not tell it."""
+        known = self.assumed
+        if known is None:
+            return tokens
+        return replace(
+            tokens,
+            images=tokens.images or known.images,
+            characters=tokens.characters or known.characters,
+            search_units=tokens.search_units or known.search_units,
+        )
+
     def _estimate(self) -> TokenUsage:
+        if self.assumed is not None:
+            return self.assumed
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
         return TokenUsage(input=estimate_tokens(self.measure_sent()), output=output)
 
@@ -146,9 +172,9 @@ class Settlement:
 
     def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
         context, principal, card = self.context, self.ticket.principal, self.rate_card()
-        if card is not None and (tokens.input or tokens.output or state != _ABORTED):
+        if card is not None and (state != _ABORTED or not tokens.is_nothing):
             self.cost_nano = cost_nano(tokens, card)
-        elif state == _ABORTED and not (tokens.input or tokens.output):
+        elif state == _ABORTED and tokens.is_nothing:
             self.cost_nano = 0
         elif state == _REPORTED:
             state = State.UNPRICED.value
@@ -182,6 +208,7 @@ class Settlement:
             attempts=self.attempts,
             correlation_id=context.correlation_id,
             decision=self.decision,
+            service_tier=self.service_tier,
         )
         if self.on_settled is not None:
             self.on_settled(self, entry)

@@ -10,9 +10,9 @@ from django.conf import settings
 
 from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.providers.gemini import plain_headers
+from upstreams_app.providers.tokens import TokenSource
 from upstreams_app.providers.vertex.credentials import read_key_file
 from upstreams_app.providers.vertex.grants import token_of_key, token_of_machine
-from upstreams_app.providers.vertex.tokens import TokenSource
 from upstreams_app.providers.wire import Site, WireRequest
 
 _GOOGLE = ".googleapis.com"

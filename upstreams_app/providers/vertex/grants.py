@@ -9,24 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
-import httpx
 import jwt
 
-from gateway_project.core.codec import loads
-from gateway_project.core.outbound import async_http_client
 from gateway_project.core.threads import in_own_thread
 from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.oauth import exchange
+from upstreams_app.providers.tokens import Token
 from upstreams_app.providers.vertex.credentials import KeyFile
-from upstreams_app.providers.vertex.tokens import Token
 
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT_S: Final = 10.0
-_MAX_ANSWER_BYTES: Final = 64 * 1024
 _ASSERTION_LIVES_S: Final = 3600
-_MAX_TOLD_CHARS: Final = 200
 
 
 async def token_of_key(key: KeyFile, *, allow_private: bool) -> Token:
@@ -38,7 +33,7 @@ async def token_of_key(key: KeyFile, *, allow_private: bool) -> Token:
     else:
         names = ("client_id", "client_secret", "refresh_token")
         form = {"grant_type": "refresh_token", **{name: key.fields[name] for name in names}}
-    token = await _exchange(key.token_uri, form, allow_private=allow_private)
+    token = await exchange(key.token_uri, form, vendor="Google", allow_private=allow_private)
     # A service account belongs to a project, and may not be allowed to name one.
     return token._replace(quota_project=key.project if key.kind == "authorized_user" else "")
 
@@ -58,41 +53,6 @@ def _assertion(key: KeyFile) -> str:
     except (jwt.PyJWTError, ValueError, TypeError):
         # Its text may hold a piece of the key.
         raise UpstreamUnreachable("the private key in the credential can't be used") from None
-
-
-async def _exchange(url: str, form: dict[str, str], *, allow_private: bool) -> Token:
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    try:
-        async with asyncio.timeout(_TIMEOUT_S), async_http_client(allow_private=allow_private) as client:
-            response = await client.post(url, content=urlencode(form), headers=headers)
-    except TimeoutError:
-        raise UpstreamUnreachable(f"Google gave no token within {_TIMEOUT_S:g} s") from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
-        raise UpstreamUnreachable("Google's service for tokens can't be reached") from None
-    answer = _answer(response.content)
-    token, lifetime = answer.get("access_token"), answer.get("expires_in")
-    if response.status_code == 200 and isinstance(token, str) and _is_header(token):
-        return Token(token, float(lifetime) if isinstance(lifetime, int | float) else 300.0)
-    raise UpstreamUnreachable(f"Google gave no token ({_told(answer, response.status_code)})")
-
-
-def _answer(body: bytes) -> dict[str, Any]:
-    try:
-        answer = loads(body[:_MAX_ANSWER_BYTES])
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _is_header(token: str) -> bool:
-    return bool(token) and token.isascii() and token.isprintable()
-
-
-def _told(answer: dict[str, Any], status: int) -> str:
-    """An OAuth error in its own words (RFC 6749, 5.2), which hold nothing of what was sent."""
-    words = [answer.get("error"), answer.get("error_description")]
-    told = ": ".join(word for word in words if isinstance(word, str) and word.isprintable())
-    return told[:_MAX_TOLD_CHARS] or f"status {status}"
 
 
 async def token_of_machine() -> Token:

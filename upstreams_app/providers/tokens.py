@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from upstreams_app.errors import UpstreamUnreachable
 
-# Google's own libraries fetch a token anew when it has less than this left.
+# As Google's own libraries do: a token is fetched anew when it has less than this left.
 _EARLY_S: Final = 225.0
 # A token that dies on the way serves nobody.
 _LEAST_S: Final = 20.0

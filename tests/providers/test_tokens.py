@@ -1,4 +1,4 @@
-"""Tokens of Vertex AI are fetched once for all, early enough, and not again and again after a failure."""
+"""Tokens are fetched once for all, early enough, and not again and again after a failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.vertex.tokens import Token, TokenSource
+from upstreams_app.providers.tokens import Token, TokenSource
 
 
 class _Fetch:
