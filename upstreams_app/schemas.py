@@ -268,6 +268,7 @@ class UpstreamFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
+    allows_passthrough: bool | None = None
     is_enabled: bool | None = None
     is_in_maintenance: bool | None = Field(
         default=None, description="Calls are kept away; models that nothing else serves answer 503."
@@ -342,6 +343,7 @@ class ShownUpstream(BaseModel):
     breaker_failures: int
     breaker_cooldown_s: float
     asks_stream_usage: bool
+    allows_passthrough: bool
     is_enabled: bool
     is_in_maintenance: bool
     maintenance_until: datetime | None

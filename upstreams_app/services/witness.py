@@ -39,7 +39,7 @@ class Witness:
         self.size = 0
         self.model = ""
         self._is_stream = "event-stream" in content_type
-        self._is_read = self._is_stream or "json" in content_type
+        self.is_text = self._is_stream or "json" in content_type
         self._head = b""
         self._tail = b""
         self._usage: dict[str, Any] = {}
@@ -47,7 +47,7 @@ class Witness:
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
         self.size += len(piece)
-        if not self._is_read:
+        if not self.is_text:
             return
         if len(self._head) < _HEAD_BYTES:
             self._head += piece[: _HEAD_BYTES - len(self._head)]
