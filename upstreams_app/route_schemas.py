@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -53,6 +53,24 @@ class RoutePatch(StrictModel):
         default=None, description="Model ids to ask instead, by the kind of trouble."
     )
     aliases: list[ModelId] | None = Field(default=None, description="Other names for the same route.")
+    body_defaults: dict[str, Any] | None = Field(
+        default=None, description="Members that requests get which do not have them."
+    )
+    body_overrides: dict[str, Any] | None = Field(
+        default=None, description="Members that all requests get; null takes one away."
+    )
+    prompt_prepend: list[dict[str, str]] | None = Field(
+        default=None, description="Messages before those of a chat, each with a role and a content."
+    )
+    prompt_append: list[dict[str, str]] | None = Field(
+        default=None, description="Messages after those of a chat."
+    )
+    response_headers: dict[str, str] | None = Field(default=None, description="x-… headers of each answer.")
+    is_in_maintenance: bool | None = None
+    maintenance_message: Text | None = Field(default=None, description="What the error (503) says meanwhile.")
+    maintenance_answer: Annotated[str, StringConstraints(max_length=4000)] | None = Field(
+        default=None, description="Chats get this as an answer (200) instead."
+    )
     targets: Annotated[list[TargetBody], Field(max_length=MAX_TARGETS)] | None = Field(
         default=None, description="All of them: what is left out is taken away."
     )
@@ -82,6 +100,14 @@ class ShownRoute(BaseModel):
     retry_policy: dict[str, int]
     fallbacks: dict[FallbackKind, list[str]]
     aliases: list[str]
+    body_defaults: dict[str, Any]
+    body_overrides: dict[str, Any]
+    prompt_prepend: list[dict[str, str]]
+    prompt_append: list[dict[str, str]]
+    response_headers: dict[str, str]
+    is_in_maintenance: bool
+    maintenance_message: str
+    maintenance_answer: str
     targets: list[ShownTarget]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Protocol
 
 import msgspec
 from ninja import Router
@@ -17,12 +16,15 @@ from ninja import Router
 from agents_app.entry import AgentEntry
 from gateway_project.api.admission import admit
 from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
+from gateway_project.api.cached import answer_cached
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
+from gateway_project.api.maintenance import answer_in_maintenance
 from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.raw_answers import answer_raw, describe
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.treatment import Forms, treated
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
@@ -30,8 +32,9 @@ from gateway_project.core.errors import InvalidRequest, ModelNotFound, QuotaExce
 from gateway_project.lifecycle import lifecycle
 from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
-from upstreams_app.registry import ModelEntry, Target
+from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
+from upstreams_app.services.answer_cache.controls import NOTHING_SAID, take_controls
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.demand import estimate_call, sent_bytes
@@ -49,18 +52,6 @@ _MAX_END_USER_CHARS = 256
 _NULL = re.compile(rb"null")
 _ARRAY = re.compile(rb"\[")
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
-
-
-class Forms(Protocol):
-    """One request in the words of each of those who may serve it."""
-
-    def for_agent(self) -> RawFields:
-        """As agents are asked: in OpenAI's words."""
-        ...
-
-    def for_target(self, target: Target) -> RawFields:
-        """As a target of a model is asked, in a mapping of its own; InvalidRequest for what it can't do."""
-        ...
 
 
 class _StreamOptions(msgspec.Struct):
@@ -144,6 +135,11 @@ async def answer_inference(
         await answer_by_agent(exchange, run)
         return
 
+    controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
+    if "cache" in fields or header is not None:
+        controls = take_controls(fields, header)
+    if entry.treatment is not None and parcel is None:
+        fields, body, forms = treated(entry.treatment, fields, body, forms)
     if measure is None:
         admit_model = partial(_leave, context, operation, body, fields)
     else:
@@ -169,17 +165,23 @@ async def answer_inference(
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
+        if entry.treatment is not None:
+            for name, value in entry.treatment.response_headers:
+                exchange.add_header(name, value)
         exchange.add_lines(ticket.header_lines())
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
         raise
+    answer = _answer_stream if is_stream else _answer_plain
     if parcel is not None:
         await answer_raw(exchange, call)
-    elif is_stream:
-        await _answer_stream(exchange, call)
+    elif entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
+        await answer_in_maintenance(exchange, call, entry.maintenance.answer)
+    elif entry.cache is None:
+        await answer(exchange, call)
     else:
-        await _answer_plain(exchange, call)
+        await answer_cached(exchange, call, controls, answer)
 
 
 def _leave(
@@ -209,6 +211,8 @@ async def _answer_plain(exchange: Exchange, call: Call) -> None:
         describe(exchange, call.settlement)
     if (cost := call.settlement.cost_text) is not None:
         exchange.add_header(b"x-gateway-cost", cost.encode())
+    if call.recording is not None:
+        call.recording.keep_plain(answer)
     await exchange.send_body(200, answer)
 
 
@@ -221,8 +225,11 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
         finally:
             describe(exchange, call.settlement)
         await exchange.start_stream()
-        await relay.pump(exchange.send_piece)
+        recording = call.recording
+        await relay.pump(exchange.send_piece if recording is None else recording.through(exchange.send_piece))
         await exchange.end_stream(sse.DONE)
+        if recording is not None:
+            recording.keep_stream()
     finally:
         relay.close()
 

@@ -126,18 +126,15 @@ class LocalLimiter:
         if replaced is not None:
             for _, state, place, amount in replaced.places:
                 state.settle(place, amount, 0)
-        is_refused = False
         for state, (counter, amount) in zip(states, takes, strict=False):
             if now >= state.due:
                 state.advance(now)
             if state.total + amount > counter[2]:
-                is_refused = True
-        if is_refused:
-            refused = _refusal(takes, states, now)
-            if replaced is not None:
-                for _, state, place, amount in replaced.places:
-                    state.reinstate(place, amount)
-            return refused
+                refused = _refusal(takes, states, now)
+                if replaced is not None:
+                    for _, held, place, reserved in replaced.places:
+                        held.reinstate(place, reserved)
+                return refused
         if replaced is not None:
             del self._tickets[replaces]
         places: list[_Place] = []
@@ -292,6 +289,8 @@ def _is_stale(window: Window, now: int) -> bool:
 
 def _refusal(takes: Sequence[Take], states: Collection[State], now: int) -> Refused:
     """Names the take that waits longest, the first of several."""
+    for state in states:
+        state.advance(now)
     longest = (-1, 0)
     for index, (state, (counter, amount)) in enumerate(zip(states, takes, strict=True)):
         if state.total + amount > counter.limit:

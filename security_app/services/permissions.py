@@ -270,13 +270,15 @@ def decide_tool(
     return decide(principal, Question("tool", name, ip, agent, arguments=arguments))
 
 
-def require_passthrough(principal: Principal, upstream: str, *, ip: str) -> str:
+def require_passthrough(
+    principal: Principal, upstream: str, *, ip: str, rules: RulesConfig | None = None
+) -> str:
     """The model id that stands for all of an upstream; PermissionDenied unless it is named for the key.
 
     A list that allows every model, or none at all, does not name it: what is reached is more than models.
     """
     object_id = PASSTHROUGH + upstream
-    decision = decide(principal, Question("model", object_id, ip))
+    decision = decide(principal, Question("model", object_id, ip), rules=rules)
     reason = decision.reason
     if decision.is_allowed:
         named = (decision.rule.pattern,) if decision.rule is not None else principal.policy.allowed_models

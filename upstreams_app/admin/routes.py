@@ -45,6 +45,24 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
                 "classes": ("collapse",),
             },
         ),
+        (
+            "Requests and answers",
+            {
+                "fields": (
+                    ("body_defaults", "body_overrides"),
+                    ("prompt_prepend", "prompt_append"),
+                    "response_headers",
+                ),
+                "classes": ("collapse",),
+            },
+        ),
+        (
+            "Maintenance",
+            {
+                "fields": ("is_in_maintenance", "maintenance_message", "maintenance_answer"),
+                "classes": ("collapse",),
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
@@ -53,13 +71,17 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
         count = Subquery(targets.annotate(rows=Count("pk")).values("rows"))
         return super().get_queryset(request).annotate(target_count=Coalesce(count, 0))
 
-    @display(description="State", label={"off": "info", "broken": "danger", "on": "success"})
+    @display(
+        description="State", label={"off": "info", "broken": "danger", "rests": "warning", "on": "success"}
+    )
     def state(self, row: Route) -> BadgedValue:
         """Whether clients can use the route now."""
         if not row.is_enabled:
             return "off", "disabled"
         reason = reasons_by_object("route").get(row.name)
-        return ("broken", reason) if reason else ("on", "in use")
+        if reason:
+            return "broken", reason
+        return ("rests", "in maintenance") if row.is_in_maintenance else ("on", "in use")
 
     @display(description="Targets", ordering="target_count")
     def target_count(self, row: Route) -> int:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('upstreams_app', '0006_conditional_targets'),
+        ('upstreams_app', '0020_probes_and_state_changes'),
     ]
 
     operations = [

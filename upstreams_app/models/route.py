@@ -28,6 +28,14 @@ from upstreams_app.route_policy import (
     check_tags,
     find_loop,
 )
+from upstreams_app.route_treatment import (
+    Maintenance,
+    Treatment,
+    check_members,
+    check_messages,
+    check_response_headers,
+    read_treatment,
+)
 
 
 class Route(ConfigModel):
@@ -80,6 +88,37 @@ class Route(ConfigModel):
         "also content_policy and budget.",
     )
 
+    body_defaults = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What requests get that do not say it themselves, such as {"temperature": 0.2}.',
+    )
+    body_overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What all requests get, whatever they say; null takes a member away: {"logprobs": null}.',
+    )
+    prompt_prepend = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Messages before those of a chat, such as [{"role": "system", "content": "Be brief."}].',
+    )
+    prompt_append = models.JSONField(
+        default=list, blank=True, help_text="Messages after those of a chat, in the same form."
+    )
+    response_headers = models.JSONField(
+        default=dict, blank=True, help_text='Headers of each answer, such as {"x-data-region": "eu"}.'
+    )
+    is_in_maintenance = models.BooleanField(
+        "in maintenance", default=False, help_text="Requests get no upstream, but the following."
+    )
+    maintenance_message = models.CharField(
+        max_length=500, blank=True, help_text="What the error (503) says; empty: that it is in maintenance."
+    )
+    maintenance_answer = models.TextField(
+        max_length=4000, blank=True, help_text="Chats get this as a usual answer (200) instead of the error."
+    )
+
     class Meta:
         ordering = ("name",)
 
@@ -100,6 +139,11 @@ class Route(ConfigModel):
             ("retry_policy", check_retries),
             ("fallbacks", check_fallbacks),
             ("aliases", check_aliases),
+            ("body_defaults", check_members),
+            ("body_overrides", check_members),
+            ("prompt_prepend", check_messages),
+            ("prompt_append", check_messages),
+            ("response_headers", check_response_headers),
         )
         for field, check in checks:
             _check(field, check, getattr(self, field))
@@ -142,6 +186,22 @@ class Route(ConfigModel):
             retries=self.retry_policy,
             fallbacks={kind: tuple(model_ids) for kind, model_ids in self.fallbacks.items() if model_ids},
         )
+
+    def treatment(self) -> Treatment | None:
+        """What it does to requests and answers; ValueError if the row holds nonsense."""
+        return read_treatment(
+            defaults=self.body_defaults,
+            overrides=self.body_overrides,
+            prepend=self.prompt_prepend,
+            append=self.prompt_append,
+            response_headers=self.response_headers,
+        )
+
+    def maintenance(self) -> Maintenance | None:
+        """What it says while it is in maintenance; None while it is not."""
+        if not self.is_in_maintenance:
+            return None
+        return Maintenance(self.maintenance_message.strip(), self.maintenance_answer.strip())
 
 
 class RouteTarget(ConfigModel):

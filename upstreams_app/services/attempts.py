@@ -102,6 +102,8 @@ class _Trial(Generic[T]):
 
     async def _over(self, entry: ModelEntry) -> T:
         """The first good answer of one model's targets."""
+        if entry.maintenance is not None:
+            raise failures.resting(entry, entry.maintenance)
         if not entry.targets:
             raise failures.in_maintenance(entry)
         course = _Course(entry, self._order(entry))

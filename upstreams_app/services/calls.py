@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,9 @@ from upstreams_app.services.outbound import Parcel, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.questions import Question
 from usage_app.services.settlement import Settlement
+
+if TYPE_CHECKING:
+    from upstreams_app.services.answer_cache.recording import Recording
 
 _MAX_ERROR_BODY = 64 * 1024
 # Leave for a model; the ticket is what the request holds by now, and exchanges for it.
@@ -53,6 +57,8 @@ class Call:
     stand_in: ModelEntry | None = None
     # Takes leave for another model, as was taken for `entry`; without it there are no fallbacks.
     admit: Admit | None = None
+    # Keeps the answer where a cache policy holds.
+    recording: Recording | None = None
     # The target that was asked last.
     target: Target | None = None
     # What conditions of targets may ask besides.
@@ -88,6 +94,16 @@ class OpenAnswer:
     target: Target
     answer: UpstreamAnswer
     phases: Phases
+
+
+def treated_fields(
+    entry: ModelEntry, fields_for: Callable[[Target], RawFields]
+) -> Callable[[Target], RawFields]:
+    """Requests that are written for each target, as the route of the model id wants them."""
+    treatment = entry.treatment
+    if treatment is None or not treatment.changes_body:
+        return fields_for
+    return lambda target: treatment.apply(fields_for(target))
 
 
 def request_body(call: Call, target: Target) -> bytes:

@@ -157,6 +157,9 @@ class HttpClient:
         index = next(self._turn) % len(self._pools)
         self.in_flight += 1
         try:
+            if self._identity is not None:
+                phases.begin_connect()
+                credential = await self._identity.token()
             head = await self._relay_head(request, index, credential, model, phases, authority)
             connection = await send_streaming(self._pools[index], head, request, phases)
         except BaseException:
@@ -180,7 +183,7 @@ class HttpClient:
             where = deployment_target(at, request.path, model=model, api_version=self._api_version)
         else:
             where = target(at, request.path)
-        own = await self._proof(credential, phases)
+        own = self._proof(credential)
         if authority is not None:
             url = f"{'https' if at.is_tls else 'http'}://{at.authority}{where}"
             wire = WireRequest(request.path, request.body, request.headers, request.query, request.method)
@@ -188,12 +191,6 @@ class HttpClient:
             own = dict(await authority.headers(wire, url, credential))
         lines = header_lines(request.headers, self._relay_headers, own)
         return request_line(at, where, request.method) + lines + framing(request)
-
-    async def _proof(self, credential: str, phases: Phases) -> Mapping[str, str]:
-        if self._identity is not None:
-            phases.begin_connect()
-            return {"Authorization": f"Bearer {await self._identity.token()}"}
-        return credential_headers(self._kind, credential) if credential else {}
 
     async def _ask(self, pool: ConnectionPool, head: bytes, body: bytes, phases: Phases) -> Connection:
         """The connection with the head of an answer."""
@@ -247,11 +244,13 @@ class HttpClient:
             where = deployment_target(at, path, model=model, api_version=self._api_version)
         else:
             where = target(at, path)
+        return request_line(at, where) + header_lines(self._headers, self._proof(credential))
+
+    def _proof(self, credential: str) -> dict[str, str]:
+        """The header of a credential that only this call has: the client's own, or a token of ours."""
         if self._identity is not None:
-            own = {"Authorization": f"Bearer {credential}"}
-        else:
-            own = credential_headers(self._kind, credential) if credential else {}
-        return request_line(at, where) + header_lines(self._headers, own)
+            return {"Authorization": f"Bearer {credential}"}
+        return credential_headers(self._kind, credential) if credential else {}
 
     async def close(self) -> None:
         if self._identity is not None:

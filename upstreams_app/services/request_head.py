@@ -22,8 +22,8 @@ _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # No part of a value (RFC 9110, section 5.5): with a line end in it, it could become headers of its own.
 _NOT_SENT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-# What decides where a message ends and who it is for is ours alone.
 _OF_JSON = frozenset({"Content-Type", "Accept"})
+# What decides where a message ends and who it is for is ours alone.
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"})
 
 

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import from_nano, to_nano
 from usage_app.models import Price
-from usage_app.models.rates import ALL_RATES, TIER_RATES
-
-_TOKENS_PER_RATE = 1_000_000
-# How many single units a rate of a price row is for; one where it is not said.
-_UNITS_PER_RATE = {**dict.fromkeys(TIER_RATES, _TOKENS_PER_RATE), "characters": 1_000_000, "audio_hour": 3600}
+from usage_app.models.rates import ALL_RATES, UNITS_PER_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +81,14 @@ def price_now(model_id: str, source: Price.Source) -> Price | None:
     return rows.order_by("-valid_from").first()
 
 
+def overridden() -> Subquery:
+    """For rows with a `model`: whether an administrator's price for it holds now; None if there is none."""
+    rows = Price.objects.filter(
+        model=OuterRef("model"), source=Price.Source.OVERRIDE, valid_from__lte=utc_now()
+    ).order_by("-valid_from")
+    return Subquery(rows.values(holds=~Q(is_withdrawn=True))[:1])
+
+
 def rates_of(price: Price) -> dict[str, Decimal | None]:
     """Its plain rates, as the database gives them back."""
     return {name: exact(getattr(price, name)) for name in ALL_RATES}
@@ -104,6 +109,6 @@ def _per_rate(name: str, each: Decimal | None) -> Decimal | None:
     try:
         if each < 0:
             raise ValueError("it is negative")
-        return exact(each * _UNITS_PER_RATE.get(name, 1))
+        return exact(each * UNITS_PER_RATE.get(name, 1))
     except (ValueError, ArithmeticError) as error:
         raise ValueError(f"{name}: {error}") from error
