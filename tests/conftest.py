@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 
+from tests.prepared import RUN_FOLDER
 from tests.services import PostgresServer, ValkeyServer, guarded_folder, postgres_server, valkey_server
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     forget_developers_settings()
     root = config.stash[data_root] = resources.enter_context(guarded_folder("gateway-test-", signal.SIGTERM))
     os.environ["GATEWAY_DATA_DIR"] = str(data_folder(root, "controller"))
+    os.environ[RUN_FOLDER] = str(data_folder(root, "run"))
     if database == "postgres" and not config.option.collectonly:
         os.environ["DATABASE_URL"] = resources.enter_context(postgres_server()).url
         os.environ["REDIS_URL"] = resources.enter_context(valkey_server()).url

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -63,6 +63,7 @@ class UnitRates:
 class RateTier(Rates):
     """The rates of a whole request with more than `above_input_tokens` input tokens."""
 
+    _: KW_ONLY
     above_input_tokens: int = 0
 
 
@@ -73,6 +74,7 @@ class RateCard(Rates):
     `units` is None where all is counted in tokens. `service_tiers` has whole cards, for those that differ.
     """
 
+    _: KW_ONLY
     price_id: UUID | None = None
     per_request: int = 0
     tiers: tuple[RateTier, ...] = ()
@@ -178,6 +180,7 @@ def _service_card(
             per_request=_times({"": per_request}, factor)[""],
             tiers=_rate_tiers(scaled, {}, [], [(above, _times(own, factor)) for above, own in tiers]),
             units=UnitRates(**own_units) if any(own_units.values()) else None,
+            service_tiers={},
         )
     own = _given(service, TIER_RATES)
     own_units = {**units, **_given(service, UNIT_RATES)}
@@ -188,6 +191,7 @@ def _service_card(
         per_request=_given(service, ("per_request",)).get("per_request", per_request),
         tiers=_rate_tiers(given, own, own_tiers, tiers),
         units=UnitRates(**own_units) if any(own_units.values()) else None,
+        service_tiers={},
     )
 
 

@@ -50,7 +50,9 @@ class Match(NamedTuple):
 
 
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
-_DEPLOYMENT = re.compile(r"^/(?:openai/)?(?:deployments|engines)/(?P<model>.+?)(?P<rest>/(?:chat/)?[a-z]+)$")
+_DEPLOYMENT = re.compile(
+    r"^/(?:openai/)?(?:deployments|engines)/(?P<model>.+?)(?P<rest>/(?:(?:chat|images|audio)/)?[a-z]+)$"
+)
 
 
 class DoorTable:

@@ -15,7 +15,7 @@ from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Site, WireRequest
 from upstreams_app.services.discovery import import_models
-from upstreams_app.services.probes import probe_upstream
+from upstreams_app.services.probe_rounds import probe_upstream
 from upstreams_app.vendors import parse_model, prefix_of
 
 
@@ -73,7 +73,9 @@ def test_a_probe_tells_a_good_key_from_none(vendor: FakeAnthropic) -> None:
     row.set_api_key("")
     bad = probe_upstream(row)
 
+    assert good is not None
     assert (good.is_healthy, good.status_code) == (True, 200)
+    assert bad is not None
     assert (bad.is_healthy, bad.error) == (False, "the credential was refused (401)")
 
 

@@ -34,6 +34,9 @@ _LONGEST_REST_S = 60.0
 _SILENCE = 0.5
 # How long an answer of its own counts for more than what other processes say.
 _TRUST_S = 5.0
+# Why a target is barred that no call has failed at.
+DOWN = "down"
+_OUTLIER = "outlier"
 # A failure is no quick answer.
 _FAILURE_MS = 1000.0
 
@@ -175,7 +178,7 @@ class TargetFacts:
         elif fault in (TIMEOUT, CONNECTION, CREDENTIAL, NOT_FOUND):
             self._rest(now + _REST_S, fault)
         elif self._health < _BAD_HEALTH and self._health_calls >= _ENOUGH_CALLS:
-            self._rest(now + config.breaker_cooldown_s, "outlier")
+            self._rest(now + config.breaker_cooldown_s, _OUTLIER)
             self._health, self._health_calls = 1.0, 0
 
     def abandoned(self, now: float, elapsed_ms: float) -> None:
@@ -248,7 +251,25 @@ class TargetFacts:
         self._use = self.own_use(now) + tokens
         self._use_at = now
 
+    # From probes
+
+    def hear_probes(self, now: float, down_until: float) -> None:
+        """Probes find its upstream down, until then at most (0: they don't): others are tried before it.
+
+        Whether calls get through is what calls tell better, and an open breaker says more than a probe.
+        """
+        if down_until:
+            if now - self._succeeded_at > _TRUST_S:
+                self._rest(down_until, DOWN)
+        elif self.why_barred == DOWN and not self.is_open:
+            self.barred_until, self.why_barred = 0.0, ""
+
     # Between processes
+
+    def is_ejected(self, now: float) -> bool:
+        """Whether calls of this process found it dead, or failing too often, and it rests for that."""
+        is_own = not self._is_told if self.is_open else self.why_barred == _OUTLIER
+        return is_own and self.barred_until > now
 
     def own_breaker(self, now: float) -> float:
         """For how many more seconds this process has found the target dead; 0 if others said so."""

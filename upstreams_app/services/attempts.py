@@ -119,9 +119,11 @@ class _Trial(Generic[T]):
                 fault = failures.fault_of(error)
                 if fault is None:
                     raise
+                # What was not kept can't be sent once more.
+                is_spent = self._call.parcel is not None and self._call.parcel.is_spent
                 target, ended = course.candidate.target, monotonic()
                 self._note(Attempt(target, error, fault, (ended - now) * 1000))
-                pause_s = course.go_on(error, fault, ended)
+                pause_s = None if is_spent else course.go_on(error, fault, ended)
                 if pause_s is None or course.is_shut(ended + pause_s):
                     raise
                 if pause_s:

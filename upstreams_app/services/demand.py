@@ -15,11 +15,13 @@ from usage_app.registry import UsageConfig
 from usage_app.services.estimate import demand, input_tokens, output_tokens, wanted_choices
 from usage_app.services.extraction import service_tier, text_bytes
 
+_WITHOUT_OUTPUT = frozenset({"embeddings", "moderations", "rerank"})
+
 
 def estimate_call(
     context: RequestContext, entry: ModelEntry, operation: str, body: bytes, fields: RawFields
 ) -> Demand:
-    """What to reserve for a request with this body; embeddings have no output."""
+    """What to reserve for a request with this body; only texts that a model writes are output."""
     prices: UsageConfig = context.snapshot.sections["usage"].value
     return demand(
         prices,
@@ -27,7 +29,7 @@ def estimate_call(
         # As the settlement does: by the moment in its id.
         at=(context.request_id.int >> 80) / 1000,
         input_tokens=input_tokens(body) * _times_sent(entry.targets, fields),
-        output_tokens=0 if operation == "embeddings" else output_tokens(fields, entry.max_output_tokens),
+        output_tokens=0 if operation in _WITHOUT_OUTPUT else output_tokens(fields, entry.max_output_tokens),
         service_tier=service_tier(fields["service_tier"]) if "service_tier" in fields else "",
     )
 

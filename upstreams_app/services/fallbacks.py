@@ -32,6 +32,8 @@ class Fallbacks:
         call = self._call
         if not entry.policy.fallbacks or call.admit is None or call.path == EMBEDDINGS:
             return None
+        if call.parcel is not None and call.parcel.is_spent:
+            return None
         kind = failures.fallback_kind(error)
         for other in _known(call.context, entry, kind):
             if other.id in self._seen or len(self._seen) > MAX_FALLBACKS:
