@@ -1,8 +1,8 @@
 """`python -m bench.routing`: what choosing costs, and what it gains where one target of four is slow.
 
 Cost: the plan of one call over so many targets, in microseconds, all facts known. Gain: the 99th percentile
-of the latency with P2C over EWMA against weighted shuffle, the median ratio of five rounds: in a simulation on
-the real strategies and facts (seeded virtual time, no network), and through a running gateway.
+of the latency with P2C over EWMA against weighted shuffle, the median ratio of five rounds: in a simulation
+on the real strategies and facts (seeded virtual time, no network), and through a running gateway.
 """
 
 from __future__ import annotations
