@@ -173,6 +173,19 @@ def test_a_request_that_no_target_is_for_is_refused_and_others_are_answered() ->
     assert record_of(answers[0]).decision == {"route": "fast", "strategy": "weighted", "candidates": ["a/m"]}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_tags_of_litellms_clients_choose_targets_too() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        eu = only("eu/m", tags=("eu",), url=vendors[0].url)
+        door = door_of(selective(eu, target("usual/m", vendors[1].url)))
+
+        answers = [await door.ask("fast", metadata=metadata) for metadata in ({"tags": ["eu"]}, {"a": "b"})]
+
+        assert [answer.headers["x-gateway-upstream"] for answer in answers] == ["eu", "usual"]
+
+    with_vendors(2, work)
+
+
 def test_an_alias_stands_for_its_route() -> None:
     entry = route(target("a/m"))
     door = door_of(entry)
