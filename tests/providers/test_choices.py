@@ -26,7 +26,8 @@ from tests.providers.prompts import WEATHER
 from tests.routing.candidates import route, target
 from tests.upstreams.loopback import Peer, RecordedScope
 from upstreams_app.providers import provider_of
-from upstreams_app.providers.wire import Site
+from upstreams_app.providers.gemini import provider as google
+from upstreams_app.providers.wire import Site, TellsUsage
 from upstreams_app.services.choice_joining import JoinedEvents, join_answers
 from upstreams_app.services.choices import single_requests
 from upstreams_app.services.demand import sent_bytes
@@ -222,3 +223,33 @@ def test_estimates_count_the_prompt_as_often_as_it_may_be_sent(kind: str, body: 
     sent = sent_bytes(route(target("one", kind=kind)), text, split_object(text))
 
     assert sent == times * text_bytes(text)
+
+
+async def test_a_stream_that_is_left_has_told_the_sum_of_its_input() -> None:
+    async def begin(peer: Peer, wire: Json, number: int) -> None:
+        peer.write(HEAD + chunk(b"".join(events(wire, number)[:-3])))
+        await peer.wait_gone()
+
+    async with vendor(begin) as there, asyncio.timeout(5):
+        answer = await there.post(n=2, stream=True)
+        assert isinstance(answer, TellsUsage)
+        while (told := answer.usage_so_far) is None:
+            await answer.read_any()
+        answer.release(is_complete=False)
+
+    assert (told["prompt_tokens"], told["prompt_tokens_details"]) == (20, {"cached_tokens": 14})
+
+
+def test_google_tells_what_a_stream_has_cost_so_far() -> None:
+    ask = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    made = google().exchange("/chat/completions", ask, model="gemini-2.5-pro", site=Site({}, ""))
+    assert isinstance(made, TellsUsage)
+    assert made.usage_so_far is None
+
+    piece: Json = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}
+    piece["usageMetadata"] = {"promptTokenCount": 5, "candidatesTokenCount": 1, "totalTokenCount": 6}
+    made.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")
+
+    told = made.usage_so_far
+    assert told is not None
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (5, 1)

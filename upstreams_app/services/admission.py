@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway_project.core.deadline import CallScope
 from gateway_project.core.errors import Overloaded
+from upstreams_app.providers.wire import TellsUsage
 from upstreams_app.registry import UpstreamConfig
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class PlacedAnswer:
     def is_at_end(self) -> bool:
         """Whether the whole body has been read."""
         return self._answer.is_at_end
+
+    @property
+    def usage_so_far(self) -> Mapping[str, Any] | None:
+        """As `TellsUsage`."""
+        return self._answer.usage_so_far if isinstance(self._answer, TellsUsage) else None
 
     async def read_any(self) -> bytes:
         """The next piece of the body; what a status means may stand in it."""

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from gateway_project.core.context import RequestContext
 from gateway_project.core.money import usd_text
 from gateway_project.observability import metrics
@@ -53,6 +55,7 @@ class Settlement:
         "service_tier",
         "ticket",
         "tokens",
+        "told",
         "upstream",
         "upstream_model",
     )
@@ -77,6 +80,8 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
+        # What a stream that ended early had told: its input is certain, its output was still to grow.
+        self.told: TokenUsage | None = None
         # What the answer says of how it was served, where that may change the price.
         self.service_tier = ""
         # How much text was sent, asked only if an estimate is needed.
@@ -105,7 +110,7 @@ class Settlement:
 
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
-        self.tokens = None
+        self.tokens = self.told = None
         self.service_tier = ""
         self.received_bytes = 0
 
@@ -120,7 +125,7 @@ class Settlement:
         """The call ended early: what was used is charged, and nothing if nothing had come."""
         if self.tokens is not None:
             tokens = self.tokens
-        elif self.received_bytes:
+        elif self.received_bytes or self.told is not None:
             tokens = self._estimate()
         else:
             tokens = TokenUsage()
@@ -132,6 +137,8 @@ class Settlement:
 
     def _estimate(self) -> TokenUsage:
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
+        if self.told is not None:
+            return msgspec.structs.replace(self.told, output=max(self.told.output, output))
         return TokenUsage(input=estimate_tokens(self.measure_sent()), output=output)
 
     def _settle(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
