@@ -5,7 +5,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
-unexport DJANGO_SETTINGS_MODULE
+# Each of the many processes of a test run would compile the tests, or the server, again.
+unexport DJANGO_SETTINGS_MODULE PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,35 +22,35 @@ UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
 # in every run out of the one on SQLite: once is enough. So it is for pages and routes that only ask the ORM, which
 # run on the stricter of the two, and for live servers whose story is not the database's, which run on the quicker.
-SQLITE_ONLY := tests/repository tests/fakes tests/messages tests/routing/test_facts.py tests/routing/test_strategies.py \
+SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys) tests/routing/test_facts.py tests/routing/test_strategies.py \
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
-	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors openai_client openai_errors \
+	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors media openai_client openai_errors \
 	paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
-	$(patsubst %,tests/limits/test_%.py,calendar_windows counter_names counting door estimate failover faults many_workers \
+	$(patsubst %,tests/limits/test_%.py,calendar_windows counter_names counting door estimate exchange failover faults many_workers \
 	model runs seeding settled_once upkeep) \
 	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
-	rebinding settings snapshot) tests/api/test_tags.py tests/health/test_metric_names.py tests/health/test_numbers.py \
+	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
 	$(patsubst %,tests/usage/test_%.py,extraction journal lines live) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
-	tests/audit/test_writers.py tests/limits/test_live_pair.py \
-	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange) \
+	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers management policies stores) \
+	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange fallback_leave health_watch selection treatment) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
 	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
 	$(patsubst %,tests/agents/test_%.py,admin builder declared_admin declared_management management members pinned_keys pins \
 	policy_admin provider run_endings run_journal run_limits run_pages run_rows treatment upstream_kinds versions) \
 	$(patsubst %,tests/api/test_%.py,documents every_route model_list) \
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
-	$(patsubst %,tests/health/test_%.py,maintenance page states) \
+	$(patsubst %,tests/health/test_%.py,maintenance page probe_rounds states) \
 	$(patsubst %,tests/reports/test_%.py,admin api command schedule) \
 	$(patsubst %,tests/tools/test_%.py,admin agent_tools management) \
 	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard pricing) \

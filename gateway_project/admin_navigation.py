@@ -21,6 +21,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Upstreams", "dns", "upstreams_app.upstream"),
             _Page("Models", "neurology", "upstreams_app.upstreammodel"),
             _Page("Routes", "alt_route", "upstreams_app.route"),
+            _Page("Cache", "cached", "upstreams_app.cachepolicy"),
             _Page("Agents", "smart_toy", "agents_app.agent"),
             _Page("Drop-in policies", "policy", "agents_app.dropinpolicy"),
             _Page("Tools", "build", "tools_app.tool"),

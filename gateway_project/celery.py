@@ -19,6 +19,8 @@ from gateway_project.core.acting import acting_as
 
 # Who asked for a report in the admin waits for it.
 _REPORTS_S = 10
+# Each upstream has an interval of its own; this is how often somebody looks who is due.
+_PROBES_S = 5
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
@@ -42,7 +44,7 @@ app = Celery("agent_gateway", task_cls=ActingTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
-    "probe upstreams": _every("upstreams.probe_all", settings.HEALTH_INTERVAL_S),
+    "probe upstreams": _every("upstreams.probe_due", min(_PROBES_S, settings.HEALTH_INTERVAL_S)),
     "refresh token issuers": _every("security.refresh_issuers", 10 * _MINUTE_S),
     "rotate keys": _every("security.rotate_keys", _MINUTE_S),
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),

@@ -33,6 +33,11 @@ def process_gauges() -> list[Gauge]:
         Gauge("limits_uncounted_calls", [], limiting.unavailable_calls),
         Gauge("reservations", [], limiting.limiter.state().open_tickets),
     ]
+    ejected = lifecycle.clients.tracker.ejected(time.monotonic())
+    gauges += [
+        Gauge("upstream_ejected_models", [name], len(models))
+        for name, models in sorted(ejected.items())[:MAX_LABEL_VALUES]
+    ]
     if health["free_bytes"] is not None:
         gauges.append(Gauge("ledger_free", [], health["free_bytes"]))
     if health["seconds_since_flush"] is not None:

@@ -31,8 +31,10 @@ from security_app.services import denials
 from security_app.services.limiting import limiting
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
+from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.facts_exchange import facts_exchange
+from upstreams_app.services.health_watch import health_watch
 from usage_app.services.ledger import ledger
 from usage_app.services.live import feed
 
@@ -86,6 +88,8 @@ class Lifecycle:
         ledger.start()
         await limiting.start(settings.REDIS_URL)
         facts_exchange.start(settings.REDIS_URL, self.clients)
+        answer_cache.start(settings.REDIS_URL)
+        health_watch.start(self.clients)
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
@@ -168,6 +172,8 @@ class Lifecycle:
                 await self.ticker.wait_until_idle()
         await background.finish(max(0.0, until - time.monotonic()))
         await facts_exchange.stop()
+        await answer_cache.stop()
+        await health_watch.stop()
         await limiting.stop()
         self._stop_polling.set()
         if self._poller is not None:

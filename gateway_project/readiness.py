@@ -18,9 +18,10 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.registries import store
 from security_app.services.limiting import limiting
 from upstreams_app.models import Heartbeat
+from upstreams_app.services.evidence import window
 from upstreams_app.services.health import health_by_upstream
-from upstreams_app.services.probes import PROBE_ROUND
-from upstreams_app.services.states import DOWN, window
+from upstreams_app.services.probe_rounds import PROBE_ROUND
+from upstreams_app.services.states import DOWN
 from usage_app.services.ledger import ledger
 
 State = Literal["ok", "warning", "failed", "unused"]

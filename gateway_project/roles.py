@@ -56,6 +56,7 @@ TABLE: tuple[Line, ...] = (
     Line("upstreams_app.upstreammodel", _ALL, operator=_ALL, auditor="view"),
     Line("upstreams_app.route", _ALL, operator=_ALL, auditor="view"),
     Line("upstreams_app.routetarget", _ALL, operator=_ALL, auditor="view"),
+    Line("upstreams_app.cachepolicy", _ALL, operator=_ALL, auditor="view"),
     Line("upstreams_app.healthsample", "view", operator="view", auditor="view"),
     Line("tools_app.tool", f"{_ALL} try", operator=f"{_ALL} try", auditor="view"),
     Line("agents_app.agent", _ALL, operator=_ALL, auditor="view"),

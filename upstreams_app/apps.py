@@ -14,10 +14,10 @@ class UpstreamsConfig(AppConfig):
         from security_app.services.findings import register_finding_source
         from upstreams_app.services.alert_measure import UPSTREAM_DOWN
         from upstreams_app.services.down_findings import DOWN_UPSTREAMS
-        from upstreams_app.services.model_prices import configured_models
+        from upstreams_app.services.model_prices import configured_models, served_by
         from usage_app.services.alerts.measures import register_measure
         from usage_app.services.configured_models import register_configured_models
 
         register_measure("upstream_down", UPSTREAM_DOWN)
         register_finding_source(DOWN_UPSTREAMS)
-        register_configured_models(configured_models)
+        register_configured_models(configured_models, served_by)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -15,11 +16,15 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.codec import dumps
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.environment import check_secret_file, check_variable
+from gateway_project.core.expressions import Expression
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
+from upstreams_app.cache_policy import EVERY_MODEL, CacheRules
 from upstreams_app.kinds import KINDS, on_one_line
-from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
-from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy
+from upstreams_app.models import CachePolicy, Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.route_conditions import compile_condition
+from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy, check_tags
+from upstreams_app.route_treatment import Maintenance, Treatment
 
 SECTION = "upstreams"
 _MAX_SECRET_FILE_BYTES = 16_384
@@ -78,6 +83,9 @@ class Target:
     model_json: bytes
     weight: int
     priority: int
+    # For which requests of a route it is: those that its condition holds for, and that share a tag with it.
+    condition: Expression | None = None
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,8 @@ class ModelEntry:
     """One id that a client may put into `model`. Targets are in order of priority.
 
     `resting` are those whose upstream is in maintenance: they get no call, so that `targets` may be empty.
-    `embedding_model` is the one name that may serve embeddings; "" if all targets have the same.
+    `embedding_model` is the one name that may serve embeddings; "" if all targets have the same. `reads` are
+    the names in conditions of targets, None without any; `is_selective`: some targets are for some requests.
     """
 
     id: str
@@ -100,6 +109,12 @@ class ModelEntry:
     resting: tuple[Target, ...] = ()
     policy: RoutePolicy = DEFAULT_POLICY
     embedding_model: str = ""
+    reads: frozenset[str] | None = None
+    is_selective: bool = False
+    treatment: Treatment | None = None
+    maintenance: Maintenance | None = None
+    # Which answers are kept; None where there is no policy, as mostly.
+    cache: CacheRules | None = None
 
     @property
     def lead(self) -> Target:
@@ -109,10 +124,11 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamsConfig:
-    """All model ids, in the order in which lists show them, and all upstreams by name."""
+    """All model ids, in the order in which lists show them; upstreams by name, routes by their aliases."""
 
     models: dict[str, ModelEntry]
     upstreams: dict[str, UpstreamConfig]
+    aliases: dict[str, ModelEntry] = field(default_factory=dict)
 
 
 def read_reference(reference: str) -> str:
@@ -191,8 +207,22 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
     )
 
 
-def _target(upstream: UpstreamConfig, model: UpstreamModel, *, weight: int = 1, priority: int = 1) -> Target:
-    return Target(upstream, model.name, f"{upstream.name}/{model.name}", dumps(model.name), weight, priority)
+def _target(upstream: UpstreamConfig, model: UpstreamModel, row: RouteTarget | None = None) -> Target:
+    model_id, model_json = f"{upstream.name}/{model.name}", dumps(model.name)
+    if row is None:
+        return Target(upstream, model.name, model_id, model_json, weight=1, priority=1)
+    check_tags(row.tags)
+    condition = compile_condition(row.condition) if row.condition else None
+    return Target(
+        upstream,
+        model.name,
+        model_id,
+        model_json,
+        row.weight,
+        row.priority,
+        condition,
+        frozenset(row.tags),
+    )
 
 
 def build(
@@ -227,15 +257,20 @@ def build(
             usable[model.id] = model
             own_entries.append(own)
     entries: dict[str, ModelEntry] = {}
+    aliases: dict[str, ModelEntry] = {}
     for route in (
         Route.objects.filter(is_enabled=True).prefetch_related("targets").order_by("created_at", "id")
     ):
         entry = _attempt(f"route {route.name}", left_out, _route_entry, route, usable, upstreams, resting)
         if entry is not None:
             entries[entry.id] = entry
+            for alias in route.aliases:
+                aliases.setdefault(alias, entry)
     for own in own_entries:
         entries.setdefault(own.id, own)
-    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()})
+    _add_cache_rules(entries, left_out)
+    aliases = {alias: entries[entry.id] for alias, entry in aliases.items()}
+    value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()}, aliases)
     return Section(value, version, tuple(left_out))
 
 
@@ -283,11 +318,11 @@ def _route_entry(
     rows.sort(key=lambda row: (row.priority, row.id.int))
     models = [usable[row.model_id] for row in rows]
     targets = tuple(
-        _target(upstreams[model.upstream_id], model, weight=row.weight, priority=row.priority)
-        for row, model in zip(rows, models, strict=True)
+        _target(upstreams[model.upstream_id], model, row) for row, model in zip(rows, models, strict=True)
     )
     windows = [model.context_window for model in models]
     outputs = [model.max_output_tokens for model in models]
+    conditions = [target.condition for target in targets if target.condition is not None]
     return ModelEntry(
         id=route.name,
         targets=tuple(target for target in targets if target.upstream.id not in resting),
@@ -303,4 +338,65 @@ def _route_entry(
         policy=route.policy(),
         # Vectors of two models are no neighbours.
         embedding_model=models[0].name if len({model.name for model in models}) > 1 else "",
+        reads=frozenset().union(*(each.variables for each in conditions)) if conditions else None,
+        treatment=route.treatment(),
+        maintenance=route.maintenance(),
+        is_selective=bool(conditions) or any(target.tags for target in targets),
     )
+
+
+def _add_cache_rules(entries: dict[str, ModelEntry], left_out: list[Diagnostic]) -> None:
+    """Say of each model id which of its answers are kept."""
+    policies = {row.model: row for row in CachePolicy.objects.filter(is_enabled=True)}
+    if not policies:
+        return
+    for model_id, entry in entries.items():
+        row = policies.get(model_id) or policies.get(EVERY_MODEL)
+        if row is None:
+            continue
+        targets = entry.targets + entry.resting
+        if reason := _uncacheable(entry, targets):
+            if row.model == model_id:
+                left_out.append(Diagnostic(SECTION, f"cache policy {row.model}", reason))
+            continue
+        rules = CacheRules(
+            row.scope,
+            row.ttl_s,
+            is_on_request=row.is_on_request,
+            includes_tools=row.includes_tools,
+            served_by=_digest_of(targets),
+            models=frozenset(target.model_id for target in targets),
+        )
+        entries[model_id] = replace(entry, cache=rules)
+    for model_id in policies.keys() - entries.keys() - {EVERY_MODEL}:
+        left_out.append(Diagnostic(SECTION, f"cache policy {model_id}", "nothing has this model id"))
+
+
+def _uncacheable(entry: ModelEntry, targets: tuple[Target, ...]) -> str:
+    """Why answers of a model id are for nobody but who asked; "" where they are for others too."""
+    if any(target.upstream.takes_client_credential for target in targets):
+        # What the vendor lets one caller have is not for another one.
+        return "callers bring their own credential for this model: nothing is kept"
+    if entry.is_selective:
+        # Who asks, and how, decides which model answers.
+        return "conditions or tags choose among the targets of this route: nothing is kept"
+    return ""
+
+
+def _digest_of(targets: tuple[Target, ...]) -> bytes:
+    """A digest of everything about targets that may change what they answer; weights and order don't."""
+    described = sorted(
+        dumps(
+            [
+                target.upstream.id,
+                target.upstream.kind,
+                target.upstream.endpoints,
+                target.upstream.api_version,
+                target.upstream.headers,
+                sorted(target.upstream.options.items()),
+                target.model,
+            ]
+        )
+        for target in targets
+    )
+    return sha256(b"\n".join(described)).digest()

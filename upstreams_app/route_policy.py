@@ -57,6 +57,14 @@ CONTENT_POLICY: Final = "content_policy"
 BUDGET: Final = "budget"
 FALLBACK_KINDS: Final = (GENERAL, CONTEXT_WINDOW, CONTENT_POLICY, BUDGET)
 
+# The tag of targets that take requests whose tags nobody has.
+DEFAULT_TAG: Final = "default"
+MAX_TARGET_TAGS: Final = 20
+MAX_TAG_CHARS: Final = 100
+MAX_ALIASES: Final = 20
+# Beyond that the choice alone would take longer than a request may.
+MAX_TARGETS: Final = 100
+
 MAX_ATTEMPTS: Final = 10
 DEFAULT_ATTEMPTS: Final = 3
 MAX_FALLBACKS: Final = 5
@@ -103,6 +111,28 @@ def check_fallbacks(value: Any) -> None:
         for model_id in model_ids:
             if not isinstance(model_id, str) or not 0 < len(model_id) <= MAX_MODEL_ID_CHARS:
                 raise ValueError(f"'{kind}' must be a list of at most {MAX_FALLBACKS} model ids.")
+
+
+def check_tags(value: Any) -> None:
+    """ValueError unless it is a list of tags."""
+    if not isinstance(value, list) or len(value) > MAX_TARGET_TAGS:
+        raise ValueError(f"Give a list of at most {MAX_TARGET_TAGS} tags.")
+    for tag in value:
+        if not isinstance(tag, str) or tag != tag.strip() or not 0 < len(tag) <= MAX_TAG_CHARS or "," in tag:
+            raise ValueError(f"A tag has 1 to {MAX_TAG_CHARS} characters, no comma, and no space around it.")
+
+
+def check_aliases(value: Any) -> None:
+    """ValueError unless it is a list of names."""
+    if not isinstance(value, list) or len(value) > MAX_ALIASES:
+        raise ValueError(f"Give a list of at most {MAX_ALIASES} names.")
+    for name in value:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_MODEL_ID_CHARS:
+            raise ValueError(f"A name has 1 to {MAX_MODEL_ID_CHARS} characters.")
+        if name != name.strip() or not name.isprintable() or "//" in name:
+            raise ValueError(f"'{name}' has spaces around it, control characters, or an empty segment.")
+    if len(set(value)) < len(value):
+        raise ValueError("A name is there twice.")
 
 
 def find_loop(name: str, fallbacks: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from upstreams_app.route_policy import MAX_ATTEMPTS, MAX_MODEL_ID_CHARS, STRATEGY_ALIASES
+from upstreams_app.route_policy import MAX_ATTEMPTS, MAX_MODEL_ID_CHARS, MAX_TARGETS, STRATEGY_ALIASES
 from upstreams_app.schemas import Seconds, StrictModel, Text
 
 StrategyId = Literal["weighted", "least-busy", "latency", "cost", "usage"]
@@ -14,6 +14,22 @@ StrategyName = Annotated[str, StringConstraints(max_length=32)]
 Affinity = Literal["none", "session", "user", "end-user"]
 FallbackKind = Literal["general", "context_window", "content_policy", "budget"]
 ModelId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MODEL_ID_CHARS)]
+
+
+TargetCount = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class TargetBody(StrictModel):
+    """One model behind a route, and for which requests."""
+
+    model: ModelId
+    priority: TargetCount = 1
+    weight: TargetCount = 1
+    is_enabled: bool = True
+    condition: Annotated[str, StringConstraints(max_length=500)] = Field(
+        default="", description="A CEL expression that a request must fulfil; empty: none."
+    )
+    tags: list[str] = Field(default=[], description='Requests with one of these; "default" takes the others.')
 
 
 class RoutePatch(StrictModel):
@@ -36,6 +52,28 @@ class RoutePatch(StrictModel):
     fallbacks: dict[FallbackKind, list[ModelId]] | None = Field(
         default=None, description="Model ids to ask instead, by the kind of trouble."
     )
+    aliases: list[ModelId] | None = Field(default=None, description="Other names for the same route.")
+    body_defaults: dict[str, Any] | None = Field(
+        default=None, description="Members that requests get which do not have them."
+    )
+    body_overrides: dict[str, Any] | None = Field(
+        default=None, description="Members that all requests get; null takes one away."
+    )
+    prompt_prepend: list[dict[str, str]] | None = Field(
+        default=None, description="Messages before those of a chat, each with a role and a content."
+    )
+    prompt_append: list[dict[str, str]] | None = Field(
+        default=None, description="Messages after those of a chat."
+    )
+    response_headers: dict[str, str] | None = Field(default=None, description="x-… headers of each answer.")
+    is_in_maintenance: bool | None = None
+    maintenance_message: Text | None = Field(default=None, description="What the error (503) says meanwhile.")
+    maintenance_answer: Annotated[str, StringConstraints(max_length=4000)] | None = Field(
+        default=None, description="Chats get this as an answer (200) instead."
+    )
+    targets: Annotated[list[TargetBody], Field(max_length=MAX_TARGETS)] | None = Field(
+        default=None, description="All of them: what is left out is taken away."
+    )
 
 
 class ShownTarget(BaseModel):
@@ -45,6 +83,8 @@ class ShownTarget(BaseModel):
     priority: int
     weight: int
     is_enabled: bool
+    condition: str
+    tags: list[str]
 
 
 class ShownRoute(BaseModel):
@@ -59,6 +99,15 @@ class ShownRoute(BaseModel):
     deadline_s: float | None
     retry_policy: dict[str, int]
     fallbacks: dict[FallbackKind, list[str]]
+    aliases: list[str]
+    body_defaults: dict[str, Any]
+    body_overrides: dict[str, Any]
+    prompt_prepend: list[dict[str, str]]
+    prompt_append: list[dict[str, str]]
+    response_headers: dict[str, str]
+    is_in_maintenance: bool
+    maintenance_message: str
+    maintenance_answer: str
     targets: list[ShownTarget]
 
 

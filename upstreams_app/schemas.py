@@ -125,7 +125,14 @@ class ModelInfoInput(StrictModel):
     output_cost_per_reasoning_token: Price | None = None
     input_cost_per_audio_token: Price | None = None
     output_cost_per_audio_token: Price | None = None
+    cache_creation_input_token_cost_above_1hr: Price | None = None
+    input_cost_per_image_token: Price | None = None
+    output_cost_per_image_token: Price | None = None
     input_cost_per_request: Price | None = None
+    output_cost_per_image: Price | None = Field(default=None, description="Each that is made.")
+    input_cost_per_character: Price | None = Field(default=None, description="Spoken.")
+    input_cost_per_second: Price | None = Field(default=None, description="Of audio that is heard.")
+    input_cost_per_query: Price | None = Field(default=None, description="Each search unit of a reranker.")
 
 
 class NewModel(StrictModel):
@@ -208,7 +215,14 @@ class ShownInfo(BaseModel):
     output_cost_per_reasoning_token: Decimal | None
     input_cost_per_audio_token: Decimal | None
     output_cost_per_audio_token: Decimal | None
+    cache_creation_input_token_cost_above_1hr: Decimal | None
+    input_cost_per_image_token: Decimal | None
+    output_cost_per_image_token: Decimal | None
     input_cost_per_request: Decimal | None
+    output_cost_per_image: Decimal | None = Field(description="Absent where all is counted in tokens.")
+    input_cost_per_character: Decimal | None
+    input_cost_per_second: Decimal | None
+    input_cost_per_query: Decimal | None
     is_enabled: bool
     created_at: datetime
     updated_at: datetime
@@ -268,6 +282,12 @@ class UpstreamFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
+    is_probed: bool | None = Field(
+        default=None, description="Ask it regularly whether it answers; never with a caller's credential."
+    )
+    probe_interval_s: (
+        Annotated[int, Field(ge=5, le=86_400, description="null: GATEWAY_HEALTH_INTERVAL_S.")] | None
+    ) = None
     is_enabled: bool | None = None
     is_in_maintenance: bool | None = Field(
         default=None, description="Calls are kept away; models that nothing else serves answer 503."
@@ -342,6 +362,8 @@ class ShownUpstream(BaseModel):
     breaker_failures: int
     breaker_cooldown_s: float
     asks_stream_usage: bool
+    is_probed: bool
+    probe_interval_s: int | None
     is_enabled: bool
     is_in_maintenance: bool
     maintenance_until: datetime | None

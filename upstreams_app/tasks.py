@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from upstreams_app.services import probes
+from upstreams_app.services import probe_rounds
 
 
-@shared_task(name="upstreams.probe_all", soft_time_limit=120, time_limit=150)  # type: ignore[untyped-decorator]
-def probe_all() -> int:
-    """Ask every enabled upstream whether it answers; how many were asked."""
-    return probes.probe_round()
+@shared_task(name="upstreams.probe_due", soft_time_limit=120, time_limit=150)  # type: ignore[untyped-decorator]
+def probe_due() -> int:
+    """Ask the upstreams whose time has come whether they answer; how many were asked."""
+    return probe_rounds.probe_due()
 
 
 @shared_task(name="upstreams.purge_health_samples", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
 def purge_health_samples() -> int:
-    """Delete samples beyond their retention; how many went."""
-    return probes.purge_samples()
+    """Delete probes and changes of states beyond their retention; how many went."""
+    return probe_rounds.purge_samples()

@@ -178,6 +178,7 @@ def _service_card(
             per_request=_times({"": per_request}, factor)[""],
             tiers=_rate_tiers(scaled, {}, [], [(above, _times(own, factor)) for above, own in tiers]),
             units=UnitRates(**own_units) if any(own_units.values()) else None,
+            service_tiers={},
         )
     own = _given(service, TIER_RATES)
     own_units = {**units, **_given(service, UNIT_RATES)}
@@ -188,6 +189,7 @@ def _service_card(
         per_request=_given(service, ("per_request",)).get("per_request", per_request),
         tiers=_rate_tiers(given, own, own_tiers, tiers),
         units=UnitRates(**own_units) if any(own_units.values()) else None,
+        service_tiers={},
     )
 
 

@@ -26,7 +26,7 @@ from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Demand, Ticket, reserve_child
 from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from upstreams_app.services.budgeted_stream import stream_relay
-from upstreams_app.services.calls import Call
+from upstreams_app.services.calls import Call, treated_fields
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.demand import estimate_call
 from upstreams_app.services.relay import complete
@@ -376,8 +376,11 @@ def _call(
         is_stream=is_stream,
         wants_usage=True,
         client_secret=door.context.client_api_key,
-        fields_for=partial(body_fields, request),
+        fields_for=treated_fields(entry, partial(body_fields, request)),
         # A run's calls share what a prompt cache holds.
         session=context.parent_id.hex if context.parent_id is not None else "",
-        admit=lambda other: reserve_child(door.ticket, other.id, partial(_demand, context, other, request)),
+        admit=lambda other, held: reserve_child(
+            door.ticket, other.id, partial(_demand, context, other, request), replaces=held
+        ),
+        read_fields=lambda: split_object(dumps_loosely(request), is_lenient=True),
     )

@@ -8,6 +8,6 @@ from gateway_project.api.doors import DoorTable, table
 def all_doors() -> DoorTable:
     """The table with every door declared."""
     # Importing a module declares its doors.
-    from gateway_project.api import documents, health, inference, messages, models  # noqa: F401
+    from gateway_project.api import documents, health, inference, judging, media, messages, models  # noqa: F401
 
     return table

@@ -51,6 +51,7 @@ class Exchange:
     __slots__ = (
         "_early_start_at",
         "_is_complete",
+        "_is_opaque",
         "_last_sent",
         "_lines",
         "_loop",
@@ -109,6 +110,8 @@ class Exchange:
         self._take_lines: Callable[[bytes], None] | None = extensions.get(HEAD_LINES) if extensions else None
         self._lines = b""
         self._is_complete = False
+        # What goes out is not ours to add to.
+        self._is_opaque = False
         self._last_sent = 0.0
         self._early_start_at = 0.0
         self._watch_task: asyncio.Task[None] | None = None
@@ -160,9 +163,32 @@ class Exchange:
             self.scope.leave_phase()
         if len(body) > limits.max_body_bytes:
             raise self._too_large()
-        # From the next tick on; most calls that are quicker need no watching.
-        self.scope.on_tick = self._tick
+        # Most calls are quicker than a tick, and need no watching.
+        self.watch()
         return body
+
+    async def read_piece(self) -> tuple[bytes, bool]:
+        """The next piece of the body and whether it is the last; RequestTimeout from too slow a client."""
+        self.scope.enter_phase("body", limits.body_timeout_s)
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if self.scope.expired_phase != "body":
+                raise
+            self.scope.absorb()
+            raise RequestTimeout(
+                f"Nothing more of the body arrived within {limits.body_timeout_s:g} s.",
+                headers={"connection": "close"},
+            ) from None
+        finally:
+            self.scope.leave_phase()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message.get("body", b""), not message.get("more_body")
+
+    def watch(self) -> None:
+        """The body is read: from the next tick on, notice when the client leaves."""
+        self.scope.on_tick = self._tick
 
     async def _read_pieces(self, message: Message) -> bytes:
         pieces: list[bytes] = []
@@ -292,8 +318,16 @@ class Exchange:
         self._is_complete = True
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
+    async def start_opaque(self, status: int, headers: HeaderList) -> None:
+        """Send the head of an answer that is somebody else's; if it breaks off, so does the connection."""
+        self.status, self._is_opaque = status, True
+        await self._send_head(status, headers)
+
     async def send_error(self, error: GatewayError) -> None:
         """An error as an answer, or as the last event if the stream has begun."""
+        if self._is_opaque:
+            # The server closes the connection of an answer without an end: clients see that it is cut.
+            return
         if self.is_started:
             await self.end_stream(error_event(error))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import dumps
 from gateway_project.core.errors import AuthenticationFailed, PermissionDenied
 from gateway_project.core.threads import in_own_thread
+from gateway_project.endpoints_health import endpoints
 from gateway_project.gauges import upstream_gauges
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import exposition, metrics
@@ -43,8 +45,8 @@ _stored_health = DatabaseLook(health_by_upstream)
 _stored_gauges = DatabaseLook(upstream_gauges)
 
 
-async def _alive(exchange: Exchange) -> None:
-    await exchange.send_body(200, dumps({"status": "ok", "version": settings.VERSION}))
+async def _alive(exchange: Exchange, more: Mapping[str, Any] | None = None) -> None:
+    await exchange.send_body(200, dumps({"status": "ok", "version": settings.VERSION, **(more or {})}))
 
 
 async def _ready(exchange: Exchange) -> None:
@@ -99,8 +101,13 @@ async def _upstream_gauges() -> list[metrics.Gauge]:
 
 @door(router, "GET", "/health", access=PUBLIC, summary="Liveness", operation_id="health")
 async def health(exchange: Exchange) -> None:
-    """The process answers; nothing else is looked at."""
-    await _alive(exchange)
+    """The process answers; nothing else is looked at.
+
+    A key with the scope `admin` or `metrics` is told of each model as well, as LiteLLM does, by what is known
+    already: no model is called. The lists are null while the database is away.
+    """
+    more = endpoints(await _upstreams()) if _may_see_details(exchange) else None
+    await _alive(exchange, more)
 
 
 @door(router, "GET", "/healthz", access=PUBLIC, include_in_schema=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Protocol
 
 import msgspec
 from ninja import Router
@@ -17,11 +16,15 @@ from ninja import Router
 from agents_app.entry import AgentEntry
 from gateway_project.api.admission import admit
 from gateway_project.api.agent_chat import AgentRequest, answer_by_agent
+from gateway_project.api.cached import answer_cached
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, header_value, require_json_text
+from gateway_project.api.maintenance import answer_in_maintenance
 from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
+from gateway_project.api.raw_answers import answer_raw, describe
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.treatment import Forms, treated
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
@@ -29,34 +32,26 @@ from gateway_project.core.errors import InvalidRequest, ModelNotFound, QuotaExce
 from gateway_project.lifecycle import lifecycle
 from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
-from upstreams_app.registry import ModelEntry, Target
+from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
+from upstreams_app.services.answer_cache.controls import NOTHING_SAID, take_controls
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call
 from upstreams_app.services.demand import estimate_call, sent_bytes
 from upstreams_app.services.fallbacks import over_budget
+from upstreams_app.services.measures import Measure, estimate_measured
+from upstreams_app.services.outbound import Parcel
 from upstreams_app.services.relay import complete
 from usage_app.services.settlement import Settlement
 
 router = Router(tags=["inference"])
+_STREAMED = frozenset({"chat", "completions"})
 _MAX_MODEL_CHARS = 264
 _MAX_END_USER_CHARS = 256
 # Patterns look into a value, however large, without a copy of it.
 _NULL = re.compile(rb"null")
 _ARRAY = re.compile(rb"\[")
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
-
-
-class Forms(Protocol):
-    """One request in the words of each of those who may serve it."""
-
-    def for_agent(self) -> RawFields:
-        """As agents are asked: in OpenAI's words."""
-        ...
-
-    def for_target(self, target: Target) -> RawFields:
-        """As a target of a model is asked, in a mapping of its own; InvalidRequest for what it can't do."""
-        ...
 
 
 class _StreamOptions(msgspec.Struct):
@@ -77,7 +72,7 @@ _options_decoder = msgspec.json.Decoder(_StreamOptions | None)
 )
 async def chat_completions(exchange: Exchange) -> None:
     """Answer a conversation, plain or as a stream of server-sent events."""
-    await _infer(exchange, "chat", "/chat/completions", required="messages")
+    await infer(exchange, "chat", "/chat/completions", required="messages")
 
 
 @door(
@@ -89,19 +84,20 @@ async def chat_completions(exchange: Exchange) -> None:
 )
 async def completions(exchange: Exchange) -> None:
     """Continue a text, plain or as a stream."""
-    await _infer(exchange, "completions", "/completions", required="prompt")
+    await infer(exchange, "completions", "/completions", required="prompt")
 
 
 @door(router, "POST", "/v1/embeddings", access="inference", **documented(EMBEDDING_BODY, "Create embeddings"))
 async def embeddings(exchange: Exchange) -> None:
     """Turn texts into vectors."""
-    await _infer(exchange, "embeddings", "/embeddings", required="input")
+    await infer(exchange, "embeddings", "/embeddings", required="input")
 
 
-async def _infer(exchange: Exchange, operation: str, path: str, *, required: str) -> None:
+async def infer(exchange: Exchange, operation: str, path: str, *, required: str) -> None:
+    """Answer a JSON request that must have a model and the member `required`."""
     admit()
     body = await exchange.read_body()
-    fields = _read_fields(body, exchange.path_params)
+    fields = read_fields(body, exchange.path_params)
     await answer_inference(exchange, fields, body=body, operation=operation, path=path, required=required)
 
 
@@ -114,10 +110,13 @@ async def answer_inference(
     path: str,
     required: str = "",
     forms: Forms | None = None,
+    parcel: Parcel | None = None,
+    measure: Measure | None = None,
 ) -> None:
     """Answer a request whose members are `fields`, by a model or an agent; `body` is what it is measured by.
 
-    `forms` says how each target is asked where that is not in the client's own words.
+    `forms` says how each target is asked where that is not in the client's own words. A `parcel` is sent
+    instead of the fields, measured by `measure`, and answered as it comes.
     """
     context = exchange.caller()
     model_id = _model_id(fields)
@@ -125,8 +124,8 @@ async def answer_inference(
     exchange.model_id = entry.id
     take_stated(context, _end_user(fields))
     if required:
-        _check_required(fields, required)
-    is_stream = operation != "embeddings" and _flag(fields, "stream")
+        check_required(fields, required)
+    is_stream = operation in _STREAMED and _flag(fields, "stream")
     wants_usage = is_stream and (forms is not None or _wants_usage(fields))
     if isinstance(entry, AgentEntry):
         if operation != "chat":
@@ -136,52 +135,86 @@ async def answer_inference(
         await answer_by_agent(exchange, run)
         return
 
-    admit_model = partial(_leave, context, operation, body, fields)
+    controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
+    if "cache" in fields or header is not None:
+        controls = take_controls(fields, header)
+    if entry.treatment is not None and parcel is None:
+        fields, body, forms = treated(entry.treatment, fields, body, forms)
+    if measure is None:
+        admit_model = partial(_leave, context, operation, body, fields)
+    else:
+        admit_model = partial(_leave_measured, context, measure)
     stand_in: ModelEntry | None = None
     try:
-        ticket = await admit_model(entry)
+        ticket = await admit_model(entry, None)
     except QuotaExceeded as error:
         stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        settlement.measure_sent = partial(sent_bytes, entry, body, fields)
         settlement.end_user = context.end_user
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
+        if measure is None:
+            settlement.measure_sent = partial(sent_bytes, call, body, fields)
+        else:
+            settlement.measure_sent = partial(int, measure.text_bytes)
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
-        call.stand_in, call.admit = stand_in, admit_model
+        call.stand_in, call.admit, call.headers = stand_in, admit_model, exchange.headers
+        call.parcel = parcel
         if entry.policy.affinity == BY_SESSION:
             call.session = exchange.header(b"x-session-id")
         exchange.add_header(b"x-gateway-model", header_value(entry.id))
+        if entry.treatment is not None:
+            for name, value in entry.treatment.response_headers:
+                exchange.add_header(name, value)
         exchange.add_lines(ticket.header_lines())
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
         raise
-    if is_stream:
-        await _answer_stream(exchange, call)
+    answer = _answer_stream if is_stream else _answer_plain
+    if parcel is not None:
+        await answer_raw(exchange, call)
+    elif entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
+        await answer_in_maintenance(exchange, call, entry.maintenance.answer)
+    elif entry.cache is None:
+        await answer(exchange, call)
     else:
-        await _answer_plain(exchange, call)
+        await answer_cached(exchange, call, controls, answer)
 
 
 def _leave(
-    context: RequestContext, operation: str, body: bytes, fields: RawFields, entry: ModelEntry
+    context: RequestContext,
+    operation: str,
+    body: bytes,
+    fields: RawFields,
+    entry: ModelEntry,
+    held: Ticket | None,
 ) -> Awaitable[Ticket]:
-    """Leave for a model: its ACL, limits and budgets are asked."""
+    """Leave for a model: its ACL, limits and budgets are asked. What is held by now is exchanged for it."""
     estimate = partial(estimate_call, context, entry, operation, body, fields)
-    return reserve(context, context.principal, entry.id, estimate)
+    return reserve(context, context.principal, entry.id, estimate, replaces=held)
+
+
+def _leave_measured(
+    context: RequestContext, measure: Measure, entry: ModelEntry, held: Ticket | None
+) -> Awaitable[Ticket]:
+    estimate = partial(estimate_measured, context, entry, measure)
+    return reserve(context, context.principal, entry.id, estimate, replaces=held)
 
 
 async def _answer_plain(exchange: Exchange, call: Call) -> None:
     try:
         answer = await complete(call, lifecycle.clients)
     finally:
-        _describe(exchange, call.settlement)
+        describe(exchange, call.settlement)
     if (cost := call.settlement.cost_text) is not None:
         exchange.add_header(b"x-gateway-cost", cost.encode())
+    if call.recording is not None:
+        call.recording.keep_plain(answer)
     await exchange.send_body(200, answer)
 
 
@@ -192,23 +225,19 @@ async def _answer_stream(exchange: Exchange, call: Call) -> None:
         try:
             await relay.open()
         finally:
-            _describe(exchange, call.settlement)
+            describe(exchange, call.settlement)
         await exchange.start_stream()
-        await relay.pump(exchange.send_piece)
+        recording = call.recording
+        await relay.pump(exchange.send_piece if recording is None else recording.through(exchange.send_piece))
         await exchange.end_stream(sse.DONE)
+        if recording is not None:
+            recording.keep_stream()
     finally:
         relay.close()
 
 
-def _describe(exchange: Exchange, settlement: Settlement) -> None:
-    """Headers about the call, also on errors; a stream that began early has sent its headers already."""
-    exchange.add_lines(
-        b"x-gateway-upstream: %b\r\nx-gateway-attempts: %d\r\nopenai-processing-ms: %d\r\n"
-        % (header_value(settlement.upstream), settlement.attempts, round(exchange.elapsed_ms()))
-    )
-
-
-def _read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:
+def read_fields(body: bytes, path_params: Mapping[str, str]) -> RawFields:
+    """The members of a JSON body as they were written; InvalidRequest if it is no object."""
     require_json_text(body)
     try:
         fields = split_object(body)
@@ -264,7 +293,8 @@ async def _pinned(context: RequestContext, agent_id: str, number: int) -> AgentE
     return entry
 
 
-def _check_required(fields: RawFields, name: str) -> None:
+def check_required(fields: RawFields, name: str) -> None:
+    """InvalidRequest unless the request has this member."""
     raw = fields.get(name)
     if raw is None or _NULL.fullmatch(raw):
         raise InvalidRequest(f"You must provide the parameter '{name}'.", param=name)

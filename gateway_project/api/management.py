@@ -41,7 +41,13 @@ from security_app.registry import Principal
 from security_app.services.authentication import EXPIRY_HEADER, expiry_warning
 from security_app.services.denials import note_denial
 from tools_app.api import router as tools_router
-from upstreams_app.api import models_router, routes_router, upstreams_router
+from upstreams_app.api import (
+    cache_router,
+    models_router,
+    routes_router,
+    upstream_health_router,
+    upstreams_router,
+)
 from usage_app.api import alerts_router, reports_router
 from usage_app.api import router as spend_router
 
@@ -63,7 +69,9 @@ for security_router in security_routers:
 management_api.add_router("", self_service_router)
 management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
+management_api.add_router("", upstream_health_router)
 management_api.add_router("", routes_router)
+management_api.add_router("", cache_router)
 management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)

@@ -20,7 +20,7 @@ from gateway_project.core.errors import ModelNotFound
 from gateway_project.core.money import from_nano
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.permissions import decide_model, list_variant
-from upstreams_app.registry import ModelEntry
+from upstreams_app.registry import ModelEntry, UpstreamsConfig
 from usage_app.registry import RateCard, UsageConfig
 
 router = Router(tags=["models"])
@@ -74,10 +74,10 @@ async def retrieve_model(exchange: Exchange) -> None:
 
 
 def find_model(snapshot: Snapshot, model_id: str) -> ModelEntry | AgentEntry | None:
-    """What a model id stands for: a route, a model of an upstream, or an agent."""
-    models: dict[str, ModelEntry] = snapshot.sections["upstreams"].value.models
+    """What a model id stands for: a route, a model of an upstream, an agent, or a route's other name."""
+    upstreams: UpstreamsConfig = snapshot.sections["upstreams"].value
     agents: AgentsConfig = snapshot.sections["agents"].value
-    return models.get(model_id) or agents.find(model_id)
+    return upstreams.models.get(model_id) or agents.find(model_id) or upstreams.aliases.get(model_id)
 
 
 def find_pinned(snapshot: Snapshot, agent_id: str, number: int) -> AgentEntry | None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-_MODEL = {"type": "string", "description": "A model id from GET /v1/models.", "examples": ["demo/chat"]}
-_STREAM = {"type": "boolean", "default": False, "description": "Answer with server-sent events."}
-_USER = {"type": "string", "description": "Your end user's id; kept in the ledger."}
+MODEL = {"type": "string", "description": "A model id from GET /v1/models.", "examples": ["demo/chat"]}
+STREAM = {"type": "boolean", "default": False, "description": "Answer with server-sent events."}
+USER = {"type": "string", "description": "Your end user's id; kept in the ledger."}
 
 CHAT_BODY: dict[str, Any] = {
     "type": "object",
     "required": ["model", "messages"],
     "additionalProperties": True,
     "properties": {
-        "model": _MODEL,
+        "model": MODEL,
         "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-        "stream": _STREAM,
+        "stream": STREAM,
         "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
         "tools": {"type": "array", "items": {"type": "object"}},
         "tool_choice": {"anyOf": [{"type": "string"}, {"type": "object"}]},
@@ -27,7 +27,7 @@ CHAT_BODY: dict[str, Any] = {
         "max_completion_tokens": {"type": "integer"},
         "temperature": {"type": "number"},
         "n": {"type": "integer", "minimum": 1},
-        "user": _USER,
+        "user": USER,
     },
 }
 COMPLETION_BODY: dict[str, Any] = {
@@ -35,11 +35,11 @@ COMPLETION_BODY: dict[str, Any] = {
     "required": ["model", "prompt"],
     "additionalProperties": True,
     "properties": {
-        "model": _MODEL,
+        "model": MODEL,
         "prompt": {"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]},
-        "stream": _STREAM,
+        "stream": STREAM,
         "max_tokens": {"type": "integer"},
-        "user": _USER,
+        "user": USER,
     },
 }
 EMBEDDING_BODY: dict[str, Any] = {
@@ -47,11 +47,11 @@ EMBEDDING_BODY: dict[str, Any] = {
     "required": ["model", "input"],
     "additionalProperties": True,
     "properties": {
-        "model": _MODEL,
+        "model": MODEL,
         "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]},
         "encoding_format": {"enum": ["float", "base64"]},
         "dimensions": {"type": "integer", "minimum": 1},
-        "user": _USER,
+        "user": USER,
     },
 }
 _CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
@@ -60,7 +60,7 @@ COUNT_BODY: dict[str, Any] = {
     "required": ["model", "messages"],
     "additionalProperties": False,
     "properties": {
-        "model": _MODEL,
+        "model": MODEL,
         "messages": {
             "type": "array",
             "minItems": 1,
@@ -86,12 +86,12 @@ MESSAGES_BODY: dict[str, Any] = {
     "properties": {
         **COUNT_BODY["properties"],
         "max_tokens": {"type": "integer", "minimum": 1},
-        "stream": _STREAM,
+        "stream": STREAM,
         "stop_sequences": {"type": "array", "items": {"type": "string"}},
         "temperature": {"type": "number", "minimum": 0, "maximum": 1},
         "top_p": {"type": "number", "minimum": 0, "maximum": 1},
         "top_k": {"type": "integer", "minimum": 0},
-        "metadata": {"type": "object", "properties": {"user_id": _USER}},
+        "metadata": {"type": "object", "properties": {"user_id": USER}},
         "service_tier": {"enum": ["auto", "standard_only"]},
         "inference_geo": {"type": "string"},
         "diagnostics": {"type": "object"},
@@ -164,3 +164,12 @@ def documented(body: dict[str, Any], summary: str) -> dict[str, Any]:
             | {str(status): _ERROR for status in (400, 401, 403, 404, 429, 502, 503, 504)},
         },
     }
+
+
+def documented_form(form: dict[str, Any], summary: str) -> dict[str, Any]:
+    """As `documented`, for operations that take a form with files."""
+    documentation = documented(form, summary)
+    extra = documentation["openapi_extra"]
+    extra["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    extra["responses"] |= {str(status): _ERROR for status in (408, 413, 415)}
+    return documentation

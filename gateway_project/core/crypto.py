@@ -97,6 +97,24 @@ def decrypt(sealed: str, *, ring: Ring, associated: str) -> str:
     raise DecryptionError(f"the key ring lacks key '{key_id}'")
 
 
+def seal_bytes(plain: bytes, *, ring: Ring, associated: bytes) -> bytes:
+    """As `encrypt`, of bytes to bytes: `<key id>:`, the nonce, the ciphertext."""
+    key, nonce = ring[0], os.urandom(_NONCE_BYTES)
+    return key.id.encode() + b":" + nonce + AESGCM(key.secret).encrypt(nonce, plain, associated)
+
+
+def unseal_bytes(sealed: bytes, *, ring: Ring, associated: bytes) -> bytes:
+    """The inverse of `seal_bytes`; DecryptionError as `decrypt`."""
+    key_id, _, data = sealed.partition(b":")
+    for key in ring:
+        if key.id.encode() == key_id:
+            try:
+                return AESGCM(key.secret).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated)
+            except (InvalidTag, ValueError) as error:
+                raise DecryptionError("the sealed bytes were altered or moved") from error
+    raise DecryptionError("the key ring lacks the key of these bytes")
+
+
 def _base62(number: int, length: int) -> str:
     digits = []
     for _ in range(length):

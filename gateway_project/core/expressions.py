@@ -46,6 +46,7 @@ _TOKEN = re.compile(r"""(?P<text>'[^'\n]*'|"[^"\n]*")|(?P<name>[A-Za-z_]\w*)|(?P
 # What begins differently than it looks, so that this module and the library could read two things in it:
 # escapes, raw and triple-quoted texts, comments, quoted names.
 _AMBIGUOUS = re.compile(r"""\\|'''|\"\"\"|//|`|[^\x20-\x7e\n\t]""")
+_STOPPED_AT = re.compile(r"ERROR: <input>:(\d+):(\d+)")
 # A panic of the library is a BaseException, and so is what must pass through here.
 _PASSES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
@@ -117,11 +118,22 @@ def _compiled(text: str, names: frozenset[str]) -> Expression:
     except BaseException as error:
         if isinstance(error, _PASSES):
             raise
-        raise ExpressionError("it is no valid CEL expression") from error
+        raise ExpressionError(f"it is no valid CEL expression{_place(error)}") from error
     unknown = sorted(variables - names)
     if unknown:
-        raise ExpressionError(f"there is no '{unknown[0]}' here; known are {', '.join(sorted(names))}")
+        at = re.search(rf"\b{re.escape(unknown[0])}\b", text)
+        place = f" (character {at.start() + 1})" if at else ""
+        raise ExpressionError(f"there is no '{unknown[0]}' here{place}; known are {', '.join(sorted(names))}")
     return Expression(text, variables, program.execute)
+
+
+def _place(error: BaseException) -> str:
+    """Where the library stopped to understand, counted from 1; nothing else of its message is of use."""
+    found = _STOPPED_AT.search(str(error))
+    if found is None:
+        return ""
+    line, character = found.groups()
+    return f" (character {character})" if line == "1" else f" (line {line}, character {character})"
 
 
 def _require_bounded(text: str) -> frozenset[str]:

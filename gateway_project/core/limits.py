@@ -14,7 +14,15 @@ from django.core.signals import setting_changed
 class Limits:
     """Durations in seconds, sizes in bytes; each is the setting of the same name in capitals."""
 
-    __slots__ = ("body_timeout_s", "client_stall_s", "heartbeat_s", "max_body_bytes", "stream_header_wait_s")
+    __slots__ = (
+        "body_timeout_s",
+        "client_stall_s",
+        "heartbeat_s",
+        "max_body_bytes",
+        "max_spool_bytes",
+        "max_upload_bytes",
+        "stream_header_wait_s",
+    )
 
     def read(self, **_changed: Any) -> None:
         """Take the values from Django's settings."""
@@ -22,6 +30,8 @@ class Limits:
         self.client_stall_s: float = settings.CLIENT_STALL_S
         self.heartbeat_s: float = settings.HEARTBEAT_S
         self.max_body_bytes: int = settings.MAX_BODY_BYTES
+        self.max_spool_bytes: int = settings.MAX_SPOOL_BYTES
+        self.max_upload_bytes: int = settings.MAX_UPLOAD_BYTES
         self.stream_header_wait_s: float = settings.STREAM_HEADER_WAIT_S
 
 

@@ -21,7 +21,7 @@ from gateway_project.first_run.own_door import ask_own_door
 from gateway_project.first_run.state import Progress, chat_models, mark_led
 from upstreams_app.models import Upstream
 from upstreams_app.services.discovery import find_local_servers, import_models
-from upstreams_app.services.probes import probe_upstream
+from upstreams_app.services.probe_rounds import probe_upstream
 
 MODELS_SHOWN = 12
 RECIPES_SHOWN = ("curl", "open-webui", "openai-python")
@@ -126,7 +126,7 @@ def _test(request: HttpRequest, progress: Progress) -> HttpResponse:
 def _try(row: Upstream) -> tuple[bool, str]:
     """Probe an upstream and take over its models: whether both went well, and what to tell."""
     sample = probe_upstream(row)
-    if not sample.is_healthy:
+    if sample is not None and not sample.is_healthy:
         return False, f"{row.name} does not answer as it should: {sample.error}."
     try:
         result = import_models(row)

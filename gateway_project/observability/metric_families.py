@@ -65,6 +65,11 @@ COUNTERS = {
     "unpriced": Counter("agent_gateway_unpriced_calls", "Calls without a price, by model.", ("model",)),
     "runs": Counter("agent_gateway_runs", "Runs of agents that ended.", ("agent", "status")),
     "denials": Counter("agent_gateway_denials", "Requests refused before any call, by reason.", ("reason",)),
+    "cache": Counter(
+        "agent_gateway_cache_requests",
+        "Requests under a cache policy: hit, shared (with one under way), or miss.",
+        ("model", "result"),
+    ),
     "tool_invocations": Counter(
         "agent_gateway_tool_invocations",
         "Calls of tools, by how they ended.",
@@ -165,6 +170,12 @@ GAUGES = {
         "agent_gateway_upstream_state",
         "1 for the state that the upstream is in, 0 for the others.",
         ("upstream", "state"),
+        "max",
+    ),
+    "upstream_ejected_models": GaugeFamily(
+        "agent_gateway_upstream_ejected_models",
+        "Models of the upstream that a process keeps calls from, since they failed there.",
+        ("upstream",),
         "max",
     ),
     "cpu_seconds": GaugeFamily(

@@ -122,6 +122,8 @@ class Numbers:
         self.calls: dict[CallKey, CallNumbers] = {}
         self.failures: dict[tuple[str, int], int] = {}
         self.denials: dict[str, int] = {}
+        # By model and result.
+        self.cache: dict[tuple[str, str], int] = {}
         self.runs: dict[str, RunNumbers] = {}
         self._agents: set[str] = set()
         # By tool, kind and source: durations of all calls, and how many ended in which way.
@@ -170,6 +172,11 @@ class Numbers:
         """Count one request that was refused before any call; reasons are words of ours."""
         self.denials[reason] = self.denials.get(reason, 0) + 1
 
+    def observe_cache(self, model: str, result: str) -> None:
+        """Count one request that a kept answer might have been for; results are words of ours."""
+        key = (self._bounded(self._models, model), result)
+        self.cache[key] = self.cache.get(key, 0) + 1
+
     def observe_run(self, agent: str, status: int, duration_ms: float, turns: int) -> None:
         """Count one run of an agent that ended."""
         name = self._bounded(self._agents, agent)
@@ -201,6 +208,7 @@ class Numbers:
         for (upstream, status), count in self.failures.copy().items():
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
+        rows += [("cache", [model, result], [count]) for (model, result), count in self.cache.copy().items()]
         for agent, runs in self.runs.copy().items():
             ended = runs.statuses.copy().items()
             rows += [("runs", [agent, str(status)], [count]) for status, count in ended]
@@ -257,6 +265,7 @@ observe_request = numbers.observe_request
 observe_call = numbers.observe_call
 observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
+observe_cache = numbers.observe_cache
 observe_run = numbers.observe_run
 observe_tool = numbers.observe_tool
 

@@ -49,6 +49,8 @@ VENDOR_KEYS = {name: env(name, default="").strip() for name in VENDOR_KEY_NAMES}
 
 # The inference door.
 MAX_BODY_BYTES = parsers.parse_size(env("GATEWAY_MAX_BODY", default="50M"), name="GATEWAY_MAX_BODY")
+MAX_UPLOAD_BYTES = parsers.parse_size(env("GATEWAY_MAX_UPLOAD", default="200M"), name="GATEWAY_MAX_UPLOAD")
+MAX_SPOOL_BYTES = parsers.parse_size(env("GATEWAY_MAX_SPOOL", default="2G"), name="GATEWAY_MAX_SPOOL")
 BODY_TIMEOUT_S = parsers.parse_seconds(
     env("GATEWAY_BODY_TIMEOUT_S", default="30"), name="GATEWAY_BODY_TIMEOUT_S"
 )
@@ -75,6 +77,10 @@ SECRET_ENV_PREFIXES = parsers.parse_prefixes(
 )
 ALLOW_PRIVATE_HOSTS = env.bool("GATEWAY_ALLOW_PRIVATE_HOSTS", default=True)
 PROBE_LOCAL_SERVERS = env.bool("GATEWAY_PROBE_LOCAL_SERVERS", default=True)
+
+CACHE_MEMORY_BYTES = parsers.parse_size(
+    env("GATEWAY_CACHE_MEMORY", default="64M"), name="GATEWAY_CACHE_MEMORY"
+)
 
 # The ledger: admission answers 503 below this much free disk, or above this much unflushed journal.
 JOURNAL_DIR = Path(env("GATEWAY_JOURNAL_DIR", default=str(GATEWAY_DATA_DIR / "journal")))
@@ -103,6 +109,9 @@ FINDING_RETENTION_DAYS = parsers.parse_positive(
 )
 HEALTH_RETENTION_HOURS = parsers.parse_positive(
     env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
+)
+HEALTH_HISTORY_DAYS = parsers.parse_positive(
+    env("GATEWAY_HEALTH_HISTORY_DAYS", default="30"), name="GATEWAY_HEALTH_HISTORY_DAYS"
 )
 # Probes of upstreams: how often, and from which average latency on an upstream counts as degraded.
 HEALTH_INTERVAL_S = parsers.parse_positive(

@@ -144,8 +144,12 @@ class Limiter(Protocol):
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
         """Reserve all takes in one atomic step, or nothing.
+
+        `replaces` is an open ticket that is given back in the same step, as by NOTHING: nobody else can get
+        what it held. Unless the answer is Granted, it stays as it is.
 
         `ticket_id` is new and unique; ValueError for one that is open, and for amounts out of range. It must
         be settled exactly once if the answer is Granted. If the window of a calendar counter isn't the

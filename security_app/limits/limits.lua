@@ -43,6 +43,15 @@ local function settle(counter, place, reserved, actual)
   end
 end
 
+-- Undoes the settlement of a reservation as nothing.
+local function reinstate(counter, place, reserved)
+  if place >= 0 then
+    settle(counter, place, 0, reserved)
+  elseif call('EXISTS', COUNTER .. counter) == 1 then
+    call('HINCRBY', COUNTER .. counter, 'r', reserved)
+  end
+end
+
 local function sweep()
   for _, ticket in ipairs(call('ZRANGE', EXPIRY, '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP)) do
     local packed = call('HGET', TICKETS, ticket)
@@ -163,10 +172,20 @@ local function load_all(counters)
   return states
 end
 
-local function reserve(proposal, ticket, life, counters, amounts)
+-- What an open ticket holds counts no more: its takes, or nothing if it is not open.
+local function set_aside(ticket)
+  local packed = ticket ~= '' and call('HGET', TICKETS, ticket)
+  local takes = packed and cmsgpack.unpack(packed) or {}
+  for _, taken in ipairs(takes) do settle(taken[1], taken[2], taken[3], 0) end
+  return takes
+end
+
+local function reserve(proposal, ticket, life, replaced, counters, amounts)
   if call('HEXISTS', TICKETS, ticket) == 1 then return {'open'} end
   local states, missing = load_all(counters)
   if not states then return missing end
+  local aside = set_aside(replaced)
+  if #aside > 0 then states = load_all(counters) end
   local worst, index = -2, 0
   for number, counter in ipairs(counters) do
     if states[number].total + amounts[number] > counter[3] then
@@ -183,7 +202,14 @@ local function reserve(proposal, ticket, life, counters, amounts)
     remaining[number] = math.max(counter[3] - states[number].total, 0)
     resets[number] = reset(counter, states[number])
   end
-  if worst ~= -2 then return {'refused', now, remaining, resets, index, worst} end
+  if worst ~= -2 then
+    for _, taken in ipairs(aside) do reinstate(taken[1], taken[2], taken[3]) end
+    return {'refused', now, remaining, resets, index, worst}
+  end
+  if #aside > 0 then
+    call('HDEL', TICKETS, replaced)
+    call('ZREM', EXPIRY, replaced)
+  end
   call('HSET', TICKETS, ticket, cmsgpack.pack(takes))
   call('ZADD', EXPIRY, now + life, ticket)
   local generation = call('GET', GENERATION)

@@ -108,6 +108,7 @@ class LocalLimiter:
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
         """See Limiter."""
         if ticket_id in self._tickets:
@@ -121,11 +122,21 @@ class LocalLimiter:
             takes, states, now = found
         if now >= self._next_sweep:
             self._sweep(now)
+        replaced = self._tickets.get(replaces) if replaces else None
+        if replaced is not None:
+            for _, state, place, amount in replaced.places:
+                state.settle(place, amount, 0)
         for state, (counter, amount) in zip(states, takes, strict=False):
             if now >= state.due:
                 state.advance(now)
             if state.total + amount > counter[2]:
-                return _refusal(takes, states, now)
+                refused = _refusal(takes, states, now)
+                if replaced is not None:
+                    for _, held, place, reserved in replaced.places:
+                        held.reinstate(place, reserved)
+                return refused
+        if replaced is not None:
+            del self._tickets[replaces]
         places: list[_Place] = []
         remaining = []
         reset_ms = []

@@ -75,6 +75,10 @@ class Sliding:
             slot[1] += actual - reserved
             self.total += actual - reserved
 
+    def reinstate(self, slot: list[int], amount: int) -> None:
+        """Undo the settlement of a reservation as nothing."""
+        self.settle(slot, 0, amount)
+
     def set_used(self, used: int, now: int) -> None:
         """As if so much had been used just now and nothing before; what is open is settled in vain."""
         # In a sub-window that no ticket knows.
@@ -131,6 +135,10 @@ class Amounts:
         """Replace a reservation by what was used."""
         self.total += actual - reserved
         self._used += actual
+
+    def reinstate(self, _place: None, amount: int) -> None:
+        """Undo the settlement of a reservation as nothing."""
+        self.total += amount
 
     def set_used(self, used: int, _now: int) -> None:
         """Replace what was used; reservations stay."""

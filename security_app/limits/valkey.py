@@ -118,13 +118,14 @@ class ValkeyLimiter:
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
-        """See Limiter."""
+        """See Limiter. Where it is not known what became of this, settling `replaces` is still right."""
         if ticket_id in self._tickets:
             raise ValueError(f"The ticket {ticket_id} is open.")
         try:
             takes, answer = await self._ask(
-                "reserve", (self._proposal, ticket_id, TICKET_MS), takes, now_ms, recompute
+                "reserve", (self._proposal, ticket_id, TICKET_MS, replaces), takes, now_ms, recompute
             )
         except LinkDown as error:
             if error.may_have_acted:
@@ -138,6 +139,7 @@ class ValkeyLimiter:
         if answer[0] == "granted":
             _, _, remaining, reset_ms, places, generation = answer
             self._tickets[ticket_id] = _Ticket(generation, takes, places)
+            self._tickets.pop(replaces, None)
             return Granted(tuple(remaining), tuple(reset_ms))
         if answer[0] == "open":
             raise ValueError(f"The ticket {ticket_id} is open.")

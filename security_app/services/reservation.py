@@ -143,10 +143,19 @@ class Ticket:
             if self._stream_budgets is not None:
                 self._stream_budgets.give_back()
 
-    async def take(self, plan: Plan, demand: Demand | Estimate) -> Ticket:
-        """Take what the plan says, or raise and take nothing; returns this ticket."""
-        if not plan.meters:
-            return self
+    async def take(self, plan: Plan, demand: Demand | Estimate, replaces: Ticket | None = None) -> Ticket:
+        """Take what the plan says, or raise and take nothing; returns this ticket.
+
+        What `replaces` holds is this one's to take: it is given back in the same step. If this raises, it is
+        held as before.
+        """
+        if plan.meters:
+            await self._take(plan, demand, replaces)
+        if replaces is not None:
+            replaces.release()
+        return self
+
+    async def _take(self, plan: Plan, demand: Demand | Estimate, replaces: Ticket | None) -> None:
         if not isinstance(demand, Demand):
             demand = demand() if plan.needs_tokens or plan.needs_cost else ONE_REQUEST
         wanted = demand
@@ -161,19 +170,23 @@ class Ticket:
         limiter = limiting.limiter
         self.id = ticket_id()
         try:
-            answer = await limiter.reserve(self.id, takes, recompute=at)
+            answer = await limiter.reserve(
+                self.id,
+                takes,
+                recompute=at,
+                replaces=replaces.id if replaces is not None and replaces._limiter is limiter else "",
+            )
         except BaseException:
             # Nobody knows whether the store did it.
             limiter.settle(self.id, NOTHING)
             raise
         if isinstance(answer, Granted):
             self._limiter, self._plan, self._takes, self._answer = limiter, plan, takes, answer
-            return self
+            return
         if isinstance(answer, Refused):
             metrics.observe_denial(plan.meters[answer.index].rule.denial)
             raise refusal(plan, takes, answer)
         self._go_on_without(takes, answer)
-        return self
 
     def _go_on_without(self, takes: Sequence[Take], answer: Unavailable) -> None:
         limiting.note_unavailable(answer.reason)
@@ -189,8 +202,12 @@ async def reserve(
     demand: Demand | Estimate = ONE_REQUEST,
     *,
     is_agent: bool = False,
+    replaces: Ticket | None = None,
 ) -> Ticket:
     """Leave for a client's request. A run of an agent takes no tokens and no money: its calls do.
+
+    Leave that a request has for another model is exchanged by giving it as `replaces`: what it holds stands
+    not in the way. It stays held where this raises, and is released where it returns.
 
     PermissionDenied if the principal may not use the model; RateLimited or QuotaExceeded, with when to try
     again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
@@ -203,11 +220,16 @@ async def reserve(
     plan = limits.plan(RUN if is_agent else CALL, who, model_id)
     if is_agent:
         who = who._replace(agent=model_id)
-    return await Ticket(principal, model_id, limits, who).take(plan, demand)
+    return await Ticket(principal, model_id, limits, who).take(plan, demand, replaces)
 
 
 async def reserve_child(
-    ticket: Ticket, model_id: str, demand: Demand | Estimate = ONE_REQUEST, *, is_agent: bool = False
+    ticket: Ticket,
+    model_id: str,
+    demand: Demand | Estimate = ONE_REQUEST,
+    *,
+    is_agent: bool = False,
+    replaces: Ticket | None = None,
 ) -> Ticket:
     """Leave for a call of a run that was let in; the key needs none for the models of an agent.
 
@@ -221,7 +243,7 @@ async def reserve_child(
         child = Ticket(ticket.principal, model_id, limits, who._replace(agent=model_id))
         return await child.take(limits.plan(RUN_IN_RUN, NOBODY, model_id), ONE_REQUEST)
     child = Ticket(ticket.principal, model_id, limits, who)
-    return await child.take(limits.plan(CALL_IN_RUN, who, model_id), demand)
+    return await child.take(limits.plan(CALL_IN_RUN, who, model_id), demand, replaces)
 
 
 async def reserve_tool(context: RequestContext, name: str) -> Ticket:

@@ -28,7 +28,8 @@ from security_app.models import (
 )
 from security_app.services.keys import create_key
 from tools_app.models import Tool
-from upstreams_app.models import HealthSample, Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models import CachePolicy, HealthSample, Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.services.states import note_states
 from usage_app.models import (
     Alert,
     AlertChannel,
@@ -61,14 +62,16 @@ def model(of: Upstream, name: str = "chat") -> UpstreamModel:
 def probe(
     of: Upstream, *, is_healthy: bool = True, at: datetime | None = None, error: str = ""
 ) -> HealthSample:
-    """A saved probe result."""
-    return HealthSample.objects.create(
+    """A saved probe result, and the state that follows from it."""
+    sample = HealthSample.objects.create(
         upstream=of,
         at=at or utc_now(),
         is_healthy=is_healthy,
         latency_ms=12.0 if is_healthy else None,
         error=error,
     )
+    note_states([of.pk])
+    return sample
 
 
 def one_of_each(number: int = 0) -> None:
@@ -93,6 +96,7 @@ def one_of_each(number: int = 0) -> None:
     probe(vendor, at=now)
     route = Route.objects.create(name=f"route-{number}")
     RouteTarget.objects.create(route=route, model=chat)
+    CachePolicy.objects.create(model=route.name)
     Agent.objects.create(slug=f"default/agent-{number}")
     DropInPolicy.objects.create(namespace=f"team-{number}")
     config = {"method": "GET", "url": "http://127.0.0.1:9/orders"}

@@ -32,6 +32,7 @@ LISTS = [
     "/admin/upstreams_app/upstream/",
     "/admin/upstreams_app/upstreammodel/",
     "/admin/upstreams_app/route/",
+    "/admin/upstreams_app/cachepolicy/",
     "/admin/agents_app/agent/",
     "/admin/agents_app/run/",
     "/admin/agents_app/dropinpolicy/",

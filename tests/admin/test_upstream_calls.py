@@ -48,14 +48,14 @@ def _press(client: Client, path: str) -> str:
 def test_probing_a_living_upstream_tells_its_latency(admin_client: Client, living: Upstream) -> None:
     text = _press(admin_client, f"{living.pk}/probe")
 
-    assert "living is healthy" in text
+    assert "living answered its probe" in text
     assert HealthSample.objects.get().is_healthy
 
 
 def test_probing_a_dead_upstream_is_a_message(admin_client: Client, dead: Upstream) -> None:
     text = _press(admin_client, f"{dead.pk}/probe")
 
-    assert "dead is down" in text
+    assert "dead failed its probe" in text
     assert rows.SECRET not in text
     assert not HealthSample.objects.get().is_healthy
 
@@ -85,8 +85,8 @@ def test_the_buttons_of_the_list_ask_every_enabled_upstream(
     probed = _press(admin_client, "probe")
     imported = _press(admin_client, "import")
 
-    assert "living is healthy" in probed
-    assert "dead is down" in probed
+    assert "living answered its probe" in probed
+    assert "dead failed its probe" in probed
     assert "resting" not in probed + imported
     assert "living: 2 models added" in imported
     assert "dead: nothing was imported" in imported
@@ -97,7 +97,7 @@ def test_selected_upstreams_are_asked(admin_client: Client, living: Upstream, de
 
     text = _messages(admin_client.post(LIST, data, follow=True))
 
-    assert "dead is down" in text
+    assert "dead failed its probe" in text
     assert "living" not in text
 
 
@@ -105,7 +105,7 @@ def test_an_upstream_whose_configuration_is_broken_is_a_message(admin_client: Cl
     row = rows.upstream("broken")
     Upstream.objects.filter(pk=row.pk).update(api_key_sealed="v1:lost:AAAA")
 
-    assert "broken is down" in _press(admin_client, f"{row.pk}/probe")
+    assert "broken failed its probe" in _press(admin_client, f"{row.pk}/probe")
     assert "nothing was imported" in _press(admin_client, f"{row.pk}/import")
     assert admin_client.get(f"{LIST}{row.pk}/change/").status_code == 200
 

@@ -22,6 +22,7 @@ def filled_form(**changes: Any) -> dict[str, Any]:
         "credential_source": "none",
         "headers": "{}",
         "is_enabled": "on",
+        "is_probed": "on",
         "asks_stream_usage": "on",
         "connect_timeout_s": "5",
         "first_token_timeout_s": "120",

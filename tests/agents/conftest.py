@@ -19,8 +19,9 @@ from openai import OpenAI
 
 from tests.agents.dropins import write_agent
 from tests.doors.conftest import shared_vendor, template, vendor
-from tests.doors.gateway import Database, Gateway, Template
+from tests.doors.gateway import Gateway, Template
 from tests.doors.rows import KEY, MODEL
+from tests.prepared import Database
 
 __all__ = ["shared_vendor", "template", "vendor", "write_agent"]
 

@@ -12,7 +12,8 @@ import pytest
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
-from tests.doors.gateway import ROOT, Database, Gateway, environment
+from tests.doors.gateway import ROOT, Gateway, environment
+from tests.prepared import Database
 
 pytestmark = pytest.mark.browser
 PASSWORD = "correct-horse-battery"

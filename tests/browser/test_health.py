@@ -13,7 +13,8 @@ from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
-from upstreams_app.models import Upstream
+from upstreams_app.models import HealthSample, Upstream
+from upstreams_app.services.states import note_states
 
 pytestmark = pytest.mark.browser
 
@@ -24,12 +25,20 @@ def page(browser: Page, live_server: LiveServer, admin_user: User) -> Page:
     now = utc_now()
     for name in ("good", "flapping", "dead", "never-asked", "resting"):
         rows.upstream(name)
-    for quarter in range(90):
-        for name in ("good", "flapping", "dead"):
-            is_healthy = name == "good" or (name == "flapping" and quarter % 9 > 0)
-            row = Upstream.objects.get(name=name)
-            rows.probe(row, is_healthy=is_healthy, at=now - timedelta(minutes=15 * quarter, seconds=40))
-    rows.probe(Upstream.objects.get(name="flapping"), at=now)
+    HealthSample.objects.bulk_create(
+        HealthSample(
+            upstream=row,
+            at=now - timedelta(minutes=15 * quarter, seconds=40),
+            is_healthy=row.name == "good" or (row.name == "flapping" and quarter % 9 > 0),
+            latency_ms=120 + 7 * (quarter % 11),
+            error="" if row.name == "good" else "the connection was refused or failed",
+        )
+        for row in Upstream.objects.filter(name__in=("good", "flapping", "dead"))
+        for quarter in range(90)
+    )
+    for is_healthy in (True, False):
+        rows.probe(Upstream.objects.get(name="flapping"), is_healthy=is_healthy, error="too slow")
+    note_states()
     Upstream.objects.filter(name="resting").update(is_in_maintenance=True)
     browser.emulate(width=1400, height=900, is_dark=False)
     sign_in(browser, live_server.url, "admin", "password", "/admin/health/")

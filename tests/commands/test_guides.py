@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.doors.curl import run_curl
-from tests.doors.gateway import ROOT, Database, Gateway, environment
+from tests.doors.gateway import ROOT, Gateway, environment
+from tests.prepared import Database
 
 GUIDES = ROOT / "docs" / "guides"
 ADDRESS = "http://127.0.0.1:8000"

@@ -12,24 +12,21 @@ import contextlib
 import http.client
 import json
 import os
-import secrets
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 import psycopg
-from psycopg.rows import dict_row
 
 from tests.doors import rows
+from tests.prepared import Database, new_database, prepared
 from tests.service_guard import pids_inside
 from tests.services import TRUSTS_NOBODY, free_port, guarded_folder, own_valkey_database, wait_until
 
@@ -41,50 +38,32 @@ RECORD_S = 10.0
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
 
 
-class Database:
-    """One database of a gateway's own. `url` is what goes into DATABASE_URL."""
-
-    def __init__(self, url: str, path: Path | None = None) -> None:
-        self.url = url
-        self.path = path
-
-    def fetch(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        """Rows of a query; its placeholders are %s. Needs none of our code."""
-        if self.path is None:
-            with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as connection:
-                return connection.execute(query.encode(), parameters).fetchall()
-        with closing(sqlite3.connect(self.path, timeout=20)) as database:
-            database.row_factory = sqlite3.Row
-            return [dict(row) for row in database.execute(query.replace("%s", "?"), parameters)]
-
-    def execute(self, statement: str, *parameters: object) -> None:
-        """One statement; configuration that it changes must not have been read yet."""
-        if self.path is None:
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                connection.execute(statement.encode(), parameters)
-            return
-        with closing(sqlite3.connect(self.path, timeout=20)) as database, database:
-            database.execute(statement.replace("%s", "?"), parameters)
-
-
 class Template:
     """A database with all rows, to copy for each gateway."""
 
     def __init__(self, folder: Path, admin_url: str | None) -> None:
         self._folder = folder
         self._admin_url = admin_url
-        self._made: list[str] = []
-        self._origin = self._new(None)
+        self._made: list[Database] = []
+        self._origin: Database | None = None
 
     def write(self, vendor_port: int) -> None:
-        """Migrate, and write the rows of tests/doors/rows.py."""
-        command = [sys.executable, "-m", "tests.doors.rows", str(vendor_port)]
-        variables = environment(self._folder / "data", self._origin.url)
-        subprocess.run(command, cwd=self._folder, env=variables, check=True, timeout=START_S)
+        """Take the run's rows of tests/doors/rows.py, and have them lead to this vendor."""
+        self._origin = self._new(prepared("rows", self._admin_url, self._fill, origin=self._migrated()))
+        self._origin.execute(
+            "UPDATE upstreams_app_upstream SET base_url = replace(base_url, %s, %s)",
+            f":{rows.ANY_PORT}",
+            f":{vendor_port}",
+        )
 
     def copy(self) -> Database:
         """A database of one's own with the same content."""
+        assert self._origin is not None
         return self._new(self._origin)
+
+    def migrated(self) -> Database:
+        """A database with all tables and no rows of anybody's."""
+        return self._new(self._migrated())
 
     def empty(self) -> Database:
         """A database without any table."""
@@ -94,22 +73,32 @@ class Template:
         """Remove all databases that are no files."""
         if self._admin_url is not None:
             with psycopg.connect(self._admin_url, autocommit=True) as connection:
-                for name in self._made:
+                for database in self._made:
+                    name = urlsplit(database.url).path[1:]
                     connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
+    def _migrated(self) -> Database:
+        return prepared("migrated", self._admin_url, migrate)
+
+    def _fill(self, database: Database) -> None:
+        run_in(self._folder, database, "-m", "tests.doors.rows")
+
     def _new(self, origin: Database | None) -> Database:
-        name = f"doors_{secrets.token_hex(6)}"
-        if self._admin_url is None:
-            path = self._folder / f"{name}.sqlite3"
-            if origin is not None and origin.path is not None:
-                with closing(sqlite3.connect(origin.path)) as source, closing(sqlite3.connect(path)) as copy:
-                    source.backup(copy)
-            return Database(f"sqlite:///{path}", path)
-        with psycopg.connect(self._admin_url, autocommit=True) as connection:
-            template = urlsplit(origin.url).path[1:] if origin is not None else "template1"
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-        self._made.append(name)
-        return Database(urlunsplit(urlsplit(self._admin_url)._replace(path=f"/{name}")))
+        made = new_database(self._folder, self._admin_url, origin=origin)
+        self._made.append(made)
+        return made
+
+
+def migrate(database: Database) -> None:
+    """Make the tables, as an installation does."""
+    with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
+        run_in(folder, database, str(ROOT / "manage.py"), "migrate", "--verbosity=0", "--skip-checks")
+
+
+def run_in(folder: Path, database: Database, *arguments: str) -> None:
+    """Run Python to its end, as a process of a gateway with this database."""
+    variables = environment(folder / "data", database.url)
+    subprocess.run([sys.executable, *arguments], cwd=folder, env=variables, check=True, timeout=START_S)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The rows that the live server of the door tests serves, and what writes them: `-m tests.doors.rows PORT`.
+"""The rows that the live server of the door tests serves, and what writes them: `-m tests.doors.rows`.
 
 Every upstream is the same fake vendor under other conditions. Keys have known texts, so that nobody need
 carry them over.
@@ -6,7 +6,6 @@ carry them over.
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 
 VENDOR_CREDENTIAL = "sk-vendor-secret-0123456789"
@@ -38,20 +37,19 @@ UPSTREAMS: dict[str, dict[str, object]] = {
     "gone": {"base_url": "http://127.0.0.1:1"},
     "mute": {"base_url": "https://127.0.0.1:{port}", "connect_timeout_s": 0.3},
 }
+# The vendor's, until a copy of these rows is for a vendor that runs.
+ANY_PORT = 65_431
 INPUT_PRICE = Decimal("2.50")
 OUTPUT_PRICE = Decimal("10")
 
 
-def write(vendor_port: int) -> None:
-    """Migrate the database and write all rows; needs configured Django settings."""
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
-    _write_upstreams(vendor_port)
+def write() -> None:
+    """Write all rows; needs configured Django settings and a migrated database."""
+    _write_upstreams()
     _write_keys()
 
 
-def _write_upstreams(vendor_port: int) -> None:
+def _write_upstreams() -> None:
     from gateway_project.core.clock import utc_now
     from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
     from usage_app.models import Price
@@ -63,7 +61,7 @@ def _write_upstreams(vendor_port: int) -> None:
             upstream.set_api_key(VENDOR_CREDENTIAL)
         for field, value in fields.items():
             setattr(upstream, field, value)
-        upstream.base_url = upstream.base_url.replace("{port}", str(vendor_port))
+        upstream.base_url = upstream.base_url.replace("{port}", str(ANY_PORT))
         # Tests share these, and have them fail at will: each gets what it asks for, at once.
         upstream.max_retries = upstream.breaker_failures = upstream.queue_size = 0
         upstream.full_clean()
@@ -104,4 +102,4 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    write(int(sys.argv[1]))
+    write()

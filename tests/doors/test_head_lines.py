@@ -45,7 +45,7 @@ async def answered(extensions: dict[str, Any] | None, error: RateLimited | None 
     async def receive() -> Any:
         return {"type": "http.disconnect"}
 
-    scope = {"method": "GET", "path": "/", "headers": [], "extensions": extensions}
+    scope: dict[str, Any] = {"method": "GET", "path": "/", "headers": [], "extensions": extensions}
     task = asyncio.current_task()
     assert task is not None
     exchange = Exchange(scope, receive, send, CallScope(task))
@@ -104,8 +104,9 @@ async def test_lines_go_out_with_the_head_and_the_body_in_one_write() -> None:
 async def test_a_header_with_a_line_break_is_refused() -> None:
     task = asyncio.current_task()
     assert task is not None
-    scope = {"method": "GET", "path": "/", "headers": []}
-    exchange = Exchange(scope, asyncio.Queue().get, asyncio.Queue().put, CallScope(task))
+    scope: dict[str, Any] = {"method": "GET", "path": "/", "headers": []}
+    queue: asyncio.Queue[Any] = asyncio.Queue()
+    exchange = Exchange(scope, queue.get, queue.put, CallScope(task))
 
     with pytest.raises(ValueError, match="line breaks"):
         exchange.add_header(b"x-gateway-model", b"spark\r\nset-cookie: a=b")

@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.doors.gateway import Database, Gateway, Template
+from tests.doors.gateway import Gateway, Template
 from tests.doors.rows import ADMIN_KEY, MODEL
 from tests.fakes import bodies
 from tests.fakes.behaviours import stream
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
+from tests.prepared import Database
 from tests.services import TRUSTS_NOBODY, wait_until
 
 CHAT = "/v1/chat/completions"

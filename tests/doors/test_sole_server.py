@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.doors.gateway import Database, Gateway, Template
+from tests.doors.gateway import Gateway, Template
+from tests.prepared import Database
 from tests.services import wait_until
 
 HOLDERS = """

@@ -11,12 +11,13 @@ from django.conf import settings
 
 from gateway_project.core.clock import utc_now
 from tests.admin import rows
-from upstreams_app.models import HealthSample, Heartbeat, Upstream, UpstreamState
+from upstreams_app.models import Heartbeat, StateChange, Upstream, UpstreamState
+from upstreams_app.services.evidence import window
 from upstreams_app.services.health import BLOCKS, health_by_upstream, history
 from upstreams_app.services.maintenance import end_due_maintenances, end_maintenance, start_maintenance
 from upstreams_app.services.management import update_upstream
-from upstreams_app.services.probes import probe_round
-from upstreams_app.services.states import UpstreamWithState, note_states, state_reason, window
+from upstreams_app.services.probe_rounds import probe_due
+from upstreams_app.services.states import UpstreamWithState, note_states, state_reason, with_state
 from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.django_db
@@ -29,10 +30,9 @@ def state() -> tuple[str, str]:
 
 
 def probes(row: Upstream, *results: bool) -> None:
-    """Probes up to now, one a second, the last result last."""
-    for age, is_healthy in enumerate(reversed(results)):
-        error = "" if is_healthy else "refused"
-        rows.probe(row, is_healthy=is_healthy, at=utc_now() - timedelta(seconds=age), error=error)
+    """Probes of now, the last result last."""
+    for is_healthy in results:
+        rows.probe(row, is_healthy=is_healthy, error="" if is_healthy else "refused")
 
 
 def calls(upstream: str, *statuses: int) -> None:
@@ -49,7 +49,10 @@ def calls(upstream: str, *statuses: int) -> None:
         ((), "unknown"),
         ((True,), "healthy"),
         ((True, True, True), "healthy"),
-        ((True, False), "down"),
+        ((False,), "down"),
+        ((True, False), "degraded"),
+        ((True, False, False), "down"),
+        ((False, True), "down"),
         ((False, True, True), "degraded"),
     ],
 )
@@ -68,15 +71,20 @@ def test_failures_of_long_ago_count_no_more() -> None:
 
 
 def test_an_upstream_that_is_probed_no_more_is_unknown() -> None:
-    rows.probe(rows.upstream(), at=utc_now() - window() - timedelta(seconds=1))
+    row = rows.upstream()
+    rows.probe(row)
+    later = utc_now() + window() + timedelta(seconds=1)
 
-    assert state() == ("unknown", "not probed lately")
+    found = with_state(Upstream.objects.all(), now=later).get()
+
+    assert (found.health_state, state_reason(found)) == ("unknown", "not probed lately")
 
 
 def test_a_slow_upstream_is_degraded() -> None:
     sample = rows.probe(rows.upstream())
     sample.latency_ms = settings.HEALTH_SLOW_MS + 1
     sample.save()
+    note_states()
 
     assert state()[0] == "degraded"
     assert "2001 ms" in state()[1]
@@ -103,19 +111,21 @@ def test_faults_of_clients_and_few_calls_say_nothing() -> None:
 def test_a_change_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     row = rows.upstream()
     probes(row, True)
-    note_states()
     caplog.clear()
-    rows.probe(row, is_healthy=False, error="refused")
 
     with caplog.at_level(logging.INFO):
-        assert note_states() == 1
-        assert note_states() == 0
+        probes(row, False, False)
+        note_states()
 
-    (record,) = [record for record in caplog.records if record.message == "upstream.state_changed"]
-    told = (record.__dict__["upstream"], record.__dict__["previous"], record.__dict__["state"])
-    assert told == ("vendor", "healthy", "down")
-    assert record.__dict__["reason"] == "refused"
+    found = [record.__dict__ for record in caplog.records if record.message == "upstream.state_changed"]
+    told = [(each["upstream"], each["previous"], each["state"], each["reason"]) for each in found]
+    assert told == [
+        ("vendor", "healthy", "degraded", "refused"),
+        ("vendor", "degraded", "down", "refused"),
+    ]
     assert UpstreamState.objects.get().state == "down"
+    kept = StateChange.objects.order_by("pk").values_list("upstream__name", "previous", "state", "reason")
+    assert list(kept)[1:] == told
 
 
 def test_since_is_that_of_the_state_that_is_shown() -> None:
@@ -126,7 +136,7 @@ def test_since_is_that_of_the_state_that_is_shown() -> None:
     assert health_by_upstream()[0]["since"] is not None
 
     # The worker died: nobody noted that nothing is known any more.
-    HealthSample.objects.update(at=utc_now() - window() - timedelta(days=2))
+    UpstreamState.objects.update(fresh_until=utc_now() - timedelta(seconds=1))
 
     (health,) = health_by_upstream()
     assert (health["state"], health["since"]) == ("unknown", None)
@@ -165,7 +175,7 @@ def test_a_maintenance_is_ended_by_a_person() -> None:
 def test_a_round_of_probes_leaves_a_heartbeat() -> None:
     Upstream.objects.create(name="demo", kind="demo", path_prefix="")
 
-    assert probe_round() == 1
+    assert probe_due() == 1
 
     assert utc_now() - Heartbeat.objects.get(name="probes").at < timedelta(minutes=1)
     assert state()[0] == "healthy"

@@ -108,12 +108,13 @@ class Door:
         return [self.seeds.get(counter.key[:32], 0) for counter in counters]
 
     async def ask(self, model_id: str = MODEL, **fields: Any) -> Answer:
-        """A chat, in a task of its own, as servers do; `path` and `key` are not of the body."""
+        """A chat, in a task of its own, as servers do; `headers` and `key` are not of the body."""
         return await asyncio.create_task(self._ask(model_id, fields))
 
     async def _ask(self, model_id: str, fields: dict[str, Any]) -> Answer:
         key: UUID | None = fields.pop("key", None)
         operation = fields.pop("operation", chat_completions)
+        headers: list[tuple[bytes, bytes]] = fields.pop("headers", [])
         content = {"input": "Hi"} if operation is embeddings else {"messages": HELLO}
         body = json.dumps({"model": model_id, **content, **fields}).encode()
         sent: list[Message] = []
@@ -134,7 +135,7 @@ class Door:
         assert task is not None
         scope = CallScope(task)
         self.scopes.append(scope)
-        http = {"method": "POST", "path": "/v1/chat/completions", "headers": [], "type": "http"}
+        http = {"method": "POST", "path": "/v1/chat/completions", "headers": headers, "type": "http"}
         exchange = Exchange(http, receive, send, scope)
         principal = self.principal if key is None else self.principal._replace(key_id=key)
         exchange.context = RequestContext(

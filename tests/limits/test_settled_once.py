@@ -39,9 +39,12 @@ class Watched(LocalLimiter):
         *,
         now_ms: int = 0,
         recompute: Recompute | None = None,
+        replaces: str = "",
     ) -> Granted | Refused | Unavailable:
         await asyncio.sleep(0)
-        answer = await super().reserve(ticket_id, takes, now_ms=now_ms, recompute=recompute)
+        answer = await super().reserve(
+            ticket_id, takes, now_ms=now_ms, recompute=recompute, replaces=replaces
+        )
         self.granted[ticket_id] += isinstance(answer, Granted)
         await asyncio.sleep(0)
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.conf import settings
@@ -13,8 +14,8 @@ from gateway_project.core.clock import utc_now
 from tests.management.caller import Caller
 from tests.management.model_server import ModelServer
 from upstreams_app.models import HealthSample, Upstream
-from upstreams_app.services import probes
-from upstreams_app.tasks import probe_all, purge_health_samples
+from upstreams_app.services import probe_rounds, probes
+from upstreams_app.tasks import probe_due, purge_health_samples
 
 
 def test_every_enabled_upstream_is_probed(admin: Caller, vendor: ModelServer) -> None:
@@ -27,7 +28,7 @@ def test_every_enabled_upstream_is_probed(admin: Caller, vendor: ModelServer) ->
         admin.ok("POST", "/upstreams", body)
     admin.ok("POST", "/upstreams", {"name": "demo", "kind": "demo"})
 
-    assert probe_all() == 3
+    assert probe_due() == 3
 
     states = dict(HealthSample.objects.values_list("upstream__name", "is_healthy"))
     assert states == {"good": True, "gone": False, "demo": True}
@@ -40,19 +41,20 @@ def test_no_result_waits_for_an_upstream_that_hangs(monkeypatch: pytest.MonkeyPa
     kept: list[set[str]] = []
     is_kept = threading.Event()
 
-    def note() -> None:
+    def note(_keys: list[UUID]) -> set[UUID]:
         kept.append(set(HealthSample.objects.values_list("upstream__name", flat=True)))
         is_kept.set()
+        return set()
 
     def ask(row: Upstream) -> probes.ModelsAnswer:
         error = "" if row.name == "good" or is_kept.wait(10) else "nothing was kept meanwhile"
         return probes.ModelsAnswer(200, b"", 1.0, error)
 
-    monkeypatch.setattr(probes, "note_states", note)
-    monkeypatch.setattr(probes, "ask_for_health", ask)
-    monkeypatch.setattr(probes, "_KEEP_EVERY_S", 0.01)
+    monkeypatch.setattr(probe_rounds, "note_states", note)
+    monkeypatch.setattr(probe_rounds, "ask_for_health", ask)
+    monkeypatch.setattr(probe_rounds, "_KEEP_EVERY_S", 0.01)
 
-    samples = probes.probe_all()
+    samples = probe_rounds.probe_all()
 
     assert [sample.error for sample in samples] == ["", ""]
     assert kept[0] == {"good"}
@@ -63,7 +65,7 @@ def test_probing_changes_no_configuration(admin: Caller, vendor: ModelServer) ->
     admin.ok("POST", "/upstreams", {"name": "good", "kind": "openai-compatible", "base_url": vendor.url})
     version = Upstream.objects.get().changed_version
 
-    probe_all()
+    probe_due()
 
     assert Upstream.objects.get().changed_version == version
 

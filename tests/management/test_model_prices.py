@@ -54,6 +54,27 @@ def test_every_rate_finds_its_column(admin: Caller) -> None:
     assert price.per_request == Decimal("0.01")
 
 
+def test_what_is_not_counted_in_tokens_is_priced_by_one_of_it(admin: Caller) -> None:
+    prices = {
+        "output_cost_per_image": "0.04",
+        "input_cost_per_character": "0.000015",
+        "input_cost_per_second": "0.0001",
+        "input_cost_per_query": "0.002",
+        "cache_creation_input_token_cost_above_1hr": "0.000006",
+        "output_cost_per_image_token": "0.00004",
+    }
+
+    info = admin.ok("POST", "/model/new", priced("m", **prices))["model_info"]
+
+    price = Price.objects.get()
+    assert (price.per_image, price.characters, price.audio_hour) == (Decimal("0.04"), 15, Decimal("0.36"))
+    assert (price.per_search, price.cache_write_1h, price.output_image) == (Decimal("0.002"), 6, 40)
+    assert (price.input, price.output) == (0, 0)
+    assert {name: Decimal(str(info[name])) for name in prices} == {
+        name: Decimal(text) for name, text in prices.items()
+    }
+
+
 def test_an_unpriced_local_model_stays_unpriced_and_the_demo_is_free(admin: Caller) -> None:
     local = admin.ok("POST", "/model/new", body("a", "ollama/llama3"))
     demo = admin.ok("POST", "/model/new", {"model_name": "b", "litellm_params": {"model": "demo/chat"}})

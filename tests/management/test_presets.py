@@ -14,9 +14,9 @@ from upstreams_app.models import HealthSample, Upstream, UpstreamModel
 from upstreams_app.presets import PRESETS, Preset, preset_at
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services import probes
-from upstreams_app.services.client import request_headers
 from upstreams_app.services.discovery import import_models
 from upstreams_app.services.model_lists import parse_model_list
+from upstreams_app.services.request_head import request_headers
 from upstreams_app.vendors import VENDORS
 
 # Where a chat goes, and where health is asked for: written out, for the base paths differ.
@@ -75,7 +75,7 @@ def test_health_is_asked_for_where_the_service_tells_it(
 ) -> None:
     asked: list[str] = []
 
-    def get(config: UpstreamConfig, url: str) -> probes.ModelsAnswer:
+    async def get(config: UpstreamConfig, url: str, _own: object) -> probes.ModelsAnswer:
         asked.append(url)
         return probes.ModelsAnswer(200, b"", 1.0)
 
@@ -97,7 +97,10 @@ def test_prices_are_found_under_the_presets_providers() -> None:
 
 
 def test_a_service_without_a_list_brings_its_models(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "_get", lambda config, url: probes.ModelsAnswer(404, b"", 1.0, "it has none"))
+    async def get(_config: UpstreamConfig, _url: str, _own: object) -> probes.ModelsAnswer:
+        return probes.ModelsAnswer(404, b"", 1.0, "it has none")
+
+    monkeypatch.setattr(probes, "_get", get)
     admin.ok("POST", "/upstreams", {"preset": "perplexity", "api_key": VENDOR_SECRET})
 
     result = import_models(Upstream.objects.get())

@@ -13,6 +13,7 @@ from tests.management.caller import Caller
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream
 from upstreams_app.presets import PRESETS
+from upstreams_app.registry import UpstreamConfig
 from upstreams_app.schemas import NewUpstream
 from upstreams_app.services import probes
 
@@ -61,7 +62,11 @@ def test_every_variable_of_a_key_is_named() -> None:
 
 def test_every_call_works(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = json.dumps({"data": [{"id": "llama-3.1-8b-instant"}]}).encode()
-    monkeypatch.setattr(probes, "_get", lambda config, url: probes.ModelsAnswer(200, listed, 1.0))
+
+    async def get(_config: UpstreamConfig, _url: str, _own: object) -> probes.ModelsAnswer:
+        return probes.ModelsAnswer(200, listed, 1.0)
+
+    monkeypatch.setattr(probes, "_get", get)
 
     for block in BLOCKS:
         method, path, body = call(block)

@@ -37,7 +37,25 @@ def test_a_route_is_shown_with_its_targets_and_defaults(admin: Caller) -> None:
         "deadline_s": None,
         "retry_policy": {},
         "fallbacks": {},
-        "targets": [{"model": "lab/small", "priority": 1, "weight": 1, "is_enabled": True}],
+        "aliases": [],
+        "body_defaults": {},
+        "body_overrides": {},
+        "prompt_prepend": [],
+        "prompt_append": [],
+        "response_headers": {},
+        "is_in_maintenance": False,
+        "maintenance_message": "",
+        "maintenance_answer": "",
+        "targets": [
+            {
+                "model": "lab/small",
+                "priority": 1,
+                "weight": 1,
+                "is_enabled": True,
+                "condition": "",
+                "tags": [],
+            }
+        ],
     }
 
 
@@ -73,6 +91,16 @@ def test_a_change_reaches_the_request_path(admin: Caller) -> None:
         ({"fallbacks": {"general": ["a", "a"]}}, "fallbacks"),
         ({"fallbacks": {"general": ["fast"]}}, "fallbacks"),
         ({"colour": "red"}, "colour"),
+        ({"aliases": ["slow"]}, "aliases"),
+        ({"body_overrides": {"model": "x"}}, "body_overrides"),
+        ({"prompt_prepend": [{"role": "tool", "content": "x"}]}, "prompt_prepend"),
+        ({"response_headers": {"set-cookie": "x"}}, "response_headers"),
+        ({"aliases": ["lab/small"]}, "aliases"),
+        ({"aliases": [" x"]}, "aliases"),
+        ({"targets": [{"model": "lab/none"}]}, "targets.0.model"),
+        ({"targets": [{"model": "lab/small"}, {"model": "lab/small"}]}, "targets.1.model"),
+        ({"targets": [{"model": "lab/small", "condition": "tokens >"}]}, "targets.0.condition"),
+        ({"targets": [{"model": "lab/small", "tags": ["a,b"]}]}, "targets.0.tags"),
     ],
 )
 def test_nonsense_is_refused_by_name(admin: Caller, body: dict[str, Any], param: str) -> None:
@@ -100,3 +128,17 @@ def test_only_administrators_see_and_change_routes(traffic: Caller) -> None:
 
 def test_there_is_no_route_of_that_name(admin: Caller) -> None:
     assert admin.request("GET", "/routes/none").status_code == 404
+
+
+def test_targets_and_aliases_are_replaced_as_a_whole(admin: Caller) -> None:
+    large = UpstreamModel.objects.create(upstream=Upstream.objects.get(), name="large")
+    target = {"model": str(large), "priority": 1, "weight": 2, "is_enabled": True}
+    special = {**target, "condition": "tokens > 8000", "tags": ["eu"]}
+
+    changed = admin.ok("PATCH", "/routes/fast", {"targets": [special], "aliases": ["gpt-4", "team/quick"]})
+
+    assert changed["targets"] == [special]
+    config = store.current.sections["upstreams"].value
+    assert config.aliases["gpt-4"] is config.aliases["team/quick"] is config.models["fast"]
+    assert config.models["fast"].reads == {"tokens"}
+    assert admin.refused("PATCH", "/routes/slow", {"aliases": ["gpt-4"]})["param"] == "aliases"

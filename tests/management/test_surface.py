@@ -27,6 +27,7 @@ KEYHOLDERS = sorted(
         ("POST", "/security/preview"),
         ("GET", "/spend/logs"),
         ("POST", "/spend/calculate"),
+        ("POST", "/cost/estimate"),
         *(("GET", f"/{entity}/daily/activity{end}") for entity in ENTITIES for end in ("", "/export")),
     ]
 )
@@ -39,6 +40,7 @@ PARAMETERS = {
     "{path:reference}": "default/lab",
     "{reference}": "lab",
     "{model_id}": "dep_00",
+    "{price}": "price_00",
 }
 
 

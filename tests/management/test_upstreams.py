@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from security_app.services.configuration import store
 from tests.management.caller import VENDOR_SECRET, Caller
 from tests.management.model_server import ModelServer
 from upstreams_app.models import HealthSample, Route, Upstream, UpstreamModel
+from upstreams_app.services.states import note_states
 from usage_app.models import Price
 
 
@@ -147,18 +147,23 @@ def test_a_probe_says_healthy_and_shows_the_credential_to_the_vendor_only(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
-    [(401, "credential was refused"), (404, "no model list"), (500, "answered 500"), (302, "redirect")],
+    ("status", "words", "state"),
+    [
+        (401, "credential was refused", "down"),
+        (404, "no model list", "degraded"),
+        (500, "answered 500", "down"),
+        (302, "redirect", "down"),
+    ],
 )
 def test_a_probe_says_what_is_wrong_and_never_what_the_vendor_wrote(
-    admin: Caller, vendor: ModelServer, status: int, words: str
+    admin: Caller, vendor: ModelServer, status: int, words: str, state: str
 ) -> None:
     vendor.answers["/v1/models"] = (status, {"error": f"bad key {VENDOR_SECRET}"})
     admin.ok("POST", "/upstreams", new(vendor.url, api_key=VENDOR_SECRET))
 
     health = admin.ok("POST", "/upstreams/lab/probe")["health"]
 
-    assert (health["state"], health["status_code"]) == ("down", status)
+    assert (health["state"], health["status_code"]) == (state, status)
     assert words in health["error"]
     assert len(vendor.requests) == 1
     assert VENDOR_SECRET not in health["error"]
@@ -265,8 +270,9 @@ def test_a_list_costs_the_same_number_of_queries_whatever_its_length(admin: Call
     for number in range(5):
         admin.ok("POST", "/upstreams", new(name=f"u{number}"))
         row = Upstream.objects.get(name=f"u{number}")
-        HealthSample.objects.create(upstream=row, at=utc_now() - timedelta(minutes=1), is_healthy=True)
-        HealthSample.objects.create(upstream=row, at=utc_now(), is_healthy=False, error="down")
+        for error in ("", "refused", "refused"):
+            HealthSample.objects.create(upstream=row, at=utc_now(), is_healthy=not error, error=error)
+    note_states()
 
     assert queries() == few == 1
     states = [row["health"]["state"] for row in admin.ok("GET", "/upstreams")["data"]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from anthropic import Anthropic
 
 from tests.agents.dropins import write_agent
-from tests.doors.gateway import START_S, Gateway, Template, environment, run_database_url
+from tests.doors.gateway import Gateway, Template, run_database_url, run_in
 from tests.fakes.vendor import FakeVendor
 from tests.messages.rows import FAKE, KEY
 from tests.providers.fake_anthropic import FakeAnthropic
@@ -57,14 +55,9 @@ def gateway(
     with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
         template = Template(folder, run_database_url())
         try:
-            database = template.empty()
-            subprocess.run(
-                [sys.executable, "-m", "tests.messages.rows", str(shared_vendor.port), str(claude.port)],
-                cwd=folder,
-                env=environment(folder / "data", database.url),
-                check=True,
-                timeout=START_S,
-            )
+            database = template.migrated()
+            ports = (str(shared_vendor.port), str(claude.port))
+            run_in(folder, database, "-m", "tests.messages.rows", *ports)
             variables = {"GATEWAY_AGENT_DISCOVERY_PATH": str(root), "GATEWAY_DEFAULT_MODEL": FAKE}
             with Gateway(database, GATEWAY_MAX_BODY="1M", **variables) as running:
                 yield running

@@ -17,14 +17,11 @@ MODELS = {
 
 
 def write(vendor_port: int, anthropic_port: int) -> None:
-    """Migrate the database and write all rows; needs configured Django settings."""
-    from django.core.management import call_command
-
+    """Write all rows; needs configured Django settings and a migrated database."""
     from security_app.models import Limit
     from security_app.services.keys import create_key
     from upstreams_app.models import Upstream, UpstreamModel
 
-    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     upstreams = (
         Upstream(name="demo", kind="demo", path_prefix=""),
         Upstream(name="fake", kind="openai-compatible", base_url=f"http://127.0.0.1:{vendor_port}"),

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 import uvloop
 from openai import OpenAI
 
-from tests.doors.gateway import START_S, Gateway, Template, environment, run_database_url
+from tests.doors.gateway import Gateway, Template, run_database_url, run_in
 from tests.providers.rows import KEY, UPSTREAM, Served, arguments
 from tests.services import guarded_folder
 
@@ -35,14 +33,8 @@ def gateway(served: Served | Sequence[Served]) -> Iterator[Gateway]:
     with guarded_folder("gateway-template-", signal.SIGTERM) as folder:
         template = Template(folder, run_database_url())
         try:
-            database = template.empty()
-            subprocess.run(
-                [sys.executable, "-m", "tests.providers.rows", arguments(served)],
-                cwd=folder,
-                env=environment(folder / "data", database.url),
-                check=True,
-                timeout=START_S,
-            )
+            database = template.migrated()
+            run_in(folder, database, "-m", "tests.providers.rows", arguments(served))
             with Gateway(database) as running:
                 yield running
         finally:

@@ -33,12 +33,9 @@ def arguments(served: Served | Sequence[Served]) -> str:
 
 
 def write(served: Sequence[Served]) -> None:
-    """Migrate the database and write all rows; needs configured Django settings."""
-    from django.core.management import call_command
-
+    """Write all rows; needs configured Django settings and a migrated database."""
     from security_app.services.keys import create_key
 
-    call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     for each in served:
         _write_upstream(each)
     create_key(actor="tests", plain=KEY, name="alice")

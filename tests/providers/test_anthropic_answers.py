@@ -15,6 +15,8 @@ from tests.providers.fake_anthropic import events, message
 from tests.providers.mind import Said
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Exchange, Site
+from usage_app.entry import TokenUsage
+from usage_app.services.extraction import token_usage
 
 USAGE = {
     "input_tokens": 10,
@@ -86,6 +88,25 @@ def test_usage_is_summed_as_openai_sums_it() -> None:
     assert (usage.prompt_tokens_details.model_extra or {})["cache_creation_tokens"] == 20
     assert usage.completion_tokens_details is not None
     assert usage.completion_tokens_details.reasoning_tokens == 12
+
+
+def test_usage_tells_what_is_cached_for_an_hour_and_how_it_was_served() -> None:
+    lasting = {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 15}
+
+    made = json.loads(
+        exchange().answer(
+            wire(
+                [{"type": "text", "text": "x"}],
+                usage={**USAGE, "cache_creation": lasting, "service_tier": "priority"},
+            )
+        )
+    )
+
+    assert made["usage"]["prompt_tokens_details"]["cache_creation_token_details"] == lasting
+    tokens = token_usage(json.dumps(made["usage"]).encode())
+    assert tokens == TokenUsage(130, 30, 100, 20, 12, cache_write_1h=15)
+    assert made["service_tier"] == "priority"
+    assert "service_tier" not in json.loads(exchange().answer(wire([{"type": "text", "text": "x"}])))
 
 
 @pytest.mark.parametrize(

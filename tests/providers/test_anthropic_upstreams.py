@@ -15,7 +15,7 @@ from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.wire import Site, WireRequest
 from upstreams_app.services.discovery import import_models
-from upstreams_app.services.probes import probe_upstream
+from upstreams_app.services.probe_rounds import probe_upstream
 from upstreams_app.vendors import parse_model, prefix_of
 
 

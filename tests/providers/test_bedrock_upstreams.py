@@ -21,7 +21,7 @@ from upstreams_app.admin.upstream_form import UpstreamForm
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.services.discovery import import_models
 from upstreams_app.services.management import create_upstream, update_upstream
-from upstreams_app.services.probes import probe_upstream
+from upstreams_app.services.probe_rounds import probe_upstream
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -23,11 +24,12 @@ from tests.providers.choosy_vendor import (
     vendor,
 )
 from tests.providers.prompts import WEATHER
-from tests.routing.candidates import route, target
+from tests.routing.candidates import target
 from tests.upstreams.loopback import Peer, RecordedScope
 from upstreams_app.providers import provider_of
 from upstreams_app.providers.gemini import provider as google
 from upstreams_app.providers.wire import Site, TellsUsage
+from upstreams_app.services.calls import Call
 from upstreams_app.services.choice_joining import JoinedEvents, join_answers
 from upstreams_app.services.choices import single_requests
 from upstreams_app.services.demand import sent_bytes
@@ -220,7 +222,9 @@ def test_tokens_that_one_answer_does_not_tell_are_not_summed() -> None:
 def test_estimates_count_the_prompt_as_often_as_it_may_be_sent(kind: str, body: Json, times: int) -> None:
     text = json.dumps(ASK | body).encode()
 
-    sent = sent_bytes(route(target("one", kind=kind)), text, split_object(text))
+    asked = cast(Call, SimpleNamespace(target=target("one", kind=kind)))
+
+    sent = sent_bytes(asked, text, split_object(text))
 
     assert sent == times * text_bytes(text)
 

@@ -80,7 +80,9 @@ def test_text_thoughts_and_usage() -> None:
         "promptTokensDetails": [
             {"modality": "TEXT", "tokenCount": 90},
             {"modality": "AUDIO", "tokenCount": 10},
+            {"modality": "IMAGE", "tokenCount": 3},
         ],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 6}],
     }
     answer["responseId"] = "r-1"
 
@@ -95,8 +97,8 @@ def test_text_thoughts_and_usage() -> None:
         "prompt_tokens": 105,
         "completion_tokens": 18,
         "total_tokens": 123,
-        "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 10},
-        "completion_tokens_details": {"reasoning_tokens": 11},
+        "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 10, "image_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 11, "image_tokens": 6},
     }
 
 

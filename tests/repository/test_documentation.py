@@ -18,7 +18,10 @@ from upstreams_app.demo import (
     conversation,
     embeddings,
     fields,
+    images,
+    judging,
     schema_check,
+    sound,
     tokens,
     tools,
 )
@@ -68,7 +71,18 @@ def test_every_log_event_is_explained() -> None:
 
 
 def test_every_limit_of_the_demo_is_explained() -> None:
-    modules = (choice, chat_request, completions, conversation, fields, tools, embeddings)
+    modules = (
+        choice,
+        chat_request,
+        completions,
+        conversation,
+        fields,
+        tools,
+        embeddings,
+        images,
+        judging,
+        sound,
+    )
     constants = {**vars(demo), **{name: value for module in modules for name, value in vars(module).items()}}
     limits = {name: value for name, value in constants.items() if name.startswith("MAX_")}
     limits |= {"MAX_STEPS": schema_check.MAX_STEPS, "MAX_COUNTED_CHARS": tokens.MAX_COUNTED_CHARS}

@@ -13,12 +13,14 @@ FAILS: Final = "500"
 LIMITED: Final = "429"
 DEAD: Final = "dead"
 FAULTS: Final = (HANG, FAILS, LIMITED, DEAD)
+# How long after an answer was written nobody knows whether it was read.
+_UNREAD_S = 0.2
 _HEAD = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
 
 
 class ShakyVendor:
     """`asked` counts requests by their marker (the `user` field), `answered` those that got a good answer,
-    `hung` those that never got one.
+    `hung` those that never got one, `cut` those whose answer may have been lost when the vendor died.
 
     A mode that is a number is a status to answer with. What is dead refuses connections and breaks those
     that are open; what hangs takes requests, and never answers those, whatever it does later.
@@ -33,6 +35,9 @@ class ShakyVendor:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.hung: Counter[str] = Counter()
+        self.cut: Counter[str] = Counter()
+        # The last good answer of each connection, and when it was written.
+        self._written: dict[asyncio.StreamWriter, tuple[str, float]] = {}
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,6 +58,7 @@ class ShakyVendor:
         if mode == DEAD and self._server is not None:
             self._server.close()
             for writer in list(self._open):
+                self._note_cut(writer)
                 writer.transport.abort()
         elif was == DEAD:
             await self.start()
@@ -64,6 +70,11 @@ class ShakyVendor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _note_cut(self, writer: asyncio.StreamWriter) -> None:
+        marker, at = self._written.get(writer, ("", 0.0))
+        if asyncio.get_running_loop().time() - at < _UNREAD_S:
+            self.cut[marker] += 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -78,6 +89,7 @@ class ShakyVendor:
             pass  # The client left, or the vendor died.
         finally:
             self._open.discard(writer)
+            self._written.pop(writer, None)
             self._tasks.discard(task)
             writer.transport.abort()
 
@@ -103,6 +115,7 @@ class ShakyVendor:
             (b"text/event-stream", _stream()) if body.get("stream") else (b"application/json", _plain())
         )
         writer.write(_HEAD % (200, kind, len(answer), b"") + answer)
+        self._written[writer] = (marker, asyncio.get_running_loop().time())
 
 
 _USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}

@@ -10,6 +10,7 @@ import pytest
 
 from tests.limits.door import Answer, Door
 from tests.routing.candidates import route, target
+from tests.routing.machine import Machine
 from tests.routing.routed import door_of, with_vendors
 from tests.routing.shaky import FAULTS, OK, ShakyVendor
 
@@ -20,11 +21,15 @@ DWELL_S = 2.0
 
 
 class Chaos:
-    """A seeded schedule over three vendors, and the answers of everybody who asked meanwhile."""
+    """A seeded schedule over three vendors, and the answers of everybody who asked meanwhile.
+
+    The seconds of an answer are those that the machine let the process have.
+    """
 
     def __init__(self, vendors: list[ShakyVendor], seed: int) -> None:
         self.vendors = vendors
         self.draw = random.Random(seed)
+        self.machine = Machine()
         self.good = 0
         self.answers: list[tuple[Answer, float]] = []
 
@@ -43,11 +48,12 @@ class Chaos:
         loop = asyncio.get_running_loop()
         began = loop.time()
         answer = await door.ask("trio", user=f"r{number}", stream=bool(number % 2))
-        self.answers.append((answer, loop.time() - began))
+        ended = loop.time()
+        self.answers.append((answer, ended - began - self.machine.withheld_s(began, ended)))
 
     async def run(self, door: Door, requests: int, per_s: int) -> None:
         """So many requests, evenly, while the schedule plays."""
-        player = asyncio.create_task(self.play())
+        tasks = [asyncio.create_task(self.play()), asyncio.create_task(self.machine.watch())]
         loop = asyncio.get_running_loop()
         began, asking = loop.time(), set()
         try:
@@ -56,8 +62,9 @@ class Chaos:
                 asking.add(asyncio.create_task(self.ask(door, number)))
             await asyncio.gather(*asking)
         finally:
-            player.cancel()
-            await asyncio.gather(player, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def check(chaos: Chaos, requests: int) -> None:
@@ -70,7 +77,14 @@ def check(chaos: Chaos, requests: int) -> None:
     for number in range(requests):
         marker = f"r{number}"
         assert max(vendor.asked[marker] for vendor in chaos.vendors) == 1, "a target was asked twice"
-        assert sum(vendor.answered[marker] for vendor in chaos.vendors) == 1, "two targets answered"
+        answered = sum(vendor.answered[marker] for vendor in chaos.vendors)
+        # An answer that is on its way when its vendor dies may not have come.
+        assert 1 <= answered <= 1 + sum(vendor.cut[marker] for vendor in chaos.vendors), (
+            "two targets answered"
+        )
+        assert sum(vendor.hung[marker] for vendor in chaos.vendors) <= 1, "two waited for in vain"
+    answer, slowest = max(chaos.answers, key=lambda each: each[1])
+    assert slowest <= FIRST_TOKEN_S + 0.5, answer.headers["x-request-id"]
 
 
 def play(seed: int, requests: int, per_s: int) -> Chaos:
@@ -105,12 +119,7 @@ def test_no_client_sees_an_error_while_one_target_works() -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(8))
-def test_the_same_for_longer_and_within_the_time(seed: int) -> None:
+def test_the_same_for_longer(seed: int) -> None:
     chaos = play(seed=seed, requests=6000, per_s=150)
 
     check(chaos, 6000)
-    twice = sum(sum(vendor.hung[f"r{number}"] for vendor in chaos.vendors) > 1 for number in range(6000))
-    # All but the thousandth part, which is the machine's own.
-    slowest = sorted(seconds for _, seconds in chaos.answers)[-20:]
-    assert not twice, (twice, slowest)
-    assert slowest[-7] <= FIRST_TOKEN_S + 0.5, slowest

@@ -325,3 +325,13 @@ def test_one_long_event_is_estimated_by_its_text() -> None:
     _, done = filtered([event], keeps_usage=False)
 
     assert 8000 < done.text_bytes < 9500
+
+
+def test_the_way_of_service_is_taken_with_the_usage() -> None:
+    chunk = {"model": VENDORS, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    usage = {"model": VENDORS, "choices": [], "service_tier": "flex", "usage": {"prompt_tokens": 5}}
+    stream = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in (chunk, usage))
+
+    _, stream_filter = filtered([stream], keeps_usage=False)
+
+    assert (stream_filter.service_tier, stream_filter.usage) == ("flex", TokenUsage(5))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests.doors.gateway import Template, migrate
+from tests.prepared import Database
 from tests.services import PostgresServer, wait_until
 
 TIMEOUT_S = 60.0
@@ -78,54 +75,6 @@ def assert_each_once(story: Story, *, unacknowledged: int) -> None:
     assert held["steps"] == len(held["runs"]) * 2 > 0
 
 
-class Template:
-    """A migrated empty database to copy: a file, or a database on the shared server."""
-
-    def __init__(self, folder: Path, server_url: str | None) -> None:
-        self._server_url = server_url
-        self._name = f"template_{secrets.token_hex(6)}"
-        self._file = folder / "template.sqlite3"
-        if server_url is None:
-            migrate(f"sqlite:///{self._file}")
-        else:
-            self._execute(f"CREATE DATABASE {self._name}")
-            migrate(self._url(self._name))
-
-    @contextlib.contextmanager
-    def copy(self, folder: Path) -> Iterator[str]:
-        """The URL of a database for one test."""
-        if self._server_url is None:
-            shutil.copyfile(self._file, folder / "crash.sqlite3")
-            yield f"sqlite:///{folder / 'crash.sqlite3'}"
-            return
-        name = f"crash_{secrets.token_hex(6)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._name}")
-        try:
-            yield self._url(name)
-        finally:
-            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def drop(self) -> None:
-        """Remove it from the server."""
-        if self._server_url is not None:
-            self._execute(f"DROP DATABASE {self._name} WITH (FORCE)")
-
-    def _url(self, name: str) -> str:
-        return urlunsplit(urlsplit(self._server_url or "")._replace(path=f"/{name}"))
-
-    def _execute(self, statement: str) -> None:
-        with psycopg.connect(self._server_url or "", autocommit=True) as admin:
-            admin.execute(statement.encode())
-
-
-def migrate(database_url: str) -> None:
-    """Make the tables, as an installation does."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
-    subprocess.run(
-        command, env=environment(database_url), cwd=settings.BASE_DIR, check=True, timeout=TIMEOUT_S
-    )
-
-
 def environment(database_url: str) -> dict[str, str]:
     """What a child process needs to be on that database."""
     return {
@@ -135,21 +84,13 @@ def environment(database_url: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Template]:
-    """One migrated database for the module, of the kind that this run tests."""
-    is_sqlite = connection.vendor == "sqlite"
-    server_url = None if is_sqlite else request.getfixturevalue("shared_postgres_url")
-    template = Template(tmp_path_factory.mktemp("template"), server_url)
-    yield template
-    template.drop()
-
-
 @pytest.fixture
-def database_url(template: Template, tmp_path: Path) -> Iterator[str]:
+def database_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated empty database of the kind that this run tests."""
-    with template.copy(tmp_path) as url:
-        yield url
+    is_sqlite = connection.vendor == "sqlite"
+    template = Template(tmp_path, None if is_sqlite else request.getfixturevalue("shared_postgres_url"))
+    yield template.migrated().url
+    template.drop()
 
 
 def test_processes_killed_while_they_record_and_flush_lose_and_double_nothing(
@@ -193,7 +134,7 @@ def test_a_clean_stop_leaves_nothing_to_adopt(database_url: str, tmp_path: Path)
 
 
 def test_a_killed_database_server_costs_nothing(tmp_path: Path, postgres: PostgresServer) -> None:
-    migrate(postgres.url)
+    migrate(Database(postgres.url))
     story = Story("serve", tmp_path / "journal", postgres.url)
     recorded = story.acknowledged
 

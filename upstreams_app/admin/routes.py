@@ -15,7 +15,7 @@ class RouteTargetInline(TabularInline[RouteTarget, Route]):
     """The targets of a route, in the order in which they are tried."""
 
     model = RouteTarget
-    fields = ("model", "priority", "weight", "is_enabled")
+    fields = ("model", "priority", "weight", "is_enabled", "condition", "tags")
     autocomplete_fields = ("model",)
     ordering = ("priority", "id")
     extra = 0
@@ -36,12 +36,30 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
     ordering = ("name",)
     inlines = (RouteTargetInline,)
     fieldsets = (
-        (None, {"fields": ("name", "description", "is_enabled")}),
+        (None, {"fields": ("name", "description", "aliases", "is_enabled")}),
         ("Choice", {"fields": (("strategy", "affinity"),)}),
         (
             "When a target fails",
             {
                 "fields": (("max_attempts", "deadline_s"), "retry_policy", "fallbacks"),
+                "classes": ("collapse",),
+            },
+        ),
+        (
+            "Requests and answers",
+            {
+                "fields": (
+                    ("body_defaults", "body_overrides"),
+                    ("prompt_prepend", "prompt_append"),
+                    "response_headers",
+                ),
+                "classes": ("collapse",),
+            },
+        ),
+        (
+            "Maintenance",
+            {
+                "fields": ("is_in_maintenance", "maintenance_message", "maintenance_answer"),
                 "classes": ("collapse",),
             },
         ),
@@ -53,13 +71,17 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
         count = Subquery(targets.annotate(rows=Count("pk")).values("rows"))
         return super().get_queryset(request).annotate(target_count=Coalesce(count, 0))
 
-    @display(description="State", label={"off": "info", "broken": "danger", "on": "success"})
+    @display(
+        description="State", label={"off": "info", "broken": "danger", "rests": "warning", "on": "success"}
+    )
     def state(self, row: Route) -> BadgedValue:
         """Whether clients can use the route now."""
         if not row.is_enabled:
             return "off", "disabled"
         reason = reasons_by_object("route").get(row.name)
-        return ("broken", reason) if reason else ("on", "in use")
+        if reason:
+            return "broken", reason
+        return ("rests", "in maintenance") if row.is_in_maintenance else ("on", "in use")
 
     @display(description="Targets", ordering="target_count")
     def target_count(self, row: Route) -> int:

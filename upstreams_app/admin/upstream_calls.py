@@ -17,7 +17,7 @@ from gateway_project.core.errors import UpstreamFailed
 from upstreams_app.admin.maintenance import MaintenanceActions
 from upstreams_app.models import HealthSample, Upstream
 from upstreams_app.services.discovery import RefreshResult, import_models, refresh_upstreams
-from upstreams_app.services.probes import probe_all, probe_upstream
+from upstreams_app.services.probe_rounds import probe_all, probe_upstream
 
 # The browser waits for the calls, and each may take ten seconds.
 MAX_CALLS_PER_ACTION = 10
@@ -34,15 +34,17 @@ class Outcome(NamedTuple):
 
 def probe(rows: Sequence[Upstream] | None) -> list[Outcome]:
     """Probe these upstreams, or every enabled one, and keep the samples."""
-    samples = probe_all() if rows is None else [probe_upstream(row) for row in rows]
-    return [_probed(sample) for sample in samples]
+    if rows is None:
+        return [_probed(sample.upstream.name, sample) for sample in probe_all()]
+    return [_probed(row.name, probe_upstream(row)) for row in rows]
 
 
-def _probed(sample: HealthSample) -> Outcome:
-    name = sample.upstream.name
+def _probed(name: str, sample: HealthSample | None) -> Outcome:
+    if sample is None:
+        return Outcome(messages.INFO, f"{name} is not probed: its callers bring their own credential.")
     if not sample.is_healthy:
-        return Outcome(messages.WARNING, f"{name} is down: {sample.error}.")
-    return Outcome(messages.SUCCESS, f"{name} is healthy and answered in {sample.latency_ms or 0:.0f} ms.")
+        return Outcome(messages.WARNING, f"{name} failed its probe: {sample.error}.")
+    return Outcome(messages.SUCCESS, f"{name} answered its probe in {sample.latency_ms or 0:.0f} ms.")
 
 
 def import_from(rows: Sequence[Upstream] | None) -> list[Outcome]:

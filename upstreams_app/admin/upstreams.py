@@ -60,7 +60,7 @@ class UpstreamAdmin(UpstreamCallActions):
     ordering = ("name",)
     list_before_template = "admin/upstreams_app/upstream/list_tools.html"
     change_form_outer_before_template = "admin/upstreams_app/upstream/status.html"
-    _maintenance: Any = (("is_in_maintenance", "maintenance_until"),)
+    _health: Any = (("is_in_maintenance", "maintenance_until"), ("is_probed", "probe_interval_s"))
     _tls: Any = (("ca_bundle", "tls_server_name"), ("client_certificate", "client_key"))
     _limits: Any = (
         ("connect_timeout_s", "first_token_timeout_s"),
@@ -83,7 +83,7 @@ class UpstreamAdmin(UpstreamCallActions):
             {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")},
         ),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
-        ("Maintenance", {"fields": _maintenance, "classes": ("collapse",)}),
+        ("Health", {"fields": _health, "classes": ("collapse",)}),
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),
         ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),
     )
@@ -125,6 +125,7 @@ class UpstreamAdmin(UpstreamCallActions):
         if row is not None:
             context = {
                 "upstream_state": self.state(row),
+                "is_asked": row.may_be_probed,
                 "upstream_reason": reasons_by_object("upstream").get(row.name) or state_reason(row),
                 "upstream_strip": strip_of(history([row.pk])[row.pk]),
                 "upstream_latency": self.latency(row) if self.state(row) == "healthy" else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name, admin_key
 from security_app.api.queries import refuse_unknown_parameters
-from upstreams_app.api.shown import TOKEN_RATES, shown_model, shown_models
+from upstreams_app.api.shown import TOKEN_RATES, UNIT_RATES, shown_model, shown_models
 from upstreams_app.models import RouteTarget
 from upstreams_app.schemas import (
     DeletedModel,
@@ -32,7 +33,7 @@ from usage_app.services.overrides import TokenPrices
 
 router = Router(tags=["Models"])
 _MODEL = "litellm_params.model"
-_PRICES = {**TOKEN_RATES, "input_cost_per_request": "per_request"}
+_PRICES = {**TOKEN_RATES, **UNIT_RATES, "input_cost_per_request": "per_request"}
 
 
 @router.post(
@@ -197,7 +198,11 @@ def _prices(body: ModelInfoInput, *, mode: str | None) -> TokenPrices | None:
     given = {column: getattr(body, name) for name, column in _PRICES.items()}
     if all(value is None for value in given.values()):
         return None
-    if given["output"] is None and mode == "embedding":
+    if any(given[column] is not None for column in UNIT_RATES.values()):
+        # What is charged by the image, the second and so on need not be charged by tokens too.
+        given["input"] = given["input"] or Decimal(0)
+        given["output"] = given["output"] or Decimal(0)
+    elif given["output"] is None and mode == "embedding":
         given["output"] = given["input"] and given["input"] * 0
     for name, column in (("input_cost_per_token", "input"), ("output_cost_per_token", "output")):
         if given[column] is None:

@@ -46,6 +46,9 @@ def update_route(request: HttpRequest, name: str, body: RoutePatch) -> ShownRout
     """What is left out stays; null leaves a field as it is, but for the deadline."""
     given = body.model_dump(exclude_unset=True)
     values = {field: value for field, value in given.items() if value is not None or field in _NULLABLE}
+    if body.targets is not None:
+        # Here defaults stand for what is left out.
+        values["targets"] = [target.model_dump() for target in body.targets]
     return _shown(routes.update_route(name, actor=actor_name(request), **values))
 
 
@@ -57,6 +60,8 @@ def _shown(row: Route) -> ShownRoute:
             priority=target.priority,
             weight=target.weight,
             is_enabled=target.is_enabled,
+            condition=target.condition,
+            tags=target.tags,
         )
         for target in row.targets.all()
     ]

@@ -12,7 +12,7 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.money import from_nano
 from security_app.services.configuration import store
-from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models import RouteTarget, Upstream, UpstreamModel
 from upstreams_app.schemas import (
     ShownCredential,
     ShownHealth,
@@ -26,9 +26,9 @@ from upstreams_app.services import aws_params, azure_params, vertex_params
 from upstreams_app.services.deployments import deployment_id, vendor_model
 from upstreams_app.services.overview import with_model_count
 from upstreams_app.services.states import UpstreamWithState, state_reason, with_state
-from usage_app.registry import RateCard, UsageConfig
+from usage_app.models.rates import UNITS_PER_RATE
+from usage_app.registry import RateCard, UnitRates, UsageConfig
 
-_TOKENS_PER_RATE = 1_000_000
 # LiteLLM's names of prices, and ours.
 TOKEN_RATES = {
     "input_cost_per_token": "input",
@@ -38,6 +38,16 @@ TOKEN_RATES = {
     "output_cost_per_reasoning_token": "reasoning",
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "input_cost_per_image_token": "input_image",
+    "output_cost_per_image_token": "output_image",
+}
+# Those of what is not counted in tokens.
+UNIT_RATES = {
+    "output_cost_per_image": "per_image",
+    "input_cost_per_character": "characters",
+    "input_cost_per_second": "audio_hour",
+    "input_cost_per_query": "per_search",
 }
 _Source = Literal["none", "stored", "reference", "client"]
 
@@ -100,13 +110,22 @@ def _info(target: RouteTarget, model: UpstreamModel, upstream: Upstream) -> Show
 def _costs(model_id: str) -> dict[str, Any]:
     prices: UsageConfig = store.current.sections["usage"].value
     card = prices.price(model_id, utc_now())
-    return {name: _per_token(card, rate) for name, rate in TOKEN_RATES.items()} | {
-        "input_cost_per_request": None if card is None else _plain(from_nano(card.per_request))
+    units = None if card is None else card.units
+    return {
+        **{name: _per_token(card, rate) for name, rate in TOKEN_RATES.items()},
+        "input_cost_per_request": None if card is None else _plain(from_nano(card.per_request)),
+        **{name: _per_unit(units, rate) for name, rate in UNIT_RATES.items()},
     }
 
 
+def _per_unit(units: UnitRates | None, rate: str) -> Decimal | None:
+    if units is None:
+        return None
+    return _plain(from_nano(getattr(units, rate)) / UNITS_PER_RATE.get(rate, 1))
+
+
 def _per_token(card: RateCard | None, rate: str) -> Decimal | None:
-    return None if card is None else _plain(from_nano(getattr(card, rate)) / _TOKENS_PER_RATE)
+    return None if card is None else _plain(from_nano(getattr(card, rate)) / UNITS_PER_RATE[rate])
 
 
 def _plain(amount: Decimal) -> Decimal:
@@ -132,22 +151,12 @@ def upstream_values(row: UpstreamWithState) -> dict[str, Any]:
         "id": row.public_id,
         "credential": _credential(row),
         "headers": masked_headers(row.headers),
-        "health": _last_health(row),
+        "health": shown_health(row),
     }
 
 
-def shown_health(sample: HealthSample) -> ShownHealth:
-    """One probe."""
-    return ShownHealth(
-        state="healthy" if sample.is_healthy else "down",
-        latency_ms=sample.latency_ms,
-        status_code=sample.status_code,
-        error=sample.error,
-        checked_at=sample.at,
-    )
-
-
-def _last_health(row: UpstreamWithState) -> ShownHealth:
+def shown_health(row: UpstreamWithState) -> ShownHealth:
+    """The state of now, of an upstream out of `upstreams_for_display`."""
     return ShownHealth(
         state=row.health_state,  # type: ignore[arg-type]
         reason=state_reason(row),

@@ -25,12 +25,12 @@ from upstreams_app.schemas import (
     UpstreamList,
     UpstreamPatch,
 )
-from upstreams_app.services import discovery, management, probes
+from upstreams_app.services import discovery, management, probe_rounds
 from upstreams_app.services.discovery import RefreshResult
 from upstreams_app.services.states import UpstreamWithState
 
 router = Router(tags=["Upstreams"])
-_NULLABLE = ("max_concurrency", "maintenance_until")
+_NULLABLE = ("max_concurrency", "maintenance_until", "probe_interval_s")
 
 
 @router.get(
@@ -127,9 +127,14 @@ def delete_upstream(request: HttpRequest, reference: str) -> DeletedUpstream:
     summary="Ask an upstream whether it answers",
 )
 def probe_upstream(request: HttpRequest, reference: str) -> ProbedUpstream:
-    """GET /models with the upstream's credential; 5 seconds to connect, and 5 to answer."""
+    """GET /models with the upstream's credential, 5 seconds in all; twice where once decides nothing.
+
+    An upstream that takes its callers' credentials is not asked: its state stays what its calls say.
+    """
     row = management.find_upstream(reference)
-    return ProbedUpstream(id=row.public_id, name=row.name, health=shown_health(probes.probe_upstream(row)))
+    probe_rounds.probe_upstream(row)
+    state = upstreams_for_display().get(pk=row.pk)
+    return ProbedUpstream(id=row.public_id, name=row.name, health=shown_health(state))
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""What probes found: run-time facts, apart from the configuration."""
+"""What probes and traffic found: run-time facts, apart from the configuration."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ class HealthSample(models.Model):
 
 
 class UpstreamState(models.Model):
-    """The state of an upstream as it was last noted, so that a change of it can be told.
+    """What is known of an upstream now, and what was last told of it.
 
-    `error_share` is the part of its calls that failed lately, as of `noted_at`; empty for too few calls.
+    `verdict` is what probes and calls say as of `noted_at` (services/verdicts.py), and counts until
+    `fresh_until`. `state` and `since` are what was told: a maintenance, or the verdict. `error_share` is the
+    part of its calls that failed lately; empty for too few calls. Until `barred_until` a server process keeps
+    calls away from the models named in `barred`, for they failed there.
     """
 
     upstream = models.OneToOneField(
@@ -41,9 +44,35 @@ class UpstreamState(models.Model):
     since = models.DateTimeField()
     noted_at = models.DateTimeField()
     error_share = models.FloatField(null=True)
+    verdict = models.CharField(max_length=12, default="unknown")
+    reason = models.CharField(max_length=300, blank=True)
+    fresh_until = models.DateTimeField(null=True)
+    next_probe_at = models.DateTimeField(null=True, help_text="Empty: as soon as somebody looks.")
+    barred_until = models.DateTimeField(null=True)
+    barred = models.CharField(max_length=300, blank=True)
 
     def __str__(self) -> str:
         return f"{self.upstream_id} {self.state}"
+
+
+class StateChange(models.Model):
+    """A change of an upstream's state, as it was told. Kept for `HEALTH_HISTORY_DAYS`."""
+
+    upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE, related_name="state_changes")
+    at = models.DateTimeField()
+    previous = models.CharField(max_length=12)
+    state = models.CharField(max_length=12)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("-at", "-id")
+        indexes = [
+            models.Index(fields=["upstream", "-at"], name="state_change_upstream_at"),
+            models.Index(fields=["at"], name="state_change_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.upstream_id} {self.state} {self.at:%Y-%m-%d %H:%M:%S}"
 
 
 class Heartbeat(models.Model):

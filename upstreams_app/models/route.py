@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,6 +12,7 @@ from django.db import models
 from gateway_project.core.ids import uuid7
 from security_app.models import ConfigModel
 from upstreams_app.models.upstream import Upstream, UpstreamModel
+from upstreams_app.route_conditions import check_condition
 from upstreams_app.route_policy import (
     AFFINITIES,
     DEFAULT_ATTEMPTS,
@@ -17,9 +21,19 @@ from upstreams_app.route_policy import (
     STRATEGIES,
     WEIGHTED,
     RoutePolicy,
+    check_aliases,
     check_fallbacks,
     check_retries,
+    check_tags,
     find_loop,
+)
+from upstreams_app.route_treatment import (
+    Maintenance,
+    Treatment,
+    check_members,
+    check_messages,
+    check_response_headers,
+    read_treatment,
 )
 
 
@@ -31,6 +45,11 @@ class Route(ConfigModel):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200, unique=True, help_text="What clients put into `model`.")
     description = models.CharField(max_length=500, blank=True)
+    aliases = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Other names for the route, such as ["gpt-4"]; access, limits and records go by its own.',
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     strategy = models.CharField(
         max_length=16,
@@ -68,6 +87,37 @@ class Route(ConfigModel):
         "also content_policy and budget.",
     )
 
+    body_defaults = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What requests get that do not say it themselves, such as {"temperature": 0.2}.',
+    )
+    body_overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What all requests get, whatever they say; null takes a member away: {"logprobs": null}.',
+    )
+    prompt_prepend = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Messages before those of a chat, such as [{"role": "system", "content": "Be brief."}].',
+    )
+    prompt_append = models.JSONField(
+        default=list, blank=True, help_text="Messages after those of a chat, in the same form."
+    )
+    response_headers = models.JSONField(
+        default=dict, blank=True, help_text='Headers of each answer, such as {"x-data-region": "eu"}.'
+    )
+    is_in_maintenance = models.BooleanField(
+        "in maintenance", default=False, help_text="Requests get no upstream, but the following."
+    )
+    maintenance_message = models.CharField(
+        max_length=500, blank=True, help_text="What the error (503) says; empty: that it is in maintenance."
+    )
+    maintenance_answer = models.TextField(
+        max_length=4000, blank=True, help_text="Chats get this as a usual answer (200) instead of the error."
+    )
+
     class Meta:
         ordering = ("name",)
 
@@ -82,16 +132,42 @@ class Route(ConfigModel):
             raise ValidationError(
                 {"name": "An upstream has this name; upstreams and routes share one name space."}
             )
-        for field, check in (("retry_policy", check_retries), ("fallbacks", check_fallbacks)):
-            try:
-                check(getattr(self, field))
-            except ValueError as error:
-                raise ValidationError({field: str(error)}) from error
+        checks = (
+            ("retry_policy", check_retries),
+            ("fallbacks", check_fallbacks),
+            ("aliases", check_aliases),
+            ("body_defaults", check_members),
+            ("body_overrides", check_members),
+            ("prompt_prepend", check_messages),
+            ("prompt_append", check_messages),
+            ("response_headers", check_response_headers),
+        )
+        for field, check in checks:
+            _check(field, check, getattr(self, field))
+        self._check_names()
         if self.fallbacks:
             others = Route.objects.exclude(pk=self.pk).exclude(fallbacks={})
             known = dict(others.values_list("name", "fallbacks"))
             if loop := find_loop(self.name, {**known, self.name: self.fallbacks}):
                 raise ValidationError({"fallbacks": f"These lead back to the route: {' → '.join(loop)}."})
+
+    def _check_names(self) -> None:
+        """A name stands for one route: neither another route's name nor alias, nor a model's id."""
+        others = Route.objects.exclude(pk=self.pk)
+        taken = {alias: name for name, aliases in others.values_list("name", "aliases") for alias in aliases}
+        if self.name in taken:
+            raise ValidationError({"name": f"The route '{taken[self.name]}' has this name as an alias."})
+        if not self.aliases:
+            return
+        taken |= {name: name for name in others.filter(name__in=self.aliases).values_list("name", flat=True)}
+        for alias in self.aliases:
+            upstream, _, model = alias.partition("/")
+            if alias == self.name or alias in taken:
+                raise ValidationError(
+                    {"aliases": f"'{alias}' is a name of the route '{taken.get(alias, alias)}'."}
+                )
+            if UpstreamModel.objects.filter(upstream__name=upstream, name=model).exists():
+                raise ValidationError({"aliases": f"'{alias}' is the id of a model."})
 
     def policy(self) -> RoutePolicy:
         """What the request path needs of the row; ValueError if the row holds nonsense."""
@@ -108,6 +184,22 @@ class Route(ConfigModel):
             fallbacks={kind: tuple(model_ids) for kind, model_ids in self.fallbacks.items() if model_ids},
         )
 
+    def treatment(self) -> Treatment | None:
+        """What it does to requests and answers; ValueError if the row holds nonsense."""
+        return read_treatment(
+            defaults=self.body_defaults,
+            overrides=self.body_overrides,
+            prepend=self.prompt_prepend,
+            append=self.prompt_append,
+            response_headers=self.response_headers,
+        )
+
+    def maintenance(self) -> Maintenance | None:
+        """What it says while it is in maintenance; None while it is not."""
+        if not self.is_in_maintenance:
+            return None
+        return Maintenance(self.maintenance_message.strip(), self.maintenance_answer.strip())
+
 
 class RouteTarget(ConfigModel):
     """One upstream model behind a route; the lowest priority number is tried first, by weight within it."""
@@ -122,6 +214,16 @@ class RouteTarget(ConfigModel):
     )
     priority = models.PositiveIntegerField(default=1, help_text="Lower numbers are tried first.")
     is_enabled = models.BooleanField("enabled", default=True)
+    condition = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text="For which requests: a CEL expression such as tokens > 8000 || has_images; empty: all.",
+    )
+    tags = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Requests with one of these tags come here, such as ["eu"]; "default" takes the others.',
+    )
 
     class Meta:
         ordering = ("route__name", "priority", "id")
@@ -129,3 +231,15 @@ class RouteTarget(ConfigModel):
 
     def __str__(self) -> str:
         return f"{self.route.name} → {self.model}"
+
+    def clean(self) -> None:
+        """The condition must be one that a request can be asked."""
+        _check("condition", check_condition, self.condition)
+        _check("tags", check_tags, self.tags)
+
+
+def _check(field: str, check: Callable[[Any], None], value: Any) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValidationError({field: str(error)}) from error

@@ -230,6 +230,18 @@ class Upstream(ConfigModel):
         help_text="Adds stream_options.include_usage; turn off for servers that refuse it "
         "(usage is estimated then).",
     )
+    is_probed = models.BooleanField(
+        "probed",
+        default=True,
+        help_text="Ask it regularly whether it answers. One that takes its callers’ credentials never is.",
+    )
+    probe_interval_s = models.PositiveIntegerField(
+        "probe interval (s)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(5), MaxValueValidator(86_400)],
+        help_text="Seconds between two probes; empty means GATEWAY_HEALTH_INTERVAL_S.",
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     is_in_maintenance = models.BooleanField(
         "in maintenance", default=False, help_text="Gets no calls until the maintenance ends; probes go on."
@@ -249,6 +261,11 @@ class Upstream(ConfigModel):
     def public_id(self) -> str:
         """The id that the API shows: `ups_<hex>`."""
         return public_id("ups", self.id)
+
+    @property
+    def may_be_probed(self) -> bool:
+        """Whether it is asked regularly: by its switch, and never with a credential of its callers."""
+        return self.is_probed and self.credential_source != self.CredentialSource.CLIENT
 
     def rests_at(self, moment: datetime) -> bool:
         """Whether a maintenance keeps calls away at this moment."""

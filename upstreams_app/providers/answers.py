@@ -19,7 +19,11 @@ CONTENT_FILTER: Final = "content_filter"
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens as OpenAI counts them: `input` holds those of the cache as well, `output` those of reasoning."""
+    """Tokens as OpenAI counts them: `input` holds those of the cache as well, `output` those of reasoning.
+
+    Of what is written to a cache, `cache_written_1h` is kept for an hour. `service_tier` is a way of service
+    with prices of its own, "" for the usual one.
+    """
 
     input: int = 0
     output: int = 0
@@ -28,14 +32,25 @@ class Usage:
     reasoning: int | None = None
     input_audio: int = 0
     output_audio: int = 0
+    cache_written_1h: int = 0
+    input_image: int = 0
+    output_image: int = 0
+    service_tier: str = ""
 
     def wire(self) -> Json:
-        """The `usage` object. `cache_creation_tokens` is LiteLLM's name, which the ledger prices as well."""
+        """The `usage` object. `cache_creation_…` are LiteLLM's names, which the ledger prices as well."""
         details: Json = {"cached_tokens": self.cached}
         if self.cache_written:
             details["cache_creation_tokens"] = self.cache_written
+        if self.cache_written_1h:
+            details["cache_creation_token_details"] = {
+                "ephemeral_5m_input_tokens": self.cache_written - self.cache_written_1h,
+                "ephemeral_1h_input_tokens": self.cache_written_1h,
+            }
         if self.input_audio:
             details["audio_tokens"] = self.input_audio
+        if self.input_image:
+            details["image_tokens"] = self.input_image
         wire: Json = {
             "prompt_tokens": self.input,
             "completion_tokens": self.output,
@@ -47,6 +62,8 @@ class Usage:
             output_details["reasoning_tokens"] = self.reasoning
         if self.output_audio:
             output_details["audio_tokens"] = self.output_audio
+        if self.output_image:
+            output_details["image_tokens"] = self.output_image
         if output_details:
             wire["completion_tokens_details"] = output_details
         return wire
@@ -100,6 +117,8 @@ def completion(answer_id: str, model: str, choices: list[tuple[Message, str]], u
     body: Json = {**_head(answer_id, model, "chat.completion"), "choices": wires}
     if usage is not None:
         body["usage"] = usage.wire()
+        if usage.service_tier:
+            body["service_tier"] = usage.service_tier
     return dumps_loosely(body)
 
 
@@ -174,7 +193,8 @@ class Chunks:
         """Usage, if it is known, and `[DONE]`."""
         if usage is None:
             return sse.DONE
-        return sse.event(dumps({**self._head, "choices": [], "usage": usage.wire()})) + sse.DONE
+        tier = {"service_tier": usage.service_tier} if usage.service_tier else {}
+        return sse.event(dumps({**self._head, **tier, "choices": [], "usage": usage.wire()})) + sse.DONE
 
     def error(self, error: Json) -> bytes:
         """The vendor's error in the middle of a stream, as OpenAI's error object."""

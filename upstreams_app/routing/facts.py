@@ -34,6 +34,9 @@ _LONGEST_REST_S = 60.0
 _SILENCE = 0.5
 # How long an answer of its own counts for more than what other processes say.
 _TRUST_S = 5.0
+# Why a target is barred that no call has failed at.
+DOWN = "down"
+_OUTLIER = "outlier"
 # A failure is no quick answer.
 _FAILURE_MS = 1000.0
 
@@ -77,6 +80,7 @@ class TargetFacts:
         "_is_told",
         "_opened_at",
         "_succeeded_at",
+        "_timed_out_at",
         "_trips",
         "_use",
         "_use_at",
@@ -119,6 +123,8 @@ class TargetFacts:
         # Attempts that have no answer yet.
         self.waiting = 0
         self._waiting_since = 0.0
+        # When it last let a call wait in vain, and gave no answer since; 0 if it does answer.
+        self._timed_out_at = 0.0
 
     # The course of an attempt: `begin`, then one of `succeeded`, `refused`, `failed`, `abandoned`.
 
@@ -149,6 +155,7 @@ class TargetFacts:
         if fault == TIMEOUT:
             # No sign of life: who waits for it still waits since then.
             self.waiting -= 1
+            self._timed_out_at = now
         else:
             self._answered(now)
         if not config.breaker_failures or fault == OVERLOADED:
@@ -171,7 +178,7 @@ class TargetFacts:
         elif fault in (TIMEOUT, CONNECTION, CREDENTIAL, NOT_FOUND):
             self._rest(now + _REST_S, fault)
         elif self._health < _BAD_HEALTH and self._health_calls >= _ENOUGH_CALLS:
-            self._rest(now + config.breaker_cooldown_s, "outlier")
+            self._rest(now + config.breaker_cooldown_s, _OUTLIER)
             self._health, self._health_calls = 1.0, 0
 
     def abandoned(self, now: float, elapsed_ms: float) -> None:
@@ -184,6 +191,7 @@ class TargetFacts:
     def _answered(self, now: float) -> None:
         self.waiting -= 1
         self._waiting_since = now
+        self._timed_out_at = 0.0
 
     def _recover(self) -> None:
         self.failures = 0
@@ -219,6 +227,16 @@ class TargetFacts:
         """How long calls wait for it in vain, as a part of the time that a first token may take."""
         return (now - self._waiting_since) / config.first_token_timeout_s if self.waiting else 0.0
 
+    def dread(self, now: float, config: UpstreamConfig) -> float:
+        """How likely a call would wait in vain, from 0 to about 1: as others do now, or did not long ago.
+
+        A target that fails quickly costs little to try; one that hangs costs the time for a first token.
+        """
+        if not self._timed_out_at:
+            return self.silence(now, config)
+        patience_s = config.first_token_timeout_s
+        return max(self.silence(now, config), patience_s / (patience_s + now - self._timed_out_at))
+
     def use(self, now: float) -> float:
         """Tokens lately, in this process and in others."""
         own = self._use * exp((self._use_at - now) / _USE_MEMORY_S) if self._use else 0.0
@@ -233,7 +251,25 @@ class TargetFacts:
         self._use = self.own_use(now) + tokens
         self._use_at = now
 
+    # From probes
+
+    def hear_probes(self, now: float, down_until: float) -> None:
+        """Probes find its upstream down, until then at most (0: they don't): others are tried before it.
+
+        Whether calls get through is what calls tell better, and an open breaker says more than a probe.
+        """
+        if down_until:
+            if now - self._succeeded_at > _TRUST_S:
+                self._rest(down_until, DOWN)
+        elif self.why_barred == DOWN and not self.is_open:
+            self.barred_until, self.why_barred = 0.0, ""
+
     # Between processes
+
+    def is_ejected(self, now: float) -> bool:
+        """Whether calls of this process found it dead, or failing too often, and it rests for that."""
+        is_own = not self._is_told if self.is_open else self.why_barred == _OUTLIER
+        return is_own and self.barred_until > now
 
     def own_breaker(self, now: float) -> float:
         """For how many more seconds this process has found the target dead; 0 if others said so."""

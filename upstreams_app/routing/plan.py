@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -17,7 +18,7 @@ AFFINITY = "affinity"
 class Plan:
     """Targets to try, the best first. The last ones may be barred: they are tried where all others failed."""
 
-    __slots__ = ("barred", "entry", "order", "scores", "strategy")
+    __slots__ = ("barred", "entry", "order", "passed", "scores", "strategy")
 
     def __init__(self, entry: ModelEntry, strategy: str) -> None:
         self.entry = entry
@@ -25,6 +26,8 @@ class Plan:
         self.order: list[Candidate] = []
         self.scores: Sequence[float] = ()
         self.barred: list[Candidate] = []
+        # Targets that are not for this request, and why.
+        self.passed: Mapping[str, str] = {}
 
     def record(self) -> dict[str, Any]:
         """Why this order, for the decision record: bounded, and without anything of the request."""
@@ -40,6 +43,8 @@ class Plan:
             record["barred"] = {
                 facts.model_id: facts.why_barred or "silent" for _, facts, _ in self.barred[:SHOWN]
             }
+        if self.passed:
+            record["passed_over"] = dict(islice(self.passed.items(), SHOWN))
         return record
 
 
@@ -76,11 +81,11 @@ def make_plan(
             plan.order += ready
     plan.order += full
     if plan.barred:
-        # The least in trouble first, and those that give no sign of life last.
+        # The least in trouble first; those last that give no sign of life, or gave none a moment ago.
         plan.order += sorted(
             plan.barred,
             key=lambda each: (
-                each.facts.is_silent(now, each.target.upstream),
+                int(each.facts.dread(now, each.target.upstream) * 10),
                 each.facts.is_open,
                 each.facts.barred_until,
             ),

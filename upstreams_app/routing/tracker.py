@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from time import monotonic
 
 from upstreams_app.registry import ModelEntry, Target, UpstreamConfig
 from upstreams_app.routing.facts import TargetFacts
@@ -19,6 +20,8 @@ class Tracker:
 
     def __init__(self) -> None:
         self._facts: dict[str, TargetFacts] = {}
+        # Upstreams that probes find down, by name, and until when that counts.
+        self._down: Mapping[str, float] = {}
         self._groups: dict[str, tuple[ModelEntry, Groups]] = {}
 
     def facts(self, target: Target) -> TargetFacts:
@@ -33,6 +36,22 @@ class Tracker:
     def find(self, model_id: str) -> TargetFacts | None:
         """Facts by the target's id; None if nobody has called it."""
         return self._facts.get(model_id)
+
+    def hear_probes(self, down: Mapping[str, float], now: float) -> None:
+        """Which upstreams probes find down now, by name, and until when that counts."""
+        if down or self._down:
+            self._down = down
+            for facts in self._facts.values():
+                facts.hear_probes(now, down.get(facts.model_id.partition("/")[0], 0.0))
+
+    def ejected(self, now: float) -> dict[str, list[str]]:
+        """The models that calls are kept from since they failed there, by upstream; from any thread."""
+        found: dict[str, list[str]] = {}
+        for facts in list(self._facts.values()):
+            if facts.is_ejected(now):
+                upstream, _, model = facts.model_id.partition("/")
+                found.setdefault(upstream, []).append(model)
+        return found
 
     def groups(self, entry: ModelEntry) -> Groups:
         """The targets of a model id, grouped by priority, the first to try first."""
@@ -57,4 +76,6 @@ class Tracker:
             self._facts.clear()
             self._groups.clear()
         facts = self._facts[model_id] = TargetFacts(model_id)
+        if until := self._down.get(model_id.partition("/")[0], 0.0):
+            facts.hear_probes(monotonic(), until)
         return facts

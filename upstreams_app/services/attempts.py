@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -17,24 +17,20 @@ from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_policy import (
-    BY_END_USER,
-    BY_SESSION,
-    BY_USER,
     CONNECTION,
-    COST,
     CREDENTIAL,
     OVERLOADED,
     RATE_LIMITED,
     SERVER_ERROR,
 )
-from upstreams_app.routing.plan import Plan, make_plan
-from upstreams_app.routing.strategies import Candidate, Query
+from upstreams_app.routing.plan import Plan
+from upstreams_app.routing.strategies import Candidate
 from upstreams_app.services import failures
 from upstreams_app.services.calls import Call, OpenAnswer, ask
 from upstreams_app.services.client import ClientPool
-from upstreams_app.services.fallbacks import EMBEDDINGS, Fallbacks
+from upstreams_app.services.deciding import EMBEDDINGS, decide
+from upstreams_app.services.fallbacks import Fallbacks
 from usage_app.entry import TokenUsage
-from usage_app.registry import UsageConfig
 
 T = TypeVar("T")
 # What may be another time at the same target: a timeout has taken its time already.
@@ -44,7 +40,6 @@ _OF_THE_CALLER = frozenset({CREDENTIAL, RATE_LIMITED})
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
 _MAX_RECORDED = 10
-_COST_LIFE_S = 60.0
 
 
 class Attempt(NamedTuple):
@@ -107,6 +102,8 @@ class _Trial(Generic[T]):
 
     async def _over(self, entry: ModelEntry) -> T:
         """The first good answer of one model's targets."""
+        if entry.maintenance is not None:
+            raise failures.resting(entry, entry.maintenance)
         if not entry.targets:
             raise failures.in_maintenance(entry)
         course = _Course(entry, self._order(entry))
@@ -122,9 +119,11 @@ class _Trial(Generic[T]):
                 fault = failures.fault_of(error)
                 if fault is None:
                     raise
+                # What was not kept can't be sent once more.
+                is_spent = self._call.parcel is not None and self._call.parcel.is_spent
                 target, ended = course.candidate.target, monotonic()
                 self._note(Attempt(target, error, fault, (ended - now) * 1000))
-                pause_s = course.go_on(error, fault, ended)
+                pause_s = None if is_spent else course.go_on(error, fault, ended)
                 if pause_s is None or course.is_shut(ended + pause_s):
                     raise
                 if pause_s:
@@ -166,18 +165,13 @@ class _Trial(Generic[T]):
 
     def _order(self, entry: ModelEntry) -> Sequence[Candidate]:
         call, clients = self._call, self._clients
-        groups = clients.tracker.groups(entry)
-        only = entry.embedding_model if call.path == EMBEDDINGS else ""
-        if len(entry.targets) == 1 and not only:
-            return groups[0]
-        policy, now = entry.policy, monotonic()
-        query = Query(
-            now, call.is_stream, clients.busy, _costs(call, entry) if policy.strategy == COST else {}
-        )
-        plan = make_plan(entry, groups, query, affinity_key=_affinity_key(call, entry), only_model=only)
-        if not plan.order:
-            raise failures.in_maintenance(entry)
+        is_plain = not entry.is_selective and not (entry.embedding_model and call.path == EMBEDDINGS)
+        if len(entry.targets) == 1 and is_plain:
+            return clients.tracker.groups(entry)[0]
+        plan = decide(call.question(), entry, clients)
         self._plans.append(plan)
+        if not plan.order:
+            raise failures.no_target(entry) if plan.passed else failures.in_maintenance(entry)
         return plan.order
 
     def _note(self, attempt: Attempt) -> None:
@@ -312,15 +306,16 @@ class _Course:
             self._again[target.model_id] = (now + failures.retry_after_s(error), self.candidate, times)
 
     def _advance(self, now: float) -> None:
-        """The next target; those that give no sign of life, or died meanwhile, after the others."""
+        """The next target; those that give no sign of life, or are in trouble meanwhile, after the others."""
         self._position += 1
         rest = self._order[self._position :]
         if len(rest) > 1:
             rest = sorted(
                 rest,
                 key=lambda each: (
-                    int(each.facts.silence(now, each.target.upstream) * 10),
-                    each.facts.is_open and each.facts.barred_until > now,
+                    int(each.facts.dread(now, each.target.upstream) * 10),
+                    each.facts.barred_until > now,
+                    each.facts.is_open,
                 ),
             )
             self._order = [*self._order[: self._position], *rest]
@@ -344,27 +339,3 @@ def backoff_s(repeats: int, draw: Callable[[], float] = random.random) -> float:
     """0.5 · 2ⁿ seconds, at most 8, the last quarter by chance: many that failed together come back apart."""
     pause_s: float = min(_FIRST_PAUSE_S * 2**repeats, _LONGEST_PAUSE_S)
     return pause_s * (0.75 + 0.25 * draw())
-
-
-def _affinity_key(call: Call, entry: ModelEntry) -> str:
-    affinity = entry.policy.affinity
-    if affinity == BY_SESSION:
-        return call.session
-    if affinity == BY_USER:
-        principal = call.context.principal
-        return principal.user_id or (principal.key_id.hex if principal.key_id is not None else "")
-    return call.context.end_user if affinity == BY_END_USER else ""
-
-
-def _costs(call: Call, entry: ModelEntry) -> Mapping[str, int]:
-    """What each target costs now: three input tokens to each output token, as chats have it."""
-    now = (call.context.request_id.int >> 80) / 1000
-    cache = call.context.snapshot.cache
-    cached: tuple[float, Mapping[str, int]] | None = cache.get(("costs", entry.id))
-    if cached is not None and cached[0] > now:
-        return cached[1]
-    prices: UsageConfig = call.context.snapshot.sections["usage"].value
-    cards = {target.model_id: prices.price(target.model_id, now) for target in entry.targets}
-    found = {model_id: 3 * card.input + card.output for model_id, card in cards.items() if card is not None}
-    cache["costs", entry.id] = (now + _COST_LIFE_S, found)
-    return found

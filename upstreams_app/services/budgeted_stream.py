@@ -59,7 +59,8 @@ class _Spending:
     def __init__(self, call: Call, budgets: StreamBudgets) -> None:
         self._call = call
         self._budgets = budgets
-        self._input_tokens = estimate_tokens(call.settlement.measure_sent())
+        # Measured when it is known who serves.
+        self._input_tokens: int | None = None
         self._is_finished = False
         self.until_bytes: float = -1
 
@@ -75,12 +76,15 @@ class _Spending:
             self._is_finished = True
             self.until_bytes = stream.text_bytes + _TOKENS_BETWEEN * BYTES_PER_TOKEN
             return
-        tokens = stream.usage or TokenUsage(
-            input=self._input_tokens, output=estimate_tokens(stream.text_bytes)
-        )
+        tokens = stream.usage or self._estimate(stream)
         cost = cost_nano(tokens, card)
         rate = card.rates_for(tokens.input).output
         await self._budgets.require(cost, rate * _TOKENS_BETWEEN // _TOKENS_PER_RATE)
         spare = max(self._budgets.held_nano - cost, 0)
         more = spare * _TOKENS_PER_RATE // rate if rate else _TOKENS_BETWEEN
         self.until_bytes = stream.text_bytes + BYTES_PER_TOKEN * min(more, _TOKENS_BETWEEN)
+
+    def _estimate(self, stream: StreamFilter) -> TokenUsage:
+        if self._input_tokens is None:
+            self._input_tokens = estimate_tokens(self._call.settlement.measure_sent())
+        return TokenUsage(input=self._input_tokens, output=estimate_tokens(stream.text_bytes))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,10 +19,17 @@ from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
 from upstreams_app.services.client import ClientPool, UpstreamAnswer
 from upstreams_app.services.decoding import decoded
+from upstreams_app.services.outbound import Parcel
 from upstreams_app.services.phases import Phases
+from upstreams_app.services.questions import Question
 from usage_app.services.settlement import Settlement
 
+if TYPE_CHECKING:
+    from upstreams_app.services.answer_cache.recording import Recording
+
 _MAX_ERROR_BODY = 64 * 1024
+# Leave for a model; the ticket is what the request holds by now, and exchanges for it.
+Admit = Callable[[ModelEntry, Ticket | None], Awaitable[Ticket]]
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -41,12 +49,42 @@ class Call:
     wants_usage: bool = True
     client_secret: str = ""
     fields_for: Callable[[Target], RawFields] | None = None
+    # What is sent instead of `fields`, to be answered as it comes.
+    parcel: Parcel | None = None
     # What a route may keep to one target by.
     session: str = ""
     # What serves the request instead of `entry`, from the start.
     stand_in: ModelEntry | None = None
     # Takes leave for another model, as was taken for `entry`; without it there are no fallbacks.
-    admit: Callable[[ModelEntry], Awaitable[Ticket]] | None = None
+    admit: Admit | None = None
+    # Keeps the answer where a cache policy holds.
+    recording: Recording | None = None
+    # The target that was asked last.
+    target: Target | None = None
+    # What conditions of targets may ask besides.
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    read_fields: Callable[[], RawFields] | None = None
+
+    def question(self) -> Question:
+        """What the choice of a target may ask."""
+        context = self.context
+        return Question(
+            context.snapshot,
+            context.principal,
+            # As its record shows it: by the moment in its id.
+            (context.request_id.int >> 80) / 1000,
+            self.path,
+            self.is_stream,
+            self.read_fields or self._own_fields,
+            self.headers,
+            context.tags,
+            self.session,
+            context.end_user,
+            self.entry.id,
+        )
+
+    def _own_fields(self) -> RawFields:
+        return self.fields
 
 
 @dataclass(slots=True)
@@ -56,6 +94,16 @@ class OpenAnswer:
     target: Target
     answer: UpstreamAnswer
     phases: Phases
+
+
+def treated_fields(
+    entry: ModelEntry, fields_for: Callable[[Target], RawFields]
+) -> Callable[[Target], RawFields]:
+    """Requests that are written for each target, as the route of the model id wants them."""
+    treatment = entry.treatment
+    if treatment is None or not treatment.changes_body:
+        return fields_for
+    return lambda target: treatment.apply(fields_for(target))
 
 
 def request_body(call: Call, target: Target) -> bytes:
@@ -97,15 +145,22 @@ async def ask(
         places = clients.places(upstream)
         await _enter(call, target, places, may_wait=may_wait)
     settlement.attempts += 1
+    call.target = target
     settlement.upstream = upstream.name
     settlement.upstream_model = target.model
     settlement.price_model = target.model_id
     phases = Phases(call.context.scope, upstream)
     answer: UpstreamAnswer | None = None
     try:
-        body = request_body(call, target)
         credential = call.client_secret if upstream.takes_client_credential else ""
-        answer = await client.post(call.path, body, phases=phases, credential=credential, model=target.model)
+        if call.parcel is not None:
+            request = call.parcel.for_target(target)
+            answer = await client.relay(request, phases=phases, credential=credential, model=target.model)
+        else:
+            body = request_body(call, target)
+            answer = await client.post(
+                call.path, body, phases=phases, credential=credential, model=target.model
+            )
     except CallerCredentialUnusable as error:
         call.context.scope.leave_phase()
         raise failures.CredentialRefused(f"Upstream '{upstream.name}': {error}.") from error
@@ -124,7 +179,7 @@ async def ask(
             places.leave()
     if places is not None:
         answer = PlacedAnswer(answer, places)
-    if 200 <= answer.status < 300:
+    if 200 <= answer.status < 300 or (call.parcel is not None and call.parcel.takes_any_status):
         return OpenAnswer(target, answer, phases)
     error_body = await _read_error_body(call, OpenAnswer(target, answer, phases))
     raise failures.from_answer(

@@ -25,33 +25,24 @@ from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
+from upstreams_app.services.outbound import OutboundRequest
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.request_head import (
     deployment_target,
     endpoint,
     header_lines,
+    native_target,
+    relay_headers,
+    request_headers,
     request_line,
     target,
 )
+from upstreams_app.services.streaming import framing, send_streaming
 
 if TYPE_CHECKING:
     from upstreams_app.providers.azure.identity import EntraIdentity
 
 _DRAIN_OLD_CLIENT_S = 600
-
-
-def request_headers(config: UpstreamConfig) -> dict[str, str]:
-    """What every call to an upstream carries: ours and its credential, never anything of the client's."""
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-        "Accept-Encoding": "identity",
-        "User-Agent": "agent-gateway",
-        **dict(config.headers),
-    }
-    if config.credential:
-        headers |= credential_headers(config.kind, config.credential, config.options)
-    return headers
 
 
 def entra_identity(config: UpstreamConfig) -> EntraIdentity | None:
@@ -103,6 +94,12 @@ class UpstreamClient(Protocol):
         `credential` is the client's own, for upstreams that take it; else the upstream's is sent. `model` is
         the upstream's name for the model, for those that want it in the URL.
         """
+        ...
+
+    async def relay(
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        """As `post`, for any request; InvalidRequest if the vendor has nothing for it."""
         ...
 
     async def close(self) -> None:
@@ -178,6 +175,7 @@ class HttpClient:
         self._kind = config.kind
         self._api_version = config.api_version
         self._headers = request_headers(config)
+        self._relay_headers = relay_headers(config)
         self._heads: dict[tuple[int, str], bytes] = {}
         self._identity = entra_identity(config)
         self.in_flight = 0
@@ -198,6 +196,54 @@ class HttpClient:
             self.in_flight -= 1
             raise
         return _HttpAnswer(connection, self._pools[index], self)
+
+    async def relay(
+        self,
+        request: OutboundRequest,
+        *,
+        phases: Phases,
+        credential: str = "",
+        model: str = "",
+        authority: Authority | None = None,
+    ) -> UpstreamAnswer:
+        """As `UpstreamClient.relay`; the authority, where there is one, proves that the call is ours."""
+        index = next(self._turn) % len(self._pools)
+        self.in_flight += 1
+        try:
+            if self._identity is not None:
+                phases.begin_connect()
+                credential = await self._identity.token()
+            head = await self._relay_head(request, index, credential, model, phases, authority)
+            connection = await send_streaming(self._pools[index], head, request, phases)
+        except BaseException:
+            self.in_flight -= 1
+            raise
+        return _HttpAnswer(connection, self._pools[index], self)
+
+    async def _relay_head(
+        self,
+        request: OutboundRequest,
+        index: int,
+        credential: str,
+        model: str,
+        phases: Phases,
+        authority: Authority | None,
+    ) -> bytes:
+        at = self._endpoints[index]
+        if request.is_native:
+            where = native_target(at, request.path, request.query)
+        elif self._api_version:
+            where = deployment_target(at, request.path, model=model, api_version=self._api_version)
+        else:
+            where = target(at, request.path)
+        own = self._proof(credential)
+        if authority is not None:
+            url = f"{'https' if at.is_tls else 'http'}://{at.authority}{where}"
+            wire = WireRequest(request.path, request.body, request.headers, request.query, request.method)
+            phases.begin_connect()
+            own = dict(await authority.headers(wire, url, credential))
+        lines = header_lines(request.headers, self._relay_headers, own)
+        return request_line(at, where, request.method) + lines + framing(request)
 
     async def _ask(self, pool: ConnectionPool, head: bytes, body: bytes, phases: Phases) -> Connection:
         """The connection with the head of an answer."""
@@ -251,11 +297,13 @@ class HttpClient:
             where = deployment_target(at, path, model=model, api_version=self._api_version)
         else:
             where = target(at, path)
+        return request_line(at, where) + header_lines(self._headers, self._proof(credential))
+
+    def _proof(self, credential: str) -> dict[str, str]:
+        """The header of a credential that only this call has: the client's own, or a token of ours."""
         if self._identity is not None:
-            own = {"Authorization": f"Bearer {credential}"}
-        else:
-            own = credential_headers(self._kind, credential) if credential else {}
-        return request_line(at, where) + header_lines(self._headers, own)
+            return {"Authorization": f"Bearer {credential}"}
+        return credential_headers(self._kind, credential) if credential else {}
 
     async def close(self) -> None:
         if self._identity is not None:

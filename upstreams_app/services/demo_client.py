@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 
+from gateway_project.core.errors import InvalidRequest
 from upstreams_app import demo
 from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.outbound import OutboundRequest
 from upstreams_app.services.phases import Phases
 
 
@@ -46,6 +49,23 @@ class DemoClient:
         self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         return _DemoAnswer(await demo.answer(path, body))
+
+    async def relay(
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        if request.is_native:
+            raise InvalidRequest("The demo has no API of its own to pass through to.")
+        phases.begin_first_token()
+        if request.pieces is None:
+            return _DemoAnswer(await demo.answer(request.path, request.body))
+        body = bytearray()
+        async with aclosing(request.pieces()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) > demo.MAX_BODY_BYTES:
+                    break
+        content_type = request.headers.get("Content-Type", "")
+        return _DemoAnswer(await demo.answer_form(request.path, content_type, bytes(body)))
 
     async def close(self) -> None:
         """Nothing is open."""

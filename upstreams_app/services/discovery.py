@@ -67,6 +67,11 @@ def import_models(row: Upstream) -> ImportResult:
     return _import(row, _ask(row))
 
 
+def list_models(row: Upstream) -> list[ListedModel]:
+    """The models that an upstream lists now; UpstreamFailed says why it could not be asked."""
+    return _listed(row, _ask(row))
+
+
 def refresh_upstreams() -> dict[str, RefreshResult]:
     """Import from every enabled upstream that answers; results by name."""
     results: dict[str, RefreshResult] = {}

@@ -34,6 +34,7 @@ from upstreams_app.route_policy import (
     SERVER_ERROR,
     TIMEOUT,
 )
+from upstreams_app.route_treatment import Maintenance
 
 _MAX_MESSAGE_CHARS = 2000
 # Clients that would wait longer for a limit to reset keep a person waiting.
@@ -195,6 +196,24 @@ def in_maintenance(entry: ModelEntry) -> Overloaded:
     )
 
 
+def resting(entry: ModelEntry, maintenance: Maintenance) -> Overloaded:
+    """The error of a route that is in maintenance itself."""
+    return Overloaded(
+        maintenance.message or f"'{entry.id}' is in maintenance and takes no calls now.",
+        code="route_in_maintenance",
+        headers={"retry-after": "60", "x-should-retry": "false"},
+    )
+
+
+def no_target(entry: ModelEntry) -> InvalidRequest:
+    """The error where the conditions and tags of a route's targets leave none for a request."""
+    return InvalidRequest(
+        f"No target of '{entry.id}' takes this request, by their conditions and tags.",
+        param="model",
+        code="no_matching_target",
+    )
+
+
 def breaker_open(target: Target, wait_s: float) -> Overloaded:
     """The error for a model that failed so often that it gets no calls for a while."""
     return Overloaded(
@@ -235,7 +254,9 @@ def wants_long_pause(error: GatewayError) -> bool:
 
 
 def fallback_kind(error: GatewayError) -> str | None:
-    """Which kind of fallback may help; None for what every model would refuse."""
+    """Which kind of fallback may help; None for what every model would refuse, or the operator wants told."""
+    if error.code == "route_in_maintenance":
+        return None
     if fault_of(error) is not None:
         return GENERAL
     code = str(error.code or "").lower()

@@ -1,13 +1,14 @@
 """Fallbacks: which other model a route asks when its own targets could not answer.
 
 The caller must be allowed to use it, and it must be within limits and budgets, exactly as if it had been
-asked for; the leave for the first model is given back. Embeddings have none: vectors of two models are no
+asked for; the leave for the first model is exchanged for it, so that a request never holds two, and never
+stands in its own way. Embeddings have none: vectors of two models are no
 neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError
@@ -15,10 +16,8 @@ from security_app.services.reservation import Ticket
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BUDGET, MAX_FALLBACKS
 from upstreams_app.services import failures
-from upstreams_app.services.calls import Call
-
-Admit = Callable[[ModelEntry], Awaitable[Ticket]]
-EMBEDDINGS = "/embeddings"
+from upstreams_app.services.calls import Admit, Call
+from upstreams_app.services.deciding import EMBEDDINGS
 
 
 class Fallbacks:
@@ -33,18 +32,19 @@ class Fallbacks:
         call = self._call
         if not entry.policy.fallbacks or call.admit is None or call.path == EMBEDDINGS:
             return None
+        if call.parcel is not None and call.parcel.is_spent:
+            return None
         kind = failures.fallback_kind(error)
         for other in _known(call.context, entry, kind):
             if other.id in self._seen or len(self._seen) > MAX_FALLBACKS:
                 continue
             self._seen.add(other.id)
             try:
-                ticket = await call.admit(other)
+                # Nothing is awaited after the exchange: at any time one ticket is the settlement's.
+                call.settlement.ticket = await call.admit(other, call.settlement.ticket)
             except GatewayError:
                 # Not allowed, or no budget: for this caller it is no fallback.
                 continue
-            call.settlement.ticket.release()
-            call.settlement.ticket = ticket
             return other
         return None
 
@@ -58,7 +58,7 @@ async def over_budget(
             if other.id == entry.id:
                 continue
             try:
-                return other, await admit(other)
+                return other, await admit(other, None)
             except GatewayError:
                 continue
     raise error

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypedDict
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Avg, Count, Q
 from django.db.models.functions import ExtractMinute, Floor, TruncHour
 
 from gateway_project.core.clock import utc_now
@@ -30,7 +30,8 @@ _QUARTER = Floor(ExtractMinute("at", tzinfo=UTC) / 15.0)
 class UpstreamHealth(TypedDict):
     """The state of one upstream (services/states.py), why, since when, and its last probe.
 
-    `since` is None until the state has been noted, which a round of probes does.
+    `since` is None until the state has been noted, which a round of probes does. `error_share` is the part
+    of its latest calls that it failed, None for too few.
     """
 
     id: str
@@ -42,15 +43,21 @@ class UpstreamHealth(TypedDict):
     status_code: int | None
     error: str
     checked_at: str | None
+    is_probed: bool
+    error_share: float | None
 
 
 class Block(NamedTuple):
-    """A quarter of an hour of probes: healthy if all answered, down if none did, degraded between."""
+    """A quarter of an hour of probes: healthy if all answered, down if none did, degraded between.
+
+    `latency_ms` is the mean of those that were answered; None where none was.
+    """
 
     start: datetime
     state: str
     probes: int
     failures: int
+    latency_ms: float | None = None
 
 
 def health_by_upstream() -> list[UpstreamHealth]:
@@ -68,23 +75,31 @@ def history(upstreams: Iterable[UUID], *, now: datetime | None = None) -> dict[U
         HealthSample.objects.filter(upstream__in=keys, at__gte=starts[0])
         .order_by()
         .values("upstream_id", hour=TruncHour("at", tzinfo=UTC), quarter=_QUARTER)
-        .annotate(probes=Count("pk"), failures=Count("pk", filter=Q(is_healthy=False)))
+        .annotate(
+            probes=Count("pk"),
+            failures=Count("pk", filter=Q(is_healthy=False)),
+            latency_ms=Avg("latency_ms", filter=Q(is_healthy=True)),
+        )
     )
     found = {
-        (item["upstream_id"], item["hour"] + BLOCK * int(item["quarter"])): (item["probes"], item["failures"])
+        (item["upstream_id"], item["hour"] + BLOCK * int(item["quarter"])): (
+            item["probes"],
+            item["failures"],
+            item["latency_ms"],
+        )
         for item in counted
     }
-    return {key: [_block(start, *found.get((key, start), (0, 0))) for start in starts] for key in keys}
+    return {key: [_block(start, *found.get((key, start), (0, 0, None))) for start in starts] for key in keys}
 
 
-def _block(start: datetime, probes: int, failures: int) -> Block:
+def _block(start: datetime, probes: int, failures: int, latency_ms: float | None) -> Block:
     if not probes:
         state = UNKNOWN
     elif not failures:
         state = HEALTHY
     else:
         state = DOWN if failures == probes else DEGRADED
-    return Block(start, state, probes, failures)
+    return Block(start, state, probes, failures, latency_ms)
 
 
 def _quarter(moment: datetime) -> datetime:
@@ -102,6 +117,8 @@ def _health(row: UpstreamWithState) -> UpstreamHealth:
         "status_code": row.last_status_code,
         "error": row.last_error or "",
         "checked_at": _text(row.last_at),
+        "is_probed": row.may_be_probed,
+        "error_share": row.error_share,
     }
 
 

@@ -7,7 +7,8 @@ llhttp (by httptools) parses. Nothing is decoded, followed or stored here; which
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -64,8 +65,10 @@ class Connection(asyncio.Protocol):
         "_failure",
         "_has_bytes",
         "_has_head",
+        "_is_bodiless",
         "_is_complete",
         "_is_early_end_likely",
+        "_is_full",
         "_is_idle",
         "_is_paused",
         "_keeps_alive",
@@ -102,19 +105,31 @@ class Connection(asyncio.Protocol):
         self._unproductive = 0
         self._failure = ""
         self._has_bytes = self._has_head = self._is_complete = self._is_paused = self._keeps_alive = False
-        self._is_early_end_likely = False
+        self._is_early_end_likely = self._is_bodiless = self._is_full = False
 
     # The exchange.
 
-    async def ask(self, head: bytes, body: bytes) -> None:
+    async def ask(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        pieces: AsyncGenerator[bytes, None] | None = None,
+        is_bodiless: bool = False,
+    ) -> None:
         """Send a request and wait for the head of its answer: then `status` and `headers` are known.
+
+        `pieces` follow the body, as fast as they are taken, until an answer comes. `is_bodiless` says that
+        the answer will have no body, whatever its head tells (HEAD).
 
         UpstreamUnreachable if none comes, StaleConnection if this connection had only died since its last
         use. The connection is closed then, as it is on cancellation.
         """
         self._reset()
         self._is_idle = False
+        self._is_bodiless = is_bodiless
         self._times_asked += 1
+        is_cut = False
         try:
             transport = self._open_transport()
             if len(body) <= _JOINED_BODY_BYTES:
@@ -122,6 +137,8 @@ class Connection(asyncio.Protocol):
             else:
                 transport.write(head)
                 transport.write(body)
+            if pieces is not None:
+                is_cut = await self._send(transport, pieces)
             while not self._has_head:
                 if self._failure == _CLOSED_EARLY:
                     raise self._early_end()
@@ -132,7 +149,18 @@ class Connection(asyncio.Protocol):
             self.abort()
             raise
         # Servers refuse large bodies without reading them, and may not tell that they close.
-        self._is_early_end_likely = self.status >= 300 and len(body) > _JOINED_BODY_BYTES
+        self._is_early_end_likely = is_cut or (self.status >= 300 and len(body) > _JOINED_BODY_BYTES)
+
+    async def _send(self, transport: asyncio.Transport, pieces: AsyncGenerator[bytes, None]) -> bool:
+        """Send pieces while they are taken; whether the answer, or the end, came before the last one."""
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if self._has_head or self._failure:
+                    return True
+                transport.write(piece)
+                while self._is_full and not self._has_head and not self._failure:
+                    await self._arrival()
+        return False
 
     def _open_transport(self) -> asyncio.Transport:
         transport = self._transport
@@ -244,6 +272,15 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         self._wake()
 
+    def pause_writing(self) -> None:
+        """More is written than is taken."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """What was written is mostly taken."""
+        self._is_full = False
+        self._wake()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone. That is how a body of unknown length ends."""
         if not self._is_complete and not self._failure:
@@ -294,6 +331,8 @@ class Connection(asyncio.Protocol):
         self.status = status
         self._has_head = True
         self._unproductive = 0
+        # The parser would wait for the body that the head describes.
+        self._is_complete = self._is_bodiless
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body came."""

@@ -27,6 +27,7 @@ from upstreams_app.providers import provider_of
 from upstreams_app.registry import upstream_config
 from upstreams_app.secret_hints import masked_headers, unmasked_headers
 from upstreams_app.services.maintenance import check_end
+from upstreams_app.services.states import look_anew
 from usage_app.models import Price
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ def update_upstream(
         if row.name != old_name:
             _rename_prices(old_name, row.name)
         refresh_after_commit()
+    look_anew(row)
     logger.info("upstream.updated", extra={"upstream": row.name, "fields": sorted(changed), "actor": actor})
     return row
 

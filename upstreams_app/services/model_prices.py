@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from security_app.services.configuration import refresh_after_commit
+from security_app.services.configuration import refresh_after_commit, store
 from upstreams_app.kinds import KINDS
 from upstreams_app.models import Upstream, UpstreamModel
 from upstreams_app.presets import preset_at
@@ -55,6 +55,12 @@ def configured_models() -> Iterator[ConfiguredModel]:
         provider = _provider(model.upstream)
         listed = PricedModel(str(model), provider, *_listed(model.name)) if provider else None
         yield ConfiguredModel(str(model), listed)
+
+
+def served_by(model: str) -> list[str]:
+    """The models that may serve a request for this one, now or after a rest, as prices name them."""
+    entry = store.current.sections["upstreams"].value.models.get(model)
+    return [] if entry is None else [target.model_id for target in (*entry.targets, *entry.resting)]
 
 
 def _provider(row: Upstream) -> str:

@@ -13,6 +13,7 @@ from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHea
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient, UpstreamAnswer
+from upstreams_app.services.outbound import OutboundRequest
 from upstreams_app.services.phases import Phases
 
 CHAT = "/chat/completions"
@@ -83,6 +84,20 @@ class ProviderClient:
             exchange.request, self._authority, phases=phases, credential=credential
         )
         return translated(answer, exchange, is_stream=is_stream)
+
+    async def relay(
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        """As `UpstreamClient.relay`: requests in OpenAI's words are translated by nobody here."""
+        if not request.is_native:
+            raise InvalidRequest(
+                f"The upstream of '{model}' has nothing like {request.path}.",
+                param="model",
+                code="unsupported_parameter",
+            )
+        return await self._http.relay(
+            request, phases=phases, credential=credential, authority=self._authority
+        )
 
     async def close(self) -> None:
         """Close all connections."""

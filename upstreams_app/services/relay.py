@@ -44,7 +44,7 @@ async def complete(call: Call, clients: ClientPool) -> bytes:
         settlement.abort(error.status, error.code or "")
         raise
     except asyncio.CancelledError:
-        _abort_cancelled(call)
+        abort_cancelled(call)
         raise
     except Exception:
         settlement.abort(InternalError.status, InternalError.code or "")
@@ -64,7 +64,8 @@ async def _read_noted(call: Call, clients: ClientPool, opened: OpenAnswer) -> by
     return answer
 
 
-def _abort_cancelled(call: Call) -> None:
+def abort_cancelled(call: Call) -> None:
+    """Settle a call whose task was cancelled, by why that was."""
     scope = call.context.scope
     if scope.cause == DISCONNECTED:
         call.settlement.abort(CLIENT_LEFT, DISCONNECTED)
@@ -330,7 +331,7 @@ class StreamRelay:
             spawn(self._await_late_usage())
             return
         self._note_usage()
-        _abort_cancelled(self._call)
+        abort_cancelled(self._call)
         self._release(is_complete=False)
 
     async def _await_late_usage(self) -> None:

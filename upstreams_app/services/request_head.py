@@ -12,6 +12,8 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, urlsplit
 
 from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.kinds import credential_headers
+from upstreams_app.registry import UpstreamConfig
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
@@ -20,8 +22,28 @@ _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # No part of a value (RFC 9110, section 5.5): with a line end in it, it could become headers of its own.
 _NOT_SENT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_OF_JSON = frozenset({"Content-Type", "Accept"})
 # What decides where a message ends and who it is for is ours alone.
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"})
+
+
+def request_headers(config: UpstreamConfig) -> dict[str, str]:
+    """What every call to an upstream carries: ours and its credential, never anything of the client's."""
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Accept-Encoding": "identity",
+        "User-Agent": "agent-gateway",
+        **dict(config.headers),
+    }
+    if config.credential:
+        headers |= credential_headers(config.kind, config.credential, config.options)
+    return headers
+
+
+def relay_headers(config: UpstreamConfig) -> dict[str, str]:
+    """As `request_headers`, for bodies and answers of any type."""
+    return {name: value for name, value in request_headers(config).items() if name not in _OF_JSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +105,12 @@ def header_lines(*headers: Mapping[str, str]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in by_name.values()).encode()
 
 
-def request_line(at: Endpoint, where: str) -> bytes:
+def native_target(at: Endpoint, path: str, query: str) -> str:
+    """As `target`, for a path that may hold the endpoint's own already, and is percent-encoded."""
+    whole = path if at.path and path.startswith(at.path + "/") else at.path + path
+    return f"{whole}?{query}" if query else whole
+
+
+def request_line(at: Endpoint, where: str, method: str = "POST") -> bytes:
     """The request line and `Host`."""
-    return f"POST {where} HTTP/1.1\r\nHost: {at.authority}\r\n".encode("ascii")
+    return f"{method} {where} HTTP/1.1\r\nHost: {at.authority}\r\n".encode("ascii")

@@ -1,43 +1,57 @@
-"""The state of an upstream: maintenance, unknown, down, degraded or healthy, in this order of precedence.
+"""The state of an upstream: maintenance, or what `verdicts.judge` says of it as long as that counts.
 
-It follows from what is stored (docs/guides/observability.md defines it for people), so every process sees the
-same. `note_states` remembers it to tell changes.
+`note_states` judges and stores; every process reads the same. docs/guides/upstream-health.md explains states
+to people.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Avg, Case, CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from gateway_project.core.clock import utc_now
-from upstreams_app.models import HealthSample, Upstream, UpstreamState
+from upstreams_app.models import StateChange, Upstream, UpstreamState
+from upstreams_app.services.evidence import gather
 from upstreams_app.services.overview import with_last_probe
-from usage_app.models import UsageRecord
+from upstreams_app.services.verdicts import (
+    DEGRADED,
+    DOWN,
+    HEALTHY,
+    MAINTENANCE,
+    STATES,
+    UNKNOWN,
+    Verdict,
+    judge,
+)
+
+__all__ = [
+    "DEGRADED",
+    "DOWN",
+    "HEALTHY",
+    "MAINTENANCE",
+    "STATES",
+    "UNKNOWN",
+    "UpstreamWithState",
+    "by_severity",
+    "look_anew",
+    "note_states",
+    "note_states_again",
+    "state_reason",
+    "with_state",
+]
 
 logger = logging.getLogger(__name__)
-HEALTHY: Final = "healthy"
-DEGRADED: Final = "degraded"
-DOWN: Final = "down"
-MAINTENANCE: Final = "maintenance"
-UNKNOWN: Final = "unknown"
-STATES = (HEALTHY, DEGRADED, DOWN, MAINTENANCE, UNKNOWN)
 # Those that need a person come first.
 _BY_SEVERITY = (DOWN, DEGRADED, MAINTENANCE, UNKNOWN, HEALTHY)
-
-# "Lately" is so many intervals of probes; a state without a probe in that time is not known.
-WINDOW_INTERVALS = 5
-# A probe may take 5 s to connect and 10 s in all.
-_LONGEST_PROBE_S = 15
-_TRAFFIC_WINDOW = timedelta(minutes=5)
-_TRAFFIC_ROWS = 5000
-_MIN_CALLS = 20
-BAD_ERROR_SHARE = 0.2
-_UPSTREAM_FAULTS = (502, 504)
+_MAX_REASON = 300
+# Calls and maintenances change states without a probe.
+_NOTE_EVERY = timedelta(seconds=15)
 
 if TYPE_CHECKING:
 
@@ -49,9 +63,8 @@ if TYPE_CHECKING:
         last_status_code: int | None
         last_error: str | None
         last_at: datetime | None
-        recent_failures: int | None
-        recent_latency_ms: float | None
         error_share: float | None
+        verdict_reason: str | None
         noted: str | None
         noted_since: datetime | None
         health_state: str
@@ -60,43 +73,26 @@ else:
     UpstreamWithState = Upstream
 
 
-def window() -> timedelta:
-    """How long a probe counts."""
-    return timedelta(seconds=settings.HEALTH_INTERVAL_S * WINDOW_INTERVALS + _LONGEST_PROBE_S)
-
-
 def by_severity(state: str) -> int:
     """What to sort by, so that upstreams in trouble come first."""
     return _BY_SEVERITY.index(state)
 
 
 def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> QuerySet[UpstreamWithState]:
-    """Upstreams with their last probe (`last_…`), what led to their state, and `health_state` itself."""
+    """Upstreams with their last probe (`last_…`), why they are in their state, and `health_state` itself."""
     now = now or utc_now()
-    probes = HealthSample.objects.filter(upstream=OuterRef("pk"), at__gte=now - window())
-    recent = probes.order_by().values("upstream")
-    failures = recent.annotate(failures=Count("pk", filter=Q(is_healthy=False))).values("failures")
-    latency = recent.annotate(latency=Avg("latency_ms")).values("latency")
     rows = with_last_probe(rows).annotate(
-        recent_failures=Subquery(failures),
-        recent_latency_ms=Subquery(latency),
         error_share=F("noted_state__error_share"),
+        verdict_reason=F("noted_state__reason"),
         noted=F("noted_state__state"),
         noted_since=F("noted_state__since"),
     )
     is_resting = Q(is_in_maintenance=True) & (Q(maintenance_until=None) | Q(maintenance_until__gt=now))
-    is_degraded = (
-        Q(recent_failures__gt=0)
-        | Q(recent_latency_ms__gt=settings.HEALTH_SLOW_MS)
-        | Q(error_share__gte=BAD_ERROR_SHARE, noted_state__noted_at__gte=now - window())
-    )
     stated = rows.annotate(
         health_state=Case(
             When(is_resting, then=Value(MAINTENANCE)),
-            When(Q(last_at=None) | Q(last_at__lt=now - window()), then=Value(UNKNOWN)),
-            When(last_is_healthy=False, then=Value(DOWN)),
-            When(is_degraded, then=Value(DEGRADED)),
-            default=Value(HEALTHY),
+            When(noted_state__fresh_until__gte=now, then=F("noted_state__verdict")),
+            default=Value(UNKNOWN),
             output_field=CharField(),
         )
     )
@@ -104,74 +100,85 @@ def with_state(rows: QuerySet[Upstream], *, now: datetime | None = None) -> Quer
 
 
 def state_reason(row: UpstreamWithState) -> str:
-    """Why an upstream is in its state, in words; "" for a healthy one."""
+    """Why an upstream is in its state, in words; "" where there is nothing to say."""
     state = row.health_state
     if state == MAINTENANCE:
         until = row.maintenance_until
         return f"in maintenance until {until:%Y-%m-%d %H:%M} UTC" if until else "in maintenance"
-    if state == UNKNOWN:
-        return "not probed lately" if row.last_at else "not probed yet"
-    if state == DOWN:
-        return row.last_error or "the last probe failed"
-    return _degraded_reason(row) if state == DEGRADED else ""
+    if state != UNKNOWN:
+        return row.verdict_reason or ""
+    if not row.may_be_probed and row.verdict_reason:
+        return row.verdict_reason
+    return "not probed lately" if row.last_at else "not probed yet"
 
 
-def _degraded_reason(row: UpstreamWithState) -> str:
-    reasons = []
-    latency_ms, share = row.recent_latency_ms or 0, row.error_share or 0
-    if row.recent_failures:
-        reasons.append(f"{row.recent_failures} of the latest probes failed")
-    if latency_ms > settings.HEALTH_SLOW_MS:
-        reasons.append(f"the latest probes took {latency_ms:.0f} ms")
-    if share >= BAD_ERROR_SHARE:
-        reasons.append(f"{share:.0%} of the latest calls failed")
-    return "; ".join(reasons)
-
-
-def note_states() -> int:
-    """Remember each enabled upstream's state and log what changed; how many did."""
+def note_states(keys: Collection[UUID] | None = None) -> set[UUID]:
+    """Judge these enabled upstreams, or all, and log what changed; those that should be probed again soon."""
     now = utc_now()
     rows = Upstream.objects.filter(is_enabled=True)
-    try:
-        _note_error_shares(rows, now)
-    except IntegrityError:
-        # An upstream was deleted in this moment; the next round measures the others.
-        logger.debug("upstream.state_not_noted")
-    changed = 0
+    if keys is not None:
+        rows = rows.filter(pk__in=keys)
+    verdicts = _judge(list(rows), now)
     for row in with_state(rows, now=now):
-        state, noted = row.health_state, row.noted
-        if noted is None or noted == state:
-            continue
-        # Of two processes that see the change, one tells it.
-        if UpstreamState.objects.filter(upstream=row.pk, state=noted).update(state=state, since=now):
-            changed += 1
-            level = logging.WARNING if state in (DOWN, DEGRADED) else logging.INFO
-            fields = {"upstream": row.name, "state": state, "previous": noted, "reason": state_reason(row)}
-            logger.log(level, "upstream.state_changed", extra=fields)
-    return changed
+        _tell_change(row, now)
+    return {key for key, verdict in verdicts.items() if not verdict.is_settled}
 
 
-def _note_error_shares(rows: QuerySet[Upstream], now: datetime) -> None:
-    shares = _error_shares(now)
-    noted = [
-        UpstreamState(upstream_id=pk, state=UNKNOWN, since=now, noted_at=now, error_share=shares.get(name))
-        for pk, name in rows.values_list("pk", "name")
-    ]
-    with transaction.atomic():
-        UpstreamState.objects.bulk_create(
-            noted,
-            update_conflicts=True,
-            unique_fields=["upstream"],
-            update_fields=["noted_at", "error_share"],
+def look_anew(row: Upstream) -> None:
+    """It was changed: what was found of it before is old, so have it judged and probed soon."""
+    UpstreamState.objects.filter(upstream=row).update(next_probe_at=None)
+    note_states([row.pk])
+
+
+def note_states_again() -> None:
+    """As `note_states`, unless that was done just now."""
+    if not UpstreamState.objects.filter(noted_at__gte=utc_now() - _NOTE_EVERY).exists():
+        note_states()
+
+
+def _judge(rows: list[Upstream], now: datetime) -> Mapping[UUID, Verdict]:
+    verdicts: dict[UUID, Verdict] = {}
+    noted = []
+    for key, known in gather(rows, now=now).items():
+        verdict = verdicts[key] = judge(known.evidence, known.previous)
+        noted.append(
+            UpstreamState(
+                upstream_id=key,
+                state=UNKNOWN,
+                since=now,
+                noted_at=now,
+                error_share=known.evidence.traffic.error_share,
+                verdict=verdict.state,
+                reason=verdict.reason[:_MAX_REASON],
+                fresh_until=known.fresh_until,
+            )
         )
+    try:
+        with transaction.atomic():
+            UpstreamState.objects.bulk_create(
+                noted,
+                update_conflicts=True,
+                unique_fields=["upstream"],
+                update_fields=["noted_at", "error_share", "verdict", "reason", "fresh_until"],
+            )
+    except IntegrityError:
+        # An upstream was deleted in this moment; the next round judges the others.
+        logger.debug("upstream.state_not_noted")
+    return verdicts
 
 
-def _error_shares(now: datetime) -> dict[str, float]:
-    """The part of its newest calls that an upstream failed, for those with enough calls."""
-    newest = UsageRecord.objects.filter(at__gte=now - _TRAFFIC_WINDOW).order_by("-at", "-id")
-    counts: dict[str, list[int]] = {}
-    for upstream, status in newest.values_list("upstream", "status")[:_TRAFFIC_ROWS]:
-        calls = counts.setdefault(upstream, [0, 0])
-        calls[0] += 1
-        calls[1] += status in _UPSTREAM_FAULTS
-    return {name: failed / calls for name, (calls, failed) in counts.items() if calls >= _MIN_CALLS}
+def _tell_change(row: UpstreamWithState, now: datetime) -> None:
+    """Log and keep that a state is another one than was told last."""
+    state, noted = row.health_state, row.noted
+    if noted is None or noted == state:
+        return
+    # Of two processes that see the change, one tells it.
+    if not UpstreamState.objects.filter(upstream=row.pk, state=noted).update(state=state, since=now):
+        return
+    reason = state_reason(row)
+    StateChange.objects.create(
+        upstream_id=row.pk, at=now, previous=noted, state=state, reason=reason[:_MAX_REASON]
+    )
+    level = logging.WARNING if state in (DOWN, DEGRADED) else logging.INFO
+    fields = {"upstream": row.name, "state": state, "previous": noted, "reason": reason}
+    logger.log(level, "upstream.state_changed", extra=fields)

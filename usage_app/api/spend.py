@@ -15,7 +15,6 @@ from security_app.api.auth import admin_key, any_key, principal_of
 from security_app.schemas.base import StrictModel
 from usage_app.schemas import SPEND_LOGS_PARAMETERS, parse_spend_logs, parse_summary
 from usage_app.services import spend_report
-from usage_app.services.calculation import calculated_cost
 from usage_app.services.spend import list_records
 from usage_app.services.visibility import visible, visible_records
 from usage_app.usage_parameters import choice, day, day_range, described, parse_usage
@@ -126,22 +125,3 @@ def spend_capture_rate(request: HttpRequest, body: Bill) -> dict[str, Any]:
     if any(not days.first <= one <= days.last for one, _ in rows):
         raise InvalidRequest("'bill' has a day outside of start_date to end_date.", param="bill")
     return spend_report.capture_rate(body.provider, days, spend_report.bill_of(rows), body.threshold)
-
-
-class Calculation(StrictModel):
-    """A model and what would be used of it."""
-
-    model: str = Field(min_length=1, max_length=264, description="`<upstream>/<model>`, as prices name it.")
-    prompt_tokens: int = Field(default=0, ge=0, le=10**12)
-    completion_tokens: int = Field(default=0, ge=0, le=10**12)
-    cached_tokens: int = Field(default=0, ge=0, le=10**12, description="Part of the prompt's.")
-    reasoning_tokens: int = Field(default=0, ge=0, le=10**12, description="Part of the completion's.")
-
-
-@router.post(
-    "/spend/calculate", auth=any_key, operation_id="spend_calculate", summary="What tokens of a model cost"
-)
-def spend_calculate(request: HttpRequest, body: Calculation) -> dict[str, Decimal]:
-    """By the prices of now, in US dollars."""
-    counts = (body.prompt_tokens, body.completion_tokens, body.cached_tokens, body.reasoning_tokens)
-    return {"cost": calculated_cost(principal_of(request), body.model, *counts)}

@@ -28,6 +28,8 @@ TIER_RATES = (
 )
 # For what is not counted in tokens: each image, 1 000 000 characters, an hour, each search unit.
 UNIT_RATES = ("per_image", "characters", "audio_hour", "per_search")
+# How many of what others price singly (a token, a character, a second) a rate is for; one if not here.
+UNITS_PER_RATE = {**dict.fromkeys(TIER_RATES, 1_000_000), "characters": 1_000_000, "audio_hour": 3600}
 ALL_RATES = (*TIER_RATES, *UNIT_RATES, "per_request")
 # What vendors call their ways of service that have prices of their own.
 SERVICE_TIERS = ("batch", "flex", "priority", "fast")

@@ -16,11 +16,21 @@ class ConfiguredModel(NamedTuple):
 
 
 _sources: list[Callable[[], Iterable[ConfiguredModel]]] = []
+_lookups: list[Callable[[str], Iterable[str]]] = []
 
 
-def register_configured_models(source: Callable[[], Iterable[ConfiguredModel]]) -> None:
-    """For `ready()` of the app that has the models."""
+def register_configured_models(
+    source: Callable[[], Iterable[ConfiguredModel]], served_by: Callable[[str], Iterable[str]]
+) -> None:
+    """For `ready()` of the app that has the models; `served_by` looks in the snapshot."""
     _sources.append(source)
+    _lookups.append(served_by)
+
+
+def served_by(model: str) -> list[str]:
+    """The ids, as prices have them, of what may serve a request for this model; itself if none is known."""
+    found = [model_id for lookup in _lookups for model_id in lookup(model)]
+    return list(dict.fromkeys(found)) or [model]
 
 
 def configured_models() -> Iterable[ConfiguredModel]:

@@ -13,11 +13,7 @@ from django.db import transaction
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import from_nano, to_nano
 from usage_app.models import Price
-from usage_app.models.rates import ALL_RATES, TIER_RATES
-
-_TOKENS_PER_RATE = 1_000_000
-# How many single units a rate of a price row is for; one where it is not said.
-_UNITS_PER_RATE = {**dict.fromkeys(TIER_RATES, _TOKENS_PER_RATE), "characters": 1_000_000, "audio_hour": 3600}
+from usage_app.models.rates import ALL_RATES, UNITS_PER_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +100,6 @@ def _per_rate(name: str, each: Decimal | None) -> Decimal | None:
     try:
         if each < 0:
             raise ValueError("it is negative")
-        return exact(each * _UNITS_PER_RATE.get(name, 1))
+        return exact(each * UNITS_PER_RATE.get(name, 1))
     except (ValueError, ArithmeticError) as error:
         raise ValueError(f"{name}: {error}") from error

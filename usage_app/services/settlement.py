@@ -42,6 +42,7 @@ class Settlement:
         "decision",
         "end_user",
         "first_token_ms",
+        "is_cached",
         "is_settled",
         "is_stream",
         "measure_sent",
@@ -88,6 +89,7 @@ class Settlement:
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
         self.cost_nano: int | None = None
+        self.is_cached = False
         self.is_settled = False
         # Told what the ledger is about to be, with this; it must not raise.
         self.on_settled: Callable[[Settlement, UsageEntry], None] | None = None
@@ -120,6 +122,16 @@ class Settlement:
             self._settle(200, _REPORTED, self.tokens, "")
         else:
             self._settle(200, _ESTIMATED, self._estimate(), "")
+
+    def complete_from_cache(self, found: dict[str, Any]) -> None:
+        """The client is about to get an answer that we kept: it takes no tokens and costs nothing.
+
+        `found` says which answer it is, and what that took. Raises JournalFull if the disk refuses the line.
+        """
+        self.is_cached = True
+        self.decision = {"cache": found}
+        self.first_token_ms = round(self.context.elapsed_ms(), 3)
+        self._settle(200, _REPORTED, TokenUsage(), "")
 
     def abort(self, status: int, error_code: str) -> None:
         """The call ended early: what was used is charged, and nothing if nothing had come."""
@@ -160,7 +172,9 @@ class Settlement:
 
     def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
         context, principal, card = self.context, self.ticket.principal, self.rate_card()
-        if card is not None and (state != _ABORTED or not tokens.is_nothing):
+        if self.is_cached:
+            self.cost_nano = 0
+        elif card is not None and (state != _ABORTED or not tokens.is_nothing):
             self.cost_nano = cost_nano(tokens, card)
         elif state == _ABORTED and tokens.is_nothing:
             self.cost_nano = 0
@@ -194,6 +208,7 @@ class Settlement:
             first_token_ms=self.first_token_ms,
             total_ms=total_ms,
             attempts=self.attempts,
+            is_cached=self.is_cached,
             correlation_id=context.correlation_id,
             decision=self.decision,
             service_tier=self.service_tier,
@@ -201,7 +216,8 @@ class Settlement:
         if self.on_settled is not None:
             self.on_settled(self, entry)
         ledger.append(entry)
-        metrics.observe_call(entry)
+        if not self.is_cached:
+            metrics.observe_call(entry)
         if context.is_answered:
             log_event("llm.call", _late_fields(entry))
         else:
@@ -288,6 +304,7 @@ def call_fields(entry: UsageEntry) -> dict[str, object]:
         "output_tokens": entry.tokens.output,
         "cost_nano_usd": entry.cost_nano,
         "attempts": entry.attempts,
+        "cached": entry.is_cached,
         "decision": entry.decision,
         "first_token_ms": entry.first_token_ms,
     }

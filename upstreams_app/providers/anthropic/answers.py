@@ -93,8 +93,16 @@ def add_usage(usage: Usage, wire: Json) -> None:
     plain = _count(wire, "input_tokens", usage.input - sum(known))
     usage.cached = _count(wire, "cache_read_input_tokens", usage.cached)
     usage.cache_written = _count(wire, "cache_creation_input_tokens", usage.cache_written)
+    lasting = wire.get("cache_creation")
+    if isinstance(lasting, dict):
+        known_1h = _count(lasting, "ephemeral_1h_input_tokens", usage.cache_written_1h)
+        usage.cache_written_1h = min(known_1h, usage.cache_written)
     usage.input = plain + usage.cached + usage.cache_written
     usage.output = _count(wire, "output_tokens", usage.output)
+    if wire.get("speed") == "fast":
+        usage.service_tier = "fast"
+    elif wire.get("service_tier") in ("priority", "batch"):
+        usage.service_tier = wire["service_tier"]
     details = wire.get("output_tokens_details")
     if isinstance(details, dict):
         usage.reasoning = _count(details, "thinking_tokens", usage.reasoning or 0)

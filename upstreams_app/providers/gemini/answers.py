@@ -123,13 +123,15 @@ def usage(metadata: Json | None) -> Usage | None:
         output=said if are_within else said + (thoughts or 0),
         cached=metadata.get("cachedContentTokenCount") or 0,
         reasoning=thoughts,
-        input_audio=_of_audio(metadata.get("promptTokensDetails")),
-        output_audio=_of_audio(metadata.get("candidatesTokensDetails")),
+        input_audio=_of_kind("AUDIO", metadata.get("promptTokensDetails")),
+        output_audio=_of_kind("AUDIO", metadata.get("candidatesTokensDetails")),
+        input_image=_of_kind("IMAGE", metadata.get("promptTokensDetails")),
+        output_image=_of_kind("IMAGE", metadata.get("candidatesTokensDetails")),
     )
 
 
-def _of_audio(details: list[Json] | None) -> int:
-    return sum(item.get("tokenCount") or 0 for item in details or () if item.get("modality") == "AUDIO")
+def _of_kind(modality: str, details: list[Json] | None) -> int:
+    return sum(item.get("tokenCount") or 0 for item in details or () if item.get("modality") == modality)
 
 
 def whole(answer: Json, model: str, wanted: Wanted) -> bytes:

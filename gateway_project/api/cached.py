@@ -1,0 +1,82 @@
+"""Step 6 of a request's path where a cache policy holds: an answer from before, or a new one that is kept.
+
+ACL, limits and budgets were asked before, as for every call. What is found is an answer to the very same
+request for the same audience; it costs nothing, and the ledger says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway_project.api.exchange import Exchange
+from gateway_project.core import sse
+from gateway_project.core.limits import limits
+from upstreams_app.services.answer_cache.cache import MISS, NOTHING, answer_cache
+from upstreams_app.services.answer_cache.controls import Controls
+from upstreams_app.services.answer_cache.entries import Kept
+from upstreams_app.services.answer_cache.flights import Flight
+from upstreams_app.services.answer_cache.lookups import Lookup, look_up
+from upstreams_app.services.answer_cache.recording import Recording
+from upstreams_app.services.calls import Call
+from upstreams_app.services.relay import abort_cancelled
+
+Answer = Callable[[Exchange, Call], Awaitable[None]]
+
+
+async def answer_cached(exchange: Exchange, call: Call, controls: Controls, answer: Answer) -> None:
+    """Answer from what is kept, else by `answer`, and keep that if it is good."""
+    try:
+        lookup = look_up(call, controls)
+        found = NOTHING if lookup is None else await answer_cache.find(lookup)
+    except asyncio.CancelledError:
+        abort_cancelled(call)
+        raise
+    except BaseException:
+        call.settlement.ticket.release()
+        raise
+    if lookup is None:
+        await answer(exchange, call)
+    elif found.kept is not None:
+        await _give_again(exchange, call, lookup, found.kept, found.how)
+    else:
+        await _ask(exchange, call, lookup, answer, found.flight)
+
+
+async def _ask(exchange: Exchange, call: Call, lookup: Lookup, answer: Answer, flight: Flight | None) -> None:
+    recording = call.recording = Recording(call, lookup, flight)
+    try:
+        answer_cache.note(call.entry.id, MISS)
+        exchange.add_lines(b"x-gateway-cache: miss\r\nx-gateway-cache-key: %b\r\n" % lookup.key.encode())
+        await answer(exchange, call)
+    finally:
+        recording.close()
+
+
+async def _give_again(exchange: Exchange, call: Call, lookup: Lookup, kept: Kept, how: str) -> None:
+    age_s = max(0, int(answer_cache.now() - kept.at))
+    call.settlement.complete_from_cache(
+        {
+            "result": how,
+            "age_s": age_s,
+            "request_id": kept.request_id,
+            "input_tokens": kept.input_tokens,
+            "output_tokens": kept.output_tokens,
+            "cost_nano_usd": kept.cost_nano,
+        }
+    )
+    answer_cache.note(call.entry.id, how)
+    exchange.add_lines(
+        b"x-gateway-cache: hit\r\nx-gateway-cache-key: %b\r\nage: %d\r\nx-gateway-attempts: 0\r\n"
+        b"x-gateway-cost: 0\r\nopenai-processing-ms: %d\r\n"
+        % (lookup.key.encode(), age_s, round(exchange.elapsed_ms()))
+    )
+    if not call.is_stream:
+        await exchange.send_body(200, kept.body)
+        return
+    exchange.is_stream = True
+    await exchange.start_stream()
+    call.context.scope.enter_phase("client", limits.client_stall_s)
+    await exchange.send_piece(kept.body)
+    call.context.scope.leave_phase()
+    await exchange.end_stream(sse.DONE)

@@ -1,0 +1,46 @@
+"""Answers that are not ours to change: sound, pictures, transcripts, and those of the pass-through."""
+
+from __future__ import annotations
+
+from gateway_project.api.exchange import Exchange, HeaderList, header_value
+from gateway_project.lifecycle import lifecycle
+from upstreams_app.services.calls import Call
+from upstreams_app.services.raw_relay import RawRelay
+from usage_app.services.settlement import Settlement
+
+# It comes from this server's address: no browser may take it for a page of ours.
+GUARDS: HeaderList = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox")]
+_OF_STREAMS: HeaderList = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
+
+
+async def answer_raw(exchange: Exchange, call: Call) -> None:
+    """Relay the answer of a target of the call's model as it comes."""
+    relay = RawRelay(call, lifecycle.clients)
+    try:
+        try:
+            await relay.open()
+        finally:
+            describe(exchange, call.settlement)
+        await exchange.start_opaque(relay.status, _headers(relay))
+        await relay.pump(exchange.send_piece)
+        await exchange.end_stream()
+    finally:
+        relay.close()
+
+
+def _headers(relay: RawRelay) -> HeaderList:
+    headers = [(b"content-type", header_value(relay.content_type)), *GUARDS]
+    if "event-stream" in relay.content_type:
+        return headers + _OF_STREAMS
+    length = relay.headers.get("Content-Length", "")
+    if length.isdecimal() and length.isascii() and "Content-Encoding" not in relay.headers:
+        headers.append((b"content-length", length.encode()))
+    return headers
+
+
+def describe(exchange: Exchange, settlement: Settlement) -> None:
+    """Headers about the call, also on errors; a stream that began early has sent its headers already."""
+    exchange.add_lines(
+        b"x-gateway-upstream: %b\r\nx-gateway-attempts: %d\r\nopenai-processing-ms: %d\r\n"
+        % (header_value(settlement.upstream), settlement.attempts, round(exchange.elapsed_ms()))
+    )

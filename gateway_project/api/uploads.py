@@ -1,0 +1,134 @@
+"""Forms with files on their way in: read as far as the model's name, and no further if that comes first.
+
+A file that comes before the name is kept on the disk until the name is known. A body whose length nobody
+told is kept as well, since upstreams want to know it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from gateway_project.api.exchange import ClientLeft, Exchange
+from gateway_project.core.deadline import DISCONNECTED
+from gateway_project.core.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from gateway_project.core.forms import FormError, FormScanner, Span, boundary_of
+from gateway_project.core.limits import limits
+from gateway_project.core.spool import MEMORY_BYTES, Spool
+from upstreams_app.services.uploads import FormParcel
+
+_CLOSE = {"connection": "close"}
+# What is looked at here. All others are the upstream's alone.
+_KEPT = frozenset({"model", "user", "n"})
+
+
+@dataclass(slots=True)
+class Upload:
+    """A form as far as it was read. `size` is its length in all."""
+
+    fields: dict[str, str]
+    span: Span | None
+    boundary: bytes
+    kept: Spool
+    size: int
+    rest: BodyRest | None
+
+    def parcel(self, path: str) -> FormParcel:
+        """The form as upstreams are sent it."""
+        rest = None if self.rest is None else self.rest.pieces
+        return FormParcel(path, self.boundary, self.kept, span=self.span, size=self.size, rest=rest)
+
+
+class BodyRest:
+    """What the client still has to send, looked at as it passes: half a form is no form to an upstream."""
+
+    def __init__(self, exchange: Exchange, scanner: FormScanner) -> None:
+        self._exchange = exchange
+        self._scanner = scanner
+        self.is_read = False
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The pieces as they come; RequestTimeout, InvalidRequest, or the task is cancelled."""
+        is_last = False
+        while not is_last:
+            piece, is_last = await _next(self._exchange)
+            _scan(self._scanner, piece, is_last=is_last)
+            if is_last:
+                self.is_read = True
+                self._exchange.watch()
+            yield piece
+
+
+async def read_upload(exchange: Exchange) -> Upload:
+    """Read a form until it is known which model it is for; whoever gets it closes its spool."""
+    _check_encoding(exchange)
+    try:
+        boundary = boundary_of(exchange.header(b"content-type"))
+    except FormError as error:
+        raise UnsupportedMediaType(str(error), headers=_CLOSE) from error
+    size = _stated_size(exchange)
+    scanner, kept = FormScanner(boundary, kept=_KEPT), Spool()
+    is_last = False
+    try:
+        while not is_last:
+            piece, is_last = await _next(exchange)
+            if kept.size + len(piece) > limits.max_upload_bytes:
+                raise _too_large()
+            _scan(scanner, piece, is_last=is_last)
+            await kept.append(piece)
+            if size is not None and "model" in scanner.fields and _is_enough(scanner, kept):
+                break
+    except BaseException:
+        kept.close()
+        raise
+    rest = None
+    if is_last:
+        size = kept.size
+        exchange.watch()
+    else:
+        rest = BodyRest(exchange, scanner)
+    return Upload(scanner.fields, scanner.spans.get("model"), boundary, kept, size or 0, rest)
+
+
+def _is_enough(scanner: FormScanner, kept: Spool) -> bool:
+    """Whether nothing that is looked at may be expected soon: fields come before files, or not at all."""
+    return scanner.has_file or kept.size > MEMORY_BYTES // 2
+
+
+async def _next(exchange: Exchange) -> tuple[bytes, bool]:
+    try:
+        return await exchange.read_piece()
+    except ClientLeft:
+        # As if it had left during the answer: whoever works for it is to stop.
+        exchange.scope.cancel(DISCONNECTED)
+        await asyncio.sleep(0)
+        raise
+
+
+def _scan(scanner: FormScanner, piece: bytes, *, is_last: bool) -> None:
+    try:
+        scanner.feed(piece)
+        if is_last:
+            scanner.finish()
+    except FormError as error:
+        raise InvalidRequest(str(error), param=error.field, headers=_CLOSE) from error
+
+
+def _check_encoding(exchange: Exchange) -> None:
+    if exchange.header(b"content-encoding").lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body without a content encoding.", headers=_CLOSE)
+
+
+def _stated_size(exchange: Exchange) -> int | None:
+    """How long the body is, None if the client does not say; PayloadTooLarge."""
+    length = exchange.header(b"content-length")
+    if not length.isdecimal():
+        return None
+    if int(length) > limits.max_upload_bytes:
+        raise _too_large()
+    return int(length)
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"The upload is larger than {limits.max_upload_bytes} bytes.", headers=_CLOSE)

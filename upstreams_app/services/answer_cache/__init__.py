@@ -1,0 +1,7 @@
+"""Answers that are kept to be given again, where a policy says so: in this process, or in Valkey for all.
+
+    lookup = look_up(call, controls)           # None where nothing may be kept
+    answer = await answer_cache.find(lookup)   # None: ask the model, then `answer_cache.keep(…)`
+
+docs/guides/caching.md tells what is kept and who gets it.
+"""

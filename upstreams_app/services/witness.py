@@ -1,0 +1,97 @@
+"""What an answer that only passes through says of its usage and model, from a bounded copy of it.
+
+Known are OpenAI's answers and streams (chat, Responses, embeddings, images, audio), Anthropic's and Gemini's,
+by the names of their members; what is not known is no usage.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from gateway_project.core.codec import dumps
+from upstreams_app.providers.answers import Usage
+from upstreams_app.providers.anthropic.answers import add_usage
+from upstreams_app.providers.gemini.answers import usage as gemini_usage
+from usage_app.entry import TokenUsage
+from usage_app.services.extraction import token_usage
+
+# An answer ends with its usage, mostly, and begins with its model.
+_HEAD_BYTES = 4 * 1024
+_TAIL_BYTES = 32 * 1024
+_MAX_USAGE_BYTES = 8 * 1024
+# Inside of a text the quotes would have backslashes before them.
+_USAGE = re.compile(rb'(?<!\\)"(?:usage|usageMetadata)"\s*:\s*(?=\{)')
+_MODEL = re.compile(rb'(?<!\\)"(?:model|modelVersion)"\s*:\s*"([^"\\\x00-\x1f]{1,200})"')
+_decoder = json.JSONDecoder()
+
+
+class Witness:
+    """Looks at an answer as it passes: `feed` all of it, then ask."""
+
+    def __init__(self, content_type: str) -> None:
+        self.size = 0
+        self.model = ""
+        self._is_stream = "event-stream" in content_type
+        self._is_read = self._is_stream or "json" in content_type
+        self._head = b""
+        self._tail = b""
+        self._usage: dict[str, Any] = {}
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes."""
+        self.size += len(piece)
+        if not self._is_read:
+            return
+        if len(self._head) < _HEAD_BYTES:
+            self._head += piece[: _HEAD_BYTES - len(self._head)]
+        self._tail += piece
+        if self._is_stream:
+            self._read_lines()
+        if len(self._tail) > 2 * _TAIL_BYTES:
+            self._tail = self._tail[-_TAIL_BYTES:]
+
+    def _read_lines(self) -> None:
+        """Streams say it in pieces: what begins a message, and sums as they grow."""
+        whole, line_end, rest = self._tail.rpartition(b"\n")
+        if line_end:
+            self._note(whole)
+            self._tail = rest
+
+    def _note(self, text: bytes) -> None:
+        for match in _USAGE.finditer(text):
+            try:
+                value, _ = _decoder.raw_decode(
+                    text[match.end() : match.end() + _MAX_USAGE_BYTES].decode("utf-8", "replace")
+                )
+            except (ValueError, RecursionError):
+                continue
+            self._usage.update({name: item for name, item in value.items() if item is not None})
+
+    def finish(self) -> TokenUsage | None:
+        """The tokens, as far as the answer tells; `model` is known then as well."""
+        self._note(self._tail)
+        if not self._usage:
+            self._note(self._head)
+        self._tail = b""
+        if not self.model and (found := _MODEL.search(self._head)):
+            self.model = found[1].decode("utf-8", "replace")
+        return tokens_of(self._usage)
+
+
+def tokens_of(usage: dict[str, Any]) -> TokenUsage | None:
+    """The tokens in a usage object of any of these vendors; None if it names none."""
+    if not usage:
+        return None
+    try:
+        if "totalTokenCount" in usage or "promptTokenCount" in usage:
+            counted = gemini_usage(usage)
+            return None if counted is None else token_usage(dumps(counted.wire()))
+        if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
+            own = Usage()
+            add_usage(own, usage)
+            return token_usage(dumps(own.wire()))
+        return token_usage(dumps(usage))
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return None
