@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from gateway_project.core.codec import split_object
@@ -30,6 +31,7 @@ from upstreams_app.providers import provider_of
 from upstreams_app.providers.gemini import provider as google
 from upstreams_app.providers.wire import Site, TellsUsage
 from upstreams_app.services.calls import Call
+from upstreams_app.services.choice_calls import calls_at_once
 from upstreams_app.services.choice_joining import JoinedEvents, join_answers
 from upstreams_app.services.choices import single_requests
 from upstreams_app.services.demand import sent_bytes
@@ -257,3 +259,22 @@ def test_google_tells_what_a_stream_has_cost_so_far() -> None:
     told = made.usage_so_far
     assert told is not None
     assert (told["prompt_tokens"], told["completion_tokens"]) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "fields", "expected"),
+    [
+        ("anthropic", "claude-opus-5", {"n": b"3"}, 3),
+        ("ollama", "llama", {"n": b"2"}, 2),
+        ("gemini", "gemini-2.5-pro", {"n": b"3"}, 1),
+        ("gemini", "gemini-2.5-pro", {"n": b"3", "stream": b"true"}, 3),
+        ("openai", "gpt", {"n": b"100"}, 1),
+        ("anthropic", "claude-opus-5", {}, 1),
+        ("anthropic", "claude-opus-5", {"n": b"[" * 5000}, 1),
+    ],
+)
+def test_each_call_for_a_choice_is_counted(kind: str, model: str, fields: Any, expected: int) -> None:
+    raw = {name: msgspec.Raw(value) for name, value in fields.items()}
+
+    assert calls_at_once(kind, "/chat/completions", raw, model=model) == expected
+    assert calls_at_once(kind, "/embeddings", raw, model=model) == 1

@@ -19,6 +19,7 @@ from upstreams_app.services.phases import Phases
 
 Json = dict[str, Any]
 Asking = Coroutine[Any, Any, UpstreamAnswer]
+CHAT: Final = "/chat/completions"
 # Each of them is a call to the vendor, with all of the prompt.
 MAX_CHOICES: Final = 8
 
