@@ -57,6 +57,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Saved reports", "summarize", "usage_app.report"),
             _Page("Report files", "folder_open", "usage_app.reportexport"),
             _Page("Prices", "sell", "usage_app.price"),
+            _Page("Price changes", "price_change", "usage_app.pricechange"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),
             _Page("Alerts", "notifications", "usage_app.alert"),
             _Page("Alert rules", "rule", "usage_app.alertrule"),

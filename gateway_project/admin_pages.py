@@ -45,14 +45,17 @@ def admin_pages() -> list[AdminPage]:
     from gateway_project.health_page import health_view
     from security_app.admin.explain import explain_view
     from usage_app.admin.live import live_view
+    from usage_app.admin.prices import unpriced_view
     from usage_app.admin.reports import EXPORT, once_view
 
     sees_probes, sees_requests = ("upstreams_app.view_healthsample",), ("usage_app.view_usagerecord",)
     sees_keys = ("security_app.view_apikey",)
+    sees_prices = ("usage_app.view_price",)
     sees_rules = ("security_app.view_apikey", "security_app.view_accessrule")
     return [
         AdminPage("health/", "health", health_view, "Health", "monitor_heart", sees_probes),
         AdminPage("live/", "live", live_view, "Live", "sensors", sees_requests),
+        AdminPage("prices/unpriced/", "unpriced", unpriced_view, "Models without a price", "", sees_prices),
         AdminPage("reports/", "reports", once_view, "Make a report", "lab_profile", (EXPORT,)),
         AdminPage("clients/", "clients", clients_view, "Set up a client", "devices", sees_keys),
         AdminPage("explain/", "explain_access", explain_view, "Explain access", "fact_check", sees_rules),

@@ -112,6 +112,8 @@ TABLE: tuple[Line, ...] = (
     Line("usage_app.report", f"{_ALL} export", auditor="view export", finance=f"{_ALL} export"),
     Line("usage_app.reportexport", "view", auditor="view", finance="view"),
     Line("usage_app.price", _ALL, auditor="view", finance=_ALL),
+    # To change is to decide: what the catalogue says then holds.
+    Line("usage_app.pricechange", "view change", auditor="view", finance="view change"),
     Line("usage_app.alert", "view", operator="view", auditor="view", finance="view"),
     Line("usage_app.alertrule", _ALL, operator=_ALL, auditor="view", finance=_ALL),
     Line("usage_app.alertchannel", _ALL, operator="view", auditor="view", finance="view"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -63,6 +63,7 @@ class UnitRates:
 class RateTier(Rates):
     """The rates of a whole request with more than `above_input_tokens` input tokens."""
 
+    _: KW_ONLY
     above_input_tokens: int = 0
 
 
@@ -73,6 +74,7 @@ class RateCard(Rates):
     `units` is None where all is counted in tokens. `service_tiers` has whole cards, for those that differ.
     """
 
+    _: KW_ONLY
     price_id: UUID | None = None
     per_request: int = 0
     tiers: tuple[RateTier, ...] = ()

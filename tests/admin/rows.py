@@ -37,6 +37,7 @@ from usage_app.models import (
     AlertRule,
     KeyUse,
     Price,
+    PriceChange,
     Report,
     ReportExport,
     SpendCounter,
@@ -108,6 +109,9 @@ def one_of_each(number: int = 0) -> None:
     run(f"default/agent-{number}")
     alert(number)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
+    PriceChange.objects.create(
+        model=str(chat), kind="new", rates={"input": "1.000000000"}, listed_as="x y", found_at=now
+    )
     report = Report.objects.create(name=f"report {number}", owner="test")
     query = {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z", "time_zone": "UTC"}
     ReportExport.objects.create(report=report, title=report.name, format="csv", query=query)

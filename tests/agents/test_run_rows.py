@@ -48,7 +48,7 @@ from usage_app.registry import RateCard, UsageConfig
 pytestmark = pytest.mark.django_db
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
 FIRST = bodies.sse_events(bodies.chat_chunks(["Hel", "lo"], model="fake-chat")[:2], has_done=False)
-CARD = RateCard(1_000_000_000, 2_000_000_000, *[0] * 8)
+CARD = RateCard(1_000_000_000, 2_000_000_000, 0, 0, 0, 0, 0, 0, 0, 0)
 FACTS = ("model", "upstream", "upstream_model", "input_tokens", "output_tokens", "cost", "error_code")
 Node = tuple[int | None, str, str, str]
 

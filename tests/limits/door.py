@@ -46,7 +46,7 @@ EMBEDDING = "fake/fake-embedding"
 AGENT = "default/test"
 # A cent for 10 000 tokens, whatever they are.
 _RATE = 1_000_000_000
-CARD = RateCard(*[_RATE] * 10)
+CARD = RateCard(_RATE, _RATE, _RATE, _RATE, _RATE, _RATE, _RATE, _RATE, _RATE, _RATE)
 POLICY = KeyPolicy(frozenset({"inference"}), ())
 HELLO = [{"role": "user", "content": "Hi"}]
 

@@ -94,7 +94,8 @@ def test_changes_are_found_shown_and_approved_one_by_one(admin: Caller) -> None:
     assert len(admin.ok("POST", "/prices/changes/dismiss", {"all": True})["data"]) == 1
     assert Price.objects.count() == 1
     assert admin.ok("GET", "/prices/changes?state=dismissed")["total_count"] == 1
-    for wrong in ({}, {"ids": []}, {"ids": ["x"]}, {"all": False}, {"ids": ["x"], "all": True}):
+    nonsense: list[dict[str, Any]] = [{}, {"ids": []}, {"ids": ["x"]}, {"all": False}]
+    for wrong in [*nonsense, {"ids": ["x"], "all": True}]:
         assert admin.refused("POST", "/prices/changes/approve", wrong)["status"] == 400
     assert PriceChange.objects.count() == 2
 

@@ -73,7 +73,9 @@ def test_a_probe_tells_a_good_key_from_none(vendor: FakeAnthropic) -> None:
     row.set_api_key("")
     bad = probe_upstream(row)
 
+    assert good is not None
     assert (good.is_healthy, good.status_code) == (True, 200)
+    assert bad is not None
     assert (bad.is_healthy, bad.error) == (False, "the credential was refused (401)")
 
 

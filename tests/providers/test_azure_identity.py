@@ -26,8 +26,9 @@ from upstreams_app.models import Upstream
 from upstreams_app.options import WrongOption
 from upstreams_app.providers.azure.identity import EntraIdentity
 from upstreams_app.providers.azure.options import check_azure_options
-from upstreams_app.services.client import HttpClient, entra_identity, request_headers
+from upstreams_app.services.client import HttpClient, entra_identity
 from upstreams_app.services.probes import ask_for_models
+from upstreams_app.services.request_head import request_headers
 
 CLIENT = "11111111-2222-3333-4444-555555555555"
 SECRET = "client-secret-0123456789"

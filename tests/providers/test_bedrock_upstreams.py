@@ -51,6 +51,7 @@ def test_models_and_profiles_are_imported(vendor: HttpServer) -> None:
     modes = dict(UpstreamModel.objects.values_list("name", "mode"))
     assert result.added == 4
     assert modes == {MODELS[0]: "chat", MODELS[1]: "embedding", PROFILES[0]: "chat", PROFILES[1]: "embedding"}
+    assert sample is not None
     assert (sample.is_healthy, sample.status_code) == (True, 200)
 
 
@@ -60,6 +61,7 @@ def test_what_is_wrong_with_a_credential_is_said_without_it() -> None:
 
     sample = probe_upstream(row)
 
+    assert sample is not None
     assert not sample.is_healthy
     assert sample.error.startswith("its credential is neither")
     assert "AKIA" not in sample.error

@@ -103,7 +103,7 @@ def test_more_of_anything_never_costs_less(card: RateCard, fewer: TokenUsage, na
 
 
 def test_halves_go_to_the_even_neighbour() -> None:
-    card = RateCard(500_000, *[0] * 9)
+    card = RateCard(500_000, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
     costs = [cost_nano(TokenUsage(input=tokens), card) for tokens in (1, 3, 5)]
 
@@ -111,8 +111,8 @@ def test_halves_go_to_the_even_neighbour() -> None:
 
 
 def test_a_tier_begins_above_its_threshold() -> None:
-    tier = RateTier(2_000_000, *[0] * 9, above_input_tokens=1000)
-    card = RateCard(1_000_000, *[0] * 9, tiers=(tier,))
+    tier = RateTier(2_000_000, 0, 0, 0, 0, 0, 0, 0, 0, 0, above_input_tokens=1000)
+    card = RateCard(1_000_000, 0, 0, 0, 0, 0, 0, 0, 0, 0, tiers=(tier,))
 
     assert cost_nano(TokenUsage(input=1000), card) == 1000
     assert cost_nano(TokenUsage(input=1001), card) == 2002

@@ -13,6 +13,7 @@ from gateway_project.admin_base import moment
 from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import public_id
 from usage_app.admin.charts import Chart, Series, Value, lines, stacked_bars
+from usage_app.admin.prices import add_price_url
 from usage_app.models import Alert
 from usage_app.models.rollup import MASTER_KEY
 from usage_app.services.alerts.texts import about, shown_figure
@@ -93,7 +94,7 @@ def usage_context(request: HttpRequest) -> dict[str, Any]:
             *([("Teams", "Team", [_team_row(share) for share in found.teams])] if found.teams else []),
         ],
         "unpriced": [
-            UnpricedRow(row.model, f"{row.requests:,}", f"{row.tokens:,}", _add_price_url(request, row.model))
+            UnpricedRow(row.model, f"{row.requests:,}", f"{row.tokens:,}", add_price_url(request, row.model))
             for row in found.unpriced
         ],
         "ledger_url": reverse("admin:usage_app_usagerecord_changelist"),
@@ -261,9 +262,3 @@ def _row(name: str, url: str, totals: Totals) -> ShareRow:
         shown_count(totals.input_tokens + totals.output_tokens),
         shown_money(totals.cost),
     )
-
-
-def _add_price_url(request: HttpRequest, model: str) -> str:
-    if not request.user.has_perm("usage_app.add_price"):
-        return ""
-    return f"{reverse('admin:usage_app_price_add')}?{urlencode({'model': model})}"

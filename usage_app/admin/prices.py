@@ -2,32 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from gateway_project.admin_base import ConfigModelAdmin, display, register
 from gateway_project.core.clock import utc_now
-from usage_app.models import Price
+from usage_app.models import Price, PriceChange
+from usage_app.services.prices import prices_for_display, state_of
+from usage_app.services.unpriced import unpriced_models
 
 _SOURCE_COLOURS = {"override": "warning", "catalogue": "info"}
+_STATES = {
+    "holds": ("success", "holds"),
+    "overridden": ("warning", "overridden"),
+    "later": ("info", "later"),
+    "past": ("default", "past"),
+    "withdrawn": ("danger", "withdrawn"),
+}
+_STATE_COLOURS = {name: colour for name, (colour, _) in _STATES.items()}
 
 
 @register(Price)
 class PriceAdmin(ConfigModelAdmin[Price]):
     """A price that is added here is an override: it beats the catalogue from its first day on."""
 
-    list_display = ("model", "valid_from", "shown_source", "input", "output", "cached_input", "per_request")
+    list_display = (
+        "model",
+        "valid_from",
+        "shown_state",
+        "shown_source",
+        "input",
+        "output",
+        "cached_input",
+        "per_request",
+    )
     list_filter = ("source",)
     search_fields = ("model",)
     ordering = ("model", "-valid_from")
-    readonly_fields = ("source",)
+    readonly_fields = ("source", "listed_as")
+    list_before_template = "admin/usage_app/price/list_tools.html"
     fieldsets = (
-        (None, {"fields": ("model", "valid_from", "source")}),
-        ("Rates", {"fields": ("input", "output", "cached_input", "cache_write", "reasoning")}),
-        ("Audio", {"fields": ("input_audio", "output_audio")}),
-        ("More", {"fields": ("per_request", "tiers")}),
+        (None, {"fields": ("model", "valid_from", "source", "listed_as", "is_withdrawn")}),
+        (
+            "Tokens",
+            {"fields": ("input", "output", "cached_input", "cache_write", "cache_write_1h", "reasoning")},
+        ),
+        ("Audio and images", {"fields": ("input_audio", "output_audio", "input_image", "output_image")}),
+        ("Not by tokens", {"fields": ("per_request", "per_image", "characters", "audio_hour", "per_search")}),
+        ("Tiers", {"fields": ("tiers", "service_tiers")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        """With what tells which of the rows holds."""
+        return prices_for_display(utc_now())
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """With ways to what the catalogue would change and to models without a price."""
+        may_see = request.user.has_perm("usage_app.view_pricechange")
+        open_changes = PriceChange.objects.filter(state=PriceChange.State.OPEN).count() if may_see else 0
+        context = {"may_see_changes": may_see, "open_changes": open_changes}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    @display(description="State", label=_STATE_COLOURS)
+    def shown_state(self, price: Price) -> tuple[str, str]:
+        """Whether it holds now, as a badge."""
+        state: str = state_of(price, utc_now())
+        if state == "holds" and price.is_withdrawn:
+            state = "withdrawn"
+        return state, _STATES[state][1]
 
     @display(description="Source", label=_SOURCE_COLOURS)
     def shown_source(self, price: Price) -> tuple[str, str]:
@@ -48,6 +95,38 @@ class PriceAdmin(ConfigModelAdmin[Price]):
     def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         """Catalogue rows would come back; records refer to them as well."""
         return super().has_delete_permission(request, obj) and not _is_catalogue(obj)
+
+
+class UnpricedRow(NamedTuple):
+    """A model without a price; `add_url` is empty for those who may not add one."""
+
+    model: str
+    is_configured: bool
+    requests: str
+    tokens: str
+    add_url: str
+
+
+def unpriced_view(request: HttpRequest) -> TemplateResponse:
+    """Models without a price, the most used first, each with the way to its price."""
+    rows = [
+        UnpricedRow(
+            row.model,
+            row.is_configured,
+            f"{row.requests:,}",
+            f"{row.tokens:,}",
+            add_price_url(request, row.model),
+        )
+        for row in unpriced_models(utc_now())
+    ]
+    return TemplateResponse(request, "admin_gateway/unpriced.html", {"rows": rows})
+
+
+def add_price_url(request: HttpRequest, model: str) -> str:
+    """Where a price for a model is added; "" for those who may not."""
+    if not request.user.has_perm("usage_app.add_price"):
+        return ""
+    return f"{reverse('admin:usage_app_price_add')}?{urlencode({'model': model})}"
 
 
 def _is_catalogue(price: Price | None) -> bool:

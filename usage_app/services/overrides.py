@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.money import from_nano, to_nano
@@ -78,6 +79,14 @@ def price_now(model_id: str, source: Price.Source) -> Price | None:
     """The row of this source that holds now; it may say that the price is withdrawn."""
     rows = Price.objects.filter(model=model_id, source=source, valid_from__lte=utc_now())
     return rows.order_by("-valid_from").first()
+
+
+def overridden() -> Subquery:
+    """For rows with a `model`: whether an administrator's price for it holds now; None if there is none."""
+    rows = Price.objects.filter(
+        model=OuterRef("model"), source=Price.Source.OVERRIDE, valid_from__lte=utc_now()
+    ).order_by("-valid_from")
+    return Subquery(rows.values(holds=~Q(is_withdrawn=True))[:1])
 
 
 def rates_of(price: Price) -> dict[str, Decimal | None]:

@@ -40,6 +40,16 @@ def state_of(row: Any, now: datetime) -> State:
     return "holds"
 
 
+def priced_models(now: datetime) -> set[str]:
+    """The ids of models that have a price now."""
+    rows = Price.objects.filter(valid_from__lte=now).order_by("valid_from")
+    last = {
+        (model, source): is_withdrawn
+        for model, source, is_withdrawn in rows.values_list("model", "source", "is_withdrawn").iterator(2000)
+    }
+    return {model for (model, _), is_withdrawn in last.items() if not is_withdrawn}
+
+
 def find_price(reference: str, now: datetime) -> Any:
     """A row out of `prices_for_display` by its public id; NotFound."""
     identifier = parse_public_id("price", reference)

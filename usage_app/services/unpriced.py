@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from security_app.services.configuration import store
 from usage_app.models import HourlyUsageRollup
-from usage_app.registry import SECTION, UsageConfig
 from usage_app.services.configured_models import configured_models
+from usage_app.services.prices import priced_models
 from usage_app.services.rollups import sums_of
 
 SPAN = timedelta(days=30)
@@ -27,10 +26,10 @@ class UnpricedModel:
 
 def unpriced_models(now: datetime) -> list[UnpricedModel]:
     """The most used first, then by name; at most a thousand."""
-    prices: UsageConfig = store.current.sections[SECTION].value
-    used = {model: counts for model, counts in _used(now).items() if prices.price(model, now) is None}
+    priced = priced_models(now)
+    used = {model: counts for model, counts in _used(now).items() if model not in priced}
     known = {model.model_id for model in configured_models()}
-    configured = {model for model in known if prices.price(model, now) is None}
+    configured = known - priced
     found = [
         UnpricedModel(model, model in configured, *used.get(model, (0, 0)))
         for model in configured.union(used)

@@ -14,7 +14,7 @@ from upstreams_app.services.answer_cache.entries import (
 from upstreams_app.services.answer_cache.flights import Flight
 from upstreams_app.services.answer_cache.lookups import Lookup
 from upstreams_app.services.calls import Call
-from upstreams_app.services.fallbacks import EMBEDDINGS
+from upstreams_app.services.deciding import EMBEDDINGS
 from usage_app.entry import TokenUsage, UsageEntry
 
 Send = Callable[[bytes], Awaitable[None]]
