@@ -250,13 +250,14 @@ def test_google_tells_what_a_stream_has_cost_so_far() -> None:
     ask = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
     made = google().exchange("/chat/completions", ask, model="gemini-2.5-pro", site=Site({}, ""))
     assert isinstance(made, TellsUsage)
-    assert made.usage_so_far is None
+    before = made.usage_so_far
 
     piece: Json = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}
     piece["usageMetadata"] = {"promptTokenCount": 5, "candidatesTokenCount": 1, "totalTokenCount": 6}
     made.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")
 
     told = made.usage_so_far
+    assert before is None
     assert told is not None
     assert (told["prompt_tokens"], told["completion_tokens"]) == (5, 1)
 

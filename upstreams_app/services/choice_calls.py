@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway_project.core.codec import RawFields, loads
 from upstreams_app.kinds import KINDS
 from upstreams_app.providers import provider_of
@@ -13,7 +15,9 @@ def calls_at_once(kind: str, path: str, fields: RawFields, *, model: str) -> int
     if path != CHAT or "n" not in fields or not KINDS[kind].may_call_often:
         return 1
     try:
-        asked = {name: loads(bytes(fields[name])) for name in ("n", "stream") if name in fields}
+        asked: dict[str, Any] = {
+            name: loads(bytes(fields[name])) for name in ("n", "stream") if name in fields
+        }
     except (ValueError, RecursionError):
         # Who makes the calls reads the whole body, and refuses it.
         return 1
