@@ -118,7 +118,6 @@ HEALTH_INTERVAL_S = parsers.parse_positive(
 HEALTH_SLOW_MS = parsers.parse_positive(
     env("GATEWAY_HEALTH_SLOW_MS", default="2000"), name="GATEWAY_HEALTH_SLOW_MS"
 )
-
 # Mail, for those who are to be told something. Without EMAIL_URL nothing is sent, and who would send says so.
 _mail = env.email_url("EMAIL_URL", default="dummymail://")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
