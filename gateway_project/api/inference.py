@@ -141,6 +141,7 @@ async def answer_inference(
     controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
     if "cache" in fields or header is not None:
         controls = take_controls(fields, header)
+    asked = fields
     if entry.treatment is not None and parcel is None:
         fields, body, forms = treated(entry.treatment, fields, body, forms)
     if measure is None:
@@ -186,7 +187,7 @@ async def answer_inference(
     elif entry.cache is None or entry.maintenance is not None:
         await answer(exchange, call)
     else:
-        await answer_cached(exchange, call, controls, answer)
+        await answer_cached(exchange, call, controls, asked, answer)
 
 
 def _leave(

@@ -27,6 +27,7 @@ LISTS = (
     "/admin/tools_app/tool/",
     "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
+    "/admin/upstreams_app/statechange/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
     "/admin/usage_app/spendcounter/",
@@ -71,7 +72,7 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     forms = [
         f"{path}add/"
         for path in LISTS
-        if not path.endswith(("healthsample/", "usagerecord/", "spendcounter/", "run/"))
+        if not path.endswith(("healthsample/", "statechange/", "usagerecord/", "spendcounter/", "run/"))
     ]
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
