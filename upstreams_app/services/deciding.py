@@ -47,11 +47,10 @@ def decide(question: Question, entry: ModelEntry, groups: Groups, busy: Callable
     return plan
 
 
-def passed_over(question: Question, entry: ModelEntry, clients: ClientPool) -> frozenset[str]:
+def passed_over(question: Question, entry: ModelEntry, groups: Groups) -> frozenset[str]:
     """The targets that are not for a request, whatever becomes of the others."""
     if not entry.is_selective:
         return frozenset()
-    groups = clients.tracker.groups(entry)
     return frozenset(select(entry, groups, tags=question.tags, values_of=question.values)[1])
 
 
