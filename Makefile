@@ -28,7 +28,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure cached_answers chat_clients client_libraries client_recipes django_bodies forwarding \
 	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors media openai_client openai_errors \
-	paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
+	passthrough paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \

@@ -60,6 +60,8 @@ class UpstreamConfig:
     total_timeout_s: float
     max_concurrency: int | None
     asks_stream_usage: bool
+    allows_passthrough: bool = False
+    is_resting: bool = False
     # Set for Azure's deployment paths only.
     api_version: str = ""
     # What the kind needs besides an address and a credential, such as a region.
@@ -197,6 +199,8 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
         total_timeout_s=row.total_timeout_s,
         max_concurrency=row.max_concurrency,
         asks_stream_usage=row.asks_stream_usage,
+        allows_passthrough=row.allows_passthrough,
+        is_resting=row.rests_at(utc_now()),
         api_version=row.api_version,
         options=row.options,
         queue_size=row.queue_size,

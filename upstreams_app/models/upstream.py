@@ -18,6 +18,7 @@ from django.db.models import TextChoices
 from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
+from security_app.models.access import PASSTHROUGH
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import AZURE, KINDS, Kind
@@ -230,6 +231,12 @@ class Upstream(ConfigModel):
         help_text="Adds stream_options.include_usage; turn off for servers that refuse it "
         "(usage is estimated then).",
     )
+    allows_passthrough = models.BooleanField(
+        "allows the pass-through",
+        default=False,
+        help_text="Keys that may use the model passthrough/NAME reach everything that the credential may, "
+        "at /passthrough/NAME/….",
+    )
     is_probed = models.BooleanField(
         "probed",
         default=True,
@@ -298,10 +305,10 @@ class Upstream(ConfigModel):
 
     def clean(self) -> None:
         """Rules that involve several fields."""
-        errors: dict[str, str] = {}
+        errors: dict[str, str | ValidationError] = {}
         kind = KINDS.get(self.kind)
-        if message := self._wrong_options():
-            errors["options"] = message
+        if wrong := self._wrong_options():
+            errors["options"] = wrong
         elif kind is not None and kind.needs_url and not self.base_url:
             named = "".join(f", or the option {option.name}," for option in kind.options if option.required)
             errors["base_url"] = f"A base URL{named} is needed for {kind.label}."
@@ -315,22 +322,24 @@ class Upstream(ConfigModel):
             errors["credential_reference"] = "Give env:NAME or file:/path."
         if bool(self.client_certificate) != bool(self.client_key):
             errors["client_key"] = "A client certificate and its key go together."
-        if self.name and apps.get_model("upstreams_app", "Route").objects.filter(name=self.name).exists():
+        if self.name == PASSTHROUGH.rstrip("/"):
+            errors["name"] = "This name is that of the pass-through."
+        elif self.name and apps.get_model("upstreams_app", "Route").objects.filter(name=self.name).exists():
             errors["name"] = "A route has this name; upstreams and routes share one name space."
         if errors:
             raise ValidationError(errors)
 
-    def _wrong_options(self) -> str:
-        """What is wrong with `options` for this kind; "" if nothing is."""
+    def _wrong_options(self) -> ValidationError | None:
+        """What is wrong with `options` for this kind; its code says with which, as `options.<name>`."""
         if not isinstance(self.options, dict):
-            return "Give a JSON object."
+            return ValidationError("Give a JSON object.")
         kind = KINDS.get(self.kind)
         try:
             if kind is not None:
                 check_kind_options(kind, self.options)
         except WrongOption as error:
-            return str(error)
-        return ""
+            return ValidationError(str(error), code=f"options.{error.option}")
+        return None
 
 
 class UpstreamModel(ConfigModel):
