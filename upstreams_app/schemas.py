@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
     StringConstraints,
-    WithJsonSchema,
 )
 
-from gateway_project.core.exact import exact_decimal
 from upstreams_app.kinds import OPTIONS_IN_WORDS
+from upstreams_app.model_price_fields import ModelPricesInput, ShownModelPrices
 from upstreams_app.presets import PRESETS
 
 Mode = Literal["chat", "completion", "embedding", "other"]
@@ -29,12 +26,6 @@ KindId = Literal[
 MAX_TOKENS = 2_147_483_647
 
 
-Price = Annotated[
-    Decimal,
-    BeforeValidator(exact_decimal),
-    Field(ge=0, le=1_000_000, allow_inf_nan=False),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "US dollars, exact."}),
-]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 # Strict bodies know no text for a moment, and JSON has nothing else.
 Moment = Annotated[AwareDatetime, Strict(False)]
@@ -106,7 +97,7 @@ class LitellmParams(StrictModel):
     )
 
 
-class ModelInfoInput(StrictModel):
+class ModelInfoInput(ModelPricesInput):
     """What is known of a model. Prices are US dollars a token."""
 
     id: Annotated[str, StringConstraints(max_length=64)] | None = Field(
@@ -118,21 +109,6 @@ class ModelInfoInput(StrictModel):
     max_tokens: Tokens | None = Field(default=None, description="The same as max_output_tokens.")
     max_input_tokens: Tokens | None = Field(default=None, description="The context window.")
     max_output_tokens: Tokens | None = None
-    input_cost_per_token: Price | None = None
-    output_cost_per_token: Price | None = None
-    cache_read_input_token_cost: Price | None = None
-    cache_creation_input_token_cost: Price | None = None
-    output_cost_per_reasoning_token: Price | None = None
-    input_cost_per_audio_token: Price | None = None
-    output_cost_per_audio_token: Price | None = None
-    cache_creation_input_token_cost_above_1hr: Price | None = None
-    input_cost_per_image_token: Price | None = None
-    output_cost_per_image_token: Price | None = None
-    input_cost_per_request: Price | None = None
-    output_cost_per_image: Price | None = Field(default=None, description="Each that is made.")
-    input_cost_per_character: Price | None = Field(default=None, description="Spoken.")
-    input_cost_per_second: Price | None = Field(default=None, description="Of audio that is heard.")
-    input_cost_per_query: Price | None = Field(default=None, description="Each search unit of a reranker.")
 
 
 class NewModel(StrictModel):
@@ -196,7 +172,7 @@ class ShownParams(BaseModel):
     vertex_location: str | None = None
 
 
-class ShownInfo(BaseModel):
+class ShownInfo(ShownModelPrices):
     """What is known of a model; prices are absent if there is none."""
 
     id: str
@@ -208,21 +184,6 @@ class ShownInfo(BaseModel):
     max_tokens: int | None
     max_input_tokens: int | None
     max_output_tokens: int | None
-    input_cost_per_token: Decimal | None
-    output_cost_per_token: Decimal | None
-    cache_read_input_token_cost: Decimal | None
-    cache_creation_input_token_cost: Decimal | None
-    output_cost_per_reasoning_token: Decimal | None
-    input_cost_per_audio_token: Decimal | None
-    output_cost_per_audio_token: Decimal | None
-    cache_creation_input_token_cost_above_1hr: Decimal | None
-    input_cost_per_image_token: Decimal | None
-    output_cost_per_image_token: Decimal | None
-    input_cost_per_request: Decimal | None
-    output_cost_per_image: Decimal | None = Field(description="Absent where all is counted in tokens.")
-    input_cost_per_character: Decimal | None
-    input_cost_per_second: Decimal | None
-    input_cost_per_query: Decimal | None
     is_enabled: bool
     created_at: datetime
     updated_at: datetime
@@ -282,6 +243,7 @@ class UpstreamFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
+    allows_passthrough: bool | None = None
     is_probed: bool | None = Field(
         default=None, description="Ask it regularly whether it answers; never with a caller's credential."
     )
@@ -362,6 +324,7 @@ class ShownUpstream(BaseModel):
     breaker_failures: int
     breaker_cooldown_s: float
     asks_stream_usage: bool
+    allows_passthrough: bool
     is_probed: bool
     probe_interval_s: int | None
     is_enabled: bool

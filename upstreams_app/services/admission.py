@@ -13,7 +13,7 @@ from upstreams_app.providers.wire import TellsUsage
 from upstreams_app.registry import UpstreamConfig
 
 if TYPE_CHECKING:
-    from upstreams_app.services.client import UpstreamAnswer
+    from upstreams_app.services.outbound import UpstreamAnswer
 
 _PHASE = "queue"
 

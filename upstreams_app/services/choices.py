@@ -14,7 +14,7 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import TellsUsage
 from upstreams_app.services.choice_joining import JoinedEvents, join_answers, summed
-from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.outbound import UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
 Json = dict[str, Any]
