@@ -26,6 +26,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Drop-in policies", "policy", "agents_app.dropinpolicy"),
             _Page("Tools", "build", "tools_app.tool"),
             _Page("Probes", "network_check", "upstreams_app.healthsample"),
+            _Page("State changes", "swap_vert", "upstreams_app.statechange"),
         ),
     ),
     (

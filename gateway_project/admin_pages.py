@@ -44,6 +44,7 @@ def admin_pages() -> list[AdminPage]:
     from gateway_project.first_run.views import first_run_view
     from gateway_project.health_page import health_view
     from security_app.admin.explain import explain_view
+    from upstreams_app.admin.trial_page import MAY_PROBE, trials_view
     from usage_app.admin.live import live_view
     from usage_app.admin.prices import unpriced_view
     from usage_app.admin.reports import EXPORT, once_view
@@ -54,6 +55,7 @@ def admin_pages() -> list[AdminPage]:
     sees_rules = ("security_app.view_apikey", "security_app.view_accessrule")
     return [
         AdminPage("health/", "health", health_view, "Health", "monitor_heart", sees_probes),
+        AdminPage("test-upstreams/", "test_upstreams", trials_view, "Test upstreams", "", (MAY_PROBE,)),
         AdminPage("live/", "live", live_view, "Live", "sensors", sees_requests),
         AdminPage("prices/unpriced/", "unpriced", unpriced_view, "Models without a price", "", sees_prices),
         AdminPage("reports/", "reports", once_view, "Make a report", "lab_profile", (EXPORT,)),

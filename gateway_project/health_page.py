@@ -13,8 +13,10 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.ids import parse_public_id
 from gateway_project.readiness import Component, components
 from upstreams_app.admin.health_strip import strip_of
+from upstreams_app.admin.latency_line import latency_line
 from upstreams_app.services.health import health_by_upstream, history
-from upstreams_app.services.states import by_severity
+from upstreams_app.services.state_history import latest_changes
+from upstreams_app.services.states import MAINTENANCE, by_severity
 
 MAX_UPSTREAMS_SHOWN = 100
 
@@ -34,10 +36,19 @@ def health_view(request: HttpRequest) -> HttpResponse:
                 "health": one,
                 "url": reverse("admin:upstreams_app_upstream_change", args=[key]) if has_pages else "",
                 "strip": strip_of(strips[key]),
+                "latency_line": latency_line(strips[key]),
+                "probe_url": reverse("admin:upstreams_app_upstream_probe", args=[key]),
+                "key": key,
+                "checked": (one["checked_at"] or "")[:19].replace("T", " "),
+                "is_resting": one["state"] == MAINTENANCE,
             }
             for key, one in by_id.items()
         ],
         "more_upstreams": len(found) - len(shown),
+        "changes": latest_changes(),
+        "may_probe": has_pages and request.user.has_perm("upstreams_app.probe_upstream"),
+        "may_rest": has_pages and request.user.has_perm("upstreams_app.change_upstream"),
+        "list_url": reverse("admin:upstreams_app_upstream_changelist"),
         "components": [_shown(part) for part in components()] if request.user.is_superuser else [],
         "interval_s": settings.HEALTH_INTERVAL_S,
         "now": utc_now(),

@@ -59,6 +59,7 @@ TABLE: tuple[Line, ...] = (
     Line("upstreams_app.routetarget", _ALL, operator=_ALL, auditor="view"),
     Line("upstreams_app.cachepolicy", _ALL, operator=_ALL, auditor="view"),
     Line("upstreams_app.healthsample", "view", operator="view", auditor="view"),
+    Line("upstreams_app.statechange", "view", operator="view", auditor="view"),
     Line("tools_app.tool", f"{_ALL} try", operator=f"{_ALL} try", auditor="view"),
     Line("agents_app.agent", _ALL, operator=_ALL, auditor="view"),
     Line("agents_app.dropinpolicy", _ALL, operator=_ALL, auditor="view"),

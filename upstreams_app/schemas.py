@@ -243,6 +243,7 @@ class UpstreamFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
+    allows_passthrough: bool | None = None
     is_probed: bool | None = Field(
         default=None, description="Ask it regularly whether it answers; never with a caller's credential."
     )
@@ -323,6 +324,7 @@ class ShownUpstream(BaseModel):
     breaker_failures: int
     breaker_cooldown_s: float
     asks_stream_usage: bool
+    allows_passthrough: bool
     is_probed: bool
     probe_interval_s: int | None
     is_enabled: bool

@@ -116,7 +116,7 @@ async def answer_inference(
     """Answer a request whose members are `fields`, by a model or an agent; `body` is what it is measured by.
 
     `forms` says how each target is asked where that is not in the client's own words. A `parcel` is sent
-    instead of the fields, measured by `measure`, and answered as it comes.
+    instead of the fields, and answered as it comes. `measure` is of what makes no text.
     """
     context = exchange.caller()
     model_id = _model_id(fields)
@@ -138,6 +138,7 @@ async def answer_inference(
     controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
     if "cache" in fields or header is not None:
         controls = take_controls(fields, header)
+    asked = fields
     if entry.treatment is not None and parcel is None:
         fields, body, forms = treated(entry.treatment, fields, body, forms)
     if measure is None:
@@ -155,10 +156,8 @@ async def answer_inference(
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
-        if measure is None:
-            settlement.measure_sent = partial(sent_bytes, call, body, fields)
-        else:
-            settlement.measure_sent = partial(int, measure.text_bytes)
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
+        settlement.assumed = None if measure is None else measure.assumed
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
@@ -183,7 +182,7 @@ async def answer_inference(
     elif entry.cache is None:
         await answer(exchange, call)
     else:
-        await answer_cached(exchange, call, controls, answer)
+        await answer_cached(exchange, call, controls, asked, answer)
 
 
 def _leave(

@@ -38,6 +38,7 @@ LISTS = [
     "/admin/agents_app/dropinpolicy/",
     "/admin/tools_app/tool/",
     "/admin/upstreams_app/healthsample/",
+    "/admin/upstreams_app/statechange/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
     "/admin/usage_app/pricechange/",

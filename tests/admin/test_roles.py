@@ -26,6 +26,7 @@ OWN: dict[str, tuple[str, str]] = {
     "upstreams_app_upstream_import_every": ("upstreams_app.upstream", "probe"),
     "upstreams_app_upstream_probe": ("upstreams_app.upstream", "probe"),
     "upstreams_app_upstream_import": ("upstreams_app.upstream", "probe"),
+    "upstreams_app_upstream_trial": ("upstreams_app.upstream", "probe"),
     "tools_app_tool_try": ("tools_app.tool", "try"),
     "agents_app_agent_reload": ("agents_app.agent", "change"),
     "agents_app_agent_versions": ("agents_app.agent", "view"),

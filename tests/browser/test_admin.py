@@ -28,6 +28,7 @@ LISTS = (
     "/admin/tools_app/tool/",
     "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
+    "/admin/upstreams_app/statechange/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
     "/admin/usage_app/pricechange/",

@@ -53,7 +53,8 @@ def test_the_page_is_fit_for_everybody(
 ) -> None:
     page.emulate(width=width, height=900, is_dark=is_dark)
     flapping = Upstream.objects.get(name="flapping")
-    for path in ("/admin/health/", f"/admin/upstreams_app/upstream/{flapping.pk}/change/"):
+    one = f"/admin/upstreams_app/upstream/{flapping.pk}/change/"
+    for path in ("/admin/health/", one, "/admin/test-upstreams/"):
         page.open(live_server.url + path)
         assert_good(page)
 
@@ -72,3 +73,28 @@ def test_each_state_is_named_in_words(page: Page) -> None:
         "good": "healthy",
     }
     assert "probes answered" in page.evaluate("document.querySelector('.gw-strip svg').ariaLabel")
+
+
+def test_all_upstreams_are_tested_and_each_is_told(page: Page, live_server: LiveServer) -> None:
+    Upstream.objects.all().delete()
+    demo = Upstream.objects.create(name="demo", kind="demo", path_prefix="")
+    rows.model(demo, "demo-chat")
+    rows.upstream("gone", "http://127.0.0.1:9")
+    rows.upstream("theirs")
+    Upstream.objects.filter(name="theirs").update(credential_source="client")
+    page.emulate(width=390, height=900, is_dark=True)
+    page.open(f"{live_server.url}/admin/test-upstreams/")
+
+    page.evaluate("document.querySelector('#trials button[type=submit]').click()")
+    page.wait_for("document.getElementById('trials-text').textContent.endsWith('Done.')")
+
+    told = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('article')].map((one) =>"
+        " [one.ariaLabel, one.querySelector('.gw-badge').textContent]))"
+    )
+    assert told == {"demo": "ok", "gone": "failed", "theirs": "not asked"}
+    assert page.evaluate("document.getElementById('trials-bar').value") == 3
+    words = page.evaluate("document.getElementById('trials-list').innerText")
+    assert "1 model listed" in words
+    assert "the connection was refused" in words
+    assert_good(page)

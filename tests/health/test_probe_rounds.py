@@ -19,6 +19,7 @@ from upstreams_app.services import probe_rounds, probes
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.management import update_upstream
 from upstreams_app.services.probe_rounds import probe_all, probe_due, probe_upstream, purge_samples
+from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +146,24 @@ def test_two_workers_ask_nobody_twice(vendor: FakeVendor) -> None:
     claimed = probe_rounds._claim_due() + probe_rounds._claim_due()
 
     assert sorted(row.name for row in claimed) == ["v0", "v1", "v2"]
+
+
+def test_who_is_never_probed_is_judged_though_others_are_probed_all_the_time(vendor: FakeVendor) -> None:
+    rows.upstream("busy", vendor.url)
+    theirs = rows.upstream("theirs", vendor.url)
+    Upstream.objects.filter(pk=theirs.pk).update(credential_source="client")
+    probe_due()
+    long_ago = utc_now() - timedelta(minutes=1)
+    UpstreamState.objects.filter(upstream=theirs).update(noted_at=long_ago)
+    for _ in range(20):
+        UsageRecord.objects.create(
+            at=utc_now(), operation="chat", model="m", upstream="theirs", status=200, state="reported"
+        )
+    due_now()
+
+    probe_due()
+
+    assert state("theirs") == ("healthy", "by its calls alone")
 
 
 def test_old_changes_of_states_go() -> None:

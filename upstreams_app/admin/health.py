@@ -1,10 +1,26 @@
-"""Probe results in the admin, to look at."""
+"""Probe results and changes of states in the admin, to look at."""
 
 from __future__ import annotations
 
-from gateway_project.admin_base import BadgedValue, ReadOnlyModelAdmin, display, moment, register
+from gateway_project.admin_base import (
+    BadgedValue,
+    InfinitePaginator,
+    ReadOnlyModelAdmin,
+    display,
+    moment,
+    register,
+)
 from upstreams_app.admin.filters import UpstreamFilter
-from upstreams_app.models import HealthSample
+from upstreams_app.models import HealthSample, StateChange
+
+# Badges of states, in lists.
+STATE_COLOURS = {
+    "healthy": "success",
+    "degraded": "warning",
+    "down": "danger",
+    "maintenance": "info",
+    "unknown": "warning",
+}
 
 
 @register(HealthSample)
@@ -31,3 +47,25 @@ class HealthSampleAdmin(ReadOnlyModelAdmin[HealthSample]):
     def latency(self, row: HealthSample) -> str | None:
         """In milliseconds."""
         return None if row.latency_ms is None else f"{row.latency_ms:.0f} ms"
+
+
+@register(StateChange)
+class StateChangeAdmin(ReadOnlyModelAdmin[StateChange]):
+    """When upstreams turned down, came back, or rested; the newest first."""
+
+    list_display = ("moment_of_change", "upstream", "shown_state", "previous", "reason")
+    list_filter = (UpstreamFilter, "state")
+    list_select_related = ("upstream",)
+    ordering = ("-at", "-id")
+    paginator = InfinitePaginator
+    fields = ("at", "upstream", "previous", "state", "reason")
+
+    @display(description="At", ordering="at")
+    def moment_of_change(self, row: StateChange) -> str | None:
+        """When it was seen."""
+        return moment(row.at)
+
+    @display(description="State", ordering="state", label=STATE_COLOURS)
+    def shown_state(self, row: StateChange) -> str:
+        """The new state, as a badge."""
+        return row.state

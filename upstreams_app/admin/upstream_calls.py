@@ -9,7 +9,14 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.urls import URLPattern, path, reverse
 
 from gateway_project.admin_base import action, selected_rows
@@ -18,6 +25,7 @@ from upstreams_app.admin.maintenance import MaintenanceActions
 from upstreams_app.models import HealthSample, Upstream
 from upstreams_app.services.discovery import RefreshResult, import_models, refresh_upstreams
 from upstreams_app.services.probe_rounds import probe_all, probe_upstream
+from upstreams_app.services.trials import try_upstream
 
 # The browser waits for the calls, and each may take ten seconds.
 MAX_CALLS_PER_ACTION = 10
@@ -89,6 +97,7 @@ class UpstreamCallActions(MaintenanceActions):
             path("probe/", view(self.probe_every_view), name="upstreams_app_upstream_probe_every"),
             path("import/", view(self.import_every_view), name="upstreams_app_upstream_import_every"),
             path("<path:object_id>/probe/", view(self.probe_view), name="upstreams_app_upstream_probe"),
+            path("<path:object_id>/trial/", view(self.trial_view), name="upstreams_app_upstream_trial"),
             path("<path:object_id>/import/", view(self.import_view), name="upstreams_app_upstream_import"),
             *super().get_urls(),
         ]
@@ -100,6 +109,14 @@ class UpstreamCallActions(MaintenanceActions):
     def probe_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """“Probe now” of one upstream."""
         return self._call_one(request, object_id, probe)
+
+    def trial_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What comes of trying one upstream, for the script of “Test upstreams”."""
+        row = self._row_to_call(request, object_id)
+        if row is None:
+            return HttpResponseNotAllowed(["POST"])
+        trial = try_upstream(row)
+        return JsonResponse({**trial._asdict(), "models": [model._asdict() for model in trial.models]})
 
     def import_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """“Import models” of one upstream."""
@@ -123,15 +140,24 @@ class UpstreamCallActions(MaintenanceActions):
         """Add the models that each lists."""
         self._call(request, selected_rows(request, queryset), import_from)
 
-    def _call_one(self, request: HttpRequest, object_id: str, call: Call) -> HttpResponse:
+    def _row_to_call(self, request: HttpRequest, object_id: str) -> Upstream | None:
+        """The upstream that a button is for; None if nobody pressed it."""
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return None
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404
         if not self.has_probe_permission(request):
             raise PermissionDenied
+        return row
+
+    def _call_one(self, request: HttpRequest, object_id: str, call: Call) -> HttpResponse:
+        row = self._row_to_call(request, object_id)
+        if row is None:
+            return HttpResponseNotAllowed(["POST"])
         self._call(request, [row], call)
+        if request.POST.get("back") == "health":
+            return HttpResponseRedirect(reverse("admin:health"))
         return HttpResponseRedirect(reverse("admin:upstreams_app_upstream_change", args=(row.pk,)))
 
     def _call_every(self, request: HttpRequest, call: Call) -> HttpResponse:

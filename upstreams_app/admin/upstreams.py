@@ -16,16 +16,19 @@ from django.utils.safestring import SafeString
 from gateway_project.admin_base import display, log_change, moment, register
 from security_app.admin.diagnostics import reasons_by_object, snapshot_context
 from upstreams_app.admin.filters import StateFilter
+from upstreams_app.admin.health import STATE_COLOURS
 from upstreams_app.admin.health_strip import strip_of
+from upstreams_app.admin.latency_line import latency_line
 from upstreams_app.admin.option_fields import OPTION, field_names
 from upstreams_app.admin.upstream_calls import UpstreamCallActions
 from upstreams_app.admin.upstream_form import UpstreamForm
 from upstreams_app.kinds import KINDS
-from upstreams_app.models import HealthSample, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models import HealthSample, RouteTarget, StateChange, Upstream, UpstreamModel
 from upstreams_app.secret_hints import masked_headers
 from upstreams_app.services.health import history
 from upstreams_app.services.management import create_upstream, delete_upstream, update_upstream
 from upstreams_app.services.overview import with_model_count
+from upstreams_app.services.state_history import changes_of
 from upstreams_app.services.states import UpstreamWithState, state_reason, with_state
 
 if TYPE_CHECKING:
@@ -36,15 +39,8 @@ if TYPE_CHECKING:
         model_count: int
 
 
-STATE_COLOURS = {
-    "healthy": "success",
-    "degraded": "warning",
-    "down": "danger",
-    "maintenance": "info",
-    "unknown": "warning",
-    "left out": "danger",
-    "disabled": "info",
-}
+_COLOURS = {**STATE_COLOURS, "left out": "danger", "disabled": "info"}
+CHANGES_SHOWN = 10
 # What stands in for a field in a form that can't be changed.
 _READ_ONLY = {"headers": "shown_headers"}
 
@@ -83,6 +79,7 @@ class UpstreamAdmin(UpstreamCallActions):
             {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")},
         ),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
+        ("Pass-through", {"fields": ("allows_passthrough",), "classes": ("collapse",)}),
         ("Health", {"fields": _health, "classes": ("collapse",)}),
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),
         ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),
@@ -123,11 +120,15 @@ class UpstreamAdmin(UpstreamCallActions):
         row = cast("UpstreamRow | None", self.get_object(request, unquote(object_id)))
         context: dict[str, Any] = {}
         if row is not None:
+            blocks = history([row.pk])[row.pk]
             context = {
                 "upstream_state": self.state(row),
                 "is_asked": row.may_be_probed,
                 "upstream_reason": reasons_by_object("upstream").get(row.name) or state_reason(row),
-                "upstream_strip": strip_of(history([row.pk])[row.pk]),
+                "upstream_strip": strip_of(blocks),
+                "upstream_latency_line": latency_line(blocks),
+                "upstream_changes": changes_of(row)[:CHANGES_SHOWN],
+                "may_change": self.has_change_permission(request, row),
                 "upstream_latency": self.latency(row) if self.state(row) == "healthy" else None,
                 "upstream_checked": self.checked(row),
                 "upstream_model_count": row.model_count,
@@ -143,7 +144,7 @@ class UpstreamAdmin(UpstreamCallActions):
         """How many models the upstream has, as a link to them."""
         return format_html('<a href="{}">{}</a>', _models_url(row), row.model_count)
 
-    @display(description="State", label=STATE_COLOURS)
+    @display(description="State", label=_COLOURS)
     def state(self, row: UpstreamWithState) -> str:
         """What stands in the way of calls, else the state of its health."""
         if not row.is_enabled:
@@ -202,6 +203,7 @@ class UpstreamAdmin(UpstreamCallActions):
             "models": UpstreamModel.objects.filter(upstream__in=pks).count(),
             "targets of routes": RouteTarget.objects.filter(model__upstream__in=pks).count(),
             "health samples": HealthSample.objects.filter(upstream__in=pks).count(),
+            "state changes": StateChange.objects.filter(upstream__in=pks).count(),
         }
         is_allowed = all(self.has_delete_permission(request, row) for row in rows)
         lacking = set() if is_allowed else {str(self.opts.verbose_name)}

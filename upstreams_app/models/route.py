@@ -11,6 +11,7 @@ from django.db import models
 
 from gateway_project.core.ids import uuid7
 from security_app.models import ConfigModel
+from security_app.models.access import PASSTHROUGH
 from upstreams_app.models.upstream import Upstream, UpstreamModel
 from upstreams_app.route_conditions import check_condition
 from upstreams_app.route_policy import (
@@ -128,6 +129,8 @@ class Route(ConfigModel):
         """The name shares one name space with the upstreams and must be usable in a URL."""
         if self.name != self.name.strip() or not self.name.isprintable() or "//" in self.name:
             raise ValidationError({"name": "No spaces around it, no control characters, no empty segments."})
+        if self.name.startswith(PASSTHROUGH):
+            raise ValidationError({"name": f"Names that begin with {PASSTHROUGH} are the pass-through's."})
         if Upstream.objects.filter(name=self.name).exists():
             raise ValidationError(
                 {"name": "An upstream has this name; upstreams and routes share one name space."}

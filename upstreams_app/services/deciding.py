@@ -44,6 +44,14 @@ def decide(question: Question, entry: ModelEntry, clients: ClientPool) -> Plan:
     return plan
 
 
+def passed_over(question: Question, entry: ModelEntry, clients: ClientPool) -> frozenset[str]:
+    """The targets that are not for a request, whatever becomes of the others."""
+    if not entry.is_selective:
+        return frozenset()
+    groups = clients.tracker.groups(entry)
+    return frozenset(select(entry, groups, tags=question.tags, values_of=question.values)[1])
+
+
 def _affinity_key(question: Question, entry: ModelEntry) -> str:
     affinity = entry.policy.affinity
     if affinity == BY_SESSION:

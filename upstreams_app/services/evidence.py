@@ -57,7 +57,9 @@ def gather(rows: Sequence[Upstream], *, now: datetime) -> dict[UUID, Known]:
             probes=probes[row.pk],
             traffic=traffic.get(row.name, Traffic()),
             barred=state.barred if state is not None and is_barred else "",
-            why_no_probes=_why_none(row, has_state=state is not None and state.next_probe_at is not None),
+            why_no_probes=why_no_probes(
+                row, was_probed=state is not None and state.next_probe_at is not None
+            ),
         )
         newest = evidence.probes[0].at if evidence.probes else now
         is_known = state is not None and state.fresh_until is not None and state.fresh_until >= now
@@ -66,12 +68,13 @@ def gather(rows: Sequence[Upstream], *, now: datetime) -> dict[UUID, Known]:
     return found
 
 
-def _why_none(row: Upstream, *, has_state: bool) -> str:
+def why_no_probes(row: Upstream, *, was_probed: bool) -> str:
+    """Why nothing is known of an upstream by probes."""
     if row.credential_source == Upstream.CredentialSource.CLIENT:
         return _CLIENTS_OWN
     if not row.is_probed:
         return _OFF
-    return "not probed lately" if has_state else "not probed yet"
+    return "not probed lately" if was_probed else "not probed yet"
 
 
 def _probes(rows: Iterable[Upstream], now: datetime) -> dict[UUID, list[Probe]]:

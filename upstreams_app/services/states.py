@@ -17,7 +17,7 @@ from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from gateway_project.core.clock import utc_now
 from upstreams_app.models import StateChange, Upstream, UpstreamState
-from upstreams_app.services.evidence import gather
+from upstreams_app.services.evidence import gather, why_no_probes
 from upstreams_app.services.overview import with_last_probe
 from upstreams_app.services.verdicts import (
     DEGRADED,
@@ -107,9 +107,7 @@ def state_reason(row: UpstreamWithState) -> str:
         return f"in maintenance until {until:%Y-%m-%d %H:%M} UTC" if until else "in maintenance"
     if state != UNKNOWN:
         return row.verdict_reason or ""
-    if not row.may_be_probed and row.verdict_reason:
-        return row.verdict_reason
-    return "not probed lately" if row.last_at else "not probed yet"
+    return why_no_probes(row, was_probed=row.last_at is not None)
 
 
 def note_states(keys: Collection[UUID] | None = None) -> set[UUID]:
@@ -131,9 +129,11 @@ def look_anew(row: Upstream) -> None:
 
 
 def note_states_again() -> None:
-    """As `note_states`, unless that was done just now."""
-    if not UpstreamState.objects.filter(noted_at__gte=utc_now() - _NOTE_EVERY).exists():
-        note_states()
+    """As `note_states`, of those that were not judged just now."""
+    is_old = Q(noted_state=None) | Q(noted_state__noted_at__lt=utc_now() - _NOTE_EVERY)
+    keys = list(Upstream.objects.filter(is_old, is_enabled=True).values_list("pk", flat=True))
+    if keys:
+        note_states(keys)
 
 
 def _judge(rows: list[Upstream], now: datetime) -> Mapping[UUID, Verdict]:
