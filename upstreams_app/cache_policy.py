@@ -18,6 +18,9 @@ SCOPES: Final = {
 }
 DEFAULT_TTL_S: Final = 3600
 MAX_TTL_S: Final = 30 * 86_400
+# How near a question must be to one from before, as the cosine of the angle between them.
+DEFAULT_SIMILARITY: Final = 0.95
+MIN_SIMILARITY: Final = 0.5
 # In place of a model id: whatever has no policy of its own.
 EVERY_MODEL: Final = "*"
 
@@ -36,3 +39,7 @@ class CacheRules:
     includes_tools: bool
     served_by: bytes
     models: frozenset[str]
+    # The model that says how alike questions are, and what is behind it; "": only the same one counts.
+    embedding_model: str = ""
+    embedded_by: bytes = b""
+    similarity: float = DEFAULT_SIMILARITY

@@ -32,6 +32,7 @@ def add_cache_rules(entries: dict[str, ModelEntry], left_out: list[Diagnostic]) 
                 reason = "callers bring their own credential for this model: nothing is kept"
                 left_out.append(_diagnostic(row.model, reason))
             continue
+        embedder = entries.get(row.embedding_model)
         rules = CacheRules(
             row.scope,
             row.ttl_s,
@@ -40,9 +41,32 @@ def add_cache_rules(entries: dict[str, ModelEntry], left_out: list[Diagnostic]) 
             served_by=_digest_of(entry, targets),
             models=frozenset(target.model_id for target in targets),
         )
+        if embedder is not None and not _why_not(embedder):
+            rules = replace(
+                rules,
+                embedding_model=embedder.id,
+                embedded_by=_digest_of(embedder, embedder.targets + embedder.resting),
+                similarity=row.similarity,
+            )
         entries[model_id] = replace(entry, cache=rules)
     for model_id in policies.keys() - entries.keys() - {EVERY_MODEL}:
         left_out.append(_diagnostic(model_id, "nothing has this model id"))
+    for row in policies.values():
+        if row.embedding_model and (reason := _why_not(entries.get(row.embedding_model))):
+            left_out.append(
+                _diagnostic(row.model, f"{row.embedding_model}: {reason}; only the same is found")
+            )
+
+
+def _why_not(embedder: ModelEntry | None) -> str:
+    """What keeps a model from telling how alike questions are; "" if nothing does."""
+    if embedder is None:
+        return "nothing has this model id"
+    if embedder.mode != "embedding":
+        return "this model is not for embeddings"
+    if any(target.upstream.takes_client_credential for target in embedder.targets + embedder.resting):
+        return "callers bring their own credential for this model"
+    return ""
 
 
 def _diagnostic(model_id: str, reason: str) -> Diagnostic:

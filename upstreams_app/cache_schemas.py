@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from upstreams_app.cache_policy import MAX_TTL_S
+from upstreams_app.cache_policy import MAX_TTL_S, MIN_SIMILARITY
 from upstreams_app.route_schemas import ModelId
 from upstreams_app.schemas import StrictModel
 
@@ -61,6 +61,10 @@ class CachePolicyPatch(StrictModel):
     ttl_s: Annotated[int, Field(ge=1, le=MAX_TTL_S)] | None = None
     is_on_request: bool | None = None
     includes_tools: bool | None = None
+    embedding_model: Annotated[str, StringConstraints(max_length=264)] | None = Field(
+        default=None, description='A model id for embeddings; "" for none.'
+    )
+    similarity: Annotated[float, Field(ge=MIN_SIMILARITY, le=1, allow_inf_nan=False)] | None = None
 
 
 class ShownCachePolicy(BaseModel):
@@ -72,6 +76,8 @@ class ShownCachePolicy(BaseModel):
     ttl_s: int
     is_on_request: bool
     includes_tools: bool
+    embedding_model: str
+    similarity: float
 
 
 class CachePolicyList(BaseModel):

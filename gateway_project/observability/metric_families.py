@@ -67,7 +67,7 @@ COUNTERS = {
     "denials": Counter("agent_gateway_denials", "Requests refused before any call, by reason.", ("reason",)),
     "cache": Counter(
         "agent_gateway_cache_requests",
-        "Requests under a cache policy: hit, shared (with one under way), or miss.",
+        "Requests under a cache policy: hit, similar, shared (with one under way), or miss.",
         ("model", "result"),
     ),
     "tool_invocations": Counter(

@@ -61,8 +61,7 @@ def questions(draw: st.DrawFn) -> tuple[Asked, Any]:
     plain = question._replace(audience=("",), fields={})
     return question, (
         whose,
-        plain[:2],
-        plain[3:8],
+        plain[:-1],
         {name: bytes(raw) for name, raw in question.fields.items()},
     )
 

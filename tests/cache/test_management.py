@@ -143,6 +143,8 @@ def test_a_policy_is_made_changed_and_deleted_with_its_answers(admin: Caller) ->
         "ttl_s": 60,
         "is_on_request": False,
         "includes_tools": False,
+        "embedding_model": "",
+        "similarity": 0.95,
     }
     assert changed == {**made, "includes_tools": True} == admin.ok("GET", "/cache/policies/team/long")
     assert admin.ok("GET", "/cache/policies") == {"data": [changed]}
@@ -157,12 +159,31 @@ def test_a_policy_is_made_changed_and_deleted_with_its_answers(admin: Caller) ->
     assert [event.action.rpartition(".")[2] for event in actions] == ["created", "updated", "deleted"]
 
 
+def test_questions_are_compared_once_a_policy_names_a_model_for_it(admin: Caller) -> None:
+    lab = Upstream.objects.get(name="lab")
+    UpstreamModel.objects.create(upstream=lab, name="vectors", mode="embedding")
+    body = {"embedding_model": " lab/vectors ", "similarity": 0.9}
+
+    made = admin.ok("PUT", "/cache/policies/fast", body)
+
+    assert (made["embedding_model"], made["similarity"]) == ("lab/vectors", 0.9)
+    rules = store.current.sections["upstreams"].value.models["fast"].cache
+    assert (rules.embedding_model, rules.similarity) == ("lab/vectors", 0.9)
+    off = admin.ok("PUT", "/cache/policies/fast", {"embedding_model": ""})
+    assert (off["embedding_model"], off["similarity"]) == ("", 0.9)
+
+
 @pytest.mark.parametrize(
     ("model", "body", "param"),
     [
         ("gone", {}, "model"),
         ("fast", {"scope": "world"}, "scope"),
         ("fast", {"ttl_s": 0}, "ttl_s"),
+        ("fast", {"embedding_model": "gone"}, "embedding_model"),
+        ("fast", {"embedding_model": "lab/small"}, "embedding_model"),
+        ("fast", {"similarity": 0.49}, "similarity"),
+        ("fast", {"similarity": 1.01}, "similarity"),
+        ("fast", {"similarity": "near"}, "similarity"),
         ("fast", {"rainy": True}, "rainy"),
     ],
 )

@@ -103,6 +103,48 @@ def test_a_policy_for_nothing_is_told() -> None:
     assert diagnostic.object == "cache policy gone"
 
 
+def embedder(name: str, **fields: Any) -> UpstreamModel:
+    """A model for embeddings behind an upstream of its own."""
+    row = upstream(name, **fields)
+    row.mode = "embedding"
+    row.save()
+    return row
+
+
+def test_what_measures_questions_is_part_of_the_rules() -> None:
+    upstream("a"), embedder("e")
+    CachePolicy.objects.create(model="a/m", embedding_model="e/m", similarity=0.8)
+    before = rules_of("a/m")
+
+    Upstream.objects.filter(name="e").update(base_url="http://127.0.0.1:10")
+
+    after = rules_of("a/m")
+    assert (before.embedding_model, before.similarity) == ("e/m", 0.8)
+    assert before.served_by == after.served_by
+    assert before.embedded_by != after.embedded_by
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone", "nothing has this model id"),
+        ("a/m", "this model is not for embeddings"),
+        ("theirs/m", "callers bring their own credential for this model"),
+    ],
+)
+def test_without_a_model_for_it_only_the_same_question_counts(name: str, reason: str) -> None:
+    upstream("a"), embedder("theirs", credential_source="client")
+    CachePolicy.objects.create(model="*", embedding_model=name)
+
+    section = build(None, 1, {})
+
+    rules = section.value.models["a/m"].cache
+    assert rules is not None
+    assert rules.embedding_model == ""
+    (told,) = section.diagnostics
+    assert (told.object, told.message) == ("cache policy *", f"{name}: {reason}; only the same is found")
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
@@ -111,6 +153,10 @@ def test_a_policy_for_nothing_is_told() -> None:
         ({"model": "a/m", "ttl_s": 0}, "ttl_s"),
         ({"model": "a/m", "ttl_s": 10**8}, "ttl_s"),
         ({"model": "a/m", "scope": "world"}, "scope"),
+        ({"model": "a/m", "similarity": 0.4}, "similarity"),
+        ({"model": "a/m", "similarity": float("nan")}, "similarity"),
+        ({"model": "a/m", "embedding_model": "a/m"}, "embedding_model"),
+        ({"model": "gone", "embedding_model": "gone"}, "embedding_model"),
     ],
 )
 def test_a_policy_that_can_not_be_is_refused(fields: dict[str, Any], wrong: str) -> None:

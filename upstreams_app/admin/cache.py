@@ -33,7 +33,16 @@ _QUESTION = (
 class CachePolicyAdmin(SwitchableModelAdmin[CachePolicy]):
     """Without a policy no answer is kept."""
 
-    list_display = ("model", "state", "shown_scope", "ttl_s", "shown_hits", "is_on_request", "includes_tools")
+    list_display = (
+        "model",
+        "state",
+        "shown_scope",
+        "ttl_s",
+        "shown_hits",
+        "is_on_request",
+        "includes_tools",
+        "embedding_model",
+    )
     list_filter = ("is_enabled", "scope")
     search_fields = ("model",)
     ordering = ("model",)
@@ -41,6 +50,7 @@ class CachePolicyAdmin(SwitchableModelAdmin[CachePolicy]):
     fieldsets = (
         (None, {"fields": ("model", "is_enabled")}),
         ("What is kept", {"fields": (("scope", "ttl_s"), ("is_on_request", "includes_tools"))}),
+        ("What is nearly the same", {"fields": (("embedding_model", "similarity"),)}),
     )
 
     @display(description="State", label={"off": "info", "broken": "danger", "on": "success"})

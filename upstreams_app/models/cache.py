@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,8 +11,16 @@ from django.db.models import Q
 
 from gateway_project.core.ids import uuid7
 from security_app.models import ConfigModel
-from upstreams_app.cache_policy import BY_KEY, DEFAULT_TTL_S, EVERY_MODEL, MAX_TTL_S, SCOPES
-from upstreams_app.models.route import Route
+from upstreams_app.cache_policy import (
+    BY_KEY,
+    DEFAULT_SIMILARITY,
+    DEFAULT_TTL_S,
+    EVERY_MODEL,
+    MAX_TTL_S,
+    MIN_SIMILARITY,
+    SCOPES,
+)
+from upstreams_app.models.route import Route, RouteTarget
 from upstreams_app.models.upstream import UpstreamModel
 
 
@@ -45,6 +55,18 @@ class CachePolicy(ConfigModel):
         default=False,
         help_text="Also requests that offer tools; who gets a tool's call again carries it out again.",
     )
+    embedding_model = models.CharField(
+        max_length=264,
+        blank=True,
+        default="",
+        help_text="A model id for embeddings: chats that are nearly the same then have an answer too. "
+        "Empty: only the very same question has one.",
+    )
+    similarity = models.FloatField(
+        default=DEFAULT_SIMILARITY,
+        validators=[MinValueValidator(MIN_SIMILARITY), MaxValueValidator(1)],
+        help_text=f"How alike questions must be for that, from {MIN_SIMILARITY} to 1.",
+    )
 
     class Meta:
         ordering = ("model",)
@@ -55,16 +77,35 @@ class CachePolicy(ConfigModel):
                 condition=Q(ttl_s__gte=1, ttl_s__lte=MAX_TTL_S), name="cache_policy_ttl_in_range"
             ),
             models.CheckConstraint(condition=Q(scope__in=list(SCOPES)), name="cache_policy_scope_known"),
+            models.CheckConstraint(
+                condition=Q(similarity__gte=MIN_SIMILARITY, similarity__lte=1),
+                name="cache_policy_similarity_in_range",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.model
 
     def clean(self) -> None:
-        """The model id must stand for something now."""
-        self.model = self.model.strip()
-        if self.model == EVERY_MODEL or Route.objects.filter(name=self.model).exists():
-            return
-        upstream, _, name = self.model.partition("/")
-        if not UpstreamModel.objects.filter(upstream__name=upstream, name=name).exists():
-            raise ValidationError({"model": "There is no such route or model."})
+        """The model ids must stand for something now; the second one for embeddings."""
+        self.model, self.embedding_model = self.model.strip(), self.embedding_model.strip()
+        wrong = {}
+        if self.model != EVERY_MODEL and not _modes(self.model):
+            wrong["model"] = "There is no such route or model."
+        if self.embedding_model and UpstreamModel.Mode.EMBEDDING not in _modes(self.embedding_model):
+            wrong["embedding_model"] = "There is no such route or model for embeddings."
+        if isnan(self.similarity):
+            # It is neither below nor above a bound.
+            wrong["similarity"] = "This is no number."
+        if wrong:
+            raise ValidationError(wrong)
+
+
+def _modes(model_id: str) -> set[str]:
+    """What the targets of a route, or a model, are for; "" is of a route without any."""
+    if Route.objects.filter(name=model_id).exists():
+        modes = RouteTarget.objects.filter(route__name=model_id).values_list("model__mode", flat=True)
+        return set(modes) or {""}
+    upstream, _, name = model_id.partition("/")
+    found = UpstreamModel.objects.filter(upstream__name=upstream, name=name)
+    return set(found.values_list("mode", flat=True))

@@ -17,6 +17,7 @@ from upstreams_app.services.answer_cache.valkey import ValkeyStore
 
 HIT: Final = "hit"
 SHARED: Final = "shared"
+SIMILAR: Final = "similar"
 MISS: Final = "miss"
 
 
@@ -70,11 +71,8 @@ class AnswerCache:
         """An answer that is kept, and young enough, or that another request is about to get."""
         if not lookup.is_wanted:
             return NOTHING
-        if self.shared is None:
-            kept = self.memory.get(lookup.key)
-        else:
-            kept = await self.shared.get(lookup.key)
-        if kept is not None and self._is_young(lookup, kept):
+        kept = await self.get(lookup.key)
+        if kept is not None and self.is_young(lookup, kept):
             return Found(kept, HIT)
         if not lookup.is_shared:
             return NOTHING
@@ -84,19 +82,21 @@ class AnswerCache:
         awaited = await flight.wait()
         return NOTHING if awaited is None else Found(awaited, SHARED)
 
-    def keep(self, lookup: Lookup, kept: Kept) -> None:
-        """Keep an answer."""
-        if self.shared is None:
-            self.memory.put(lookup.key, kept, lookup.ttl_s)
-        else:
-            self.shared.put(lookup.key, kept, lookup.ttl_s)
+    async def get(self, key: str) -> Kept | None:
+        """What is kept under a key."""
+        return self.memory.get(key) if self.shared is None else await self.shared.get(key)
+
+    def put(self, key: str, kept: Kept, ttl_s: int) -> None:
+        """Keep something under a key."""
+        (self.shared or self.memory).put(key, kept, ttl_s)
 
     def note(self, model_id: str, result: str) -> None:
         """Count how a request ended that might have had a kept answer."""
         metrics.observe_cache(model_id, result)
         self.counts.add(model_id, is_hit=result != MISS)
 
-    def _is_young(self, lookup: Lookup, kept: Kept) -> bool:
+    def is_young(self, lookup: Lookup, kept: Kept) -> bool:
+        """Whether an answer is young enough for a request."""
         return lookup.max_age_s is None or self.now() - kept.at <= lookup.max_age_s
 
 

@@ -11,6 +11,8 @@ from gateway_project.core.codec import NotAnObject, loads_loosely, split_object
 
 # What an entry takes beside its body.
 FRAME_BYTES = 700
+# Stands in names of what is no answer, but a list of questions that have one; no key of an answer has it.
+PLACE_MARK = "~"
 # No answer may be more than this part of all: one large one would push out everything else.
 LARGEST_PART = 8
 # "content_filter" is somebody's refusal, whatever else an unknown word may be.

@@ -22,6 +22,7 @@ from upstreams_app.cache_policy import BY_KEY, BY_TEAM, GLOBAL
 _VERSION: Final = b"1"
 _TAG_BYTES: Final = 8
 _KEY_BYTES: Final = 24
+TAG_CHARS: Final = 2 * _TAG_BYTES
 KEY_CHARS: Final = 2 * (_TAG_BYTES + _KEY_BYTES)
 # How an answer is sent, and who serves it, stand in the key in their own places.
 _NOT_COUNTED: Final = frozenset({"model", "stream"})

@@ -31,6 +31,7 @@ class Lookup(NamedTuple):
     ttl_s: int
     max_age_s: int | None
     is_shared: bool
+    question: Asked
 
 
 def look_up(call: Call, controls: Controls, asked: RawFields, clients: ClientPool) -> Lookup | None:
@@ -45,7 +46,7 @@ def look_up(call: Call, controls: Controls, asked: RawFields, clients: ClientPoo
         return None
     if not controls.is_wanted and not controls.may_be_kept:
         return None
-    if _has_any(call.fields, _ACTING) or (not rules.includes_tools and _has_any(call.fields, _TOOLS)):
+    if _has_any(call.fields, _ACTING) or (not rules.includes_tools and has_tools(call.fields)):
         return None
     question = Asked(
         model_id=call.entry.id,
@@ -69,7 +70,13 @@ def look_up(call: Call, controls: Controls, asked: RawFields, clients: ClientPoo
         max_age_s=controls.max_age_s,
         # A stream would have to wait for another one's end, and for how fast its client reads.
         is_shared=not call.is_stream and controls.is_wanted and controls.may_be_kept,
+        question=question,
     )
+
+
+def has_tools(fields: RawFields) -> bool:
+    """Whether a request offers tools."""
+    return _has_any(fields, _TOOLS)
 
 
 def _has_any(fields: RawFields, names: tuple[str, ...]) -> bool:

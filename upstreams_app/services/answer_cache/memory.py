@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from upstreams_app.services.answer_cache.entries import FRAME_BYTES, LARGEST_PART, Kept
+from upstreams_app.services.answer_cache.entries import FRAME_BYTES, LARGEST_PART, PLACE_MARK, Kept
 
 
 class MemoryStore:
@@ -60,9 +60,10 @@ class MemoryStore:
             return sum(self._drop(key) for key in keys)
 
     def flush(self, prefix: str = "") -> int:
-        """Forget all whose keys begin so; how many there were."""
+        """Forget all whose keys begin so; how many answers there were."""
         with self._lock:
-            return sum(self._drop(key) for key in [key for key in self._entries if key.startswith(prefix)])
+            begun = [key for key in self._entries if key.startswith(prefix)]
+            return sum(self._drop(key) and PLACE_MARK not in key for key in begun)
 
     def _drop(self, key: str) -> bool:
         found = self._entries.pop(key, None)

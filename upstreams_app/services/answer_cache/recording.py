@@ -13,10 +13,13 @@ from upstreams_app.services.answer_cache.entries import (
 )
 from upstreams_app.services.answer_cache.flights import Flight
 from upstreams_app.services.answer_cache.lookups import Lookup
+from upstreams_app.services.answer_cache.similar import Place, SimilarAnswers
+from upstreams_app.services.background import spawn
 from upstreams_app.services.calls import Call
 from upstreams_app.services.deciding import EMBEDDINGS
 from usage_app.entry import TokenUsage, UsageEntry
 
+similar_answers = SimilarAnswers(answer_cache)
 Send = Callable[[bytes], Awaitable[None]]
 
 
@@ -28,6 +31,8 @@ class Recording:
         self._lookup = lookup
         self._flight = flight
         self._generation = answer_cache.generation
+        # Where the question stands among those like it, once that is known.
+        self.place: Place | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._kept: Kept | None = None
@@ -87,5 +92,7 @@ class Recording:
             output_tokens=tokens.output,
             cost_nano=settlement.cost_nano,
         )
-        answer_cache.keep(self._lookup, self._kept)
+        answer_cache.put(self._lookup.key, self._kept, self._lookup.ttl_s)
+        if self.place is not None:
+            spawn(similar_answers.note(self._lookup, self.place))
         self.close()

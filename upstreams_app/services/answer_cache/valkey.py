@@ -53,11 +53,15 @@ if redis.call('ZADD', KEYS[2], now + ttl, KEYS[1] .. ' ' .. size) == 0 then
 end
 return 'OK'
 """
-# Deletes a page of the keys that match; tells where the next one begins, and how many went.
+# Deletes a page of the keys that match; tells where the next one begins, and how many answers went.
 _FLUSH: Final = b"""
 local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)
-for i = 1, #page[2] do redis.call('UNLINK', page[2][i]) end
-return page[1] .. ' ' .. #page[2]
+local answers = 0
+for i = 1, #page[2] do
+  redis.call('UNLINK', page[2][i])
+  if not string.find(page[2][i], '~', 1, true) then answers = answers + 1 end
+end
+return page[1] .. ' ' .. answers
 """
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
