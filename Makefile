@@ -11,7 +11,7 @@ unexport DJANGO_SETTINGS_MODULE PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?=
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 
 # The stamps carry their lock's checksum, so a changed lock is a missing stamp. The development lock holds
 # everything of the other one in the same versions (tests/repository sees to that): they share one environment.
@@ -26,9 +26,9 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
-	$(patsubst %,tests/doors/test_%.py,access access_rules azure chat_clients client_libraries client_recipes django_bodies forwarding \
+	$(patsubst %,tests/doors/test_%.py,access access_rules azure cached_answers chat_clients client_libraries client_recipes django_bodies forwarding \
 	denials disconnects endurance failover faults health heads https_only key_entry lifecycle log management_cors media openai_client openai_errors \
-	paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
+	passthrough paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
@@ -42,7 +42,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
-	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers management policies stores) \
+	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers flights management policies stores) \
 	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange fallback_leave health_watch selection treatment) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
 	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
@@ -103,7 +103,7 @@ lint: export GATEWAY_DATA_DIR := $(CURDIR)/$(VENV)/lint-data
 lint: $(LOCKED_DEV) ## Check form, types, imports, migrations, settings and templates
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy
+	$(PY) -m mypy --num-workers 2
 	$(PY) $(VENV)/bin/lint-imports --no-logo
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py check --fail-level WARNING

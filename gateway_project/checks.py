@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+# What an operator can have wrong; the other checks are about code, and would load all pages and routes.
+OF_OPERATORS = ("gateway", Tags.caches, Tags.database, Tags.security)
 _EVERYWHERE = ("*", "0.0.0.0/0", "::/0")
 _BOOTSTRAP = "On one machine run `manage.py bootstrap`; elsewhere set it (or its _FILE form)."
 

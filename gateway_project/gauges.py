@@ -12,6 +12,7 @@ from gateway_project.observability import metrics
 from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
 from gateway_project.registries import store
 from security_app.services.limiting import limiting
+from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.states import STATES
 from usage_app.services.ledger import ledger
@@ -37,6 +38,10 @@ def process_gauges() -> list[Gauge]:
     gauges += [
         Gauge("upstream_ejected_models", [name], len(models))
         for name, models in sorted(ejected.items())[:MAX_LABEL_VALUES]
+    ]
+    gauges += [
+        Gauge("cache_entries", [], len(answer_cache.memory)),
+        Gauge("cache_bytes", [], answer_cache.memory.size_bytes),
     ]
     if health["free_bytes"] is not None:
         gauges.append(Gauge("ledger_free", [], health["free_bytes"]))

@@ -19,6 +19,7 @@ from django.conf import settings
 
 from agents_app.services.warm_processes import keep_processes_warm
 from agents_app.services.watch import folder_watch
+from gateway_project.collector import look_rarely
 from gateway_project.core.db import close_connections_of_this_thread, in_thread, with_fresh_connections
 from gateway_project.core.deadline import SHUTDOWN, Ticker
 from gateway_project.core.snapshot import Snapshot
@@ -101,7 +102,7 @@ class Lifecycle:
         # What is loaded by now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 50, 100)
+        look_rarely()
         logger.info("server.started", extra=self.summary())
 
     def summary(self) -> dict[str, object]:

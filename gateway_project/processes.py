@@ -22,7 +22,7 @@ NOT_AGAIN = 78
 
 def serves_pages() -> bool:
     """Whether this process needs the admin from its start."""
-    return os.environ.get(ROLE_VARIABLE) not in ("supervisor", "worker", "beat")
+    return os.environ.get(ROLE_VARIABLE) not in ("supervisor", "preparation", "worker", "beat")
 
 
 def _die_with_parent() -> None:

@@ -28,6 +28,7 @@ _TEAM = "team_view team_add team_change team_delete"
 # What the names of further permissions mean, as the admin shows them.
 EXTRA = {
     "probe": "Can call it to see whether it answers, and import its models",
+    "decide": "Can approve or dismiss it",
     "try": "Can call it with arguments of one's own",
     "export": "Can download it as a file",
     "team_view": "Can view it in teams that one is an admin of",
@@ -113,8 +114,7 @@ TABLE: tuple[Line, ...] = (
     Line("usage_app.report", f"{_ALL} export", auditor="view export", finance=f"{_ALL} export"),
     Line("usage_app.reportexport", "view", auditor="view", finance="view"),
     Line("usage_app.price", _ALL, auditor="view", finance=_ALL),
-    # To change is to decide: what the catalogue says then holds.
-    Line("usage_app.pricechange", "view change", auditor="view", finance="view change"),
+    Line("usage_app.pricechange", "view decide", auditor="view", finance="view decide"),
     Line("usage_app.alert", "view", operator="view", auditor="view", finance="view"),
     Line("usage_app.alertrule", _ALL, operator=_ALL, auditor="view", finance=_ALL),
     Line("usage_app.alertchannel", _ALL, operator="view", auditor="view", finance="view"),

@@ -11,6 +11,8 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from gateway_project.collector import spare
+
 if TYPE_CHECKING:
     import uvicorn
 
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="gateway_project.server")
     parser.add_argument("--fd", type=int, required=True)
     options = parser.parse_args(arguments)
+    spare()
     os.environ["GATEWAY_PROCESS"] = "server"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.base")
 

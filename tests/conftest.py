@@ -30,6 +30,7 @@ pytest_plugins = ["tests.accounts"]
 
 DATABASES = ("sqlite", "postgres")
 OURS = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "WEB_CONCURRENCY", "OPENAI_API_KEY")
+LONG = ("test_bootstrap.py", "test_crashes.py", "test_guide.py", "test_killed_database.py", "test_ledger.py")
 
 # A pause of the machine is no fault of an example.
 hypothesis.settings.register_profile(
@@ -88,6 +89,11 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins early: else one process would work on it when the others are done."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def forget_developers_settings() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -19,9 +18,10 @@ from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.expressions import Expression
 from gateway_project.core.outbound import check_url
 from gateway_project.core.snapshot import Diagnostic, Section
-from upstreams_app.cache_policy import EVERY_MODEL, CacheRules
+from upstreams_app.cache_policy import CacheRules
+from upstreams_app.cache_rules import add_cache_rules
 from upstreams_app.kinds import KINDS, on_one_line
-from upstreams_app.models import CachePolicy, Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.route_conditions import compile_condition
 from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy, check_tags
 from upstreams_app.route_treatment import Maintenance, Treatment
@@ -60,6 +60,8 @@ class UpstreamConfig:
     total_timeout_s: float
     max_concurrency: int | None
     asks_stream_usage: bool
+    allows_passthrough: bool = False
+    is_resting: bool = False
     # Set for Azure's deployment paths only.
     api_version: str = ""
     # What the kind needs besides an address and a credential, such as a region.
@@ -197,6 +199,8 @@ def upstream_config(row: Upstream) -> UpstreamConfig:
         total_timeout_s=row.total_timeout_s,
         max_concurrency=row.max_concurrency,
         asks_stream_usage=row.asks_stream_usage,
+        allows_passthrough=row.allows_passthrough,
+        is_resting=row.rests_at(utc_now()),
         api_version=row.api_version,
         options=row.options,
         queue_size=row.queue_size,
@@ -268,7 +272,7 @@ def build(
                 aliases.setdefault(alias, entry)
     for own in own_entries:
         entries.setdefault(own.id, own)
-    _add_cache_rules(entries, left_out)
+    add_cache_rules(entries, left_out)
     aliases = {alias: entries[entry.id] for alias, entry in aliases.items()}
     value = UpstreamsConfig(entries, {config.name: config for config in upstreams.values()}, aliases)
     return Section(value, version, tuple(left_out))
@@ -343,60 +347,3 @@ def _route_entry(
         maintenance=route.maintenance(),
         is_selective=bool(conditions) or any(target.tags for target in targets),
     )
-
-
-def _add_cache_rules(entries: dict[str, ModelEntry], left_out: list[Diagnostic]) -> None:
-    """Say of each model id which of its answers are kept."""
-    policies = {row.model: row for row in CachePolicy.objects.filter(is_enabled=True)}
-    if not policies:
-        return
-    for model_id, entry in entries.items():
-        row = policies.get(model_id) or policies.get(EVERY_MODEL)
-        if row is None:
-            continue
-        targets = entry.targets + entry.resting
-        if reason := _uncacheable(entry, targets):
-            if row.model == model_id:
-                left_out.append(Diagnostic(SECTION, f"cache policy {row.model}", reason))
-            continue
-        rules = CacheRules(
-            row.scope,
-            row.ttl_s,
-            is_on_request=row.is_on_request,
-            includes_tools=row.includes_tools,
-            served_by=_digest_of(targets),
-            models=frozenset(target.model_id for target in targets),
-        )
-        entries[model_id] = replace(entry, cache=rules)
-    for model_id in policies.keys() - entries.keys() - {EVERY_MODEL}:
-        left_out.append(Diagnostic(SECTION, f"cache policy {model_id}", "nothing has this model id"))
-
-
-def _uncacheable(entry: ModelEntry, targets: tuple[Target, ...]) -> str:
-    """Why answers of a model id are for nobody but who asked; "" where they are for others too."""
-    if any(target.upstream.takes_client_credential for target in targets):
-        # What the vendor lets one caller have is not for another one.
-        return "callers bring their own credential for this model: nothing is kept"
-    if entry.is_selective:
-        # Who asks, and how, decides which model answers.
-        return "conditions or tags choose among the targets of this route: nothing is kept"
-    return ""
-
-
-def _digest_of(targets: tuple[Target, ...]) -> bytes:
-    """A digest of everything about targets that may change what they answer; weights and order don't."""
-    described = sorted(
-        dumps(
-            [
-                target.upstream.id,
-                target.upstream.kind,
-                target.upstream.endpoints,
-                target.upstream.api_version,
-                target.upstream.headers,
-                sorted(target.upstream.options.items()),
-                target.model,
-            ]
-        )
-        for target in targets
-    )
-    return sha256(b"\n".join(described)).digest()

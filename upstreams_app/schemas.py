@@ -1,4 +1,4 @@
-"""Bodies and answers of the upstream routes, and what the app's other bodies are made of."""
+"""Bodies, queries and answers of the model and upstream routes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ from pydantic import (
 )
 
 from upstreams_app.kinds import OPTIONS_IN_WORDS
+from upstreams_app.model_price_fields import ModelPricesInput, ShownModelPrices
 from upstreams_app.presets import PRESETS
 
+Mode = Literal["chat", "completion", "embedding", "other"]
 KindId = Literal[
     "openai", "azure-openai", "anthropic", "gemini", "vertex", "bedrock", "openai-compatible",
     "ollama", "lmstudio", "vllm", "tensorrt-llm", "demo",
 ]  # fmt: skip
+MAX_TOKENS = 2_147_483_647
+
+
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 # Strict bodies know no text for a moment, and JSON has nothing else.
 Moment = Annotated[AwareDatetime, Strict(False)]
 Seconds = Annotated[float, Field(ge=0.05, le=86_400)]
 Credential = Annotated[str, StringConstraints(max_length=5000)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Text = Annotated[str, StringConstraints(max_length=500)]
 ApiVersion = Annotated[str, StringConstraints(max_length=32)]
 Path = Annotated[str, StringConstraints(max_length=300)]
@@ -34,6 +42,173 @@ class StrictModel(BaseModel):
     """A body whose unknown fields are errors, and whose texts are not taken for numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class LitellmParams(StrictModel):
+    """Where a model is and how it is reached, as LiteLLM names it."""
+
+    model: ModelName | None = Field(
+        default=None, description="prefix/name, such as openai/gpt-4o or ollama/llama3."
+    )
+    custom_llm_provider: ModelName | None = Field(
+        default=None, description="The prefix, if it is not part of the model."
+    )
+    api_base: Url | None = Field(
+        default=None, description="Base URL with or without /v1; os.environ/NAME is read at once."
+    )
+    api_key: Credential | None = Field(
+        default=None, description="Stored encrypted; os.environ/NAME is kept as a reference."
+    )
+    api_version: ApiVersion | None = Field(
+        default=None, description="Of azure/ only: for deployment paths; v1 or empty for Azure's v1 API."
+    )
+    azure_ad_token: Credential | None = Field(default=None, description="Of azure/: a token; not renewed.")
+    tenant_id: Text | None = Field(default=None, description="Of azure/: an application's at Entra.")
+    client_id: Text | None = None
+    client_secret: Credential | None = Field(default=None, description="Or its certificate with key (PEM).")
+    organization: Text | None = Field(default=None, description="Sent as OpenAI-Organization.")
+    extra_headers: dict[str, str] | None = None
+    timeout: Seconds | None = Field(default=None, description="Of the whole call.")
+    stream_timeout: Seconds | None = Field(default=None, description="From the request to the first byte.")
+    aws_access_key_id: Credential | None = Field(
+        default=None,
+        description="Of bedrock/: keys are stored encrypted; without any the server's own serve.",
+    )
+    aws_secret_access_key: Credential | None = None
+    aws_session_token: Credential | None = None
+    aws_region_name: Text | None = None
+    aws_role_name: Text | None = Field(default=None, description="ARN of a role to assume.")
+    aws_session_name: Text | None = None
+    aws_external_id: Text | None = None
+    aws_profile_name: Text | None = Field(default=None, description="Of the server's AWS configuration.")
+    aws_bedrock_runtime_endpoint: Url | None = Field(default=None, description="The same as api_base.")
+    vertex_project: Text | None = Field(default=None, description="Of vertex_ai/.")
+    vertex_location: Text | None = Field(default=None, description="Without one, global.")
+    vertex_credentials: Credential | dict[str, Any] | None = Field(
+        default=None,
+        description="A service account's JSON key, the path of its file, or os.environ/NAME.",
+    )
+    max_parallel_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    weight: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="Share of the traffic."
+    )
+    order: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Lower ones are tried first."
+    )
+
+
+class ModelInfoInput(ModelPricesInput):
+    """What is known of a model. Prices are US dollars a token."""
+
+    id: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="A UUID of your own."
+    )
+    mode: Mode | None = None
+    base_model: ModelName | None = Field(default=None, description="The name to look prices up by.")
+    description: Text | None = None
+    max_tokens: Tokens | None = Field(default=None, description="The same as max_output_tokens.")
+    max_input_tokens: Tokens | None = Field(default=None, description="The context window.")
+    max_output_tokens: Tokens | None = None
+
+
+class NewModel(StrictModel):
+    """`POST /model/new`."""
+
+    model_name: ModelName = Field(
+        description="What clients put into `model`; the same name again adds a target."
+    )
+    litellm_params: LitellmParams
+    model_info: ModelInfoInput = ModelInfoInput()
+
+
+class ModelPatch(StrictModel):
+    """`PATCH /model/{id}/update`; what is left out stays."""
+
+    model_name: ModelName | None = None
+    litellm_params: LitellmParams | None = None
+    model_info: ModelInfoInput | None = None
+
+
+class ModelUpdate(ModelPatch):
+    """`POST /model/update`; the id is `model_info.id`, or `id`."""
+
+    id: ModelName | None = None
+
+
+class ModelReference(StrictModel):
+    """`POST /model/delete`."""
+
+    id: ModelName
+
+
+class ModelInfoQuery(BaseModel):
+    """`GET /model/info`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    litellm_model_id: str | None = Field(default=None, max_length=64)
+
+
+class ShownParams(BaseModel):
+    """Where a model is; never its credential."""
+
+    model: str
+    api_base: str | None
+    weight: int
+    order: int
+    timeout: float
+    stream_timeout: float
+    max_parallel_requests: int | None
+    custom_llm_provider: str
+    api_version: str | None = Field(default=None, description="Of azure/, as the next two.")
+    tenant_id: str | None = None
+    client_id: str | None = None
+    aws_region_name: str | None = Field(default=None, description="Of bedrock/, as the next four.")
+    aws_role_name: str | None = None
+    aws_session_name: str | None = None
+    aws_external_id: str | None = None
+    aws_profile_name: str | None = None
+    vertex_project: str | None = Field(default=None, description="Of vertex_ai/, as the next one.")
+    vertex_location: str | None = None
+
+
+class ShownInfo(ShownModelPrices):
+    """What is known of a model; prices are absent if there is none."""
+
+    id: str
+    db_model: bool = True
+    mode: Mode
+    description: str
+    upstream: str
+    upstream_model: str = Field(description="The id under which the model can be called without its route.")
+    max_tokens: int | None
+    max_input_tokens: int | None
+    max_output_tokens: int | None
+    is_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class ShownModel(BaseModel):
+    """One deployment: a model of an upstream behind a public id."""
+
+    model_id: str
+    model_name: str
+    litellm_params: ShownParams
+    model_info: ShownInfo
+
+
+class ModelList(BaseModel):
+    """All deployments."""
+
+    data: list[ShownModel]
+
+
+class DeletedModel(BaseModel):
+    """The deployment that is gone."""
+
+    message: str
+    id: str
 
 
 class UpstreamFields(StrictModel):
@@ -68,6 +243,7 @@ class UpstreamFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] | None = None
     breaker_cooldown_s: Seconds | None = None
     asks_stream_usage: bool | None = None
+    allows_passthrough: bool | None = None
     is_probed: bool | None = Field(
         default=None, description="Ask it regularly whether it answers; never with a caller's credential."
     )
@@ -148,6 +324,7 @@ class ShownUpstream(BaseModel):
     breaker_failures: int
     breaker_cooldown_s: float
     asks_stream_usage: bool
+    allows_passthrough: bool
     is_probed: bool
     probe_interval_s: int | None
     is_enabled: bool

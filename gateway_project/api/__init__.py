@@ -8,6 +8,15 @@ from gateway_project.api.doors import DoorTable, table
 def all_doors() -> DoorTable:
     """The table with every door declared."""
     # Importing a module declares its doors.
-    from gateway_project.api import documents, health, inference, judging, media, messages, models  # noqa: F401
+    from gateway_project.api import (  # noqa: F401
+        documents,
+        health,
+        inference,
+        judging,
+        media,
+        messages,
+        models,
+        passthrough,
+    )
 
     return table

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 
 from gateway_project.api.exchange import Exchange
 from gateway_project.core import sse
+from gateway_project.core.codec import RawFields
 from gateway_project.core.limits import limits
+from gateway_project.lifecycle import lifecycle
 from upstreams_app.services.answer_cache.cache import MISS, NOTHING, answer_cache
 from upstreams_app.services.answer_cache.controls import Controls
 from upstreams_app.services.answer_cache.entries import Kept
@@ -24,10 +26,15 @@ from upstreams_app.services.relay import abort_cancelled
 Answer = Callable[[Exchange, Call], Awaitable[None]]
 
 
-async def answer_cached(exchange: Exchange, call: Call, controls: Controls, answer: Answer) -> None:
-    """Answer from what is kept, else by `answer`, and keep that if it is good."""
+async def answer_cached(
+    exchange: Exchange, call: Call, controls: Controls, asked: RawFields, answer: Answer
+) -> None:
+    """Answer from what is kept, else by `answer`, and keep that if it is good.
+
+    `asked` are the members of the request as the client wrote them.
+    """
     try:
-        lookup = look_up(call, controls)
+        lookup = look_up(call, controls, asked, lifecycle.clients)
         found = NOTHING if lookup is None else await answer_cache.find(lookup)
     except asyncio.CancelledError:
         abort_cancelled(call)

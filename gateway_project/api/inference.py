@@ -24,6 +24,7 @@ from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.raw_answers import answer_raw, describe
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.tags import take_stated_tags
 from gateway_project.api.treatment import Forms, treated
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
@@ -116,13 +117,15 @@ async def answer_inference(
     """Answer a request whose members are `fields`, by a model or an agent; `body` is what it is measured by.
 
     `forms` says how each target is asked where that is not in the client's own words. A `parcel` is sent
-    instead of the fields, measured by `measure`, and answered as it comes.
+    instead of the fields, and answered as it comes. `measure` is of what makes no text.
     """
     context = exchange.caller()
     model_id = _model_id(fields)
     entry = await resolve(context, model_id)
     exchange.model_id = entry.id
     take_stated(context, _end_user(fields))
+    if "metadata" in fields:
+        take_stated_tags(context, fields)
     if required:
         check_required(fields, required)
     is_stream = operation in _STREAMED and _flag(fields, "stream")
@@ -138,6 +141,7 @@ async def answer_inference(
     controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
     if "cache" in fields or header is not None:
         controls = take_controls(fields, header)
+    asked = fields
     if entry.treatment is not None and parcel is None:
         fields, body, forms = treated(entry.treatment, fields, body, forms)
     if measure is None:
@@ -155,10 +159,8 @@ async def answer_inference(
         settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
-        if measure is None:
-            settlement.measure_sent = partial(sent_bytes, call, body, fields)
-        else:
-            settlement.measure_sent = partial(int, measure.text_bytes)
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
+        settlement.assumed = None if measure is None else measure.assumed
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
@@ -180,10 +182,10 @@ async def answer_inference(
         await answer_raw(exchange, call)
     elif entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
         await answer_in_maintenance(exchange, call, entry.maintenance.answer)
-    elif entry.cache is None:
+    elif entry.cache is None or entry.maintenance is not None:
         await answer(exchange, call)
     else:
-        await answer_cached(exchange, call, controls, answer)
+        await answer_cached(exchange, call, controls, asked, answer)
 
 
 def _leave(

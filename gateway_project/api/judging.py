@@ -10,6 +10,7 @@ from gateway_project.api.exchange import Exchange
 from gateway_project.api.inference import answer_inference, check_required, infer, read_fields
 from gateway_project.api.openapi import documented
 from gateway_project.api.openapi_media import MODERATION_BODY, RERANK_BODY
+from upstreams_app.services.measures import of_ranking
 
 router = Router(tags=["judging"])
 _RERANK = documented(RERANK_BODY, "Order documents by a query")
@@ -38,4 +39,12 @@ async def _rerank(exchange: Exchange) -> None:
     body = await exchange.read_body()
     fields = read_fields(body, exchange.path_params)
     check_required(fields, "documents")
-    await answer_inference(exchange, fields, body=body, operation="rerank", path="/rerank", required="query")
+    await answer_inference(
+        exchange,
+        fields,
+        body=body,
+        operation="rerank",
+        path="/rerank",
+        required="query",
+        measure=of_ranking(body, fields),
+    )

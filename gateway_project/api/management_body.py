@@ -99,7 +99,7 @@ def _check_text(text: str, path: str) -> None:
 
 
 # As Decimal writes it; inside of a text it only costs the time.
-_EXPONENT = re.compile(rb"[0-9]E[-+]?[0-9]")
+_EXPONENT = re.compile(rb"[0-9]E[-+][0-9]")
 
 
 class ExactRenderer(BaseRenderer):
@@ -111,8 +111,9 @@ class ExactRenderer(BaseRenderer):
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
         """The JSON of an answer."""
         encoded = self._encoder.encode(data)
-        # Few answers have one, and going through all of a long one takes longer than writing it twice.
-        return self._encoder.encode(_plain(data)) if _EXPONENT.search(encoded) else encoded
+        # Few answers have one. Going through a long one by the pattern takes longer than writing it twice.
+        may_have = b"E-" in encoded or b"E+" in encoded
+        return self._encoder.encode(_plain(data)) if may_have and _EXPONENT.search(encoded) else encoded
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway_project.api.exchange import Exchange, HeaderList, header_value
 from gateway_project.lifecycle import lifecycle
 from upstreams_app.services.calls import Call
+from upstreams_app.services.native import to_client
 from upstreams_app.services.raw_relay import RawRelay
 from usage_app.services.settlement import Settlement
 
@@ -22,6 +23,26 @@ async def answer_raw(exchange: Exchange, call: Call) -> None:
         finally:
             describe(exchange, call.settlement)
         await exchange.start_opaque(relay.status, _headers(relay))
+        await relay.pump(exchange.send_piece)
+        await exchange.end_stream()
+    finally:
+        relay.close()
+
+
+async def answer_native(exchange: Exchange, call: Call) -> None:
+    """Relay what an upstream says to a request in its own words, with any status."""
+    relay = RawRelay(call, lifecycle.clients)
+    try:
+        try:
+            await relay.open_only()
+        finally:
+            exchange.add_header(b"x-gateway-upstream", header_value(call.settlement.upstream))
+        chosen = to_client(relay.headers)
+        headers = [(name.encode(), value.encode()) for name, value in chosen.items()]
+        length = relay.headers.get("Content-Length", "")
+        if length.isdecimal() and length.isascii():
+            headers.append((b"content-length", length.encode()))
+        await exchange.start_opaque(relay.status, [*headers, *GUARDS])
         await relay.pump(exchange.send_piece)
         await exchange.end_stream()
     finally:

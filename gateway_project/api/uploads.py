@@ -52,7 +52,7 @@ class BodyRest:
         """The pieces as they come; RequestTimeout, InvalidRequest, or the task is cancelled."""
         is_last = False
         while not is_last:
-            piece, is_last = await _next(self._exchange)
+            piece, is_last = await next_piece(self._exchange)
             _scan(self._scanner, piece, is_last=is_last)
             if is_last:
                 self.is_read = True
@@ -62,19 +62,19 @@ class BodyRest:
 
 async def read_upload(exchange: Exchange) -> Upload:
     """Read a form until it is known which model it is for; whoever gets it closes its spool."""
-    _check_encoding(exchange)
+    check_encoding(exchange)
     try:
         boundary = boundary_of(exchange.header(b"content-type"))
     except FormError as error:
         raise UnsupportedMediaType(str(error), headers=_CLOSE) from error
-    size = _stated_size(exchange)
+    size = stated_size(exchange)
     scanner, kept = FormScanner(boundary, kept=_KEPT), Spool()
     is_last = False
     try:
         while not is_last:
-            piece, is_last = await _next(exchange)
+            piece, is_last = await next_piece(exchange)
             if kept.size + len(piece) > limits.max_upload_bytes:
-                raise _too_large()
+                raise too_large(limits.max_upload_bytes)
             _scan(scanner, piece, is_last=is_last)
             await kept.append(piece)
             if size is not None and "model" in scanner.fields and _is_enough(scanner, kept):
@@ -96,7 +96,8 @@ def _is_enough(scanner: FormScanner, kept: Spool) -> bool:
     return scanner.has_file or kept.size > MEMORY_BYTES // 2
 
 
-async def _next(exchange: Exchange) -> tuple[bytes, bool]:
+async def next_piece(exchange: Exchange) -> tuple[bytes, bool]:
+    """The next piece of a body and whether it is the last; the task is cancelled if the client leaves."""
     try:
         return await exchange.read_piece()
     except ClientLeft:
@@ -115,20 +116,22 @@ def _scan(scanner: FormScanner, piece: bytes, *, is_last: bool) -> None:
         raise InvalidRequest(str(error), param=error.field, headers=_CLOSE) from error
 
 
-def _check_encoding(exchange: Exchange) -> None:
+def check_encoding(exchange: Exchange) -> None:
+    """UnsupportedMediaType for a body that is compressed."""
     if exchange.header(b"content-encoding").lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body without a content encoding.", headers=_CLOSE)
 
 
-def _stated_size(exchange: Exchange) -> int | None:
+def stated_size(exchange: Exchange) -> int | None:
     """How long the body is, None if the client does not say; PayloadTooLarge."""
     length = exchange.header(b"content-length")
     if not length.isdecimal():
         return None
     if int(length) > limits.max_upload_bytes:
-        raise _too_large()
+        raise too_large(limits.max_upload_bytes)
     return int(length)
 
 
-def _too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(f"The upload is larger than {limits.max_upload_bytes} bytes.", headers=_CLOSE)
+def too_large(most: int) -> PayloadTooLarge:
+    """The error for a body of more bytes than may be."""
+    return PayloadTooLarge(f"The upload is larger than {most} bytes.", headers=_CLOSE)

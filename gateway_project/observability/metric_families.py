@@ -163,6 +163,10 @@ GAUGES = {
     "reservations": GaugeFamily(
         "agent_gateway_limit_reservations", "Calls under way that limits or budgets hold for.", (), "sum"
     ),
+    "cache_entries": GaugeFamily(
+        "agent_gateway_cache_entries", "Answers that processes keep in their own memory.", (), "sum"
+    ),
+    "cache_bytes": GaugeFamily("agent_gateway_cache_bytes", "Bytes of these answers.", (), "sum"),
     "diagnostics": GaugeFamily(
         "agent_gateway_configuration_problems", "Configuration rows that can't be used.", (), "max"
     ),

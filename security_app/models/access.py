@@ -17,6 +17,8 @@ from security_app.models.conditions import validate_condition
 from security_app.models.config import ConfigModel
 from security_app.models.key import UNUSABLE
 
+# What stands for all of an upstream's API, among the ids of models.
+PASSTHROUGH = "passthrough/"
 GROUP_PREFIX = "group:"
 OVERRIDE = "override"
 SUBJECT_KINDS = ("key", "team", "organization", "user", "end_user")

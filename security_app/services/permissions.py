@@ -7,12 +7,14 @@ up for what is missing, and nothing lifts a denial. docs/guides/access-rules.md 
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from gateway_project.core.errors import PermissionDenied
+from security_app.models.access import PASSTHROUGH
 from security_app.models.key import ROUTE_GROUPS
 from security_app.registry import NO_RULES, RULES, Bound, KeyPolicy, Matched, Principal, Rule, RulesConfig
 from security_app.registry.rules import parsed_address
@@ -266,6 +268,26 @@ def decide_tool(
 ) -> Decision:
     """Whether a principal may use this tool, through whichever agent."""
     return decide(principal, Question("tool", name, ip, agent, arguments=arguments))
+
+
+def require_passthrough(
+    principal: Principal, upstream: str, *, ip: str, rules: RulesConfig | None = None
+) -> str:
+    """The model id that stands for all of an upstream; PermissionDenied unless it is named for the key.
+
+    A list that allows every model, or none at all, does not name it: what is reached is more than models.
+    """
+    object_id = PASSTHROUGH + upstream
+    decision = decide(principal, Question("model", object_id, ip), rules=rules)
+    reason = decision.reason
+    if decision.is_allowed:
+        named = (decision.rule.pattern,) if decision.rule is not None else principal.policy.allowed_models
+        if any(
+            pattern.startswith(PASSTHROUGH) and fnmatch.fnmatchcase(object_id, pattern) for pattern in named
+        ):
+            return object_id
+        reason = "neither its allowed models nor a rule that allows it name it"
+    raise PermissionDenied(f"This key may not use '{object_id}': {reason}.")
 
 
 def require_scope(principal: Principal, scope: str) -> None:

@@ -41,7 +41,7 @@ LISTS = [
     "/admin/upstreams_app/statechange/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
-    "/admin/usage_app/pricechange/?state__exact=open",
+    "/admin/usage_app/pricechange/",
     "/admin/usage_app/report/",
     "/admin/usage_app/reportexport/",
     "/admin/usage_app/alert/",

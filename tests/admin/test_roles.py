@@ -32,6 +32,8 @@ OWN: dict[str, tuple[str, str]] = {
     "agents_app_agent_versions": ("agents_app.agent", "view"),
     "agents_app_agent_version": ("agents_app.agent", "view"),
     "agents_app_agent_version_roll_back": ("agents_app.agent", "change"),
+    "usage_app_pricechange_refresh_every": ("usage_app.pricechange", "decide"),
+    "usage_app_pricechange_approve_every": ("usage_app.pricechange", "decide"),
     "usage_app_report_check": ("usage_app.report", "export"),
     "usage_app_report_run": ("usage_app.report", "export"),
     "usage_app_reportexport_progress": ("usage_app.reportexport", "view"),

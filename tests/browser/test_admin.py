@@ -16,6 +16,7 @@ from tests.browser.chromium import Page
 from tests.browser.session import sign_in
 from tools_app.models import Tool
 from upstreams_app.models import Route, Upstream
+from usage_app.models import PriceChange
 
 pytestmark = pytest.mark.browser
 LISTS = (
@@ -30,6 +31,8 @@ LISTS = (
     "/admin/upstreams_app/statechange/",
     "/admin/usage_app/usagerecord/",
     "/admin/usage_app/price/",
+    "/admin/usage_app/pricechange/",
+    "/admin/prices/unpriced/",
     "/admin/usage_app/spendcounter/",
     "/admin/auth/user/",
     "/admin/auth/group/",
@@ -72,7 +75,9 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
     forms = [
         f"{path}add/"
         for path in LISTS
-        if not path.endswith(("healthsample/", "statechange/", "usagerecord/", "spendcounter/", "run/"))
+        if not path.endswith(
+            ("healthsample/", "usagerecord/", "spendcounter/", "run/", "change/", "unpriced/")
+        )
     ]
     key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
     forms += [
@@ -81,6 +86,7 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
         f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
         f"/admin/agents_app/run/{Run.objects.get().pk}/change/",
         f"/admin/usage_app/usagerecord/{Run.objects.get().pk}/change/",
+        f"/admin/usage_app/pricechange/{PriceChange.objects.get().pk}/change/",
         f"/admin/security_app/apikey/{key.pk}/change/",
         f"/admin/upstreams_app/upstream/{upstream.pk}/change/",
         f"/admin/upstreams_app/route/{route.pk}/change/",

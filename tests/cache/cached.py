@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from tests.limits.door import Answer
 from tests.routing.candidates import route, target
 from tests.routing.routed import with_vendors
 from tests.routing.shaky import ShakyVendor
@@ -70,3 +71,9 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not holds():  # noqa: ASYNC110  (what is waited for tells nobody)
             await asyncio.sleep(0.002)
+
+
+def cached(answer: Answer) -> str | None:
+    """What an answer says of the cache."""
+    assert answer.status == 200, answer.body
+    return answer.headers.get("x-gateway-cache")

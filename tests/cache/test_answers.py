@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,21 +10,25 @@ from uuid import uuid4
 import pytest
 
 from security_app.registry import KeyPolicy
-from tests.cache.cached import MODEL, Clock, entry, until, with_vendor
-from tests.limits.door import CARD, Answer, limit
+from tests.agents.inprocess import HELPER
+from tests.cache.cached import MODEL, Clock, cached, entry, rules, with_vendor
+from tests.fakes.vendor import FakeVendor
+from tests.limits.door import AGENT, CARD, Answer, Door, at_the_door, limit
+from tests.limits.door import MODEL as CHAT
 from tests.routing.candidates import route, target
 from tests.routing.routed import door_of, record_of
-from tests.routing.shaky import DEAD, FAILS, HANG, ShakyVendor
+from tests.routing.shaky import DEAD, FAILS, ShakyVendor
 from upstreams_app.services.answer_cache.cache import answer_cache
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TEAM, OTHER_TEAM = uuid4(), uuid4()
 
 
-def cached(answer: Answer) -> str | None:
-    """What an answer says of the cache."""
-    assert answer.status == 200, answer.body
-    return answer.headers.get("x-gateway-cache")
+@pytest.fixture
+def fake_vendor() -> Iterator[FakeVendor]:
+    """A vendor that agents can be asked over."""
+    with FakeVendor() as running:
+        yield running
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
@@ -139,6 +143,24 @@ def test_an_answer_of_a_model_that_is_no_longer_behind_the_id_is_not_given() -> 
         answer = await door_of(entry(vendor, served_by=b"another")).ask(MODEL)
 
         assert cached(answer) == "miss"
+
+    with_vendor(work)
+
+
+def test_who_has_other_targets_has_other_answers() -> None:
+    async def work(vendor: ShakyVendor) -> None:
+        targets = [replace(target(f"{tag}/m", vendor.url), tags=frozenset({tag})) for tag in ("eu", "us")]
+        models = frozenset({"eu/m", "us/m"})
+        entry = replace(route(*targets), is_selective=True, cache=rules(scope="global", models=models))
+        door = door_of(entry)
+
+        found = []
+        for door.tags in (("eu",), ("us",), ("eu", "x"), ("us",), ("eu", "us")):
+            answer = await door.ask("fast")
+            found.append((cached(answer), answer.headers.get("x-gateway-upstream")))
+
+        assert found[:2] == [("miss", "eu"), ("miss", "us")]
+        assert [how for how, _ in found[2:]] == ["hit", "hit", "miss"]
 
     with_vendor(work)
 
@@ -285,64 +307,31 @@ def test_what_a_fallback_answered_is_not_kept() -> None:
     with_vendor(work)
 
 
-def test_many_at_once_ask_the_vendor_once() -> None:
+def test_what_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(vendor: ShakyVendor) -> None:
         door = door_of(entry(vendor))
-        vendor.delay_s = 0.05
 
-        answers = await asyncio.gather(*(door.ask(MODEL) for _ in range(20)))
+        found = [cached(await door.ask(MODEL, stream=is_stream)) for is_stream in (False, True) * 2]
 
-        assert sorted(cached(answer) or "" for answer in answers) == ["hit"] * 19 + ["miss"]
-        assert len({answer.body for answer in answers}) == 1
-        assert vendor.asked.total() == 1
+        assert found == ["miss"] * 4
 
+    monkeypatch.setattr(answer_cache.memory, "_max_bytes", 6_000)
     with_vendor(work)
 
 
-@pytest.mark.parametrize("ending", ["leaves", "fails"])
-def test_the_first_ones_end_is_not_the_others(ending: str) -> None:
-    async def work(vendor: ShakyVendor) -> None:
-        door = door_of(entry(vendor))
-        await vendor.become(HANG)
-        leading = asyncio.ensure_future(door.ask(MODEL))
-        await vendor.was_asked.wait()
-        others = [asyncio.ensure_future(door.ask(MODEL)) for _ in range(3)]
-        await until(lambda: len(door.scopes) == 4)
-        await asyncio.sleep(0)
-        assert vendor.asked.total() == 1
+def test_runs_of_agents_get_no_kept_answers(fake_vendor: FakeVendor) -> None:
+    async def work(door: Door) -> None:
+        models = door.snapshot.sections["upstreams"].value.models
+        models[CHAT] = replace(models[CHAT], cache=rules(models=frozenset({CHAT})))
+        assert cached(await door.ask(CHAT)) == "miss"
+        asked = len(fake_vendor.requests)
 
-        await vendor.become("ok")
-        if ending == "leaves":
-            door.scopes[0].cancel("client_disconnected")
-        else:
-            for writer in list(vendor._open):
-                writer.transport.abort()
-        answers = await asyncio.gather(*others)
+        answers = [await door.ask(AGENT) for _ in range(2)]
 
-        assert (await leading).status == (0 if ending == "leaves" else 502)
-        assert [cached(answer) for answer in answers] == ["miss"] * 3
-        assert vendor.asked.total() >= 4
+        assert [cached(answer) for answer in answers] == [None, None]
+        assert len(fake_vendor.requests) == asked + 2
 
-    with_vendor(work)
-
-
-def test_who_waits_may_leave() -> None:
-    async def work(vendor: ShakyVendor) -> None:
-        door = door_of(entry(vendor), rules=[limit(metric="concurrency", value=5)])
-        vendor.delay_s = 0.1
-        leading = asyncio.ensure_future(door.ask(MODEL))
-        await vendor.was_asked.wait()
-        waiting = [asyncio.ensure_future(door.ask(MODEL)) for _ in range(2)]
-        await until(lambda: len(door.scopes) == 3)
-        await asyncio.sleep(0.01)
-
-        door.scopes[1].cancel("client_disconnected")
-
-        assert (await waiting[0]).status == 0
-        assert cached(await waiting[1]) == "hit"
-        assert cached(await leading) == "miss"
-
-    with_vendor(work)
+    at_the_door(fake_vendor, work, agent=HELPER)
 
 
 def test_nonsense_about_the_cache_is_named() -> None:

@@ -60,6 +60,14 @@ def test_what_it_can_not_hold_is_named(value: Any, param: str) -> None:
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize("text", [b'{"ttl": 1e999}', b'{"namespace": "\\ud800"}'])
+def test_what_is_json_and_can_not_be_read_is_named(text: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        take_controls({"cache": msgspec.Raw(text)}, None)
+
+    assert caught.value.param == "cache"
+
+
 @pytest.mark.parametrize(
     ("header", "controls"),
     [

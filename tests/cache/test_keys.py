@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from security_app.registry import KeyPolicy, Principal
 from upstreams_app.cache_policy import SCOPES
-from upstreams_app.services.answer_cache.keys import Question, audience, cache_key, is_key, model_tag
+from upstreams_app.services.answer_cache.keys import Asked, audience, cache_key, is_key, model_tag
 
 POLICY = KeyPolicy(frozenset(), ())
 # Few values, so that two of them are often the same; some hold what separates parts elsewhere.
@@ -35,12 +35,13 @@ PRINCIPALS = st.builds(
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[Question, Any]:
+def questions(draw: st.DrawFn) -> tuple[Asked, Any]:
     """A question, and all that must tell it from another one."""
     principal, scope, end_user = draw(PRINCIPALS), draw(st.sampled_from(list(SCOPES))), draw(TEXTS)
-    question = Question(
+    question = Asked(
         model_id=draw(st.sampled_from(["a/m", "a/m2", "fast"])),
         served_by=draw(st.sampled_from([b"x" * 32, b"y" * 32])),
+        passed_over=draw(st.sampled_from([frozenset(), frozenset({"a/m"}), frozenset({"a/m", "b/m"})])),
         audience=audience(principal, scope, end_user),
         namespace=draw(TEXTS),
         path=draw(st.sampled_from(["/chat/completions", "/embeddings"])),
@@ -68,9 +69,7 @@ def questions(draw: st.DrawFn) -> tuple[Question, Any]:
 
 @settings(max_examples=60)
 @given(questions(), questions())
-def test_one_key_is_one_question_of_one_audience(
-    one: tuple[Question, Any], other: tuple[Question, Any]
-) -> None:
+def test_one_key_is_one_question_of_one_audience(one: tuple[Asked, Any], other: tuple[Asked, Any]) -> None:
     same = one[1] == other[1]
 
     assert (cache_key(one[0]) == cache_key(other[0])) is same
@@ -78,11 +77,12 @@ def test_one_key_is_one_question_of_one_audience(
 
 @settings(max_examples=30)
 @given(questions(), st.data())
-def test_any_change_is_another_key(one: tuple[Question, Any], data: st.DataObject) -> None:
+def test_any_change_is_another_key(one: tuple[Asked, Any], data: st.DataObject) -> None:
     question = one[0]
     changes: dict[str, Any] = {
         "model_id": "other",
         "served_by": b"z" * 32,
+        "passed_over": question.passed_over | {"c/m"},
         "audience": (*question.audience, ""),
         "namespace": question.namespace + "a",
         "path": "/completions",
@@ -99,7 +99,7 @@ def test_any_change_is_another_key(one: tuple[Question, Any], data: st.DataObjec
 @settings(max_examples=25)
 @given(FIELDS)
 def test_the_order_of_parameters_is_of_no_account(fields: dict[str, msgspec.Raw]) -> None:
-    question = Question("a/m", b"x", ("global",), "", "/p", "openai", False, False, fields)
+    question = Asked("a/m", b"x", frozenset(), ("global",), "", "/p", "openai", False, False, fields)
     turned = question._replace(fields=dict(reversed(fields.items())))
 
     assert cache_key(turned) == cache_key(question)
@@ -107,7 +107,9 @@ def test_the_order_of_parameters_is_of_no_account(fields: dict[str, msgspec.Raw]
 
 def test_keys_tell_nothing_and_begin_with_their_models_tag() -> None:
     fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"secret"}]')}
-    key = cache_key(Question("a/m", b"x", ("key", "1", ""), "", "/p", "openai", False, False, fields))
+    key = cache_key(
+        Asked("a/m", b"x", frozenset(), ("key", "1", ""), "", "/p", "openai", False, False, fields)
+    )
 
     assert is_key(key)
     assert key.startswith(model_tag("a/m"))

@@ -62,12 +62,25 @@ def test_what_is_behind_the_id_is_part_of_every_key() -> None:
     seen.add(rules_of("fast").served_by)
     RouteTarget.objects.create(route=route, model=other)
     seen.add(last := rules_of("fast").served_by)
-    assert len(seen) == 4
+    Route.objects.filter(name="fast").update(prompt_prepend=[{"role": "system", "content": "Be brief."}])
+    seen.add(last := rules_of("fast").served_by)
+    assert len(seen) == 5
 
     target.weight, target.priority = 7, 2
     target.save()
     Upstream.objects.filter(name="b").update(is_in_maintenance=True)
     assert rules_of("fast").served_by == last
+
+
+def test_other_names_of_a_route_have_its_rules() -> None:
+    route = Route.objects.create(name="fast", aliases=["quick"])
+    RouteTarget.objects.create(route=route, model=upstream("a"))
+    CachePolicy.objects.create(model="fast")
+
+    value = build(None, 1, {}).value
+
+    assert value.aliases["quick"] is value.models["fast"]
+    assert value.models["fast"].cache is not None
 
 
 @pytest.mark.parametrize("model", ["a/m", "*"])

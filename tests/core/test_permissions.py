@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway_project.core.errors import PermissionDenied
 from gateway_project.core.ids import uuid7
 from security_app.models.conditions import compile_condition
 from security_app.registry import Bound, DoorRules, KeyPolicy, Principal, Rule, RulesConfig
 from security_app.registry.rules import Group
+from security_app.services import permissions
 from security_app.services.explanations import explain
 from security_app.services.permissions import Decision, Question, decide, decide_model, list_variant
 
@@ -332,3 +334,39 @@ def test_the_answer_is_what_the_table_says(
     is_denied = "deny" in {kind for pattern, kind in own if fits(pattern)}
     is_granted = "grant" in {kind for pattern, kind in own if fits(pattern)}
     assert allowed is (not is_denied and ((is_in_lists and is_permitted) or is_granted))
+
+
+@pytest.mark.parametrize(
+    ("models", "rules", "is_allowed"),
+    [
+        ((), (), False),
+        (("*",), (), False),
+        (("openai/*",), (), False),
+        (("passthrough/other",), (), False),
+        (("passthrough/openai",), (), True),
+        (("*", "passthrough/*"), (), True),
+        ((), (rule("passthrough/openai"),), True),
+        ((), (rule("*"),), False),
+        (("passthrough/*",), (rule("passthrough/*", "deny"),), False),
+        (("passthrough/*",), (rule("openai/*"),), False),
+        (("gpt",), (grant("passthrough/openai"),), True),
+    ],
+)
+def test_a_pass_through_must_be_named(
+    models: tuple[str, ...], rules: tuple[Rule, ...], is_allowed: bool
+) -> None:
+    ada, made = principal(models=models), config(*rules)
+
+    if is_allowed:
+        assert permissions.require_passthrough(ada, "openai", ip="", rules=made) == "passthrough/openai"
+        assert decide(ada, Question("model", "passthrough/openai"), rules=made).is_allowed
+    else:
+        with pytest.raises(PermissionDenied):
+            permissions.require_passthrough(ada, "openai", ip="", rules=made)
+
+
+def test_a_teams_list_bounds_the_pass_through() -> None:
+    bounded = principal(models=("passthrough/*",), bounds=(Bound("team", ("gpt",)),))
+
+    with pytest.raises(PermissionDenied, match="team"):
+        permissions.require_passthrough(bounded, "openai", ip="")

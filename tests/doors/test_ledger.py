@@ -1,72 +1,19 @@
-"""Whatever happens to disk, database and processes: every answered request is in the ledger exactly once."""
+"""Whatever happens to disk and processes: every answered request is in the ledger exactly once."""
 
 from __future__ import annotations
 
-import asyncio
 import resource
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
-from uuid import UUID
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from bench.client import Target
-from bench.soak import NO_ANSWER, DriveResult, drive_async
-from tests.doors.gateway import Gateway, Template, database_template
-from tests.doors.rows import KEY, MODEL
+from bench.soak import DriveResult
+from tests.doors.gateway import Gateway, Template
+from tests.doors.load import ASK, CHAT, Load, assert_ledger_holds, ledger_ids
 from tests.fakes.vendor import FakeVendor
-from tests.services import TRUSTS_NOBODY, PostgresServer, wait_until
-
-CHAT = "/v1/chat/completions"
-ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-class Load(threading.Thread):
-    """Clients that ask all the time until `finish`; what they got is in `result`."""
-
-    def __init__(
-        self, gateway: Gateway, *, requests: int, connections: int = 8, stream_plan: str = ""
-    ) -> None:
-        super().__init__(daemon=True)
-        self.result = DriveResult()
-        self._target = Target("gateway", gateway.port, key=KEY, model=MODEL)
-        self._options = {"requests": requests, "connections": connections}
-        self._plan = stream_plan
-
-    def run(self) -> None:
-        """Drive, on a loop of its own."""
-        self.result = asyncio.run(
-            drive_async(self._target, **self._options, stream_plan=self._plan, timeout_s=600)
-        )
-
-    def finish(self) -> DriveResult:
-        """Wait for the last answer."""
-        self.join(600)
-        assert not self.is_alive()
-        return self.result
-
-
-def ledger_ids(gateway: Gateway) -> Counter[UUID]:
-    """How often each request id is in the ledger."""
-    rows = gateway.database.fetch("SELECT id FROM usage_app_usagerecord")
-    return Counter(row["id"] if isinstance(row["id"], UUID) else UUID(row["id"]) for row in rows)
-
-
-def assert_ledger_holds(gateway: Gateway, results: list[DriveResult], *, timeout_s: float = 30) -> None:
-    """Each answered request once; all other records belong to requests that got no answer."""
-    answered = {UUID(name.removeprefix("req_")) for result in results for name in result.request_ids}
-    unanswered = sum(result.statuses[NO_ANSWER] for result in results)
-    assert answered
-
-    wait_until(lambda: answered <= ledger_ids(gateway).keys(), timeout_s, "every answered request")
-
-    held = ledger_ids(gateway)
-    assert set(held.values()) == {1}
-    assert len(held) - len(answered) <= unanswered
+from tests.services import TRUSTS_NOBODY, wait_until
 
 
 def crash_again_and_again(gateway: Gateway, *, kills: int, requests: int) -> list[DriveResult]:
@@ -95,37 +42,6 @@ def test_a_killed_server_loses_and_doubles_nothing(
 
         assert sum(result.statuses[200] for result in results) > kills * requests * 0.9
         assert_ledger_holds(gateway, results)
-
-
-@pytest.mark.parametrize("fault", ["killed", "paused"])
-def test_answers_go_on_while_the_database_is_away(
-    shared_vendor: FakeVendor, vendor: FakeVendor, postgres: PostgresServer, fault: str
-) -> None:
-    with (
-        database_template(shared_vendor.port, postgres.url) as template,
-        Gateway(template.copy(), WEB_CONCURRENCY="1") as gateway,
-        gateway.client() as client,
-        ExitStack() as resources,
-    ):
-        before = client.post(CHAT, json=ASK)
-        revive = postgres.start if fault == "killed" else postgres.resume
-        resources.callback(revive)
-        postgres.kill() if fault == "killed" else postgres.pause()
-        load = Load(gateway, requests=300, connections=4)
-        load.start()
-        result = load.finish()
-        ready = client.get("/readyz")
-        listed = client.get("/v1/models")
-        unknown = client.post(CHAT, json={**ASK, "model": "fake/unknown"}, timeout=8)
-        nobody = client.get("/v1/models", headers={"authorization": "Bearer sk-nobody-knows-this"}, timeout=8)
-        revive()
-        resources.pop_all()
-
-        assert before.status_code == 200
-        assert result.statuses == {200: 300}
-        assert (ready.status_code, listed.status_code) == (200, 200)
-        assert (unknown.status_code, nobody.status_code) == (404, 401)
-        assert_ledger_holds(gateway, [result, DriveResult(request_ids=[before.headers["x-request-id"]])])
 
 
 def test_too_little_space_for_the_journal_stops_calls_at_the_door(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 
@@ -112,6 +113,7 @@ def test_sound_arrives_while_it_is_made(ai: OpenAI, gateway: Gateway, vendor: Fa
     assert answer.headers["content-type"] == "audio/ogg"
     record = gateway.record(answer.headers["x-request-id"])
     assert (record["operation"], record["state"]) == ("speech", "estimated")
+    assert json.loads(record["units"]) == {"characters": 5}
 
 
 def test_sound_that_breaks_off_is_no_whole_answer(
@@ -143,6 +145,7 @@ def test_pictures_are_made_and_edited(ai: OpenAI, gateway: Gateway, vendor: Fake
         edited.data[0].b64_json or ""
     )
     assert (record["operation"], record["input_tokens"], record["output_tokens"]) == ("images", 50, 272)
+    assert json.loads(record["units"])["images"] == 2
 
 
 def test_unfinished_pictures_come_as_events(ai: OpenAI) -> None:
@@ -162,7 +165,8 @@ def test_texts_are_moderated_and_documents_ranked(ai: OpenAI, client: httpx.Clie
     assert judged.results[0].flagged
     assert judged.model == MODEL
     assert [result["index"] for result in ranked.json()["results"]] == [1, 2]
-    assert gateway.record(ranked.headers["x-request-id"])["operation"] == "rerank"
+    record = gateway.record(ranked.headers["x-request-id"])
+    assert (record["operation"], json.loads(record["units"])) == ("rerank", {"search_units": 1})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.providers import fake_anthropic as anthropic
 from tests.providers.mind import Said
 from tests.upstreams.loopback import Peer, Server, config, phases, serving
 from upstreams_app.providers.anthropic import provider
-from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.outbound import UpstreamAnswer
 from upstreams_app.services.provider_client import ProviderClient
 
 Json = dict[str, Any]

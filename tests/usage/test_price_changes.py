@@ -239,4 +239,4 @@ def test_a_catalogue_in_the_own_network_is_refused_where_that_is_forbidden(setti
     with pytest.raises(CommandError, match="can't be reached"):
         run("--url", "http://127.0.0.1:9/data.json")
     with pytest.raises(CommandError, match="can't be reached"):
-        run("--url", "file:///etc/passwd")
+        run("--url", "ftp://127.0.0.1/data.json")

@@ -18,7 +18,15 @@ from usage_app import registry
 from usage_app.entry import TokenUsage
 from usage_app.models import Price
 from usage_app.models.rates import TIER_RATES
-from usage_app.services.pricing import RateCard, Rates, RateTier, UnitRates, cost_nano, cost_parts
+from usage_app.services.pricing import (
+    RateCard,
+    Rates,
+    RateTier,
+    UnitRates,
+    cost_nano,
+    cost_parts,
+    dearest_nano,
+)
 
 INPUT_KINDS = ("input", "cached_input", "cache_write", "cache_write_1h", "input_audio", "input_image")
 WHOLES = ("input", "output", "images", "characters", "audio_ms", "search_units")
@@ -100,6 +108,21 @@ def test_more_of_anything_never_costs_less(card: RateCard, fewer: TokenUsage, na
     grown = structs.replace(usage, **{name: getattr(usage, name) + more})
 
     assert cost_nano(usage, plain) <= cost_nano(grown, plain)
+
+
+@settings(max_examples=60)
+@given(card=cards(), given=st.integers(0, 2**40), made=st.integers(0, 2**40), images=st.integers(0, 100))
+def test_no_use_of_text_costs_more_than_is_reserved(
+    card: RateCard, given: int, made: int, images: int
+) -> None:
+    text = TokenUsage(given, made, images=images)
+    uses = [
+        structs.replace(text, cache_write=written, cache_write_1h=lasting, reasoning=thought)
+        for written, lasting in ((0, 0), (given, 0), (given, given))
+        for thought in (0, made)
+    ]
+
+    assert dearest_nano(given, made, text, card) == max(cost_nano(use, card) for use in uses)
 
 
 def test_halves_go_to_the_even_neighbour() -> None:

@@ -79,6 +79,7 @@ class UpstreamAdmin(UpstreamCallActions):
             {"fields": ("base_url", "path_prefix", "api_version", "extra_endpoints", "headers")},
         ),
         ("Credential", {"fields": ("credential_source", "api_key", "credential_reference")}),
+        ("Pass-through", {"fields": ("allows_passthrough",), "classes": ("collapse",)}),
         ("Health", {"fields": _health, "classes": ("collapse",)}),
         ("TLS", {"fields": _tls, "classes": ("collapse",)}),
         ("Timeouts and limits", {"fields": _limits, "classes": ("collapse",)}),

@@ -14,7 +14,8 @@ from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name, admin_key
 from security_app.api.queries import refuse_unknown_parameters
 from upstreams_app.api.shown import TOKEN_RATES, UNIT_RATES, shown_model, shown_models
-from upstreams_app.model_schemas import (
+from upstreams_app.models import RouteTarget
+from upstreams_app.schemas import (
     DeletedModel,
     LitellmParams,
     ModelInfoInput,
@@ -26,7 +27,6 @@ from upstreams_app.model_schemas import (
     NewModel,
     ShownModel,
 )
-from upstreams_app.models import RouteTarget
 from upstreams_app.services import aws_params, azure_params, deployments, vertex_params
 from upstreams_app.services.deployments import Facts, Params
 from usage_app.services.overrides import TokenPrices

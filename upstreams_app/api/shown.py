@@ -12,9 +12,15 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.money import from_nano
 from security_app.services.configuration import store
-from upstreams_app.model_schemas import ShownInfo, ShownModel, ShownParams
 from upstreams_app.models import RouteTarget, Upstream, UpstreamModel
-from upstreams_app.schemas import ShownCredential, ShownHealth, ShownUpstream
+from upstreams_app.schemas import (
+    ShownCredential,
+    ShownHealth,
+    ShownInfo,
+    ShownModel,
+    ShownParams,
+    ShownUpstream,
+)
 from upstreams_app.secret_hints import masked, masked_headers
 from upstreams_app.services import aws_params, azure_params, vertex_params
 from upstreams_app.services.deployments import deployment_id, vendor_model

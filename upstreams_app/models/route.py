@@ -11,11 +11,13 @@ from django.db import models
 
 from gateway_project.core.ids import uuid7
 from security_app.models import ConfigModel
+from security_app.models.access import PASSTHROUGH
 from upstreams_app.models.upstream import Upstream, UpstreamModel
 from upstreams_app.route_conditions import check_condition
 from upstreams_app.route_policy import (
     AFFINITIES,
     DEFAULT_ATTEMPTS,
+    FALLBACK_KINDS,
     MAX_ATTEMPTS,
     NO_AFFINITY,
     STRATEGIES,
@@ -128,6 +130,8 @@ class Route(ConfigModel):
         """The name shares one name space with the upstreams and must be usable in a URL."""
         if self.name != self.name.strip() or not self.name.isprintable() or "//" in self.name:
             raise ValidationError({"name": "No spaces around it, no control characters, no empty segments."})
+        if self.name.startswith(PASSTHROUGH):
+            raise ValidationError({"name": f"Names that begin with {PASSTHROUGH} are the pass-through's."})
         if Upstream.objects.filter(name=self.name).exists():
             raise ValidationError(
                 {"name": "An upstream has this name; upstreams and routes share one name space."}
@@ -181,7 +185,10 @@ class Route(ConfigModel):
             max_attempts=self.max_attempts,
             deadline_s=self.deadline_s,
             retries=self.retry_policy,
-            fallbacks={kind: tuple(model_ids) for kind, model_ids in self.fallbacks.items() if model_ids},
+            # In one order: PostgreSQL keeps none of its own.
+            fallbacks={
+                kind: tuple(self.fallbacks[kind]) for kind in FALLBACK_KINDS if self.fallbacks.get(kind)
+            },
         )
 
     def treatment(self) -> Treatment | None:

@@ -18,6 +18,7 @@ from django.db.models import TextChoices
 from gateway_project.core.environment import check_secret_file, check_variable
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
+from security_app.models.access import PASSTHROUGH
 from security_app.models.key import UNUSABLE
 from security_app.models.secret import seal, sealed_column, unseal
 from upstreams_app.kinds import AZURE, KINDS, Kind
@@ -230,6 +231,12 @@ class Upstream(ConfigModel):
         help_text="Adds stream_options.include_usage; turn off for servers that refuse it "
         "(usage is estimated then).",
     )
+    allows_passthrough = models.BooleanField(
+        "allows the pass-through",
+        default=False,
+        help_text="Keys that may use the model passthrough/NAME reach everything that the credential may, "
+        "at /passthrough/NAME/….",
+    )
     is_probed = models.BooleanField(
         "probed",
         default=True,
@@ -315,7 +322,9 @@ class Upstream(ConfigModel):
             errors["credential_reference"] = "Give env:NAME or file:/path."
         if bool(self.client_certificate) != bool(self.client_key):
             errors["client_key"] = "A client certificate and its key go together."
-        if self.name and apps.get_model("upstreams_app", "Route").objects.filter(name=self.name).exists():
+        if self.name == PASSTHROUGH.rstrip("/"):
+            errors["name"] = "This name is that of the pass-through."
+        elif self.name and apps.get_model("upstreams_app", "Route").objects.filter(name=self.name).exists():
             errors["name"] = "A route has this name; upstreams and routes share one name space."
         if errors:
             raise ValidationError(errors)

@@ -12,7 +12,7 @@ from gateway_project.core.errors import Overloaded
 from upstreams_app.registry import UpstreamConfig
 
 if TYPE_CHECKING:
-    from upstreams_app.services.client import UpstreamAnswer
+    from upstreams_app.services.outbound import UpstreamAnswer
 
 _PHASE = "queue"
 

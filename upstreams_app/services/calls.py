@@ -17,9 +17,9 @@ from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
-from upstreams_app.services.client import ClientPool, UpstreamAnswer
+from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import decoded
-from upstreams_app.services.outbound import Parcel
+from upstreams_app.services.outbound import Parcel, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.questions import Question
 from usage_app.services.settlement import Settlement

@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.services.choice_joining import JoinedEvents, join_answers
-from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.outbound import UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
 Json = dict[str, Any]

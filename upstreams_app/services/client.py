@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -25,7 +25,7 @@ from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
 from upstreams_app.services.http_pool import ConnectionPool
-from upstreams_app.services.outbound import OutboundRequest
+from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer, UpstreamClient
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.request_head import (
     deployment_target,
@@ -52,59 +52,6 @@ def entra_identity(config: UpstreamConfig) -> EntraIdentity | None:
     from upstreams_app.providers.azure.identity import EntraIdentity
 
     return EntraIdentity(config.options, config.credential, config.endpoints)
-
-
-class UpstreamAnswer(Protocol):
-    """An answer whose head has arrived. `release` must be called once, whatever happens."""
-
-    status: int
-    headers: Mapping[str, str]
-
-    @property
-    def is_at_end(self) -> bool:
-        """Whether the whole body has been read."""
-        ...
-
-    async def read_any(self) -> bytes:
-        """The next piece of the body as it came, b"" at its end; UpstreamUnreachable if it breaks off."""
-        ...
-
-    def end_call(self) -> None:
-        """Another call may take the place of this one, whose end is known; `release` does it too."""
-        ...
-
-    def release(self, *, is_complete: bool) -> None:
-        """Give the connection back if the body was read to its end, else close it."""
-        ...
-
-
-class UpstreamClient(Protocol):
-    """One upstream's transport."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls are under way."""
-        ...
-
-    async def post(
-        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
-    ) -> UpstreamAnswer:
-        """Send a JSON body and wait for the head of the answer; UpstreamUnreachable if none comes.
-
-        `credential` is the client's own, for upstreams that take it; else the upstream's is sent. `model` is
-        the upstream's name for the model, for those that want it in the URL.
-        """
-        ...
-
-    async def relay(
-        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
-    ) -> UpstreamAnswer:
-        """As `post`, for any request; InvalidRequest if the vendor has nothing for it."""
-        ...
-
-    async def close(self) -> None:
-        """Close all connections."""
-        ...
 
 
 def ssl_context(connection: ConnectionSettings) -> ssl.SSLContext:

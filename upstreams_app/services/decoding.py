@@ -6,7 +6,7 @@ import zlib
 from typing import Protocol
 
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.services.client import UpstreamAnswer
+from upstreams_app.services.outbound import UpstreamAnswer
 
 _MAX_PIECE = 1024 * 1024
 

@@ -7,8 +7,7 @@ from contextlib import aclosing
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app import demo
-from upstreams_app.services.client import UpstreamAnswer
-from upstreams_app.services.outbound import OutboundRequest
+from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
 

@@ -14,7 +14,8 @@ from upstreams_app.kinds import KINDS
 from upstreams_app.providers.wire import WireRequest
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
-from upstreams_app.services.client import HttpClient, UpstreamAnswer
+from upstreams_app.services.client import HttpClient
+from upstreams_app.services.outbound import UpstreamAnswer
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.provider_client import CHAT, translated
 

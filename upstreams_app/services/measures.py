@@ -1,8 +1,8 @@
 """What a call is measured by that is neither chat nor embedding, before it is made: for limits and budgets.
 
-Sound is 10 tokens a second to those who count it in tokens; its length is not known before it is heard, so
-a file counts as if it were packed as tightly as speech can be. A picture is as many tokens as a large one of
-the best quality.
+Sound is 10 tokens a second to those who count it in tokens. Its length is not known before it is heard: what
+is held for a file is as if it were packed as tightly as speech can be, and what is charged where nobody tells
+as if it were an usual MP3. A picture is as many tokens as a large one of the best quality.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from gateway_project.core.context import RequestContext
 from security_app.services.reservation import Demand
 from upstreams_app.registry import ModelEntry
+from usage_app.entry import NOTHING, TokenUsage
 from usage_app.registry import UsageConfig
 from usage_app.services.estimate import demand
 from usage_app.services.extraction import IMAGE_TOKENS, estimate_tokens
@@ -22,39 +23,72 @@ from usage_app.services.extraction import IMAGE_TOKENS, estimate_tokens
 _IMAGE_OUTPUT_TOKENS = 6_300
 _MAX_IMAGES = 100
 _SPEECH_TOKENS_PER_CHARACTER = 2
-_AUDIO_BYTES_PER_S = 4_000
+_LEAST_AUDIO_BYTES_PER_S = 4_000
+_USUAL_AUDIO_BYTES_PER_S = 16_000
 _AUDIO_TOKENS_PER_S = 10
+# Ten words take four seconds, and are thirteen tokens.
+_WRITTEN_TOKENS_PER_S = 4
+# Cohere's: a query and up to 100 documents.
+_DOCUMENTS_PER_SEARCH = 100
 _number = msgspec.json.Decoder(int | str | None)
 _text = msgspec.json.Decoder(str)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Measure(NamedTuple):
-    """What a call comes to at most, as far as its request tells. `text_bytes` serve estimates afterwards."""
+    """What a call comes to at most, as far as its request tells, and `assumed`: what if nobody tells."""
 
     input_tokens: int = 0
     output_tokens: int = 0
-    text_bytes: int = 0
+    units: TokenUsage = NOTHING
+    assumed: TokenUsage = NOTHING
 
 
 def of_images(fields: Mapping[str, bytes | msgspec.Raw], *, upload_bytes: int = 0) -> Measure:
     """Pictures made of a prompt, or of pictures in a form."""
-    prompt = len(fields.get("prompt", b""))
-    given = estimate_tokens(prompt) + (IMAGE_TOKENS if upload_bytes else 0)
-    return Measure(given, _IMAGE_OUTPUT_TOKENS * wanted_images(fields), prompt)
+    images = wanted_images(fields)
+    given = estimate_tokens(len(fields.get("prompt", b""))) + (IMAGE_TOKENS if upload_bytes else 0)
+    made = _IMAGE_OUTPUT_TOKENS * images
+    assumed = TokenUsage(input=given, output=made, output_image=made, images=images)
+    return Measure(given, made, TokenUsage(images=images), assumed)
 
 
 def of_speech(fields: Mapping[str, msgspec.Raw]) -> Measure:
     """A text that is spoken."""
     characters = spoken_characters(fields)
-    spoken = len(fields.get("input", b""))
-    return Measure(estimate_tokens(spoken), characters * _SPEECH_TOKENS_PER_CHARACTER, spoken)
+    given = estimate_tokens(len(fields.get("input", b"")))
+    made = characters * _SPEECH_TOKENS_PER_CHARACTER
+    assumed = TokenUsage(input=given, output=made, output_audio=made, characters=characters)
+    return Measure(given, made, TokenUsage(characters=characters), assumed)
 
 
 def of_audio(upload_bytes: int) -> Measure:
     """Sound that is written down."""
-    seconds = -(-upload_bytes // _AUDIO_BYTES_PER_S)
-    # Ten words take four seconds, and are thirteen tokens.
-    return Measure(seconds * _AUDIO_TOKENS_PER_S, seconds * 4)
+    most_s = -(-upload_bytes // _LEAST_AUDIO_BYTES_PER_S)
+    usual_ms = 1000 * upload_bytes // _USUAL_AUDIO_BYTES_PER_S
+    heard = _AUDIO_TOKENS_PER_S * usual_ms // 1000
+    return Measure(
+        most_s * _AUDIO_TOKENS_PER_S,
+        most_s * _WRITTEN_TOKENS_PER_S,
+        TokenUsage(audio_ms=most_s * 1000),
+        TokenUsage(
+            input=heard,
+            input_audio=heard,
+            output=_WRITTEN_TOKENS_PER_S * usual_ms // 1000,
+            audio_ms=usual_ms,
+        ),
+    )
+
+
+def of_ranking(body: bytes, fields: Mapping[str, msgspec.Raw]) -> Measure:
+    """Documents that are put in order."""
+    try:
+        documents = len(_list.decode(fields["documents"]))
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        documents = 1
+    searches, given = -(-documents // _DOCUMENTS_PER_SEARCH), estimate_tokens(len(body))
+    assumed = TokenUsage(input=given, search_units=searches)
+    return Measure(given, 0, TokenUsage(search_units=searches), assumed)
 
 
 def wanted_images(fields: Mapping[str, bytes | msgspec.Raw]) -> int:
@@ -83,4 +117,5 @@ def estimate_measured(context: RequestContext, entry: ModelEntry, measure: Measu
         at=(context.request_id.int >> 80) / 1000,
         input_tokens=measure.input_tokens,
         output_tokens=measure.output_tokens,
+        units=measure.units,
     )

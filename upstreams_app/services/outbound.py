@@ -1,4 +1,4 @@
-"""What is sent to an upstream besides JSON as chats have it: any method, any body, also one that streams."""
+"""What goes out to upstreams and comes back: requests of any kind, and what all clients of upstreams do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from upstreams_app.registry import Target
+from upstreams_app.services.phases import Phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +45,57 @@ class Parcel(Protocol):
 
     def for_target(self, target: Target) -> OutboundRequest:
         """The request to a target; InvalidRequest for what it can't do."""
+        ...
+
+
+class UpstreamAnswer(Protocol):
+    """An answer whose head has arrived. `release` must be called once, whatever happens."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the whole body has been read."""
+        ...
+
+    async def read_any(self) -> bytes:
+        """The next piece of the body as it came, b"" at its end; UpstreamUnreachable if it breaks off."""
+        ...
+
+    def end_call(self) -> None:
+        """Another call may take the place of this one, whose end is known; `release` does it too."""
+        ...
+
+    def release(self, *, is_complete: bool) -> None:
+        """Give the connection back if the body was read to its end, else close it."""
+        ...
+
+
+class UpstreamClient(Protocol):
+    """One upstream's transport."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        ...
+
+    async def post(
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        """Send a JSON body and wait for the head of the answer; UpstreamUnreachable if none comes.
+
+        `credential` is the client's own, for upstreams that take it; else the upstream's is sent. `model` is
+        the upstream's name for the model, for those that want it in the URL.
+        """
+        ...
+
+    async def relay(
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
+    ) -> UpstreamAnswer:
+        """As `post`, for any request; InvalidRequest if the vendor has nothing for it."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
         ...

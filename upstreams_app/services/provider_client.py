@@ -12,8 +12,8 @@ from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
-from upstreams_app.services.client import HttpClient, UpstreamAnswer
-from upstreams_app.services.outbound import OutboundRequest
+from upstreams_app.services.client import HttpClient
+from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
 CHAT = "/chat/completions"

@@ -36,6 +36,7 @@ class RawRelay:
         self._reader: BodyReader | None = None
         self._witness = Witness("")
         self._first = b""
+        self._is_native = call.parcel is not None and call.parcel.takes_any_status
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
@@ -77,8 +78,7 @@ class RawRelay:
         self._call.settlement.is_stream = "event-stream" in self.content_type
         try:
             # What is passed through may keep its encoding: its head goes with it.
-            is_native = self._call.parcel is not None and self._call.parcel.takes_any_status
-            self._reader = opened.answer if is_native else decoded(opened.answer)
+            self._reader = opened.answer if self._is_native else decoded(opened.answer)
             self._first = await self._next()
         except UpstreamUnreachable as error:
             self._release(is_complete=False)
@@ -86,6 +86,9 @@ class RawRelay:
         except BaseException:
             self._release(is_complete=False)
             raise
+        if 200 <= self.status < 300:
+            # From here on it is charged, also if it is not taken.
+            self._call.settlement.received_bytes = max(len(self._first), 1)
         self._call.settlement.first_token_ms = round(self._call.context.elapsed_ms(), 3)
 
     async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> None:
@@ -129,6 +132,17 @@ class RawRelay:
         tokens = self._witness.finish()
         if tokens is not None:
             settlement.tokens = tokens
+        if self._is_native:
+            self._note_native()
+
+    def _note_native(self) -> None:
+        """Requests that say no model may have answers that do; where none tells its usage, texts do."""
+        settlement, witness = self._call.settlement, self._witness
+        if settlement.received_bytes:
+            settlement.received_bytes = witness.size if witness.is_text else 0
+        if not settlement.upstream_model and witness.model:
+            settlement.upstream_model = witness.model
+            settlement.price_model = f"{settlement.upstream}/{witness.model}"
 
     def _complete(self) -> None:
         settlement, opened = self._call.settlement, self._opened

@@ -24,6 +24,11 @@ _MAX_USAGE_BYTES = 8 * 1024
 # Inside of a text the quotes would have backslashes before them.
 _USAGE = re.compile(rb'(?<!\\)"(?:usage|usageMetadata)"\s*:\s*(?=\{)')
 _MODEL = re.compile(rb'(?<!\\)"(?:model|modelVersion)"\s*:\s*"([^"\\\x00-\x1f]{1,200})"')
+# A transcript in words and times, whose servers tell no usage.
+_DURATION = re.compile(
+    rb'\s*\{(?:\s*"(?:task|language)"\s*:\s*"[\w -]{0,40}"\s*,)*'
+    rb'\s*"duration"\s*:\s*"?(\d{1,6}(?:\.\d{1,20})?)'
+)
 _decoder = json.JSONDecoder()
 
 
@@ -34,7 +39,7 @@ class Witness:
         self.size = 0
         self.model = ""
         self._is_stream = "event-stream" in content_type
-        self._is_read = self._is_stream or "json" in content_type
+        self.is_text = self._is_stream or "json" in content_type
         self._head = b""
         self._tail = b""
         self._usage: dict[str, Any] = {}
@@ -42,7 +47,7 @@ class Witness:
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
         self.size += len(piece)
-        if not self._is_read:
+        if not self.is_text:
             return
         if len(self._head) < _HEAD_BYTES:
             self._head += piece[: _HEAD_BYTES - len(self._head)]
@@ -77,7 +82,10 @@ class Witness:
         self._tail = b""
         if not self.model and (found := _MODEL.search(self._head)):
             self.model = found[1].decode("utf-8", "replace")
-        return tokens_of(self._usage)
+        tokens = tokens_of(self._usage)
+        if tokens is None and (lasted := _DURATION.match(self._head)):
+            return TokenUsage(audio_ms=round(float(lasted[1]) * 1000))
+        return tokens
 
 
 def tokens_of(usage: dict[str, Any]) -> TokenUsage | None:

@@ -40,6 +40,8 @@ class PriceChangeAdmin(ReadOnlyModelAdmin[PriceChange]):
     list_display = ("model", "shown_kind", "summary", "change", "begins", "override", "shown_state")
     list_filter = ("state", "kind")
     search_fields = ("model",)
+    # What is open comes first.
+    ordering = ("-state", "model", "valid_from")
     list_before_template = "admin/usage_app/pricechange/list_tools.html"
     actions = ("approve_selected", "dismiss_selected")
     fields = (
@@ -59,19 +61,17 @@ class PriceChangeAdmin(ReadOnlyModelAdmin[PriceChange]):
         """With the buttons of the list."""
         view = self.admin_site.admin_view
         return [
-            path("refresh/", view(self.refresh_view), name="usage_app_pricechange_refresh"),
-            path("approve-all/", view(self.approve_all_view), name="usage_app_pricechange_approve_all"),
+            path("refresh/", view(self.refresh_view), name="usage_app_pricechange_refresh_every"),
+            path("approve-all/", view(self.approve_all_view), name="usage_app_pricechange_approve_every"),
             *super().get_urls(),
         ]
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         """Whether this person may let prices change."""
-        return request.user.has_perm("usage_app.change_pricechange")
+        return request.user.has_perm("usage_app.decide_pricechange")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """With what may be done; what is to be decided is shown if nothing else is asked for."""
-        if not request.GET and request.method == "GET":
-            return HttpResponseRedirect(f"{reverse(_LIST)}?state__exact={PriceChange.State.OPEN}")
+        """With what may be done."""
         may_decide = self.has_decide_permission(request)
         is_any = may_decide and PriceChange.objects.filter(state=PriceChange.State.OPEN).exists()
         context = {"may_decide": may_decide, "is_any_open": is_any}

@@ -25,7 +25,14 @@ from security_app.models import Team
 from usage_app.models import KeyUse, SpendCounter, UsageGroup, UsageRecord
 from usage_app.services.outcomes import OUTCOMES
 
-_STATE_COLOURS = {"reported": "success", "estimated": "info", "aborted": "warning", "unpriced": "danger"}
+_CACHED = "cached"
+_STATE_COLOURS = {
+    _CACHED: "info",
+    "reported": "success",
+    "estimated": "info",
+    "aborted": "warning",
+    "unpriced": "danger",
+}
 _LISTED_MODELS = 100
 
 
@@ -202,7 +209,9 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
 
     @display(description="State", label=_STATE_COLOURS)
     def shown_state(self, record: UsageRecord) -> tuple[str, str]:
-        """The state as a badge."""
+        """The state as a badge; what was given again took nothing of any upstream."""
+        if record.is_cached:
+            return _CACHED, "Given again"
         return record.state, record.get_state_display()
 
     def get_search_results(

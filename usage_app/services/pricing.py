@@ -50,9 +50,48 @@ def cost_nano(tokens: TokenUsage, card: RateCard) -> int:
     Cached, cache-written, audio and image input are parts of `input`; reasoning, audio and image output are
     parts of `output`. Parts that exceed their whole are cut, in this order: no token is charged twice.
     """
+    # Each request is charged here, so this says at once what `_token_charges` says part by part.
+    rest = tokens.input
+    rates = card.rates_for(rest) if card.tiers else card
     total = 0
-    for _, quantity, rate in _token_charges(tokens, card):
-        total += quantity * rate
+    if rest > 0:
+        if (part := tokens.cached_input) > 0:
+            part = part if part < rest else rest
+            rest -= part
+            total = part * rates.cached_input
+        if tokens.cache_write > 0:
+            part = min(tokens.cache_write, rest)
+            rest -= part
+            lasting = min(max(tokens.cache_write_1h, 0), part)
+            total += (part - lasting) * rates.cache_write + lasting * rates.cache_write_1h
+        if (part := tokens.input_audio) > 0:
+            part = part if part < rest else rest
+            rest -= part
+            total += part * rates.input_audio
+        if (part := tokens.input_image) > 0:
+            part = part if part < rest else rest
+            rest -= part
+            total += part * rates.input_image
+        total += rest * rates.input
+    if (rest := tokens.output) > 0:
+        if (part := tokens.reasoning) > 0:
+            part = part if part < rest else rest
+            rest -= part
+            total += part * rates.reasoning
+        if (part := tokens.output_audio) > 0:
+            part = part if part < rest else rest
+            rest -= part
+            total += part * rates.output_audio
+        if (part := tokens.output_image) > 0:
+            part = part if part < rest else rest
+            rest -= part
+            total += part * rates.output_image
+        total += rest * rates.output
+    return _rounded(total, tokens, card)
+
+
+def _rounded(total: int, tokens: TokenUsage, card: RateCard) -> int:
+    """With what is not counted in tokens; `total` is tokens times rates."""
     if card.units is None:
         return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
     total *= _TOKEN_GRAINS
@@ -136,12 +175,7 @@ def dearest_nano(input_tokens: int, output_tokens: int, units: TokenUsage, card:
     rates = card.rates_for(input_tokens) if card.tiers else card
     dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h)
     total = input_tokens * dearest_input + output_tokens * max(rates.output, rates.reasoning)
-    if card.units is None:
-        return _divide_half_even(total, _TOKENS_PER_RATE) + card.per_request
-    total *= _TOKEN_GRAINS
-    for _, quantity, rate, grains in _unit_charges(units, card.units):
-        total += quantity * rate * grains
-    return _divide_half_even(total, _GRAIN) + card.per_request
+    return _rounded(total, units, card)
 
 
 def _divide_half_even(numerator: int, denominator: int) -> int:

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway_project.core.context import RequestContext
 from gateway_project.core.money import usd_text
 from gateway_project.observability import metrics
@@ -34,6 +36,7 @@ class Settlement:
 
     __slots__ = (
         "agent",
+        "assumed",
         "attempts",
         "context",
         "cost_nano",
@@ -80,6 +83,8 @@ class Settlement:
         self.tokens: TokenUsage | None = None
         # What the answer says of how it was served, where that may change the price.
         self.service_tier = ""
+        # What a call that makes no text came to, if the upstream does not tell.
+        self.assumed: TokenUsage | None = None
         # How much text was sent, asked only if an estimate is needed.
         self.measure_sent: Callable[[], int] = int
         self.received_bytes = 0
@@ -114,7 +119,7 @@ class Settlement:
     def complete(self) -> None:
         """The client is about to get a whole answer. Raises JournalFull if the disk refuses the line."""
         if self.tokens is not None:
-            self._settle(200, _REPORTED, self.tokens, "")
+            self._settle(200, _REPORTED, self._with_units(self.tokens), "")
         else:
             self._settle(200, _ESTIMATED, self._estimate(), "")
 
@@ -131,7 +136,7 @@ class Settlement:
     def abort(self, status: int, error_code: str) -> None:
         """The call ended early: what was used is charged, and nothing if nothing had come."""
         if self.tokens is not None:
-            tokens = self.tokens
+            tokens = self._with_units(self.tokens)
         elif self.received_bytes:
             tokens = self._estimate()
         else:
@@ -142,7 +147,21 @@ class Settlement:
             # The client gets the error that ended the call; admission is closed by now.
             logger.exception("ledger.line_lost", extra={"request_id": f"req_{self.context.request_id.hex}"})
 
+    def _with_units(self, tokens: TokenUsage) -> TokenUsage:
+        """With what is counted here, since upstreams that count tokens do not tell it."""
+        known = self.assumed
+        if known is None:
+            return tokens
+        return replace(
+            tokens,
+            images=tokens.images or known.images,
+            characters=tokens.characters or known.characters,
+            search_units=tokens.search_units or known.search_units,
+        )
+
     def _estimate(self) -> TokenUsage:
+        if self.assumed is not None:
+            return self.assumed
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
         return TokenUsage(input=estimate_tokens(self.measure_sent()), output=output)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from gateway_project.core.money import from_nano, to_nano
@@ -27,6 +28,7 @@ REPORTS = {
     "api_key": ("key", "", ""),
 }
 _NAMED = ("team", "organization")
+_MODEL_AND_KEY = itemgetter("model", "api_key")
 _SPENT = ("requests", "input_tokens", "output_tokens", "cost_nano")
 
 
@@ -38,7 +40,8 @@ def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[
     model, key = 1 + parts.index("model"), 1 + parts.index("key")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     # There may be tens of thousands of rows: as little as can be is done for each.
-    query = UsageQuery(days.start, days.end, days.zone_name, ("day", *parts), filters, sums=_SPENT)
+    by = ("day", *parts)
+    query = UsageQuery(days.start, days.end, days.zone_name, by, filters, sums=_SPENT, is_sorted=False)
     for row in usage_sums(query):
         group = row.group
         entries = found.setdefault(group[0], {})
@@ -56,7 +59,11 @@ def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[
         )
     for entry in chain.from_iterable(entries.values() for entries in found.values()):
         entry["total_spend"] = from_nano(entry["total_spend"])
-    return [{"group_by_day": day, title: list(entries.values())} for day, entries in found.items()]
+        entry["metadata"].sort(key=_MODEL_AND_KEY)
+    return [
+        {"group_by_day": day, title: [entries[who] for who in sorted(entries)]}
+        for day, entries in sorted(found.items())
+    ]
 
 
 def report_by_key(days: DayRange, filters: Filters) -> list[dict[str, Any]]:

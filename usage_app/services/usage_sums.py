@@ -59,6 +59,7 @@ class UsageRow(NamedTuple):
 
 
 ALL_SUMS = UsageRow._fields[1:]
+_ZEROS = (0,) * len(ALL_SUMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class UsageQuery:
 
     `group_by` has names of `DIMENSIONS` and at most one of hour, day and month, which are those of the time
     zone. `filters` has the values that are wanted of a dimension: ids as 32 hex digits, "" for none. Rows
-    come in the order of `group_by`; with `limit` only so many come: those that cost most, the dearest first.
+    come in the order of `group_by`, or as they are found: sorting is half of the work for long answers. With
+    `limit` only so many come: those that cost most, the dearest first.
     `sums` are those that are wanted, for each costs something; the others stay 0.
     """
 
@@ -78,6 +80,7 @@ class UsageQuery:
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     limit: int | None = None
     sums: tuple[str, ...] = ALL_SUMS
+    is_sorted: bool = True
 
 
 # What the tables call otherwise than rows do.
@@ -170,7 +173,7 @@ class _Statement:
         if query.limit is not None:
             order = ["cost DESC", "requests DESC", *wanted]
             return f"{statement} ORDER BY {', '.join(order)} LIMIT {int(query.limit)}"
-        return f"{statement} ORDER BY {', '.join(wanted)}" if wanted else statement
+        return f"{statement} ORDER BY {', '.join(wanted)}" if wanted and query.is_sorted else statement
 
     def several(self, groupings: tuple[tuple[str, ...], ...]) -> str:
         """The statement for several: the grouping's number, as many texts as the longest has, the sums.
@@ -347,15 +350,15 @@ class _Reader:
         self._texts: list[Callable[[Any], str]] = [
             self._label if name == unit else _id_text if name in _IDS else str for name in group_by
         ]
-        self._places = [ALL_SUMS.index(name) for name in query.sums]
+        self._places = [UsageRow._fields.index(name) for name in query.sums]
 
     def row(self, values: tuple[Any, ...], sums: tuple[Any, ...]) -> UsageRow:
         """The row; of nothing at all the database's sums are NULL."""
         group = tuple([text(value) for text, value in zip(self._texts, values, strict=False)])
-        numbers = [0] * len(ALL_SUMS)
+        fields: list[Any] = [group, *_ZEROS]
         for place, value in zip(self._places, sums, strict=True):
-            numbers[place] = value or 0
-        return UsageRow(group, *numbers)
+            fields[place] = value or 0
+        return UsageRow._make(fields)
 
     def _label(self, number: Any) -> str:
         return self._labels[int(number)]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from gateway_project.core.crypto import DecryptionError, new_ring_text
+from gateway_project.checks import OF_OPERATORS
+from gateway_project.core.crypto import DecryptionError
+from gateway_project.first_secrets import SecretsError, write_secrets
 from gateway_project.own_address import own_base_url
 from gateway_project.settings.base import env
-
-_SECRETS = {
-    "GATEWAY_SECRET_KEY": lambda: secrets.token_urlsafe(48),
-    "GATEWAY_ENCRYPTION_KEYS": new_ring_text,
-    "GATEWAY_KEY_PEPPERS": new_ring_text,
-}
-_RESTARTED = "GATEWAY_BOOTSTRAP_RESTARTED"
 
 
 class Command(BaseCommand):
@@ -32,10 +25,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run all steps; each does nothing where its work is done already."""
-        if self._write_secrets():
-            os.environ[_RESTARTED] = "1"
-            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606  (settings must be read again)
-        self.check()
+        try:
+            write_secrets()
+        except SecretsError as error:
+            raise CommandError(str(error)) from error
+        self.check(tags=OF_OPERATORS)
         call_command("migrate", verbosity=0, interactive=False)
         self._check_rings()
         password = self._administrator()
@@ -43,26 +37,6 @@ class Command(BaseCommand):
         self._first_limit()
         key = self._first_key()
         self._greet(password, key, upstreams)
-
-    def _write_secrets(self) -> bool:
-        """Write the missing secrets to `secrets.env`, readable by its owner alone; True if any were."""
-        missing = [name for name in _SECRETS if not env.str(name, default="")]
-        if not missing:
-            return False
-        if os.environ.get(_RESTARTED):
-            raise CommandError(f"{settings.SECRETS_FILE} lacks {', '.join(missing)}; set or remove the file.")
-        settings.GATEWAY_DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lines = "".join(f"{name}={_SECRETS[name]()}\n" for name in missing)
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if settings.SECRETS_FILE.exists() else os.O_EXCL)
-        descriptor = os.open(settings.SECRETS_FILE, flags, 0o600)
-        try:
-            os.write(descriptor, lines.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self.stdout.write(f"Wrote {', '.join(missing)} to {settings.SECRETS_FILE}. Back this file up.")
-        self.stdout.flush()
-        return True
 
     def _check_rings(self) -> None:
         from security_app.services.rings import check_rings

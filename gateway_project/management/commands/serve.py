@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from gateway_project.checks import OF_OPERATORS
 from gateway_project.observability.metrics import FOLDER_VARIABLE
 from gateway_project.own_address import own_base_url
 from gateway_project.processes import Child, Supervisor
@@ -36,8 +36,7 @@ class Command(BaseCommand):
     """Serve until SIGTERM or Ctrl-C; no process is left behind."""
 
     help = "Serve the gateway: WEB_CONCURRENCY server processes, a Celery worker and beat."
-    # What an operator can have wrong; the other checks are about code, and would load all pages and routes.
-    requires_system_checks = ("gateway", Tags.caches, Tags.database, Tags.security)
+    requires_system_checks = OF_OPERATORS
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Options of the command line."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from gateway_project.core.codec import RawFields, loads
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.cache_policy import MAX_TTL_S
@@ -35,8 +37,16 @@ def take_controls(fields: RawFields, header: bytes | None) -> Controls:
     InvalidRequest names what is wrong with it. Words of the header that say nothing to us are passed over.
     """
     raw = fields.pop(_FIELD, None)
-    controls = NOTHING_SAID if raw is None else _of_object(loads(memoryview(raw)))
+    controls = NOTHING_SAID if raw is None else _of_object(_read(raw))
     return controls if header is None else _with_header(controls, header)
+
+
+def _read(raw: msgspec.Raw) -> Any:
+    try:
+        return loads(memoryview(raw))
+    except ValueError as error:
+        message = "'cache' holds a number that is out of range, or half of a character."
+        raise InvalidRequest(message, param=_FIELD) from error
 
 
 def _of_object(value: Any) -> Controls:

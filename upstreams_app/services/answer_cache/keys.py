@@ -27,14 +27,16 @@ KEY_CHARS: Final = 2 * (_TAG_BYTES + _KEY_BYTES)
 _NOT_COUNTED: Final = frozenset({"model", "stream"})
 
 
-class Question(NamedTuple):
+class Asked(NamedTuple):
     """What is asked, in which form the answer must be, and for whom.
 
-    `form` is whose wire format the parameters are in; `served_by` is from the rules.
+    `form` is whose wire format the parameters are in; `served_by` is from the rules, and `passed_over` are
+    those targets that are not for this request.
     """
 
     model_id: str
     served_by: bytes
+    passed_over: frozenset[str]
     audience: tuple[str, ...]
     namespace: str
     path: str
@@ -58,29 +60,30 @@ def audience(principal: Principal, scope: str, end_user: str) -> tuple[str, ...]
     return "master", principal.name, end_user
 
 
-def cache_key(question: Question) -> str:
+def cache_key(asked: Asked) -> str:
     """The key; its start is the model id's, by which all answers of a model are found."""
     digest = blake2b(key=_secret(settings.SECRET_KEY), digest_size=_KEY_BYTES)
     parts: list[bytes] = [
         _VERSION,
-        question.model_id.encode(),
-        question.served_by,
-        str(len(question.audience)).encode(),
-        *(part.encode("utf-8", "surrogatepass") for part in question.audience),
-        question.namespace.encode("utf-8", "surrogatepass"),
-        question.path.encode(),
-        question.form.encode(),
-        b"stream" if question.is_stream else b"plain",
-        b"usage" if question.wants_usage else b"",
+        asked.model_id.encode(),
+        asked.served_by,
+        "\n".join(sorted(asked.passed_over)).encode(),
+        str(len(asked.audience)).encode(),
+        *(part.encode("utf-8", "surrogatepass") for part in asked.audience),
+        asked.namespace.encode("utf-8", "surrogatepass"),
+        asked.path.encode(),
+        asked.form.encode(),
+        b"stream" if asked.is_stream else b"plain",
+        b"usage" if asked.wants_usage else b"",
     ]
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
-    for name in sorted(question.fields.keys() - _NOT_COUNTED):
-        value = memoryview(question.fields[name])
+    for name in sorted(asked.fields.keys() - _NOT_COUNTED):
+        value = memoryview(asked.fields[name])
         encoded = name.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "big") + encoded + len(value).to_bytes(8, "big"))
         digest.update(value)
-    return model_tag(question.model_id) + digest.hexdigest()
+    return model_tag(asked.model_id) + digest.hexdigest()
 
 
 def model_tag(model_id: str) -> str:

@@ -18,6 +18,8 @@ from upstreams_app.services.answer_cache.keys import is_key, model_tag
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+# Of a long list of keys the audit has the first ones.
+_MAX_TOLD = 20
 
 
 def forget_answers(keys: list[str], *, actor: str) -> int:
@@ -28,7 +30,7 @@ def forget_answers(keys: list[str], *, actor: str) -> int:
     count = answer_cache.memory.delete(keys)
     if settings.REDIS_URL:
         count = _on_valkey(valkey.delete(settings.REDIS_URL, keys))
-    _tell("cache.answers_forgotten", "keys", {"keys": keys, "answers": count}, actor)
+    _tell("cache.answers_forgotten", "keys", {"keys": keys[:_MAX_TOLD], "answers": count}, actor)
     return count
 
 

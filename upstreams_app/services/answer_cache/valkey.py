@@ -19,7 +19,7 @@ from gateway_project.core.crypto import DecryptionError, seal_bytes, unseal_byte
 from upstreams_app.services.answer_cache.entries import FRAME_BYTES, LARGEST_PART, Kept
 
 if TYPE_CHECKING:
-    from security_app.limits.wire import Wire
+    from security_app.limits.wire import Address, Wire
 
 logger = logging.getLogger(__name__)
 # Larger answers would hold up the others on the same connection.
@@ -112,14 +112,14 @@ class ValkeyStore:
             sent.add_done_callback(_forget)
 
     async def _stay_connected(self) -> None:
-        from security_app.limits.wire import Address, ErrorReply, Wire, WireError
+        from security_app.limits.wire import Address, ErrorReply, WireError
 
         address = Address.parse(self._url)
         try:
             while True:
                 self._lost.clear()
                 try:
-                    self._wire = await Wire.connect(address, TIMEOUT_S, self._note_lost)
+                    self._wire = await self._open(address)
                 except (OSError, TimeoutError, WireError, ErrorReply) as error:
                     self._note_state(f"{type(error).__name__}: {error}"[:200])
                 else:
@@ -130,6 +130,18 @@ class ValkeyStore:
             if self._wire is not None:
                 self._wire.close()
             self._wire = None
+
+    async def _open(self, address: Address) -> Wire:
+        from security_app.limits.wire import Wire
+
+        wire = await Wire.connect(address, TIMEOUT_S, self._note_lost)
+        try:
+            # One that hangs takes connections: requests must not find that out.
+            await wire.send(b"PING")
+        except BaseException:
+            wire.close()
+            raise
+        return wire
 
     def _note_lost(self, reason: str) -> None:
         self._wire = None

@@ -1,0 +1,83 @@
+"""What an answer says of its usage is seen as it passes, whatever its size and however it is cut."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from upstreams_app.services.witness import Witness
+from usage_app.entry import TokenUsage
+
+CHAT = {"model": "gpt", "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}}
+ANTHROPIC = {
+    "model": "claude",
+    "content": [{"type": "text", "text": 'not "usage": {"input_tokens": 1000}'}],
+    "usage": {"input_tokens": 7, "cache_read_input_tokens": 2, "output_tokens": 5},
+}
+GEMINI = {"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 5, "totalTokenCount": 14}}
+STARTED = {
+    "type": "message_start",
+    "message": {"model": "claude", "usage": {"input_tokens": 9, "output_tokens": 1}},
+}
+ENDED = {"type": "message_delta", "usage": {"output_tokens": 5}}
+RESPONSES = {"type": "response.completed", "response": {"usage": {"input_tokens": 9, "output_tokens": 5}}}
+
+
+def events(*content: Any) -> bytes:
+    return b"".join(b"event: x\ndata: " + json.dumps(one).encode() + b"\n\n" for one in content)
+
+
+def seen(body: bytes, content_type: str, step: int) -> tuple[int, int]:
+    witness = Witness(content_type)
+    for start in range(0, len(body), step):
+        witness.feed(body[start : start + step])
+    tokens = witness.finish() or TokenUsage()
+    return tokens.input, tokens.output
+
+
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps(CHAT).encode()),
+        ("application/json", json.dumps(ANTHROPIC).encode()),
+        ("application/json; charset=utf-8", json.dumps(GEMINI, indent=2).encode()),
+        ("application/json", json.dumps({**CHAT, "usage": CHAT["usage"], "data": ""}).encode()),
+        ("text/event-stream", events({"usage": None}, CHAT) + b"data: [DONE]\n\n"),
+        ("text/event-stream", events(STARTED, {"type": "ping"}, ENDED)),
+        ("text/event-stream; charset=utf-8", events(RESPONSES)),
+        ("text/event-stream", events({**GEMINI, "x": 1}, GEMINI).replace(b"\n", b"\r\n")),
+    ],
+)
+def test_each_vendors_usage_is_seen(content_type: str, body: bytes, step: int) -> None:
+    assert seen(body, content_type, step) == (9, 5)
+
+
+def test_a_long_answer_tells_at_its_end_or_at_its_beginning() -> None:
+    usage = {"usage": CHAT["usage"]}
+    late = json.dumps({"data": "x" * 500_000, **usage}).encode()
+    early = json.dumps({**usage, "data": "x" * 500_000}).encode()
+
+    assert seen(late, "application/json", 4096) == (9, 5)
+    assert seen(early, "application/json", 4096) == (9, 5)
+    assert seen(events({"b64_json": "x" * 500_000, **usage}), "text/event-stream", 4096) == (9, 5)
+
+
+def test_what_is_no_text_is_not_read() -> None:
+    assert seen(json.dumps(CHAT).encode(), "audio/mpeg", 100) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "usage", [7, [], {}, {"prompt_tokens": "x"}, {"promptTokenCount": []}, {"total_tokens": -1}]
+)
+def test_odd_usage_is_none(usage: Any) -> None:
+    assert seen(json.dumps({"usage": usage}).encode(), "application/json", 100) == (0, 0)
+
+
+def test_a_transcripts_length_counts_where_no_usage_is_told() -> None:
+    witness = Witness("application/json")
+    witness.feed(b'{"task":"transcribe","language":"english","duration":2.5,"text":"Hi"}')
+
+    assert witness.finish() == TokenUsage(audio_ms=2500)
