@@ -84,9 +84,7 @@ SECRET_ENV_PREFIXES = parsers.parse_prefixes(
 ALLOW_PRIVATE_HOSTS = env.bool("GATEWAY_ALLOW_PRIVATE_HOSTS", default=True)
 PROBE_LOCAL_SERVERS = env.bool("GATEWAY_PROBE_LOCAL_SERVERS", default=True)
 
-CACHE_MEMORY_BYTES = parsers.parse_size(
-    env("GATEWAY_CACHE_MEMORY", default="64M"), name="GATEWAY_CACHE_MEMORY"
-)
+CACHE_BYTES = parsers.parse_size(env("GATEWAY_CACHE_MEMORY", default="64M"), name="GATEWAY_CACHE_MEMORY")
 
 # The ledger: admission answers 503 below this much free disk, or above this much unflushed journal.
 JOURNAL_DIR = Path(env("GATEWAY_JOURNAL_DIR", default=str(GATEWAY_DATA_DIR / "journal")))

@@ -14,7 +14,7 @@ from upstreams_app.route_policy import BY_END_USER, BY_SESSION, BY_USER, COST
 from upstreams_app.routing.plan import Plan, make_plan
 from upstreams_app.routing.selection import select
 from upstreams_app.routing.strategies import Query
-from upstreams_app.routing.tracker import Groups
+from upstreams_app.routing.tracker import Groups, Tracker
 from upstreams_app.services.questions import Question
 from usage_app.registry import UsageConfig
 
@@ -47,11 +47,11 @@ def decide(question: Question, entry: ModelEntry, groups: Groups, busy: Callable
     return plan
 
 
-def passed_over(question: Question, entry: ModelEntry, clients: ClientPool) -> frozenset[str]:
+def passed_over(question: Question, entry: ModelEntry, tracker: Tracker) -> frozenset[str]:
     """The targets that are not for a request, whatever becomes of the others."""
     if not entry.is_selective:
         return frozenset()
-    groups = clients.tracker.groups(entry)
+    groups = tracker.groups(entry)
     return frozenset(select(entry, groups, tags=question.tags, values_of=question.values)[1])
 
 
