@@ -83,7 +83,7 @@ def test_all_upstreams_are_tested_and_each_is_told(
     monkeypatch.setattr(trial_page, "AT_ONCE", 1)
     Upstream.objects.all().delete()
     demo = Upstream.objects.create(name="demo", kind="demo", path_prefix="")
-    rows.model(demo, "demo-chat")
+    rows.model(demo, "chat")
     rows.upstream("gone", "http://127.0.0.1:9")
     rows.upstream("theirs")
     Upstream.objects.filter(name="theirs").update(credential_source="client")
