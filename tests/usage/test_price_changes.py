@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -199,6 +200,21 @@ def test_models_of_local_servers_are_not_looked_up() -> None:
 def test_what_is_no_catalogue_changes_nothing(body: bytes) -> None:
     with pytest.raises(CatalogueUnavailable):
         parsed_catalogue(body)
+
+
+@pytest.mark.parametrize(
+    "match", [3, {}, {"is": "x"}, {"regex": 3}, {"or": []}, {"regex": "("}, {"equals": None}]
+)
+def test_patterns_that_make_no_sense_change_nothing(match: object) -> None:
+    add_model("small")
+    news(small={"input_mtok": 2, "output_mtok": 8})
+    [provider] = json.loads(catalogue_json(small={"input_mtok": 3, "output_mtok": 8}))
+    provider["models"][0]["match"] = match
+
+    with suppress(CatalogueUnavailable):
+        propose(parsed_catalogue(json.dumps([provider]).encode()), "test")
+
+    assert not Price.objects.exists()
 
 
 def run(*arguments: str) -> str:

@@ -14,6 +14,7 @@ from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError, InvalidRequest
 from security_app.services.reservation import Ticket
 from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
+from upstreams_app.kinds import KINDS
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
@@ -192,6 +193,8 @@ async def ask(
 def _calls_of(call: Call, target: Target) -> int:
     """How many calls a request is there, where that is limited; InvalidRequest for more than ever may be."""
     upstream = target.upstream
+    if not KINDS[upstream.kind].may_call_often:
+        return 1
     fields = call.read_fields() if call.read_fields is not None else call.fields
     count = calls_at_once(upstream.kind, call.path, fields, model=target.model)
     if upstream.max_concurrency is not None and count > upstream.max_concurrency:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_project.core.codec import loads
+from gateway_project.core.codec import loads_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site, TellsUsage
@@ -52,7 +52,7 @@ class ProviderClient:
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
         try:
-            fields = loads(body)
+            fields = loads_loosely(body)
             is_stream = fields.get("stream") is True
             exchanges = self._exchanges(path, fields, model)
         except (ValueError, RecursionError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,11 +25,12 @@ from usage_app.models.rates import ALL_RATES
 from usage_app.services.catalogue import PricedModel, holding_from, installed_catalogue, offers
 from usage_app.services.configured_models import configured_models
 from usage_app.services.overrides import rates_of
-from usage_app.services.published_catalogue import published_catalogue
+from usage_app.services.published_catalogue import CatalogueUnavailable, published_catalogue
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
+logger = logging.getLogger(__name__)
 _DECIDED_ARE_KEPT = timedelta(days=400)
 _MAX_PERCENT = Decimal(10) ** 9
 
@@ -59,7 +62,14 @@ def refresh_prices(*, is_published: bool = False, url: str = "") -> Refresh:
 
 
 def propose(catalogue: DataSnapshot, name: str) -> Refresh:
-    """Write down what a catalogue would change."""
+    """Write down what a catalogue would change; CatalogueUnavailable if its patterns can't be used."""
+    try:
+        return _propose(catalogue, name)
+    except re.error as error:
+        raise CatalogueUnavailable("One of its patterns is damaged.") from error
+
+
+def _propose(catalogue: DataSnapshot, name: str) -> Refresh:
     now = utc_now()
     with transaction.atomic():
         ConfigVersion.lock()
@@ -83,7 +93,9 @@ def propose(catalogue: DataSnapshot, name: str) -> Refresh:
         ).delete()
         PriceChange.objects.bulk_create(changes, batch_size=500)
     kinds = PriceChange.Kind
-    return Refresh(counts[kinds.NEW], counts[kinds.CHANGED], counts[kinds.REMOVED], unusable)
+    found = Refresh(counts[kinds.NEW], counts[kinds.CHANGED], counts[kinds.REMOVED], unusable)
+    logger.info("prices.compared", extra={"catalogue": name, **found._asdict()})
+    return found
 
 
 def approve(ids: Iterable[UUID] | None = None) -> list[PriceChange]:
@@ -219,6 +231,8 @@ def _open(ids: Iterable[UUID] | None) -> list[PriceChange]:
 
 
 def _decide(changes: Sequence[PriceChange], state: PriceChange.State, now: datetime) -> None:
+    actor = acting.current().name
     for change in changes:
-        change.state, change.decided_at, change.decided_by = state, now, acting.current().name[:200]
+        change.state, change.decided_at, change.decided_by = state, now, actor[:200]
     PriceChange.objects.bulk_update(changes, ["state", "decided_at", "decided_by"], batch_size=500)
+    logger.info("prices.decided", extra={"state": state.value, "changes": len(changes), "actor": actor})

@@ -53,7 +53,13 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         output=usage["outputTokens"],
         cached=cached,
         cache_written=written,
+        cache_written_1h=min(_written_for_an_hour(usage.get("cacheDetails")), written),
     )
+
+
+def _written_for_an_hour(details: Any) -> int:
+    """Of `CacheDetail`s, each with the life of what was written."""
+    return sum(item.get("inputTokens") or 0 for item in details or () if item.get("ttl") == "1h")
 
 
 def converse_answer(body: bytes, *, model: str, answer_tool: str) -> bytes:
