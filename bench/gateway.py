@@ -131,6 +131,19 @@ def with_limits(port: int) -> Target:
     return Target("gateway", port, key=_key(port, {"models": ["bench"], **limits}))
 
 
+def over_vendors(port: int, vendor_ports: Sequence[int], strategy: str) -> Target:
+    """A route of this strategy over the same model of each vendor, and a key for it."""
+    for vendor_port in vendor_ports:
+        params = {
+            "model": "openai/bench-upstream",
+            "api_base": f"http://127.0.0.1:{vendor_port}/v1",
+            "api_key": VENDOR_KEY,
+        }
+        _post(port, "/model/new", {"model_name": strategy, "litellm_params": params})
+    _post(port, f"/routes/{strategy}", {"strategy": strategy}, method="PATCH")
+    return Target("gateway", port, key=_key(port, {"models": [strategy]}), model=strategy)
+
+
 def _key(port: int, body: dict[str, object]) -> str:
     key = _post(port, "/key/generate", body).get("key")
     if not isinstance(key, str):
@@ -138,11 +151,11 @@ def _key(port: int, body: dict[str, object]) -> str:
     return key
 
 
-def _post(port: int, path: str, body: dict[str, object]) -> dict[str, object]:
+def _post(port: int, path: str, body: dict[str, object], *, method: str = "POST") -> dict[str, object]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(
-            "POST",
+            method,
             path,
             orjson.dumps(body),
             {"authorization": f"Bearer {MASTER_KEY}", "content-type": "application/json"},

@@ -44,6 +44,7 @@ def admin_pages() -> list[AdminPage]:
     from gateway_project.first_run.views import first_run_view
     from gateway_project.health_page import health_view
     from security_app.admin.explain import explain_view
+    from upstreams_app.admin.simulator import simulator_view
     from upstreams_app.admin.trial_page import MAY_PROBE, trials_view
     from usage_app.admin.live import live_view
     from usage_app.admin.prices import unpriced_view
@@ -53,6 +54,7 @@ def admin_pages() -> list[AdminPage]:
     sees_keys = ("security_app.view_apikey",)
     sees_prices = ("usage_app.view_price",)
     sees_rules = ("security_app.view_apikey", "security_app.view_accessrule")
+    sees_routes = ("upstreams_app.view_route", "security_app.view_apikey")
     return [
         AdminPage("health/", "health", health_view, "Health", "monitor_heart", sees_probes),
         AdminPage("test-upstreams/", "test_upstreams", trials_view, "Test upstreams", "", (MAY_PROBE,)),
@@ -61,6 +63,7 @@ def admin_pages() -> list[AdminPage]:
         AdminPage("reports/", "reports", once_view, "Make a report", "lab_profile", (EXPORT,)),
         AdminPage("clients/", "clients", clients_view, "Set up a client", "devices", sees_keys),
         AdminPage("explain/", "explain_access", explain_view, "Explain access", "fact_check", sees_rules),
+        AdminPage("simulator/", "simulate_route", simulator_view, "Simulate", "alt_route", sees_routes),
         AdminPage("first-run/", "first_run", first_run_view, "First steps", "", PERMISSIONS),
     ]
 

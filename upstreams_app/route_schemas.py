@@ -6,7 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from upstreams_app.route_policy import MAX_ATTEMPTS, MAX_MODEL_ID_CHARS, MAX_TARGETS, STRATEGY_ALIASES
+from upstreams_app.route_policy import (
+    MAX_ATTEMPTS,
+    MAX_MODEL_ID_CHARS,
+    MAX_TARGET_TAGS,
+    MAX_TARGETS,
+    STRATEGY_ALIASES,
+)
 from upstreams_app.schemas import Seconds, StrictModel, Text
 
 StrategyId = Literal["weighted", "least-busy", "latency", "cost", "usage"]
@@ -115,3 +121,50 @@ class RouteList(BaseModel):
     """All routes, by name."""
 
     data: list[ShownRoute]
+
+
+class SimulationBody(StrictModel):
+    """A request that nobody sent."""
+
+    model: ModelId
+    request: dict[str, Any] = Field(default={}, description="The body, for conditions that ask about it.")
+    operation: Literal["chat", "completions", "embeddings"] = "chat"
+    key: Annotated[str, StringConstraints(max_length=200)] = Field(
+        default="", description="The id or name of a key; empty: one that may use every model."
+    )
+    end_user: Annotated[str, StringConstraints(max_length=256)] = ""
+    tags: Annotated[list[str], Field(max_length=MAX_TARGET_TAGS)] = []
+    headers: Annotated[dict[str, str], Field(max_length=32)] = {}
+
+
+class SimulatedTarget(BaseModel):
+    """A target, its place in the order (null: it is not asked), and why."""
+
+    model_id: str
+    priority: int
+    weight: int
+    outcome: Literal["first", "next", "last resort", "passed over"]
+    reason: str
+    place: int | None
+    score: float | None = Field(description="By the strategy; lower is better.")
+
+
+class SimulatedFallback(BaseModel):
+    """A model that is asked instead, and what stands in for it in turn."""
+
+    kind: FallbackKind
+    model_id: str
+    problem: str
+    following: list[SimulatedFallback]
+
+
+class SimulatedRoute(BaseModel):
+    """The decision; `refusal` is why there would be no answer, "" if there would be one."""
+
+    model_id: str
+    is_route: bool
+    selected_model: str | None
+    strategy: str
+    refusal: str
+    targets: list[SimulatedTarget]
+    fallbacks: list[SimulatedFallback]

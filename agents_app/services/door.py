@@ -168,6 +168,10 @@ class RunDoor:
             return f"The run wants more LLM calls, and has used up its {limit} US dollars."
         return ""
 
+    def needs_price(self) -> bool:
+        """Whether this run, or one that it is part of, may cost only so much."""
+        return self.max_cost_nano is not None or (self.outer is not None and self.outer.needs_price())
+
     def enter(self, call: _OpenCall, scope: CallScope) -> None:
         """A call is under way: its time limits count, and the run's end will be its own."""
         self._open_calls.add(call)
@@ -352,6 +356,17 @@ def _demand(context: RequestContext, entry: ModelEntry, request: dict[str, Any])
     return estimate_call(context, entry, "chat", body, split_object(body, is_lenient=True))
 
 
+async def _leave(
+    door: RunDoor, context: RequestContext, request: dict[str, Any], other: ModelEntry, held: Ticket | None
+) -> Ticket:
+    """Leave for a model that serves instead; as in the first place, none without a price under a limit."""
+    if door.needs_price() and not _has_price(context.snapshot, other):
+        raise RunLimitExceeded(f"The agent has a limit of costs, and the model '{other.id}' has no price.")
+    return await reserve_child(
+        door.ticket, other.id, partial(_demand, context, other, request), replaces=held
+    )
+
+
 def _call(
     door: RunDoor,
     context: RequestContext,
@@ -379,8 +394,6 @@ def _call(
         fields_for=treated_fields(entry, partial(body_fields, request)),
         # A run's calls share what a prompt cache holds.
         session=context.parent_id.hex if context.parent_id is not None else "",
-        admit=lambda other, held: reserve_child(
-            door.ticket, other.id, partial(_demand, context, other, request), replaces=held
-        ),
+        admit=partial(_leave, door, context, request),
         read_fields=lambda: split_object(dumps_loosely(request), is_lenient=True),
     )

@@ -50,9 +50,9 @@ class Match(NamedTuple):
 
 
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
-_DEPLOYMENT = re.compile(
-    r"^/(?:openai/)?(?:deployments|engines)/(?P<model>.+?)(?P<rest>/(?:(?:chat|images|audio)/)?[a-z]+)$"
-)
+_DEPLOYMENT = re.compile(r"/(?:openai/)?(?:deployments|engines)/(.+)")
+# The longest path of a door, such as chat/completions, in parts.
+_MAX_PARTS = 3
 
 
 class DoorTable:
@@ -104,11 +104,18 @@ class DoorTable:
         if path.startswith("/v1/v1/"):
             return self._find_exact(path[3:])
         bare = path.removeprefix("/v1")
-        deployment = _DEPLOYMENT.match(bare)
+        deployment = _DEPLOYMENT.fullmatch(bare)
         if deployment is not None:
-            match = self._find_exact("/v1" + deployment["rest"])
-            return _match(match.methods, {**match.params, "model": deployment["model"]}) if match else None
+            return self._find_deployment(deployment[1].split("/"))
         return self._find_exact("/v1" + path) if not path.startswith("/v1/") else None
+
+    def _find_deployment(self, parts: list[str]) -> Match | None:
+        """A model, whose name may have slashes, and then the longest path that a door has."""
+        for at in range(max(1, len(parts) - _MAX_PARTS), len(parts)):
+            methods = self.static.get("/v1/" + "/".join(parts[at:]))
+            if methods is not None and (model := "/".join(parts[:at])):
+                return _match(methods, {"model": model})
+        return None
 
 
 def _match(methods: dict[str, Door], params: dict[str, str]) -> Match:

@@ -24,6 +24,7 @@ from gateway_project.api.models import find_model, find_pinned
 from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BODY, documented
 from gateway_project.api.raw_answers import answer_raw, describe
 from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.tags import take_stated_tags
 from gateway_project.api.treatment import Forms, treated
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
@@ -123,6 +124,8 @@ async def answer_inference(
     entry = await resolve(context, model_id)
     exchange.model_id = entry.id
     take_stated(context, _end_user(fields))
+    if "metadata" in fields:
+        take_stated_tags(context, fields)
     if required:
         check_required(fields, required)
     is_stream = operation in _STREAMED and _flag(fields, "stream")
@@ -179,7 +182,7 @@ async def answer_inference(
         await answer_raw(exchange, call)
     elif entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
         await answer_in_maintenance(exchange, call, entry.maintenance.answer)
-    elif entry.cache is None:
+    elif entry.cache is None or entry.maintenance is not None:
         await answer(exchange, call)
     else:
         await answer_cached(exchange, call, controls, asked, answer)

@@ -45,6 +45,7 @@ from upstreams_app.api import (
     cache_router,
     models_router,
     routes_router,
+    simulation_router,
     upstream_health_router,
     upstreams_router,
 )
@@ -71,6 +72,7 @@ management_api.add_router("", models_router)
 management_api.add_router("", upstreams_router)
 management_api.add_router("", upstream_health_router)
 management_api.add_router("", routes_router)
+management_api.add_router("", simulation_router)
 management_api.add_router("", cache_router)
 management_api.add_router("", tools_router)
 management_api.add_router("", agents_router)

@@ -11,6 +11,21 @@ from typing import Any
 MODEL = {"type": "string", "description": "A model id from GET /v1/models.", "examples": ["demo/chat"]}
 STREAM = {"type": "boolean", "default": False, "description": "Answer with server-sent events."}
 USER = {"type": "string", "description": "Your end user's id; kept in the ledger."}
+_SECONDS = {"type": "number", "minimum": 0}
+CACHE = {
+    "type": "object",
+    "description": "What the request wants of kept answers; it never goes to an upstream.",
+    "additionalProperties": False,
+    "properties": {
+        "no-cache": {"type": "boolean"},
+        "no-store": {"type": "boolean"},
+        "use-cache": {"type": "boolean"},
+        "ttl": _SECONDS,
+        "s-maxage": _SECONDS,
+        "s-max-age": _SECONDS,
+        "namespace": {"type": "string", "maxLength": 128},
+    },
+}
 
 CHAT_BODY: dict[str, Any] = {
     "type": "object",
@@ -28,6 +43,7 @@ CHAT_BODY: dict[str, Any] = {
         "temperature": {"type": "number"},
         "n": {"type": "integer", "minimum": 1},
         "user": USER,
+        "cache": CACHE,
     },
 }
 COMPLETION_BODY: dict[str, Any] = {
@@ -40,6 +56,7 @@ COMPLETION_BODY: dict[str, Any] = {
         "stream": STREAM,
         "max_tokens": {"type": "integer"},
         "user": USER,
+        "cache": CACHE,
     },
 }
 EMBEDDING_BODY: dict[str, Any] = {
@@ -52,6 +69,7 @@ EMBEDDING_BODY: dict[str, Any] = {
         "encoding_format": {"enum": ["float", "base64"]},
         "dimensions": {"type": "integer", "minimum": 1},
         "user": USER,
+        "cache": CACHE,
     },
 }
 _CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}

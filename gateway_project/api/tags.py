@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
+
+import msgspec
 
 from gateway_project.api.exchange import Exchange
+from gateway_project.core.codec import NotAnObject, RawFields, join_object, split_object
+from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import InvalidRequest
 from usage_app.services.lines import MAX_TAG_CHARS, MAX_TAGS
 
+_NAMED = re.compile(rb'"tags"')
 _HEADERS = (b"x-gateway-tags", b"x-litellm-tags")
 
 
@@ -23,13 +30,40 @@ def request_tags(exchange: Exchange) -> tuple[str, ...]:
     return ()
 
 
+def take_stated_tags(context: RequestContext, fields: RawFields) -> None:
+    """Add the tags of LiteLLM's `metadata.tags` to those of the headers, and take them out of the body.
+
+    Vendors know nothing of them: OpenAI's metadata has texts only. Metadata without a list of tags is theirs.
+    """
+    metadata = fields.get("metadata")
+    if metadata is None or not _NAMED.search(bytes(metadata)):
+        return
+    try:
+        members = split_object(bytes(metadata))
+    except NotAnObject:
+        return
+    stated = members.pop("tags", None)
+    words = None if stated is None else _listed(bytes(stated).decode("utf-8", "replace"))
+    if words is None:
+        return
+    context.tags = _checked((*context.tags, *words), "metadata.tags")
+    if members:
+        fields["metadata"] = msgspec.Raw(join_object(members))
+    else:
+        del fields["metadata"]
+
+
 def _tags(text: str, header: str) -> tuple[str, ...]:
     words = _listed(text) if text.lstrip().startswith("[") else text.split(",")
     if words is None:
         raise InvalidRequest("Give tags separated by commas, or a JSON list of texts.", param=header)
+    return _checked(words, header)
+
+
+def _checked(words: Iterable[str], param: str) -> tuple[str, ...]:
     tags = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
     if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS for tag in tags):
-        raise InvalidRequest(f"At most {MAX_TAGS} tags of {MAX_TAG_CHARS} characters.", param=header)
+        raise InvalidRequest(f"At most {MAX_TAGS} tags of {MAX_TAG_CHARS} characters.", param=param)
     return tags
 
 

@@ -62,7 +62,7 @@ def dumps(value: Any) -> bytes:
 
 
 def loads_loosely(data: bytes) -> Any:
-    """As `loads`, for answers of servers: halves of surrogate pairs become question marks."""
+    """As `loads`, for texts of others: halves of surrogate pairs become question marks."""
     try:
         return orjson.loads(data)
     except ValueError:

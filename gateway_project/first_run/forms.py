@@ -160,9 +160,9 @@ class UpstreamStep(forms.Form):
     def _field_of(self, error: GatewayError, service: Service) -> str | None:
         """Where an error is told: at the option that it is about, if it is about one."""
         kind = service.values.get("kind", "")
-        for option in service.options if error.param in ("options", "base_url") else ():
+        for option in service.options:
             is_missing = option.required and error.param == "base_url"
-            if is_missing or error.message.startswith(f"{option.name} "):
+            if is_missing or error.param == f"options.{option.name}":
                 return f"{kind}_{option.name}"
         return error.param if error.param in self.fields else None
 

@@ -78,9 +78,7 @@ SECRET_ENV_PREFIXES = parsers.parse_prefixes(
 ALLOW_PRIVATE_HOSTS = env.bool("GATEWAY_ALLOW_PRIVATE_HOSTS", default=True)
 PROBE_LOCAL_SERVERS = env.bool("GATEWAY_PROBE_LOCAL_SERVERS", default=True)
 
-CACHE_MEMORY_BYTES = parsers.parse_size(
-    env("GATEWAY_CACHE_MEMORY", default="64M"), name="GATEWAY_CACHE_MEMORY"
-)
+CACHE_BYTES = parsers.parse_size(env("GATEWAY_CACHE_MEMORY", default="64M"), name="GATEWAY_CACHE_MEMORY")
 
 # The ledger: admission answers 503 below this much free disk, or above this much unflushed journal.
 JOURNAL_DIR = Path(env("GATEWAY_JOURNAL_DIR", default=str(GATEWAY_DATA_DIR / "journal")))
@@ -120,7 +118,6 @@ HEALTH_INTERVAL_S = parsers.parse_positive(
 HEALTH_SLOW_MS = parsers.parse_positive(
     env("GATEWAY_HEALTH_SLOW_MS", default="2000"), name="GATEWAY_HEALTH_SLOW_MS"
 )
-
 # Mail, for those who are to be told something. Without EMAIL_URL nothing is sent, and who would send says so.
 _mail = env.email_url("EMAIL_URL", default="dummymail://")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]

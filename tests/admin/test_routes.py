@@ -8,9 +8,29 @@ import pytest
 from django.test import Client
 
 from tests.admin.upstream_forms import errors_of
-from upstreams_app.models import Route
+from upstreams_app.models import Route, Upstream, UpstreamModel
 
 ADD = "/admin/upstreams_app/route/add/"
+
+
+def test_a_condition_that_can_not_be_used_is_an_error_at_its_field(admin_client: Client) -> None:
+    upstream = Upstream.objects.create(name="lab", kind="demo")
+    model = UpstreamModel.objects.create(upstream=upstream, name="small")
+    target = {
+        "targets-TOTAL_FORMS": "1",
+        "targets-0-model": str(model.pk),
+        "targets-0-priority": "1",
+        "targets-0-weight": "1",
+        "targets-0-is_enabled": "on",
+        "targets-0-tags": '["eu"]',
+    }
+
+    refused = admin_client.post(ADD, filled_form(**target, **{"targets-0-condition": "tokens >> 8"}))
+    accepted = admin_client.post(ADD, filled_form(**target, **{"targets-0-condition": "tokens > 8"}))
+
+    assert "it is no valid CEL expression (character 9)" in refused.content.decode()
+    assert accepted.status_code == 302
+    assert Route.objects.get().targets.get().tags == ["eu"]
 
 
 def filled_form(**changes: Any) -> dict[str, Any]:

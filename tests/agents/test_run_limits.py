@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,15 @@ import pytest
 from agents import Agent, function_tool
 from agents_app.errors import RunLimitExceeded
 from agents_app.services.door import RunDoor
+from gateway_project.core.errors import GatewayError
 from gateway_project.core.snapshot import Section, Snapshot
 from tests.agents.answers import Called, calls, says
 from tests.agents.inprocess import Setup, in_process, outcome, records
 from tests.fakes import bodies
-from tests.fakes.behaviours import Behaviour, json_answer, stream
+from tests.fakes.behaviours import Behaviour, error, json_answer, stream
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
+from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
 from usage_app.registry import RateCard, UsageConfig
 
@@ -156,6 +159,37 @@ def test_a_model_without_a_price_is_not_called_where_costs_are_limited(
     in_process(vendor, work)
 
     assert not vendor.requests
+
+
+def with_fallback(setup: Setup) -> Setup:
+    """A model that falls back to another one, of which nobody knows the price."""
+    upstreams: UpstreamsConfig = setup.config.sections["upstreams"].value
+    first = upstreams.models["fake/fake-chat"]
+    (target,) = first.targets
+    unpriced = replace(target, model="other", model_json=b'"other"', model_id="fake/other")
+    other = replace(first, id="fake/other", targets=(unpriced,))
+    first = replace(first, policy=replace(first.policy, fallbacks={"general": (other.id,)}))
+    models = {**upstreams.models, first.id: first, other.id: other}
+    section = Section(replace(upstreams, models=models), 1)
+    setup.config = Snapshot({**setup.config.sections, "upstreams": section})
+    return setup
+
+
+@EITHER
+def test_nor_does_one_without_a_price_stand_in_there(vendor: FakeVendor, is_stream: bool) -> None:
+    vendor.always(error(404))
+
+    async def work(setup: Setup) -> None:
+        for limits in ({"max_cost_nano": 1_000_000_000}, {}):
+            run = with_prices(with_fallback(setup), "fake/fake-chat").run(
+                AGENT, is_stream=is_stream, **limits
+            )
+            with pytest.raises(GatewayError):
+                await outcome(run, is_stream=is_stream)
+
+    in_process(vendor, work)
+
+    assert [request.model for request in vendor.requests] == ["fake-chat", "fake-chat", "other"]
 
 
 def test_a_call_that_is_left_before_its_usage_came_counts_when_it_is_known(vendor: FakeVendor) -> None:

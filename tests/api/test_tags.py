@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway_project.api.tags import request_tags
+from gateway_project.api.tags import request_tags, take_stated_tags
+from gateway_project.core.codec import dumps, split_object
 from gateway_project.core.errors import InvalidRequest
 
 
@@ -54,3 +55,35 @@ def test_unusable_tags_are_refused_with_the_headers_name(text: str) -> None:
         request_tags(asked_with(x_gateway_tags=text))
 
     assert refused.value.param == "x-gateway-tags"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tags", "left"),
+    [
+        (b'{"tags":["eu","blue"]}', ("blue", "eu"), None),
+        (b'{"tags":["eu"],"trace":"t1"}', ("blue", "eu"), b'{"trace":"t1"}'),
+        (b'{"tags":"eu"}', ("blue",), b'{"tags":"eu"}'),
+        (b'{"trace":"tags"}', ("blue",), b'{"trace":"tags"}'),
+        (b'["tags"]', ("blue",), b'["tags"]'),
+    ],
+)
+def test_tags_in_metadata_count_and_do_not_go_to_vendors(
+    metadata: bytes, tags: tuple[str, ...], left: bytes | None
+) -> None:
+    context = cast("Any", SimpleNamespace(tags=("blue",)))
+    fields = split_object(b'{"metadata":%b}' % metadata)
+
+    take_stated_tags(context, fields)
+
+    assert context.tags == tags
+    assert (bytes(fields["metadata"]) if "metadata" in fields else None) == left
+
+
+def test_too_many_tags_in_metadata_are_refused_by_name() -> None:
+    context = cast("Any", SimpleNamespace(tags=()))
+    fields = split_object(dumps({"metadata": {"tags": [f"t{number}" for number in range(11)]}}))
+
+    with pytest.raises(InvalidRequest) as refused:
+        take_stated_tags(context, fields)
+
+    assert refused.value.param == "metadata.tags"

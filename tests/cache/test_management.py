@@ -121,6 +121,17 @@ def test_a_cache_that_can_not_be_reached_says_so(admin: Caller, settings: Settin
     assert {answer.status_code for answer in answers} == {503}
 
 
+def test_the_admin_says_so_too(admin_client: Client, settings: SettingsWrapper) -> None:
+    row = CachePolicy.objects.create(model="fast")
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    body = {"action": "forget_answers", "_selected_action": [str(row.pk)], "confirmed": "yes"}
+
+    page = admin_client.post(LIST, body, follow=True)
+
+    assert (page.status_code, events()) == (200, [])
+    assert "The cache can" in page.content.decode()
+
+
 def test_a_policy_is_made_changed_and_deleted_with_its_answers(admin: Caller) -> None:
     made = admin.ok("PUT", "/cache/policies/team/long", {"scope": "team", "ttl_s": 60})
     changed = admin.ok("PUT", "/cache/policies/team/long", {"includes_tools": True})

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from upstreams_app.demo.catalogue import MODELS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -64,7 +66,7 @@ def test_a_new_machine_gets_secrets_an_administrator_a_key_and_the_demo(machine:
     assert re.search(r"API key: +sk-gw-[0-9A-Za-z]{46}\n", result.stdout)
     assert "curl -s http://127.0.0.1:8000/v1/chat/completions" in result.stdout
     assert machine.value("User.objects.get(is_superuser=True).username") == "admin"
-    assert machine.value("UpstreamModel.objects.filter(upstream__kind='demo').count()") == "5"
+    assert machine.value("UpstreamModel.objects.filter(upstream__kind='demo').count()") == str(len(MODELS))
 
 
 def test_the_addresses_it_prints_can_be_opened(machine: Machine) -> None:

@@ -57,6 +57,13 @@ def test_other_doors_of_a_deployment(vendor: FakeVendor, client: httpx.Client) -
     assert embedded.json()["model"] == "fake/fake-embedding"
 
 
+def test_a_model_whose_name_ends_in_chat_is_one(client: httpx.Client) -> None:
+    missing = client.post("/openai/deployments/none/chat/embeddings", json={"input": "x"})
+
+    assert missing.json()["error"]["code"] == "model_not_found"
+    assert "'none/chat'" in missing.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

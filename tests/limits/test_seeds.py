@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from gateway_project.core.clock import utc_now
+from gateway_project.core.db import close_connections_of_this_thread
 from gateway_project.registries import store
 from security_app.limits import CalendarWindow, Counter, Granted, LocalLimiter, Refused, Take
 from security_app.models import ApiKey, Budget, Limit
@@ -162,7 +163,11 @@ def test_a_restart_does_not_forget_the_month_s_spend() -> None:
     assert isinstance(counter.window, CalendarWindow)
 
     async def seeded(counters: Sequence[Counter]) -> list[int]:
-        return use_of_counters(counters)
+        try:
+            return use_of_counters(counters)
+        finally:
+            # A task's connection is its own; left open, nobody could drop the database.
+            close_connections_of_this_thread()
 
     async def new_process() -> None:
         limiter = LocalLimiter(seeded)

@@ -72,17 +72,19 @@ def test_a_key_of_anthropics_in_the_environment_is_found(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "wrong", "said"),
     [
-        ({"region": "eu"}, "region must be an AWS region"),
-        ({"regoin": "eu-west-1"}, "Amazon Bedrock has the options region"),
-        ({"structured_outputs": "yes"}, "structured_outputs must be true or false"),
+        ({"region": "eu"}, "region", "region must be an AWS region"),
+        ({"regoin": "eu-west-1"}, "regoin", "Amazon Bedrock has the options region"),
+        ({"structured_outputs": "yes"}, "structured_outputs", "structured_outputs must be true or false"),
     ],
 )
-def test_upstreams_name_what_is_wrong_with_options(admin: Caller, options: dict[str, Any], said: str) -> None:
+def test_upstreams_name_what_is_wrong_with_options(
+    admin: Caller, options: dict[str, Any], wrong: str, said: str
+) -> None:
     refused = admin.refused("POST", "/upstreams", {"name": "b", "kind": "bedrock", "options": options})
 
-    assert refused["param"] == "options"
+    assert refused["param"] == f"options.{wrong}"
     assert said in refused["message"]
 
 

@@ -178,7 +178,7 @@ def test_other_options_of_an_upstream_lead_elsewhere(admin: Caller) -> None:
 
     assert moved["base_url"] == "https://us-east1-aiplatform.googleapis.com"
     assert wrong.status_code == 400
-    assert json.loads(wrong.content)["error"]["param"] == "options"
+    assert json.loads(wrong.content)["error"]["param"] == "options.location"
 
 
 def test_an_address_of_ones_own_stays(admin: Caller) -> None:

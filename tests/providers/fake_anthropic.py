@@ -22,6 +22,8 @@ PARAMETERS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsStreaming)
 SAMPLING = {"temperature", "top_p", "top_k"}
 # Questions that bring the API to its knees: before its answer, and in the middle of it.
 OVERLOAD, BREAK = "overload yourself", "break off"
+# One that it never answers to the end.
+LINGER = "take your time"
 SIGNATURE = "c2lnbmF0dXJl"
 STOPS = {
     "end": "end_turn",
@@ -77,6 +79,8 @@ class FakeAnthropic(HttpServer):
         if BREAK in question.text:
             begun = b"".join(map(sse, list(events(wire, said))[:-3]))
             sent = [begun, self.gate, sse(error("overloaded_error", "Overloaded"))]
+        elif LINGER in question.text:
+            sent = [b"".join(map(sse, list(events(wire, said))[:-3])), Gate()]
         await stream(sent)(exchange)
 
 

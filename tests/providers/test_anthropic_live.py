@@ -10,7 +10,7 @@ import pytest
 from openai import OpenAI
 
 from tests.doors.gateway import Gateway
-from tests.providers.fake_anthropic import BREAK, OVERLOAD, FakeAnthropic
+from tests.providers.fake_anthropic import BREAK, LINGER, OVERLOAD, FakeAnthropic
 from tests.providers.prompts import PROMPTS, refused, user
 from tests.providers.rows import CREDENTIAL, Served
 
@@ -107,3 +107,19 @@ def test_the_ledger_has_one_line_for_all_choices_with_the_sums_of_their_tokens(
 
     assert len(vendor.requests) == 3
     assert (record["input_tokens"], record["output_tokens"]) == (3, 9)
+
+
+def test_who_leaves_a_stream_pays_for_the_input_that_the_vendor_told(
+    ai: OpenAI, model: str, gateway: Gateway
+) -> None:
+    marked = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+    messages: Any = [{"role": "system", "content": [marked]}, user(LINGER)]
+
+    with ai.chat.completions.create(model=model, messages=messages, stream=True) as chunks:
+        next(iter(chunks))
+        request_id = chunks.response.headers["x-request-id"]
+    record = gateway.record(request_id)
+
+    assert (record["status"], record["state"]) == (499, "aborted")
+    assert (record["input_tokens"], record["cached_input_tokens"]) == (12, 7)
+    assert record["output_tokens"] > 0

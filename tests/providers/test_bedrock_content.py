@@ -248,6 +248,22 @@ def test_anthropics_own_thinking_goes_as_it_is() -> None:
     assert sent(PROFILE, thinking=own)["additionalModelRequestFields"] == {"thinking": own}
 
 
+def test_an_effort_beside_anthropics_own_thinking_counts() -> None:
+    own = {"type": "adaptive", "display": "summarized"}
+
+    body = sent(NEW_OPUS, thinking=own, reasoning_effort="high")
+    budget = sent(SONNET, thinking={"type": "enabled", "budget_tokens": 2048}, reasoning_effort="high")
+    unknown = sent(PROFILE, thinking=own, reasoning_effort="high")
+
+    assert (
+        body["additionalModelRequestFields"] == unknown["additionalModelRequestFields"] == {"thinking": own}
+    )
+    assert body["outputConfig"] == {"effort": "high"}
+    assert budget["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 2048
+    off = sent(NEW_OPUS, thinking=own, reasoning_effort="none")
+    assert off["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
+
+
 @pytest.mark.parametrize(
     ("model", "fields", "param"),
     [

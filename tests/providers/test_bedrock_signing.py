@@ -129,6 +129,17 @@ async def test_keys_sign(token: str | None) -> None:
     assert_signed(headers, keys)
 
 
+async def test_a_signer_takes_each_clients_own_key() -> None:
+    others = Keys("AKIAOTHERSOTHERS0001", "another-secret-0123456789", None)
+    signer = Signer(Site({"region": REGION}, "", takes_client_credential=True))
+
+    for keys in (KEYS, KEYS, others, KEYS):
+        made = await signer.headers(REQUEST, URL, f"{keys.access_key}:{keys.secret_key}")
+        assert_signed({name.lower(): value for name, value in made.items()}, keys)
+
+    await signer.close()
+
+
 async def test_keys_may_be_json() -> None:
     text = (
         '{"aws_access_key_id": "' + KEYS.access_key + '", "aws_secret_access_key": "' + KEYS.secret_key

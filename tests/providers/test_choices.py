@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from gateway_project.core.codec import split_object
@@ -27,8 +28,10 @@ from tests.providers.prompts import WEATHER
 from tests.routing.candidates import target
 from tests.upstreams.loopback import Peer, RecordedScope
 from upstreams_app.providers import provider_of
-from upstreams_app.providers.wire import Site
+from upstreams_app.providers.gemini import provider as google
+from upstreams_app.providers.wire import Site, TellsUsage
 from upstreams_app.services.calls import Call
+from upstreams_app.services.choice_calls import calls_at_once
 from upstreams_app.services.choice_joining import JoinedEvents, join_answers
 from upstreams_app.services.choices import single_requests
 from upstreams_app.services.demand import sent_bytes
@@ -226,3 +229,53 @@ def test_estimates_count_the_prompt_as_often_as_it_may_be_sent(kind: str, body: 
     sent = sent_bytes(asked, text, split_object(text))
 
     assert sent == times * text_bytes(text)
+
+
+async def test_a_stream_that_is_left_has_told_the_sum_of_its_input() -> None:
+    async def begin(peer: Peer, wire: Json, number: int) -> None:
+        peer.write(HEAD + chunk(b"".join(events(wire, number)[:-3])))
+        await peer.wait_gone()
+
+    async with vendor(begin) as there, asyncio.timeout(5):
+        answer = await there.post(n=2, stream=True)
+        assert isinstance(answer, TellsUsage)
+        while (told := answer.usage_so_far) is None:
+            await answer.read_any()
+        answer.release(is_complete=False)
+
+    assert (told["prompt_tokens"], told["prompt_tokens_details"]) == (20, {"cached_tokens": 14})
+
+
+def test_google_tells_what_a_stream_has_cost_so_far() -> None:
+    ask = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    made = google().exchange("/chat/completions", ask, model="gemini-2.5-pro", site=Site({}, ""))
+    assert isinstance(made, TellsUsage)
+    before = made.usage_so_far
+
+    piece: Json = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}
+    piece["usageMetadata"] = {"promptTokenCount": 5, "candidatesTokenCount": 1, "totalTokenCount": 6}
+    made.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")
+
+    told = made.usage_so_far
+    assert before is None
+    assert told is not None
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "fields", "expected"),
+    [
+        ("anthropic", "claude-opus-5", {"n": b"3"}, 3),
+        ("ollama", "llama", {"n": b"2"}, 2),
+        ("gemini", "gemini-2.5-pro", {"n": b"3"}, 1),
+        ("gemini", "gemini-2.5-pro", {"n": b"3", "stream": b"true"}, 3),
+        ("openai", "gpt", {"n": b"100"}, 1),
+        ("anthropic", "claude-opus-5", {}, 1),
+        ("anthropic", "claude-opus-5", {"n": b"[" * 5000}, 1),
+    ],
+)
+def test_each_call_for_a_choice_is_counted(kind: str, model: str, fields: Any, expected: int) -> None:
+    raw = {name: msgspec.Raw(value) for name, value in fields.items()}
+
+    assert calls_at_once(kind, "/chat/completions", raw, model=model) == expected
+    assert calls_at_once(kind, "/embeddings", raw, model=model) == 1

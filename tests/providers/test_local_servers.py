@@ -120,6 +120,15 @@ async def test_several_choices_are_as_many_calls_with_the_sums_of_their_tokens()
     assert all("n" not in request for request in requests)
 
 
+async def test_odd_texts_are_no_reason_to_fail() -> None:
+    async with _ollama(json.dumps(PLAIN).encode()) as (local, requests):
+        await local.ask(messages=[{"role": "user", "content": "a\ud800b"}], max_completion_tokens=5)
+        with pytest.raises(InvalidRequest):
+            await local.ask(n=1, seed=10**400)
+
+    assert (requests[0]["max_tokens"], len(requests)) == (5, 1)
+
+
 @pytest.mark.parametrize(
     ("body", "is_stream"),
     [

@@ -54,6 +54,39 @@ async def test_keys_take_turns_whoever_asks_most() -> None:
     assert (places.held, places.waiting) == (0, 0)
 
 
+async def test_several_calls_take_their_places_at_once_and_keep_their_turn() -> None:
+    places, order, limits = Places(), [], config(max_concurrency=3)
+
+    async def call(key: str, count: int) -> None:
+        await places.enter(limits, key=key, scope=scope(), count=count)
+        order.append(key)
+
+    await call("first", 2)
+    several = asyncio.create_task(call("several", 2))
+    single = asyncio.create_task(call("single", 1))
+    await settled()
+    assert order == ["first"]
+
+    places.leave(2)
+    await asyncio.gather(several, single)
+
+    assert order == ["first", "several", "single"]
+    assert (places.held, places.waiting) == (3, 0)
+
+
+async def test_who_wanted_more_and_leaves_is_in_nobodys_way() -> None:
+    places, limits = Places(), config(max_concurrency=2)
+    await places.enter(limits, key="a", scope=scope())
+    leaver = asyncio.create_task(places.enter(limits, key="b", scope=scope(), count=2))
+    stayer = asyncio.create_task(places.enter(limits, key="c", scope=scope()))
+    await settled()
+
+    leaver.cancel()
+    await stayer
+
+    assert (places.held, places.waiting) == (2, 0)
+
+
 async def test_who_finds_the_queue_full_is_told_at_once() -> None:
     places, limits = Places(), config(queue_size=1)
     await places.enter(limits, key="a", scope=scope())

@@ -18,6 +18,7 @@ from tests.routing.routed import door_of, record_of, with_vendors
 from tests.routing.shaky import ShakyVendor
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_conditions import EXAMPLE_VALUES, check_condition, compile_condition
+from upstreams_app.routing.plan import Plan
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.deciding import decide
 from upstreams_app.services.questions import _VALUES, Question
@@ -52,8 +53,13 @@ def question(body: bytes = b'{"messages":[]}', **fields: Any) -> Question:
     return asked._replace(**fields)
 
 
+def decided(asked: Question, entry: ModelEntry) -> Plan:
+    clients = ClientPool()
+    return decide(asked, entry, clients.tracker.groups(entry), clients.busy)
+
+
 async def order_of(entry: ModelEntry, asked: Question) -> list[str]:
-    return [each.target.model_id for each in decide(asked, entry, ClientPool()).order]
+    return [each.target.model_id for each in decided(asked, entry).order]
 
 
 def test_every_name_that_conditions_may_use_has_a_value() -> None:
@@ -99,7 +105,7 @@ async def test_secret_headers_are_not_shown_to_conditions() -> None:
 async def test_what_goes_wrong_in_a_condition_is_no_match() -> None:
     entry = selective(only("broken/m", "headers['x-route-zone'] == 'eu'"), target("usual/m"))
 
-    plan = decide(question(), entry, ClientPool())
+    plan = decided(question(), entry)
 
     assert [each.target.model_id for each in plan.order] == ["usual/m"]
     assert plan.record()["passed_over"] == {"broken/m": "condition"}
@@ -165,6 +171,19 @@ def test_a_request_that_no_target_is_for_is_refused_and_others_are_answered() ->
     with_vendors(1, work)
 
     assert record_of(answers[0]).decision == {"route": "fast", "strategy": "weighted", "candidates": ["a/m"]}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tags_of_litellms_clients_choose_targets_too() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        eu = only("eu/m", tags=("eu",), url=vendors[0].url)
+        door = door_of(selective(eu, target("usual/m", vendors[1].url)))
+
+        answers = [await door.ask("fast", metadata=metadata) for metadata in ({"tags": ["eu"]}, {"a": "b"})]
+
+        assert [answer.headers["x-gateway-upstream"] for answer in answers] == ["eu", "usual"]
+
+    with_vendors(2, work)
 
 
 def test_an_alias_stands_for_its_route() -> None:

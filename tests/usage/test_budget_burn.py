@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway_project.core.clock import utc_now
-from security_app.models import Budget
+from security_app.models import ApiKey, Budget
 from security_app.services.spend import UseQuestion
 from tests.usage.entries import ALICE, BOB, id_at, make_entry, store
 from usage_app.models import (
@@ -60,6 +60,14 @@ def test_a_budget_shows_what_is_used_and_what_of_it_is_soft() -> None:
     assert percent_of(burn.used, Decimal(4)) == Decimal(125)
 
 
+def test_a_budget_says_whose_it_is_by_name() -> None:
+    ApiKey.objects.create(pk=ALICE, name="alice", digest=b"d" * 32, pepper_id="p", hint="h")
+    make_budget(model="acme/*")
+    make_budget(budget_id="gone", subject_id=BOB.hex)
+
+    assert {burn.subject for burn in budget_burns()} == {"api key alice on acme/*", f"api key {BOB.hex}"}
+
+
 def test_many_budgets_cost_a_few_queries(django_assert_max_num_queries: Any) -> None:
     for number in range(12):
         window = ("day", "month", "lifetime")[number % 3]
@@ -68,7 +76,7 @@ def test_many_budgets_cost_a_few_queries(django_assert_max_num_queries: Any) -> 
     store(make_entry(cost_nano=5 * DOLLAR))
     roll_up()
 
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         burns = {burn.name: burn.used for burn in budget_burns()}
 
     assert {burns.pop("other"), *burns.values()} == {Decimal(0), Decimal(5)}

@@ -16,6 +16,7 @@ from gateway_project.admin_base import (
     register,
     selected_rows,
 )
+from gateway_project.core.errors import Overloaded
 from security_app.admin.diagnostics import reasons_by_object
 from upstreams_app.cache_policy import EVERY_MODEL
 from upstreams_app.models import CachePolicy
@@ -69,6 +70,10 @@ class CachePolicyAdmin(SwitchableModelAdmin[CachePolicy]):
         if not is_confirmed(request):
             return confirmation_page(request, self, rows=rows, question=_QUESTION, button="Delete answers")
         actor = request.user.get_username()
-        count = sum(forget_answers_of(row, actor=actor) for row in rows)
+        try:
+            count = sum(forget_answers_of(row, actor=actor) for row in rows)
+        except Overloaded as error:
+            messages.error(request, error.message)
+            return None
         messages.success(request, f"{count:,} answer{'' if count == 1 else 's'} deleted.")
         return None

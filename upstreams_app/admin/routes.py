@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin.utils import unquote
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from gateway_project.admin_base import BadgedValue, SwitchableModelAdmin, TabularInline, display, register
 from security_app.admin.diagnostics import reasons_by_object
+from security_app.services.configuration import store
 from upstreams_app.models import Route, RouteTarget
+from upstreams_app.registry import UpstreamsConfig
+from upstreams_app.services.simulation import fallbacks_of
 
 
 class RouteTargetInline(TabularInline[RouteTarget, Route]):
@@ -26,6 +34,17 @@ class RouteTargetInline(TabularInline[RouteTarget, Route]):
         return super().get_queryset(request).select_related("model__upstream", "route")
 
 
+def _in_force(row: Route | None) -> dict[str, Any]:
+    if row is None or not store.is_loaded:
+        return {}
+    upstreams: UpstreamsConfig = store.current.sections["upstreams"].value
+    entry = upstreams.models.get(row.name)
+    return {
+        "fallback_nodes": () if entry is None else fallbacks_of(entry, upstreams),
+        "simulator_url": f"{reverse('admin:simulate_route')}?{urlencode({'model': row.name})}",
+    }
+
+
 @register(Route)
 class RouteAdmin(SwitchableModelAdmin[Route]):
     """Names of your own, such as `fast`, for models of any upstream."""
@@ -35,6 +54,7 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
     search_fields = ("name", "description")
     ordering = ("name",)
     inlines = (RouteTargetInline,)
+    change_form_outer_before_template = "admin/upstreams_app/route/status.html"
     fieldsets = (
         (None, {"fields": ("name", "description", "aliases", "is_enabled")}),
         ("Choice", {"fields": (("strategy", "affinity"),)}),
@@ -70,6 +90,17 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
         targets = RouteTarget.objects.filter(route=OuterRef("pk")).order_by().values("route")
         count = Subquery(targets.annotate(rows=Count("pk")).values("rows"))
         return super().get_queryset(request).annotate(target_count=Coalesce(count, 0))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With the fallbacks as they are in force, and the way to the simulator."""
+        context = _in_force(self.get_object(request, unquote(object_id)))
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     @display(
         description="State", label={"off": "info", "broken": "danger", "rests": "warning", "on": "success"}

@@ -17,6 +17,7 @@ from upstreams_app.route_conditions import check_condition
 from upstreams_app.route_policy import (
     AFFINITIES,
     DEFAULT_ATTEMPTS,
+    FALLBACK_KINDS,
     MAX_ATTEMPTS,
     NO_AFFINITY,
     STRATEGIES,
@@ -184,7 +185,10 @@ class Route(ConfigModel):
             max_attempts=self.max_attempts,
             deadline_s=self.deadline_s,
             retries=self.retry_policy,
-            fallbacks={kind: tuple(model_ids) for kind, model_ids in self.fallbacks.items() if model_ids},
+            # In one order: PostgreSQL keeps none of its own.
+            fallbacks={
+                kind: tuple(self.fallbacks[kind]) for kind in FALLBACK_KINDS if self.fallbacks.get(kind)
+            },
         )
 
     def treatment(self) -> Treatment | None:

@@ -305,10 +305,10 @@ class Upstream(ConfigModel):
 
     def clean(self) -> None:
         """Rules that involve several fields."""
-        errors: dict[str, str] = {}
+        errors: dict[str, str | ValidationError] = {}
         kind = KINDS.get(self.kind)
-        if message := self._wrong_options():
-            errors["options"] = message
+        if wrong := self._wrong_options():
+            errors["options"] = wrong
         elif kind is not None and kind.needs_url and not self.base_url:
             named = "".join(f", or the option {option.name}," for option in kind.options if option.required)
             errors["base_url"] = f"A base URL{named} is needed for {kind.label}."
@@ -329,17 +329,17 @@ class Upstream(ConfigModel):
         if errors:
             raise ValidationError(errors)
 
-    def _wrong_options(self) -> str:
-        """What is wrong with `options` for this kind; "" if nothing is."""
+    def _wrong_options(self) -> ValidationError | None:
+        """What is wrong with `options` for this kind; its code says with which, as `options.<name>`."""
         if not isinstance(self.options, dict):
-            return "Give a JSON object."
+            return ValidationError("Give a JSON object.")
         kind = KINDS.get(self.kind)
         try:
             if kind is not None:
                 check_kind_options(kind, self.options)
         except WrongOption as error:
-            return str(error)
-        return ""
+            return ValidationError(str(error), code=f"options.{error.option}")
+        return None
 
 
 class UpstreamModel(ConfigModel):

@@ -6,7 +6,7 @@ import binascii
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from gateway_project.core.errors import InvalidRequest
 
@@ -104,13 +104,13 @@ def _media(
 ) -> Media:
     """What a URL holds: a `data:` URL's bytes as base64, or the URL itself."""
     if not url.startswith("data:"):
-        if not url.startswith(("http://", "https://")):
+        if not url.startswith(("http://", "https://")) or not _has_host(url):
             raise wrong(path, "an http(s) or data URL")
         return Media(kind, path, url=url, name=name, detail=detail, cache=cache)
     head, comma, data = url[5:].partition(",")
     media_type, *attributes = head.split(";")
-    if not comma or not media_type:
-        raise wrong(path, "a data URL with a media type")
+    if not comma or not media_type or not data:
+        raise wrong(path, "a data URL with a media type and data")
     if "base64" in attributes:
         try:
             # Only to refuse what no vendor could read; the text goes on as it came.
@@ -120,3 +120,10 @@ def _media(
     else:
         data = binascii.b2a_base64(unquote_to_bytes(data), newline=False).decode()
     return Media(kind, path, data=data, media_type=media_type.lower(), name=name, detail=detail, cache=cache)
+
+
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:
+        return False

@@ -234,7 +234,7 @@ def _read_calls(value: Any, path: str) -> tuple[Call, ...]:
     for index, call in enumerate(value):
         function = call.get("function") if isinstance(call, dict) else None
         at = f"{path}[{index}]"
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        if not isinstance(function, dict) or not _is_name(function.get("name")):
             raise wrong(f"{at}.function", "an object with a name")
         if not isinstance(call.get("id"), str):
             raise wrong(f"{at}.id", "a string")
@@ -244,6 +244,10 @@ def _read_calls(value: Any, path: str) -> tuple[Call, ...]:
         marker = cache if isinstance(cache, dict) else None
         calls.append(Call(own, function["name"], arguments, signature, marker))
     return tuple(calls)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _read_arguments(value: Any, path: str) -> Json:
@@ -270,7 +274,7 @@ def _read_tools(value: Any) -> tuple[Tool, ...]:
         path = f"tools[{index}]"
         if not isinstance(tool, dict) or tool.get("type") != "function":
             raise wrong(f"{path}.type", "function")
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        if not isinstance(function, dict) or not _is_name(function.get("name")):
             raise wrong(f"{path}.function", "an object with a name")
         parameters = function.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):

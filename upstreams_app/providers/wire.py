@@ -99,6 +99,16 @@ class ReadsHead(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsUsage(Protocol):
+    """An exchange, or an answer, whose stream says before its end what it has cost so far."""
+
+    @property
+    def usage_so_far(self) -> Mapping[str, Any] | None:
+        """OpenAI's `usage` with the tokens that are certain by now; None while nothing is known."""
+        ...
+
+
 class Authority(Protocol):
     """What proves to the vendor who calls: a key, a token that must be fetched, or a signature."""
 

@@ -168,7 +168,7 @@ class _Trial(Generic[T]):
         is_plain = not entry.is_selective and not (entry.embedding_model and call.path == EMBEDDINGS)
         if len(entry.targets) == 1 and is_plain:
             return clients.tracker.groups(entry)[0]
-        plan = decide(call.question(), entry, clients)
+        plan = decide(call.question(), entry, clients.tracker.groups(entry), clients.busy)
         self._plans.append(plan)
         if not plan.order:
             raise failures.no_target(entry) if plan.passed else failures.in_maintenance(entry)

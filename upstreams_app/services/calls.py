@@ -11,12 +11,14 @@ import msgspec
 
 from gateway_project.core.codec import RawFields, join_object
 from gateway_project.core.context import RequestContext
-from gateway_project.core.errors import GatewayError
+from gateway_project.core.errors import GatewayError, InvalidRequest
 from security_app.services.reservation import Ticket
 from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
+from upstreams_app.kinds import KINDS
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
+from upstreams_app.services.choice_calls import calls_at_once
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import decoded
 from upstreams_app.services.outbound import Parcel, UpstreamAnswer
@@ -140,10 +142,11 @@ async def ask(
     except (OSError, ValueError) as error:
         raise failures.unreachable(target, "its TLS settings or its URL can't be used") from error
     call.context.scope.limit_total(total_s)
-    places = None
+    places, count = None, 1
     if upstream.max_concurrency is not None:
         places = clients.places(upstream)
-        await _enter(call, target, places, may_wait=may_wait)
+        count = _calls_of(call, target)
+        await _enter(call, target, places, count, may_wait=may_wait)
     settlement.attempts += 1
     call.target = target
     settlement.upstream = upstream.name
@@ -176,9 +179,9 @@ async def ask(
         raise
     finally:
         if places is not None and answer is None:
-            places.leave()
+            places.leave(count)
     if places is not None:
-        answer = PlacedAnswer(answer, places)
+        answer = PlacedAnswer(answer, places, count=count)
     if 200 <= answer.status < 300 or (call.parcel is not None and call.parcel.takes_any_status):
         return OpenAnswer(target, answer, phases)
     error_body = await _read_error_body(call, OpenAnswer(target, answer, phases))
@@ -187,10 +190,26 @@ async def ask(
     )
 
 
-async def _enter(call: Call, target: Target, places: Places, *, may_wait: bool) -> None:
+def _calls_of(call: Call, target: Target) -> int:
+    """How many calls a request is there, where that is limited; InvalidRequest for more than ever may be."""
+    upstream = target.upstream
+    if not KINDS[upstream.kind].may_call_often:
+        return 1
+    fields = call.read_fields() if call.read_fields is not None else call.fields
+    count = calls_at_once(upstream.kind, call.path, fields, model=target.model)
+    if upstream.max_concurrency is not None and count > upstream.max_concurrency:
+        raise InvalidRequest(
+            f"Of '{upstream.name}' at most {upstream.max_concurrency} choices can be had at once.",
+            param="n",
+            code="unsupported_parameter",
+        )
+    return count
+
+
+async def _enter(call: Call, target: Target, places: Places, count: int, *, may_wait: bool) -> None:
     key, scope = call.context.principal.key_id, call.context.scope
     try:
-        await places.enter(target.upstream, key=key, scope=scope, may_wait=may_wait)
+        await places.enter(target.upstream, key=key, scope=scope, may_wait=may_wait, count=count)
     except asyncio.CancelledError:
         raise_if_expired(call, target)
         raise

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.services.choice_joining import JoinedEvents, join_answers
+from upstreams_app.providers.wire import TellsUsage
+from upstreams_app.services.choice_joining import JoinedEvents, join_answers, summed
 from upstreams_app.services.outbound import UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
 Json = dict[str, Any]
 Asking = Coroutine[Any, Any, UpstreamAnswer]
+CHAT: Final = "/chat/completions"
 # Each of them is a call to the vendor, with all of the prompt.
 MAX_CHOICES: Final = 8
 
@@ -218,6 +220,13 @@ class _JoinedStream(_Joined):
         super().__init__(answers)
         self._unread = set(range(len(answers)))
         self._events = JoinedEvents(len(answers))
+
+    @property
+    def usage_so_far(self) -> Mapping[str, Any] | None:
+        """As `TellsUsage`: the sum, once each of them has told something."""
+        told = [answer.usage_so_far for answer in self._answers if isinstance(answer, TellsUsage)]
+        known = [dict(usage) for usage in told if usage is not None]
+        return summed(known) if known and len(known) == len(self._answers) else None
 
     async def read_any(self) -> bytes:
         """The next events of one of them; UpstreamUnreachable if one breaks off: all are closed then.

@@ -5,15 +5,16 @@ The request path and the simulator ask the same function, which does no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
+from uuid import UUID
 
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_END_USER, BY_SESSION, BY_USER, COST
 from upstreams_app.routing.plan import Plan, make_plan
 from upstreams_app.routing.selection import select
 from upstreams_app.routing.strategies import Query
-from upstreams_app.services.client import ClientPool
+from upstreams_app.routing.tracker import Groups, Tracker
 from upstreams_app.services.questions import Question
 from usage_app.registry import UsageConfig
 
@@ -21,16 +22,18 @@ EMBEDDINGS = "/embeddings"
 _COST_LIFE_S = 60.0
 
 
-def decide(question: Question, entry: ModelEntry, clients: ClientPool) -> Plan:
-    """The plan of a call. Its order is empty where no target is for the request."""
-    groups = clients.tracker.groups(entry)
+def decide(question: Question, entry: ModelEntry, groups: Groups, busy: Callable[[UUID], int]) -> Plan:
+    """The plan of a call. Its order is empty where no target is for the request.
+
+    `groups` are the entry's targets with what is known of them, `busy` tells the calls under way.
+    """
     passed: Mapping[str, str] = {}
     if entry.is_selective:
         groups, passed = select(entry, groups, tags=question.tags, values_of=question.values)
     query = Query(
         monotonic(),
         question.is_stream,
-        clients.busy,
+        busy,
         _costs(question, entry) if entry.policy.strategy == COST else {},
     )
     plan = make_plan(
@@ -44,11 +47,11 @@ def decide(question: Question, entry: ModelEntry, clients: ClientPool) -> Plan:
     return plan
 
 
-def passed_over(question: Question, entry: ModelEntry, clients: ClientPool) -> frozenset[str]:
+def passed_over(question: Question, entry: ModelEntry, tracker: Tracker) -> frozenset[str]:
     """The targets that are not for a request, whatever becomes of the others."""
     if not entry.is_selective:
         return frozenset()
-    groups = clients.tracker.groups(entry)
+    groups = tracker.groups(entry)
     return frozenset(select(entry, groups, tags=question.tags, values_of=question.values)[1])
 
 

@@ -63,17 +63,21 @@ class FactsExchange:
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
+        # What this server process knows; None where there is no server.
+        self.clients: ClientPool | None = None
         self._name = b""
         self._is_lost = False
 
     def start(self, redis_url: str, clients: ClientPool) -> None:
         """Begin, where there is a Valkey to share."""
+        self.clients = clients
         if redis_url:
             self._name = secrets.token_hex(8).encode()
             self._task = asyncio.get_running_loop().create_task(self._run(redis_url, clients))
 
     async def stop(self) -> None:
         """End it; what this process told is forgotten after ten seconds."""
+        self.clients = None
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_project.core import sse
-from gateway_project.core.codec import dumps, loads
+from gateway_project.core.codec import dumps_loosely, loads, loads_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.kinds import KINDS
 from upstreams_app.providers.wire import WireRequest
 from upstreams_app.registry import UpstreamConfig
-from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
+from upstreams_app.services.choices import CHAT, ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient
 from upstreams_app.services.outbound import UpstreamAnswer
 from upstreams_app.services.phases import Phases
-from upstreams_app.services.provider_client import CHAT, translated
+from upstreams_app.services.provider_client import translated
 
 Json = dict[str, Any]
 
@@ -38,17 +38,19 @@ class LocalClient(HttpClient):
         if path != CHAT or not any(mark in body for mark in self._marks):
             return await super().post(path, body, phases=phases, credential=credential, model=model)
         try:
-            fields: Json = loads(body)
+            fields: Json = loads_loosely(body)
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("The body has a number too large, or is nested too deeply.") from error
         wanted = wanted_choices(fields)
         fields = fitted(fields, self._lacks, self._label)
         if wanted == 1:
-            return await super().post(path, dumps(fields), phases=phases, credential=credential, model=model)
+            return await super().post(
+                path, dumps_loosely(fields), phases=phases, credential=credential, model=model
+            )
         is_stream = fields.get("stream") is True
         return await ask_together(
             [
-                self._one(dumps(request), one, credential, is_stream=is_stream)
+                self._one(dumps_loosely(request), one, credential, is_stream=is_stream)
                 for request, one in zip(
                     single_requests(fields, wanted), shared_phases(phases, wanted), strict=True
                 )

@@ -197,8 +197,9 @@ def clean(row: Model, *, names: Mapping[str, str]) -> None:
         row.full_clean()
     except ValidationError as error:
         field, problems = next(iter(error.error_dict.items()))
-        kind = Conflict if problems[0].code in ("unique", "unique_together") else InvalidRequest
-        param = names.get(field, field)
+        code = problems[0].code or ""
+        kind = Conflict if code in ("unique", "unique_together") else InvalidRequest
+        param = names.get(field, code if code.startswith(f"{field}.") else field)
         raise kind(problems[0].messages[0], param=None if param == "__all__" else param) from error
 
 

@@ -6,17 +6,16 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_project.core.codec import loads
+from gateway_project.core.codec import loads_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site
+from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site, TellsUsage
 from upstreams_app.registry import UpstreamConfig
-from upstreams_app.services.choices import ask_together, shared_phases, single_requests, wanted_choices
+from upstreams_app.services.choices import CHAT, ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient
 from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
-CHAT = "/chat/completions"
 _MAX_PLAIN_BYTES = 256 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 _JSON = {"Content-Type": "application/json"}
@@ -53,7 +52,7 @@ class ProviderClient:
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
         try:
-            fields = loads(body)
+            fields = loads_loosely(body)
             is_stream = fields.get("stream") is True
             exchanges = self._exchanges(path, fields, model)
         except (ValueError, RecursionError) as error:
@@ -193,6 +192,11 @@ class _Refusal(_Translated):
 class _Stream(_Translated):
     def __init__(self, answer: UpstreamAnswer, exchange: Exchange) -> None:
         super().__init__(answer, exchange, _EVENTS)
+
+    @property
+    def usage_so_far(self) -> Mapping[str, Any] | None:
+        """As `TellsUsage`."""
+        return self._exchange.usage_so_far if isinstance(self._exchange, TellsUsage) else None
 
     async def read_any(self) -> bytes:
         while not self._is_over:

@@ -22,7 +22,8 @@ _MAX_HEADERS = 32
 _MAX_HEADER_CHARS = 512
 _IMAGE = re.compile(rb'"type"\s*:\s*"(?:image_url|input_image|image)"')
 _NOTHING = re.compile(rb"null|\[\s*\]")
-_OPERATIONS = {"/chat/completions": "chat", "/completions": "completions", "/embeddings": "embeddings"}
+# Others go by their paths, such as "images/generations".
+_OPERATIONS = {"/chat/completions": "chat"}
 
 
 class Question(NamedTuple):
@@ -88,7 +89,7 @@ def _moment(question: Question) -> datetime:
 # By the names of `route_conditions.NAMES`.
 _VALUES: Mapping[str, Callable[[Question], Any]] = {
     "model": lambda question: question.model_id,
-    "operation": lambda question: _OPERATIONS.get(question.path, ""),
+    "operation": lambda question: _OPERATIONS.get(question.path, question.path.strip("/")),
     "stream": lambda question: question.is_stream,
     "tokens": _tokens,
     "has_tools": _has_tools,

@@ -15,6 +15,7 @@ from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN
 from gateway_project.core.errors import GatewayError, InternalError, UpstreamFailed
 from gateway_project.core.limits import limits
 from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.wire import TellsUsage
 from upstreams_app.services import failures
 from upstreams_app.services.attempts import note_use, try_targets
 from upstreams_app.services.background import spawn
@@ -281,6 +282,9 @@ class StreamRelay:
         if self._filter.usage is not None:
             settlement.tokens = self._filter.usage
             settlement.service_tier = self._filter.service_tier
+        elif self._opened is not None and isinstance(self._opened.answer, TellsUsage):
+            told = self._opened.answer.usage_so_far
+            settlement.told = token_usage(dumps(told)) if told is not None else None
         if self._filter.has_data:
             settlement.received_bytes = self._filter.text_bytes
 

@@ -15,6 +15,7 @@ from gateway_project.core.clock import utc_now
 from gateway_project.core.money import from_nano
 from security_app.models import Budget
 from security_app.services.budgets import question_of, reset_of, used_of
+from security_app.services.subject_names import subject_names
 from usage_app.services.rollups import WINDOW, window_of
 from usage_app.services.usage_sums import UsageQuery, usage_sums
 from usage_app.services.window_use import model_matcher
@@ -71,11 +72,12 @@ def _burns() -> list[Burn]:
     others = list(budgets.exclude(subject_kind__in=_ROLLED_UP)[:_MAX_OTHERS])
     used = {row.pk: amount or Decimal(0) for row, amount in zip(others, used_of(others), strict=True)}
     used |= _used_by_rollups(rolled_up)
+    names = subject_names((row.subject_kind, row.subject_id) for row in (*rolled_up, *others))
     return [
         Burn(
             row.pk,
             row.budget_id,
-            row.subject_text(),
+            row.subject_text(names[row.subject_kind, row.subject_id]),
             used[row.pk],
             row.amount_at(),
             row.soft_amount,

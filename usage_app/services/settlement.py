@@ -57,6 +57,7 @@ class Settlement:
         "service_tier",
         "ticket",
         "tokens",
+        "told",
         "upstream",
         "upstream_model",
     )
@@ -81,6 +82,8 @@ class Settlement:
         self.queue_ms = 0.0
         self.first_token_ms: float | None = None
         self.tokens: TokenUsage | None = None
+        # What a stream that ended early had told: its input is certain, its output was still to grow.
+        self.told: TokenUsage | None = None
         # What the answer says of how it was served, where that may change the price.
         self.service_tier = ""
         # What a call that makes no text came to, if the upstream does not tell.
@@ -112,7 +115,7 @@ class Settlement:
 
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
-        self.tokens = None
+        self.tokens = self.told = None
         self.service_tier = ""
         self.received_bytes = 0
 
@@ -137,7 +140,7 @@ class Settlement:
         """The call ended early: what was used is charged, and nothing if nothing had come."""
         if self.tokens is not None:
             tokens = self._with_units(self.tokens)
-        elif self.received_bytes:
+        elif self.received_bytes or self.told is not None:
             tokens = self._estimate()
         else:
             tokens = TokenUsage()
@@ -163,6 +166,8 @@ class Settlement:
         if self.assumed is not None:
             return self.assumed
         output = estimate_tokens(self.received_bytes) if self.operation != "embeddings" else 0
+        if self.told is not None:
+            return replace(self.told, output=max(self.told.output, output))
         return TokenUsage(input=estimate_tokens(self.measure_sent()), output=output)
 
     def _settle(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:

@@ -87,6 +87,11 @@ class AnthropicExchange:
         self._answer_tool = call.answer_tool
         self._stream = StreamReader(model, answer_tool=call.answer_tool)
 
+    @property
+    def usage_so_far(self) -> Mapping[str, Any] | None:
+        """As `TellsUsage`: the input is told when the stream begins."""
+        return self._stream.usage_so_far
+
     def answer(self, body: bytes) -> bytes:
         """The completion."""
         return read_answer(body, answer_tool=self._answer_tool)

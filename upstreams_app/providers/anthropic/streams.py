@@ -27,6 +27,11 @@ class StreamReader:
         self._is_finished = False
         self._is_over = False
 
+    @property
+    def usage_so_far(self) -> Json | None:
+        """The tokens that are certain by now: those of the input come first."""
+        return self._usage.wire() if self._usage.input else None
+
     def feed(self, piece: bytes) -> bytes:
         """The chunks that these bytes complete."""
         return self._read(self._splitter.feed(piece))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -116,16 +117,43 @@ async def _in_thread(call: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, call, *args)
 
 
+class DerivedKey:
+    """The last key that was derived from a secret for a scope (`20261231/eu-west-1/bedrock/aws4_request`)."""
+
+    def __init__(self) -> None:
+        self._known: tuple[str, str, bytes] = ("", "", b"")
+
+    def of(self, secret: str, scope: str) -> bytes:
+        """As AWS's Signature Version 4 derives it: a key for the day, for its region, for its service."""
+        known_secret, known_scope, key = self._known
+        if (known_secret, known_scope) != (secret, scope):
+            key = f"AWS4{secret}".encode()
+            for part in scope.split("/"):
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._known = (secret, scope, key)
+        return key
+
+
 def _load_signer() -> Callable[..., Mapping[str, str]]:
     """What signs one request; loading botocore takes a while."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
+    kept = DerivedKey()
+
+    class Signing(SigV4Auth):  # type: ignore[misc]  # botocore has no types.
+        """As botocore does it, but for the key, which is the same for a day."""
+
+        def signature(self, string_to_sign: str, request: AWSRequest) -> str:
+            """The signature over what botocore put together."""
+            key = kept.of(self.credentials.secret_key, string_to_sign.split("\n", 3)[2])
+            return hmac.new(key, string_to_sign.encode(), "sha256").hexdigest()
+
     def sign(request: WireRequest, url: str, keys: Keys, region: str) -> Mapping[str, str]:
         signed = {name: request.headers[name] for name in _SIGNED if name in request.headers}
         aws = AWSRequest(method=request.method, url=url, data=request.body, headers=signed)
-        SigV4Auth(Credentials(*keys), SERVICE, region).add_auth(aws)
+        Signing(Credentials(*keys), SERVICE, region).add_auth(aws)
         return {name: value for name, value in aws.headers.items() if name not in signed}
 
     return sign

@@ -6,7 +6,7 @@ Bedrock User Guide for Nova 2 and gpt-oss.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.anthropic.traits import Traits
@@ -30,13 +30,22 @@ class Thinking(NamedTuple):
 
 
 def thinking_fields(request: ChatRequest, family: Family, messages: list[Json], *, tools: Tools) -> Thinking:
-    """What `reasoning_effort`, or Anthropic's own `thinking`, becomes; InvalidRequest if it can't."""
-    own = request.more.get("thinking")
-    if own is not None:
-        return _own(own)
-    effort = request.effort
-    if effort is None:
-        return Thinking({})
+    """What `reasoning_effort` and Anthropic's own `thinking` become; InvalidRequest if they can't."""
+    own, effort = request.more.get("thinking"), request.effort
+    if own is not None and not isinstance(own, dict):
+        raise wrong("thinking", "an object")
+    if effort is None or (own is not None and family.claude is None):
+        # Of a model behind a profile only its caller knows what it takes.
+        meant = Thinking({})
+    else:
+        meant = _meant(request, effort, family, messages, tools)
+    if own is None or (effort == "none" and family.claude is not None):
+        return meant
+    return meant._replace(fields={**meant.fields, "thinking": own}, is_on=own.get("type") != "disabled")
+
+
+def _meant(request: ChatRequest, effort: str, family: Family, messages: list[Json], tools: Tools) -> Thinking:
+    """What the effort becomes by itself."""
     if family.claude is not None:
         return _claudes(request, effort, family.claude, messages, tools)
     if effort == "none":
@@ -50,12 +59,6 @@ def thinking_fields(request: ChatRequest, family: Family, messages: list[Json], 
         "This model has no effort of reasoning, or its id doesn't tell what model it is; "
         "'additionalModelRequestFields' goes to the model as it is."
     )
-
-
-def _own(own: Any) -> Thinking:
-    if not isinstance(own, dict):
-        raise wrong("thinking", "an object")
-    return Thinking({"thinking": own}, is_on=own.get("type") != "disabled")
 
 
 def _claudes(

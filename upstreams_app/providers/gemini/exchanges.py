@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +45,11 @@ class ChatExchange(GoogleExchange):
             super().__init__(WireRequest(f"{resource}:streamGenerateContent", body, query="alt=sse"))
         else:
             super().__init__(WireRequest(f"{resource}:generateContent", body))
+
+    @property
+    def usage_so_far(self) -> Mapping[str, Any] | None:
+        """As `TellsUsage`."""
+        return self._stream.usage_so_far
 
     def answer(self, body: bytes) -> bytes:
         """As `Exchange.answer`."""

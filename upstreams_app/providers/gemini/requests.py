@@ -35,7 +35,10 @@ _UNSIGNED: Final = "skip_thought_signature_validator"
 def generate_request(request: ChatRequest, generation: Generation) -> Json:
     """The body of `generateContent`; InvalidRequest for what Google has nothing for."""
     _check(request, generation)
-    body: Json = {"contents": _contents(request.turns, generation)}
+    contents = _contents(request.turns, generation)
+    if not contents:
+        raise InvalidRequest("Google needs a message that says something.", param="messages")
+    body: Json = {"contents": contents}
     if system := [{"text": text.text} for text in request.system if text.text]:
         body["systemInstruction"] = {"parts": system}
     own = answer_tool(request, generation)

@@ -102,6 +102,11 @@ class Stream:
         self._usage: Usage | None = None
         self._has_begun = False
 
+    @property
+    def usage_so_far(self) -> Json | None:
+        """The tokens that are certain by now: each piece tells them."""
+        return self._usage.wire() if self._usage is not None else None
+
     def feed(self, piece: bytes) -> bytes:
         """As `Exchange.feed`."""
         if self._source is None:

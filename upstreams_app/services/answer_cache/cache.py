@@ -39,7 +39,7 @@ class AnswerCache:
 
     def __init__(self) -> None:
         self.clock = time.time
-        self.memory = MemoryStore(settings.CACHE_MEMORY_BYTES, self.now)
+        self.memory = MemoryStore(settings.CACHE_BYTES, self.now)
         self.counts = Counts(self.now)
         self.flights = Flights()
         self.shared: ValkeyStore | None = None
@@ -49,7 +49,7 @@ class AnswerCache:
     def start(self, redis_url: str) -> None:
         """Begin to share with all processes, if there is a Valkey."""
         if redis_url:
-            self.shared = ValkeyStore(redis_url, settings.CACHE_MEMORY_BYTES)
+            self.shared = ValkeyStore(redis_url, settings.CACHE_BYTES)
 
     async def stop(self) -> None:
         """End what `start` began."""

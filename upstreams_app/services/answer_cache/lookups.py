@@ -50,7 +50,7 @@ def look_up(call: Call, controls: Controls, asked: RawFields, clients: ClientPoo
     question = Asked(
         model_id=call.entry.id,
         served_by=rules.served_by,
-        passed_over=passed_over(call.question(), call.entry, clients),
+        passed_over=passed_over(call.question(), call.entry, clients.tracker),
         audience=audience(call.context.principal, rules.scope, call.context.end_user),
         namespace=controls.namespace,
         path=call.path,
