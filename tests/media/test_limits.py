@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import pytest
 from gateway_project.api.judging import rerank
 from gateway_project.api.media import generate_images, speak
 from tests.fakes import media
+from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
 from tests.limits.door import MODEL, UNPRICED, Door, at_the_door, budget
 
@@ -73,7 +73,8 @@ def test_what_has_no_price_is_refused_under_a_budget(vendor: FakeVendor, model: 
 
 
 def test_who_leaves_while_it_is_spoken_pays_for_it(vendor: FakeVendor) -> None:
-    rule = budget(amount=10**9)
+    rule, gate = budget(amount=10**9), Gate()
+    vendor.on_path("/v1/audio/speech", media.speak(gate))
 
     async def work(door: Door) -> None:
         def leave(message: object) -> None:
@@ -82,10 +83,10 @@ def test_who_leaves_while_it_is_spoken_pays_for_it(vendor: FakeVendor) -> None:
 
         door.on_sent = leave
         await door.ask(operation=speak, input="Hello")
-        await asyncio.sleep(0)
         assert await door.used(rule) == (3 + 10) * TOKEN
 
     at_the_door(vendor, work, rule)
+    gate.open()
 
 
 def test_a_ranking_costs_its_text_where_nobody_tells(vendor: FakeVendor) -> None:

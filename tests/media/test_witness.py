@@ -46,6 +46,8 @@ def seen(body: bytes, content_type: str, step: int) -> tuple[int, int]:
         ("application/json; charset=utf-8", json.dumps(GEMINI, indent=2).encode()),
         ("application/json", json.dumps({**CHAT, "usage": CHAT["usage"], "data": ""}).encode()),
         ("text/event-stream", events({"usage": None}, CHAT) + b"data: [DONE]\n\n"),
+        ("application/json", b'{"usage":{"inputTokens":9,"outputTokens":5,"totalTokens":14}}'),
+        ("application/vnd.amazon.eventstream", b'\0\0{"usage":{"inputTokens":9,"outputTokens":5}}\0\x7f'),
         ("text/event-stream", events(STARTED, {"type": "ping"}, ENDED)),
         ("text/event-stream; charset=utf-8", events(RESPONSES)),
         ("text/event-stream", events({**GEMINI, "x": 1}, GEMINI).replace(b"\n", b"\r\n")),

@@ -1,7 +1,7 @@
 """What an answer that only passes through says of its usage and model, from a bounded copy of it.
 
-Known are OpenAI's answers and streams (chat, Responses, embeddings, images, audio), Anthropic's and Gemini's,
-by the names of their members; what is not known is no usage.
+Known are OpenAI's answers and streams (chat, Responses, embeddings, images, audio), Anthropic's, Gemini's and
+Bedrock's, by the names of their members; what is not known is no usage.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Witness:
         self.model = ""
         self.service_tier = ""
         self._is_stream = "event-stream" in content_type
-        self.is_text = self._is_stream or "json" in content_type
+        # Bedrock's frames have JSON in them, the usage in the last one.
+        self.is_text = self._is_stream or "json" in content_type or "amazon.eventstream" in content_type
         self._head = b""
         self._tail = b""
         self._usage: dict[str, Any] = {}
@@ -105,10 +106,13 @@ def tokens_of(usage: dict[str, Any]) -> TokenUsage | None:
         if "totalTokenCount" in usage or "promptTokenCount" in usage:
             counted = gemini_usage(usage)
             return None if counted is None else token_usage(dumps(counted.wire()))
+        if "inputTokens" in usage:
+            own = {"input_tokens": usage["inputTokens"], "output_tokens": usage.get("outputTokens")}
+            return token_usage(dumps(own))
         if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-            own = Usage()
-            add_usage(own, usage)
-            return token_usage(dumps(own.wire()))
+            beside_cache = Usage()
+            add_usage(beside_cache, usage)
+            return token_usage(dumps(beside_cache.wire()))
         return token_usage(dumps(usage))
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         return None
