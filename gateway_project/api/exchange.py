@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway_project.core.codec import dumps
 from gateway_project.core.context import RequestContext
-from gateway_project.core.deadline import DISCONNECTED, CallScope
+from gateway_project.core.deadline import DISCONNECTED, TOTAL, CallScope
 from gateway_project.core.errors import (
     GatewayError,
     InvalidRequest,
@@ -173,11 +173,11 @@ class Exchange:
         try:
             message = await self._receive()
         except asyncio.CancelledError:
-            if self.scope.expired_phase != "body":
+            if self.scope.expired_phase not in ("body", TOTAL):
                 raise
             self.scope.absorb()
             raise RequestTimeout(
-                f"Nothing more of the body arrived within {limits.body_timeout_s:g} s.",
+                f"The body came too slowly: nothing for {limits.body_timeout_s:g} s, or little for long.",
                 headers={"connection": "close"},
             ) from None
         finally:

@@ -35,9 +35,9 @@ from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
-from upstreams_app.services.answer_cache.controls import NOTHING_SAID, take_controls
+from upstreams_app.services.answer_cache.controls import NOTHING_SAID, Controls, take_controls
 from upstreams_app.services.budgeted_stream import stream_relay
-from upstreams_app.services.calls import Call
+from upstreams_app.services.calls import Admit, Call
 from upstreams_app.services.demand import estimate_call, sent_bytes
 from upstreams_app.services.fallbacks import over_budget
 from upstreams_app.services.measures import Measure, estimate_measured
@@ -148,39 +148,58 @@ async def answer_inference(
         admit_model = partial(_leave, context, operation, body, fields)
     else:
         admit_model = partial(_leave_measured, context, measure)
-    stand_in: ModelEntry | None = None
-    try:
-        ticket = await admit_model(entry, None)
-    except QuotaExceeded as error:
-        stand_in, ticket = await over_budget(context, entry, admit_model, error, path=path)
+    stand_in, ticket = await _admitted(context, entry, admit_model, path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        settlement.end_user = context.end_user
-        settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
         secret = context.client_api_key
         call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
-        settlement.measure_sent = partial(sent_bytes, call, body, fields)
-        settlement.assumed = None if measure is None else measure.assumed
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
-        call.stand_in, call.admit, call.headers = stand_in, admit_model, exchange.headers
-        call.parcel = parcel
-        if entry.policy.affinity == BY_SESSION:
-            call.session = exchange.header(b"x-session-id")
-        exchange.add_header(b"x-gateway-model", header_value(entry.id))
-        if entry.treatment is not None:
-            for name, value in entry.treatment.response_headers:
-                exchange.add_header(name, value)
-        exchange.add_lines(ticket.header_lines())
+        call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
+        settlement.assumed = None if measure is None else measure.assumed
+        _introduce(exchange, call, ticket)
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
         raise
-    answer = _answer_stream if is_stream else _answer_plain
     if parcel is not None:
         await answer_raw(exchange, call)
-    elif entry.maintenance is not None and entry.maintenance.answer and operation == "chat":
+    else:
+        await _answer(exchange, call, controls, asked)
+
+
+async def _admitted(
+    context: RequestContext, entry: ModelEntry, admit_model: Admit, path: str
+) -> tuple[ModelEntry | None, Ticket]:
+    """Leave for a model, or for what stands in for it where a budget has no more."""
+    try:
+        return None, await admit_model(entry, None)
+    except QuotaExceeded as error:
+        return await over_budget(context, entry, admit_model, error, path=path)
+
+
+def _introduce(exchange: Exchange, call: Call, ticket: Ticket) -> None:
+    """What the ledger and the answer's head say of a call before it is made, and what its route looks at."""
+    entry, settlement = call.entry, call.settlement
+    settlement.end_user = call.context.end_user
+    settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
+    call.headers = exchange.headers
+    if entry.policy.affinity == BY_SESSION:
+        call.session = exchange.header(b"x-session-id")
+    exchange.add_header(b"x-gateway-model", header_value(entry.id))
+    if entry.treatment is not None:
+        for name, value in entry.treatment.response_headers:
+            exchange.add_header(name, value)
+    exchange.add_lines(ticket.header_lines())
+
+
+async def _answer(exchange: Exchange, call: Call, controls: Controls, asked: RawFields) -> None:
+    """From what is kept, or by an upstream; `asked` is the request before its route changed it."""
+    entry = call.entry
+    answer = _answer_stream if call.is_stream else _answer_plain
+    if entry.maintenance is not None and entry.maintenance.answer and call.settlement.operation == "chat":
         await answer_in_maintenance(exchange, call, entry.maintenance.answer)
     elif entry.cache is None or entry.maintenance is not None:
         await answer(exchange, call)

@@ -16,7 +16,7 @@ from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange, Message, Receive, Send
 from gateway_project.api.raw_answers import answer_native
 from gateway_project.api.reload import reloaded_snapshot
-from gateway_project.api.uploads import check_encoding, next_piece, stated_size, too_large
+from gateway_project.api.uploads import bound_time, check_encoding, next_piece, stated_size, too_large
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import CallScope
 from gateway_project.core.errors import InvalidRequest, NotFound
@@ -126,6 +126,7 @@ async def _read(exchange: PassExchange, path: str, *, whole: bool) -> NativeRequ
     """The request, with as much of its body as is looked at; `whole`: all of it, as a signature needs."""
     check_encoding(exchange)
     size = stated_size(exchange)
+    bound_time(exchange, size)
     query = exchange.query.decode("latin-1")
     if not is_plain_query(query):
         raise InvalidRequest("The query has characters that no query has.")

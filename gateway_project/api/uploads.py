@@ -19,6 +19,8 @@ from gateway_project.core.spool import MEMORY_BYTES, Spool
 from upstreams_app.services.uploads import FormParcel
 
 _CLOSE = {"connection": "close"}
+# Nobody may hold a place on the disk by sending a byte now and then.
+_SLOWEST_BYTES_PER_S = 16 * 1024
 # What is looked at here. All others are the upstream's alone.
 _KEPT = frozenset({"model", "user", "n"})
 
@@ -68,6 +70,7 @@ async def read_upload(exchange: Exchange) -> Upload:
     except FormError as error:
         raise UnsupportedMediaType(str(error), headers=_CLOSE) from error
     size = stated_size(exchange)
+    bound_time(exchange, size)
     scanner, kept = FormScanner(boundary, kept=_KEPT), Spool()
     is_last = False
     try:
@@ -89,6 +92,12 @@ async def read_upload(exchange: Exchange) -> Upload:
     else:
         rest = BodyRest(exchange, scanner)
     return Upload(scanner.fields, scanner.spans.get("model"), boundary, kept, size or 0, rest)
+
+
+def bound_time(exchange: Exchange, size: int | None) -> None:
+    """Give a body of this size the time that a slow line takes for it; a call then has its own."""
+    most = limits.max_upload_bytes if size is None else size
+    exchange.scope.limit_total(limits.body_timeout_s + most / _SLOWEST_BYTES_PER_S)
 
 
 def _is_enough(scanner: FormScanner, kept: Spool) -> bool:

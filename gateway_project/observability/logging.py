@@ -158,6 +158,10 @@ def configure(level: str) -> None:
     for client in ("httpx", "httpcore", "botocore"):
         # Their lines have whole URLs or requests, in which arguments of tools and secrets may stand.
         logging.getLogger(client).setLevel(max(logging.WARNING, root.level))
+    if root.level > logging.DEBUG:
+        for periodic in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
+            # Three lines for each of a dozen tasks a minute; what fails, or changes something, says so itself.
+            logging.getLogger(periodic).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
     atexit.register(writer.flush)
 

@@ -22,6 +22,12 @@ ENV_FILE = Path(os.environ.get("GATEWAY_ENV_FILE", BASE_DIR / ".env"))
 parsers.read_dotenv(ENV_FILE)
 env = parsers.Environment()
 
+
+def _positive(name: str, default: int) -> int:
+    """A variable that is a whole number of at least one."""
+    return parsers.parse_positive(env(name, default=str(default)), name=name)
+
+
 VERSION = "0.1.0"
 DEBUG = env.bool("GATEWAY_DEBUG", default=False)
 HOST: str = env("HOST", default="127.0.0.1")
@@ -105,19 +111,12 @@ AUDIT_RETENTION_DAYS = parsers.parse_whole(
 FINDING_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_FINDING_RETENTION_DAYS", default="90"), name="GATEWAY_FINDING_RETENTION_DAYS"
 )
-HEALTH_RETENTION_HOURS = parsers.parse_positive(
-    env("GATEWAY_HEALTH_RETENTION_HOURS", default="48"), name="GATEWAY_HEALTH_RETENTION_HOURS"
-)
-HEALTH_HISTORY_DAYS = parsers.parse_positive(
-    env("GATEWAY_HEALTH_HISTORY_DAYS", default="30"), name="GATEWAY_HEALTH_HISTORY_DAYS"
-)
+HEALTH_RETENTION_HOURS = _positive("GATEWAY_HEALTH_RETENTION_HOURS", 48)
+HEALTH_HISTORY_DAYS = _positive("GATEWAY_HEALTH_HISTORY_DAYS", 30)
 # Probes of upstreams: how often, and from which average latency on an upstream counts as degraded.
-HEALTH_INTERVAL_S = parsers.parse_positive(
-    env("GATEWAY_HEALTH_INTERVAL_S", default="30"), name="GATEWAY_HEALTH_INTERVAL_S"
-)
-HEALTH_SLOW_MS = parsers.parse_positive(
-    env("GATEWAY_HEALTH_SLOW_MS", default="2000"), name="GATEWAY_HEALTH_SLOW_MS"
-)
+HEALTH_INTERVAL_S = _positive("GATEWAY_HEALTH_INTERVAL_S", 30)
+HEALTH_SLOW_MS = _positive("GATEWAY_HEALTH_SLOW_MS", 2000)
+
 # Mail, for those who are to be told something. Without EMAIL_URL nothing is sent, and who would send says so.
 _mail = env.email_url("EMAIL_URL", default="dummymail://")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]

@@ -1,8 +1,7 @@
-// The page that tests upstreams: asks the server for one after the other, four at a time, and shows each result.
+// The page that tests upstreams: asks the server for one after the other, some at a time, and shows each result.
 "use strict";
 
 (() => {
-  const AT_ONCE = 4;
   const MODELS_CALLED = 20;
   const form = document.getElementById("trials");
   const bar = document.getElementById("trials-bar");
@@ -136,7 +135,7 @@
         }
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await Promise.all(Array.from({ length: Number(form.dataset.atOnce) }, work));
     tell(counts, done, signal.aborted ? " Stopped." : " Done.");
     run = null;
   }

@@ -19,7 +19,8 @@ CONNECTING = {
     # Google's library asks the machine's own metadata service, which the guard keeps everybody else from; no
     # address of it comes from a row.
     "httpx.Client": {"gateway_project/core/outbound.py", "upstreams_app/providers/vertex/transport.py"},
-    "httpx.AsyncClient": {"gateway_project/core/outbound.py"},
+    # So is Azure's: its address is fixed, or from the machine's own environment.
+    "httpx.AsyncClient": {"gateway_project/core/outbound.py", "upstreams_app/providers/azure/grants.py"},
     "httpx.get": set(),
     "httpx.post": set(),
     "httpx.request": set(),

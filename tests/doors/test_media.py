@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -247,6 +248,27 @@ def test_an_upload_too_large_is_refused_by_its_head(gateway: Gateway) -> None:
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("parts", [FILE_FIRST, FILE_FIRST[::-1]])
+def test_an_upload_that_stops_is_given_up(gateway: Gateway, vendor: FakeVendor, parts: list[Part]) -> None:
+    with raw.connect(gateway) as opened:
+        _send_half(opened, form(parts))
+        answer = raw.read_to_end(opened)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert not vendor.requests
+
+
+def test_who_leaves_during_an_upload_pays_nothing(gateway: Gateway, vendor: FakeVendor) -> None:
+    parts = [Part("user", b"leaver-1"), *FILE_FIRST[::-1]]
+
+    with raw.connect(gateway) as opened:
+        _send_half(opened, form(parts))
+
+    record = gateway.record_of_user("leaver-1")
+    assert (record["status"], record["state"], record["cost"]) == (499, "aborted", 0)
+    assert not vendor.requests
+
+
 def test_what_was_kept_is_sent_to_the_next_target(client: httpx.Client, vendor: FakeVendor) -> None:
     vendor.on_path("/v1/audio/transcriptions", _fails_once())
     parts = [*FILE_FIRST[:2], Part("model", b"pair")]
@@ -291,3 +313,9 @@ async def _breaks_off(exchange: Exchange) -> None:
     await exchange.head(200, [("content-type", "audio/mpeg"), ("content-length", "1000")])
     await exchange.write(b"sound")
     exchange.close()
+
+
+def _send_half(opened: socket.socket, body: bytes) -> None:
+    head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {KEY}\r\n"
+    head += f"Content-Type: {content_type()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    opened.sendall(head.encode() + body[: len(body) // 2])

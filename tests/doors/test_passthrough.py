@@ -20,20 +20,21 @@ from tests.fakes.vendor import FakeVendor
 
 UPSTREAM = {"name": "open", "kind": "openai-compatible", "allows_passthrough": True}
 CLAUDE = {**UPSTREAM, "name": "open-claude", "kind": "anthropic"}
+GEMINI = {**UPSTREAM, "name": "open-gemini", "kind": "gemini"}
 CHAT = {"model": "fake-chat", "messages": [{"role": "user", "content": "Hi"}]}
 
 
 @pytest.fixture(scope="module")
 def key(gateway: Gateway, shared_vendor: FakeVendor) -> Iterator[str]:
-    """A key for all pass-throughs, and two upstreams that have one."""
+    """A key for all pass-throughs, and the upstreams that have one."""
     with gateway.client(MASTER_KEY) as admin:
-        for fields in (UPSTREAM, CLAUDE):
+        for fields in (UPSTREAM, CLAUDE, GEMINI):
             body = {**fields, "base_url": shared_vendor.url, "api_key": VENDOR_CREDENTIAL}
             made = admin.post("/upstreams", json=body)
             assert made.status_code == 201, made.text
         models = ["passthrough/*", "fake/*"]
         yield admin.post("/key/generate", json={"models": models, "user_id": "pat"}).json()["key"]
-        for fields in (UPSTREAM, CLAUDE):
+        for fields in (UPSTREAM, CLAUDE, GEMINI):
             admin.delete(f"/upstreams/{fields['name']}")
 
 
@@ -88,6 +89,36 @@ def test_anthropics_client_passes_through(gateway: Gateway, key: str, vendor: Fa
     assert vendor.requests[0].header("x-api-key") == VENDOR_CREDENTIAL
     assert vendor.requests[0].header("anthropic-version")
     assert (record["upstream_model"], record["input_tokens"], record["output_tokens"]) == ("claude-x", 9, 5)
+
+
+def test_googles_clients_pass_through(gateway: Gateway, key: str, vendor: FakeVendor) -> None:
+    path = "/v1beta/models/gemini-x:generateContent"
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 3, "thoughtsTokenCount": 2, "totalTokenCount": 14}
+    vendor.on_path(path, json_answer({"candidates": [], "usageMetadata": usage}))
+
+    with gateway.client("") as client:
+        answered = client.post(
+            f"/passthrough/open-gemini{path}", json={"contents": []}, headers={"x-goog-api-key": key}
+        )
+
+    record = gateway.record(answered.headers["x-request-id"])
+    assert vendor.requests[0].header("x-goog-api-key") == VENDOR_CREDENTIAL
+    assert (record["upstream_model"], record["input_tokens"], record["output_tokens"]) == ("gemini-x", 9, 5)
+    assert record["reasoning_tokens"] == 2
+
+
+def test_a_budget_refuses_what_nobody_can_price(gateway: Gateway, key: str, vendor: FakeVendor) -> None:
+    with gateway.client(MASTER_KEY) as admin:
+        body = {"models": ["passthrough/open"], "max_budget": 1.0}
+        limited = admin.post("/key/generate", json=body).json()["key"]
+
+    with gateway.client(limited) as client:
+        refused = client.post("/passthrough/open/v1/files", content=b"?")
+        listed = client.get("/passthrough/open/v1/models")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "model_unpriced")
+    assert listed.status_code == 200
+    assert [request.method for request in vendor.requests] == ["GET"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT", "PATCH"])

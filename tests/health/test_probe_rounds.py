@@ -19,6 +19,7 @@ from upstreams_app.services import probe_rounds, probes
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.management import update_upstream
 from upstreams_app.services.probe_rounds import probe_all, probe_due, probe_upstream, purge_samples
+from upstreams_app.services.states import with_state
 from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +119,16 @@ def test_probes_can_be_switched_off_for_one(vendor: FakeVendor) -> None:
     assert sample is not None
     assert sample.is_healthy
     assert state("shy")[0] == "healthy"
+
+
+def test_one_that_is_disabled_is_asked_by_a_person_only(vendor: FakeVendor) -> None:
+    row = rows.upstream("off", vendor.url)
+    Upstream.objects.update(is_enabled=False)
+
+    assert probe_due() == 0
+    assert probe_upstream(row) is not None
+
+    assert with_state(Upstream.objects.all()).get().health_state == "healthy"
 
 
 def test_each_has_its_own_interval_and_some_chance(vendor: FakeVendor) -> None:

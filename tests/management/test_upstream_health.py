@@ -68,6 +68,15 @@ def test_nobodys_credential_is_tried(admin: Caller, vendor: ModelServer) -> None
     assert (health["state"], health["checked_at"]) == ("unknown", None)
 
 
+def test_what_is_missing_for_an_import_is_named(admin: Caller, vendor: ModelServer) -> None:
+    vendor.answers["/v1/models"] = (401, {})
+    add(admin, vendor.url, credential="client")
+
+    refused = admin.refused("POST", "/upstreams/lab/import-models")
+
+    assert "needs a credential, and this upstream has none of its own" in refused["message"]
+
+
 def test_the_demo_has_its_own_list(admin: Caller) -> None:
     admin.ok("POST", "/upstreams", {"name": "demo", "kind": "demo"})
     admin.ok("POST", "/upstreams/demo/import-models")

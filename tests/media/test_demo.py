@@ -9,13 +9,19 @@ import json
 import struct
 import wave
 import zlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway_project.core.errors import InvalidRequest
 from tests.media.forms import Part, content_type, form
 from tests.upstreams.demo_client import ask, stream
+from tests.upstreams.loopback import config, phases
 from upstreams_app.demo import DemoAnswer, answer, answer_form
+from upstreams_app.services.demo_client import DemoClient
+from upstreams_app.services.outbound import OutboundRequest
 
 
 def spoken(text: str, **fields: Any) -> bytes:
@@ -112,3 +118,31 @@ def test_wrong_input_names_its_field(path: str, fields: dict[str, Any], param: s
     reply = ask(path, **fields)
 
     assert (reply.status, reply.error["param"]) == (400, param)
+
+
+async def relayed(request: OutboundRequest) -> tuple[int, bytes]:
+    answered = await DemoClient().relay(request, phases=phases(config("http://demo.example")))
+    got = b""
+    while piece := await answered.read_any():
+        got += piece
+    return answered.status, got
+
+
+async def test_the_demo_takes_bodies_that_stream() -> None:
+    body = form([Part("file", b"x" * 500, "a.mp3"), Part("model", b"transcribe")])
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(body), 100):
+            yield body[start : start + 100]
+
+    async def too_many() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield b"x" * 65_536
+
+    request = OutboundRequest("/audio/transcriptions", headers={"Content-Type": content_type()})
+
+    assert (await relayed(replace(request, pieces=pieces)))[0] == 200
+    assert (await relayed(replace(request, pieces=too_many)))[0] == 413
+    assert (await relayed(replace(request, path="/audio/nothing", pieces=pieces)))[0] == 404
+    with pytest.raises(InvalidRequest):
+        await relayed(OutboundRequest("/v1/x", is_native=True))

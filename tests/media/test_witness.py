@@ -46,6 +46,8 @@ def seen(body: bytes, content_type: str, step: int) -> tuple[int, int]:
         ("application/json; charset=utf-8", json.dumps(GEMINI, indent=2).encode()),
         ("application/json", json.dumps({**CHAT, "usage": CHAT["usage"], "data": ""}).encode()),
         ("text/event-stream", events({"usage": None}, CHAT) + b"data: [DONE]\n\n"),
+        ("application/json", b'{"usage":{"inputTokens":9,"outputTokens":5,"totalTokens":14}}'),
+        ("application/vnd.amazon.eventstream", b'\0\0{"usage":{"inputTokens":9,"outputTokens":5}}\0\x7f'),
         ("text/event-stream", events(STARTED, {"type": "ping"}, ENDED)),
         ("text/event-stream; charset=utf-8", events(RESPONSES)),
         ("text/event-stream", events({**GEMINI, "x": 1}, GEMINI).replace(b"\n", b"\r\n")),
@@ -81,3 +83,31 @@ def test_a_transcripts_length_counts_where_no_usage_is_told() -> None:
     witness.feed(b'{"task":"transcribe","language":"english","duration":2.5,"text":"Hi"}')
 
     assert witness.finish() == TokenUsage(audio_ms=2500)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"model":"m","service_tier":"flex","usage":{"prompt_tokens":1}}', "flex"),
+        (b'{"model":"m","usage":{"input_tokens":1,"service_tier":"priority"}}', "priority"),
+        (b'{"model":"m","service_tier":"default","usage":{"prompt_tokens":1}}', ""),
+        (b'{"text":"\\"service_tier\\":\\"priority\\"","usage":{"prompt_tokens":1}}', ""),
+    ],
+)
+def test_how_an_answer_was_served_is_noted(body: bytes, expected: str) -> None:
+    witness = Witness("application/json")
+
+    witness.feed(body)
+
+    assert witness.finish() is not None
+    assert witness.service_tier == expected
+
+
+def test_a_stream_was_served_as_it_says_at_last() -> None:
+    witness = Witness("text/event-stream")
+
+    for tier in (b"auto", b"priority"):
+        witness.feed(b'data: {"service_tier":"' + tier + b'","usage":{"input_tokens":1}}\n\n')
+
+    witness.finish()
+    assert witness.service_tier == "priority"

@@ -46,7 +46,7 @@ def base64(data: bytes) -> str:
 sources = st.one_of(
     st.builds(
         lambda data: {"type": "base64", "media_type": "image/png", "data": base64(data)},
-        st.binary(max_size=9),
+        st.binary(min_size=1, max_size=9),
     ),
     st.builds(lambda name: {"type": "url", "url": f"https://example.com/{name}"}, names),
 )
@@ -54,7 +54,7 @@ images = st.builds(lambda source, marker: {"type": "image", "source": source, **
 document_sources = st.one_of(
     st.builds(
         lambda data: {"type": "base64", "media_type": "application/pdf", "data": base64(data)},
-        st.binary(max_size=9),
+        st.binary(min_size=1, max_size=9),
     ),
     st.builds(lambda text: {"type": "text", "media_type": "text/plain", "data": text}, words),
     st.builds(lambda name: {"type": "url", "url": f"https://example.com/{name}.pdf"}, names),

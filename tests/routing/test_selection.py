@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway_project.api.models import find_model
 from gateway_project.core.codec import split_object
@@ -18,7 +20,10 @@ from tests.routing.routed import door_of, record_of, with_vendors
 from tests.routing.shaky import ShakyVendor
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_conditions import EXAMPLE_VALUES, check_condition, compile_condition
+from upstreams_app.routing.facts import TargetFacts
 from upstreams_app.routing.plan import Plan
+from upstreams_app.routing.selection import select
+from upstreams_app.routing.strategies import Candidate
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.deciding import decide
 from upstreams_app.services.questions import _VALUES, Question
@@ -131,6 +136,27 @@ async def test_tags_choose_targets_and_default_takes_the_rest(
     )
 
     assert set(await order_of(entry, question(tags=tags))) == expected
+
+
+_TAGS = st.frozensets(st.sampled_from(["eu", "batch", "default"]))
+
+
+@given(st.lists(_TAGS, min_size=1, max_size=8), _TAGS)
+@settings(max_examples=60, deadline=None)
+def test_every_target_is_either_asked_or_passed_over_and_a_shared_tag_decides(
+    tagged: list[frozenset[str]], asked: frozenset[str]
+) -> None:
+    targets = [only(f"u{index}/m", tags=tuple(tags)) for index, tags in enumerate(tagged)]
+    entry = selective(*targets)
+    groups = (tuple(Candidate.of(each, TargetFacts(each.model_id)) for each in entry.targets),)
+
+    kept, passed = select(entry, groups, tags=asked, values_of=question().values)
+
+    asked_of = {candidate.facts.model_id for group in kept for candidate in group}
+    assert asked_of | set(passed) == {each.model_id for each in targets}
+    assert not asked_of & set(passed)
+    sharing = {each.model_id for each in targets if each.tags & asked}
+    assert asked_of == sharing or not sharing
 
 
 async def test_without_a_default_untagged_targets_take_the_rest() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -218,3 +219,46 @@ def test_whatever_is_wrong_with_a_price_the_others_hold(tiers: object) -> None:
 
     assert section.value.price("acme/small", utc_now()) is not None
     assert [item.object for item in section.diagnostics] == ["price of acme/odd from 2026-01-01"]
+
+
+@settings(max_examples=60)
+@given(card=cards(), offset=st.integers(0, 1))
+def test_all_tokens_of_a_request_above_a_border_have_the_rates_beyond_it(card: RateCard, offset: int) -> None:
+    borders = [*card.tiers, None]
+    for tier, lower in pairwise(borders):
+        assert tier is not None
+        used = TokenUsage(tier.above_input_tokens + offset, 1000)
+        rates: Rates = tier if offset else (lower or card)
+        flat = RateCard(
+            **{name: getattr(rates, name) for name in TIER_RATES},
+            per_request=card.per_request,
+            units=card.units,
+        )
+
+        assert cost_nano(used, card) == cost_nano(used, flat)
+
+
+rows = st.lists(st.tuples(st.integers(0, 100), st.booleans()), unique_by=lambda row: row[0], max_size=6)
+
+
+@settings(max_examples=100)
+@given(overrides=rows, catalogue=rows, moment=st.integers(0, 100))
+def test_at_each_moment_the_latest_that_has_begun_holds(
+    overrides: list[tuple[int, bool]], catalogue: list[tuple[int, bool]], moment: int
+) -> None:
+    def compiled(source: list[tuple[int, bool]], of: int) -> Any:
+        """From the latest down; a price tells its source and its day by its rate for input."""
+        return tuple(
+            (float(day), None if ends else RateCard(of + day, *[0] * 9))
+            for day, ends in sorted(source, reverse=True)
+        )
+
+    config = registry.UsageConfig({"m": compiled(overrides, 1000)}, {"m": compiled(catalogue, 2000)})
+
+    expected = None
+    for source, of in ((catalogue, 2000), (overrides, 1000)):
+        begun = [row for row in source if row[0] <= moment]
+        if begun and not max(begun)[1]:
+            expected = of + max(begun)[0]
+    card = config.price("m", float(moment))
+    assert (card and card.input) == expected

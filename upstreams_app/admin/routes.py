@@ -50,7 +50,7 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
     """Names of your own, such as `fast`, for models of any upstream."""
 
     list_display = ("name", "state", "strategy", "target_count", "is_enabled", "description")
-    list_filter = ("is_enabled", "strategy")
+    list_filter = ("is_enabled", "is_in_maintenance", "strategy")
     search_fields = ("name", "description")
     ordering = ("name",)
     inlines = (RouteTargetInline,)

@@ -16,6 +16,8 @@ from upstreams_app.models import Upstream
 
 MAY_PROBE = "upstreams_app.probe_upstream"
 MAX_UPSTREAMS = 500
+# How many upstreams the script has tried at a time.
+AT_ONCE = 4
 
 
 def trials_view(request: HttpRequest) -> HttpResponse:
@@ -38,5 +40,6 @@ def trials_view(request: HttpRequest) -> HttpResponse:
         ],
         "has_more": len(found) > MAX_UPSTREAMS,
         "limit": MAX_UPSTREAMS,
+        "at_once": AT_ONCE,
     }
     return TemplateResponse(request, "admin_gateway/test_upstreams.html", context)

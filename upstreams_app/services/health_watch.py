@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
-from django.db import DatabaseError
+from django.db import Error
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.db import in_thread
@@ -53,7 +53,7 @@ class HealthWatch:
             try:
                 await self.look(clients)
                 self._note("")
-            except DatabaseError as error:
+            except Error as error:
                 self._note(type(error).__name__)
             await asyncio.sleep(_INTERVAL_S)
 

@@ -132,6 +132,7 @@ class RawRelay:
         tokens = self._witness.finish()
         if tokens is not None:
             settlement.tokens = tokens
+            settlement.service_tier = self._witness.service_tier
         if self._is_native:
             self._note_native()
 

@@ -111,11 +111,9 @@ def state_reason(row: UpstreamWithState) -> str:
 
 
 def note_states(keys: Collection[UUID] | None = None) -> set[UUID]:
-    """Judge these enabled upstreams, or all, and log what changed; those that should be probed again soon."""
+    """Judge these upstreams, or all enabled ones, and log what changed; which to probe again soon."""
     now = utc_now()
-    rows = Upstream.objects.filter(is_enabled=True)
-    if keys is not None:
-        rows = rows.filter(pk__in=keys)
+    rows = Upstream.objects.filter(is_enabled=True) if keys is None else Upstream.objects.filter(pk__in=keys)
     verdicts = _judge(list(rows), now)
     for row in with_state(rows, now=now):
         _tell_change(row, now)
@@ -172,13 +170,18 @@ def _tell_change(row: UpstreamWithState, now: datetime) -> None:
     state, noted = row.health_state, row.noted
     if noted is None or noted == state:
         return
-    # Of two processes that see the change, one tells it.
-    if not UpstreamState.objects.filter(upstream=row.pk, state=noted).update(state=state, since=now):
-        return
     reason = state_reason(row)
-    StateChange.objects.create(
-        upstream_id=row.pk, at=now, previous=noted, state=state, reason=reason[:_MAX_REASON]
-    )
+    change = StateChange(upstream_id=row.pk, at=now, previous=noted, state=state, reason=reason[:_MAX_REASON])
+    try:
+        with transaction.atomic():
+            # Of two processes that see the change, one tells it.
+            told = UpstreamState.objects.filter(upstream=row.pk, state=noted)
+            if not told.update(state=state, since=now):
+                return
+            change.save(force_insert=True)
+    except IntegrityError:
+        logger.debug("upstream.state_not_noted")
+        return
     level = logging.WARNING if state in (DOWN, DEGRADED) else logging.INFO
     fields = {"upstream": row.name, "state": state, "previous": noted, "reason": reason}
     logger.log(level, "upstream.state_changed", extra=fields)

@@ -1,7 +1,7 @@
 """What an answer that only passes through says of its usage and model, from a bounded copy of it.
 
-Known are OpenAI's answers and streams (chat, Responses, embeddings, images, audio), Anthropic's and Gemini's,
-by the names of their members; what is not known is no usage.
+Known are OpenAI's answers and streams (chat, Responses, embeddings, images, audio), Anthropic's, Gemini's and
+Bedrock's, by the names of their members; what is not known is no usage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from upstreams_app.providers.answers import Usage
 from upstreams_app.providers.anthropic.answers import add_usage
 from upstreams_app.providers.gemini.answers import usage as gemini_usage
 from usage_app.entry import TokenUsage
-from usage_app.services.extraction import token_usage
+from usage_app.services.extraction import service_tier, token_usage
 
 # An answer ends with its usage, mostly, and begins with its model.
 _HEAD_BYTES = 4 * 1024
@@ -29,17 +29,24 @@ _DURATION = re.compile(
     rb'\s*\{(?:\s*"(?:task|language)"\s*:\s*"[\w -]{0,40}"\s*,)*'
     rb'\s*"duration"\s*:\s*"?(\d{1,6}(?:\.\d{1,20})?)'
 )
+# OpenAI has it beside the usage, Anthropic inside.
+_SERVICE_TIER = re.compile(rb'(?<!\\)"service_tier"\s*:\s*("[a-z_]{1,16}")')
 _decoder = json.JSONDecoder()
 
 
 class Witness:
-    """Looks at an answer as it passes: `feed` all of it, then ask."""
+    """Looks at an answer as it passes: `feed` all of it, then ask.
+
+    `service_tier` is how it was served, if that has prices of its own.
+    """
 
     def __init__(self, content_type: str) -> None:
         self.size = 0
         self.model = ""
+        self.service_tier = ""
         self._is_stream = "event-stream" in content_type
-        self.is_text = self._is_stream or "json" in content_type
+        # Bedrock's frames have JSON in them, the usage in the last one.
+        self.is_text = self._is_stream or "json" in content_type or "amazon.eventstream" in content_type
         self._head = b""
         self._tail = b""
         self._usage: dict[str, Any] = {}
@@ -65,6 +72,9 @@ class Witness:
             self._tail = rest
 
     def _note(self, text: bytes) -> None:
+        if tiers := _SERVICE_TIER.findall(text):
+            # At the beginning of a stream it is what was asked for.
+            self.service_tier = service_tier(tiers[-1])
         for match in _USAGE.finditer(text):
             try:
                 value, _ = _decoder.raw_decode(
@@ -96,10 +106,13 @@ def tokens_of(usage: dict[str, Any]) -> TokenUsage | None:
         if "totalTokenCount" in usage or "promptTokenCount" in usage:
             counted = gemini_usage(usage)
             return None if counted is None else token_usage(dumps(counted.wire()))
+        if "inputTokens" in usage:
+            own = {"input_tokens": usage["inputTokens"], "output_tokens": usage.get("outputTokens")}
+            return token_usage(dumps(own))
         if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-            own = Usage()
-            add_usage(own, usage)
-            return token_usage(dumps(own.wire()))
+            beside_cache = Usage()
+            add_usage(beside_cache, usage)
+            return token_usage(dumps(beside_cache.wire()))
         return token_usage(dumps(usage))
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         return None

@@ -1,0 +1,100 @@
+"""Budgets hold what pictures, sound and rankings may cost, and count what they did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from gateway_project.api.judging import rerank
+from gateway_project.api.media import generate_images, speak
+from tests.fakes import media
+from tests.fakes.exchange import Gate
+from tests.fakes.vendor import FakeVendor
+from tests.limits.door import MODEL, UNPRICED, Door, at_the_door, budget
+
+# A token is a hundred-thousandth of a dollar, or a thousand nano-dollars.
+TOKEN = 1000
+
+
+@pytest.fixture
+def vendor() -> Iterator[FakeVendor]:
+    with FakeVendor() as running:
+        running.on_path("/v1/images/generations", media.paint())
+        running.on_path("/v1/audio/speech", media.speak())
+        running.on_path("/v1/rerank", media.judge())
+        yield running
+
+
+def test_a_picture_that_the_budget_can_not_hold_is_not_asked_for(vendor: FakeVendor) -> None:
+    small = budget(amount=6000 * TOKEN)
+
+    async def work(door: Door) -> None:
+        refused = await door.ask(operation=generate_images, prompt="A cat")
+        assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+
+    at_the_door(vendor, work, small)
+    assert not vendor.requests
+
+
+def test_a_picture_costs_what_its_answer_tells(vendor: FakeVendor) -> None:
+    rule = budget(amount=10**9)
+
+    async def work(door: Door) -> None:
+        made = await door.ask(operation=generate_images, prompt="A cat")
+        assert made.status == 200
+        assert json.loads(made.body)["created"] == 1
+        assert await door.used(rule) == 322 * TOKEN
+
+    at_the_door(vendor, work, rule)
+
+
+def test_speech_costs_what_is_assumed(vendor: FakeVendor) -> None:
+    rule = budget(amount=10**9)
+
+    async def work(door: Door) -> None:
+        assert (await door.ask(operation=speak, input="Hello")).status == 200
+        # A third of what stands in the body, and two tokens for each character.
+        assert await door.used(rule) == (3 + 10) * TOKEN
+
+    at_the_door(vendor, work, rule)
+
+
+@pytest.mark.parametrize("model", [UNPRICED])
+def test_what_has_no_price_is_refused_under_a_budget(vendor: FakeVendor, model: str) -> None:
+    async def work(door: Door) -> None:
+        for operation, fields in ((speak, {"input": "Hi"}), (rerank, {"query": "q", "documents": ["a"]})):
+            refused = await door.ask(model, operation=operation, **fields)
+            assert (refused.status, refused.error["code"]) == (400, "model_unpriced")
+
+    at_the_door(vendor, work, budget(amount=10**9))
+    assert not vendor.requests
+
+
+def test_who_leaves_while_it_is_spoken_pays_for_it(vendor: FakeVendor) -> None:
+    rule, gate = budget(amount=10**9), Gate()
+    vendor.on_path("/v1/audio/speech", media.speak(gate))
+
+    async def work(door: Door) -> None:
+        def leave(message: object) -> None:
+            if isinstance(message, dict) and message.get("body"):
+                door.scopes[-1].cancel("client_disconnected")
+
+        door.on_sent = leave
+        await door.ask(operation=speak, input="Hello")
+        assert await door.used(rule) == (3 + 10) * TOKEN
+
+    at_the_door(vendor, work, rule)
+    gate.open()
+
+
+def test_a_ranking_costs_its_text_where_nobody_tells(vendor: FakeVendor) -> None:
+    rule = budget(amount=10**9)
+
+    async def work(door: Door) -> None:
+        made = await door.ask(MODEL, operation=rerank, query="q", documents=["a", "b"])
+        assert made.status == 200
+        assert await door.used(rule) > 0
+
+    at_the_door(vendor, work, rule)
