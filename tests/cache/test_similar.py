@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.cache.cached import cached
+from gateway_project.core.deadline import DISCONNECTED
+from tests.cache.cached import cached, until
 from tests.cache.similar import (
     ANOTHER,
     EMBEDDINGS_PATH,
@@ -26,7 +28,7 @@ from tests.limits.door import EMBEDDING, MODEL, Answer, Door, budget, limit
 from tests.routing.routed import record_of
 from upstreams_app.services.answer_cache import embedding
 from upstreams_app.services.answer_cache.cache import answer_cache
-from upstreams_app.services.answer_cache.management import forget_model
+from upstreams_app.services.answer_cache.keys import model_tag
 from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -200,6 +202,21 @@ def test_a_model_for_embeddings_that_hangs_is_waited_for_no_longer_than_its_time
     with_policy(vendor, work)
 
 
+def test_who_leaves_while_questions_are_compared_is_charged_nothing(vendor: FakeVendor) -> None:
+    async def work(door: Door) -> None:
+        vendor.on_path(EMBEDDINGS_PATH, hang_before_headers())
+        asking = asyncio.create_task(door.ask(MODEL, **said(QUESTION)))
+        await until(lambda: asked(vendor) == (0, 1))
+        door.scopes[-1].cancel(DISCONNECTED)
+
+        assert (await asking).status == 0
+        assert asked(vendor) == (0, 1)
+        assert await door.used(money) == 0
+
+    money = budget()
+    with_policy(vendor, work, money)
+
+
 def test_limits_and_budgets_hold_for_the_embedding(vendor: FakeVendor) -> None:
     async def work(door: Door) -> None:
         await door.ask(MODEL, **said(QUESTION))
@@ -221,14 +238,12 @@ def test_answers_that_are_forgotten_are_not_found_by_their_likeness(vendor: Fake
         first = await door.ask(MODEL, **said(QUESTION))
         answer_cache.memory.delete([first.headers["x-gateway-cache-key"]])
         assert cached(await door.ask(MODEL, **said(LIKE_IT))) == "miss"
-        held.append(len(answer_cache.memory))
+        # An answer, and the list of questions, which is none.
+        assert len(answer_cache.memory) == 2
+        assert answer_cache.memory.flush(model_tag(MODEL)) == 1
+        assert (len(answer_cache.memory), answer_cache.memory.size_bytes) == (0, 0)
 
-    held: list[int] = []
     with_policy(vendor, work)
-
-    # An answer, and the list of questions, which is none.
-    assert (held, forget_model(MODEL, actor="alice"), len(answer_cache.memory)) == ([2], 1, 0)
-    assert answer_cache.memory.size_bytes == 0
 
 
 def test_who_does_not_want_the_answer_kept_leaves_no_vector(vendor: FakeVendor) -> None:

@@ -146,6 +146,37 @@ def test_valkey_holds_no_more_than_it_may(shared_valkey_url: str) -> None:
     on_valkey(url, work, max_bytes=50_000)
 
 
+def test_what_is_overwritten_in_valkey_is_counted_once(shared_valkey_url: str) -> None:
+    url = own_valkey_database(shared_valkey_url)
+
+    async def work(store: ValkeyStore) -> None:
+        store.put(OTHER, kept(), 60)
+        for number in range(30):
+            store.put(KEY, kept(b"x" * (4_000 + number)), 600)
+
+        assert await store.get(KEY) == kept(b"x" * 4_029)
+        assert await store.get(OTHER) == kept()
+        assert int(await ask(url, b"GET", b"{gateway}:cache:bytes")) < 7_000
+        assert await ask(url, b"ZCARD", b"{gateway}:cache:roll") == b"2"
+
+    on_valkey(url, work, max_bytes=50_000)
+
+
+def test_lists_of_questions_go_with_their_models_answers_and_are_none(shared_valkey_url: str) -> None:
+    url = own_valkey_database(shared_valkey_url)
+
+    async def work(store: ValkeyStore) -> None:
+        for name in ("a1", "a~2", "b~1"):
+            store.put(name, kept(), 60)
+        await store.get("a1")
+
+        assert await stores.flush(url, "a") == 1
+        assert await store.get("a~2") is None
+        assert await store.get("b~1") == kept()
+
+    on_valkey(url, work)
+
+
 def test_a_valkey_that_dies_is_a_miss_until_it_is_back(valkey: ValkeyServer) -> None:
     async def work(store: ValkeyStore) -> None:
         store.put(KEY, kept(), 60)

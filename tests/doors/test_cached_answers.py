@@ -121,6 +121,32 @@ def test_messages_are_given_again_in_their_own_form(
     assert len(vendor.requests) == 2
 
 
+def test_a_question_that_is_nearly_the_same_gets_the_answer_and_pays_for_the_comparison(
+    gateway: Gateway, managed: httpx.Client, vendor: FakeVendor, ai: OpenAI, bobs: OpenAI, question: Any
+) -> None:
+    # The vendor has one vector for whatever is said.
+    other = [{"role": "user", "content": uuid4().hex}]
+    path = f"/cache/policies/{MODEL}"
+    managed.put(path, json={"embedding_model": EMBEDDING}).raise_for_status()
+    try:
+        first, answer, before = ask(ai, question, seed=1)
+        again, same, after = ask(ai, other, seed=1)
+        bob = ask(bobs, other, seed=1)[0]
+    finally:
+        managed.put(path, json={"embedding_model": ""}).raise_for_status()
+
+    assert (first, again, bob, same) == ("miss", "hit", "miss", answer)
+    assert after["x-gateway-cache-similarity"] == "1.0000"
+    assert after["x-gateway-cache-key"] == before["x-gateway-cache-key"]
+    assert [request.path.rpartition("/")[2] for request in vendor.requests] == [
+        *("embeddings", "completions", "embeddings"),
+        *("embeddings", "completions"),
+    ]
+    record = gateway.record(after["x-request-id"])
+    assert (record["is_cached"], record["cost"]) == (1, 0)
+    assert '"similar"' in str(record["decision"])
+
+
 def test_keys_share_only_where_the_policy_is_everybodys(
     vendor: FakeVendor, ai: OpenAI, bobs: OpenAI, question: Any
 ) -> None:

@@ -30,12 +30,16 @@ _PREFIX: Final = b"{gateway}:cache:answers:"
 _NONE: Final = b"-1"
 _ROLL: Final = b"{gateway}:cache:roll"
 _BYTES: Final = b"{gateway}:cache:bytes"
-# Keeps an answer and notes its size by when it ends; makes room by what ends first. Who is overwritten is
-# counted until its own end: that is too much rather than too little.
+# Keeps an answer and notes its size by when it ends; makes room by what ends first. What is overwritten is
+# counted no more; what was deleted is until its own end: that is too much rather than too little.
 _PUT: Final = b"""
 local now, ttl, size, most = redis.call('TIME')[1] + 0, ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0
 local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)
 local held = redis.call('INCRBY', KEYS[3], size)
+local before = redis.call('STRLEN', KEYS[1]) + size - #ARGV[1]
+if redis.call('ZREM', KEYS[2], KEYS[1] .. ' ' .. before) == 1 then
+  held = redis.call('DECRBY', KEYS[3], before)
+end
 for i = 1, #ended do
   held = redis.call('DECRBY', KEYS[3], string.match(ended[i], '%d+$'))
   redis.call('ZREM', KEYS[2], ended[i])
