@@ -208,3 +208,16 @@ def test_the_admin_deletes_answers_after_a_question(admin_client: Client) -> Non
     assert b"2 answers deleted." in done.content
     assert len(answer_cache.memory) == 1
     assert events() == [("cache.model_forgotten", "fast")]
+
+
+def test_the_form_of_the_admin_names_what_can_not_measure_questions(admin_client: Client) -> None:
+    body = {"model": "fast", "scope": "key", "ttl_s": "60", "embedding_model": "lab/small", "similarity": "2"}
+
+    refused = admin_client.post(f"{LIST}add/", body)
+
+    errors = refused.context["adminform"].form.errors
+    assert set(errors) == {"embedding_model", "similarity"}
+    UpstreamModel.objects.filter(name="small").update(mode="embedding")
+    admin_client.post(f"{LIST}add/", {**body, "similarity": "0.9"})
+    row = CachePolicy.objects.get()
+    assert (row.embedding_model, row.similarity) == ("lab/small", 0.9)

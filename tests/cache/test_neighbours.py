@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from typing import Any
@@ -126,6 +127,24 @@ def test_what_is_not_certainly_plain_text_has_no_likeness(messages: bytes) -> No
     question = Asked("a/m", b"x", frozenset(), ("global",), "", "/p", "openai", False, False, {})
 
     assert likeness(chat(question, messages), b"e") is None
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(["user", "text", "Hi"])),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(st.sampled_from(["role", "content", "name", "type", "text"]), inner, max_size=4),
+        ),
+        max_leaves=8,
+    )
+)
+def test_whatever_is_sent_has_a_likeness_or_none(messages: Any) -> None:
+    question = Asked("a/m", b"x", frozenset(), ("global",), "", "/p", "openai", False, False, {})
+    raw = json.dumps(messages).encode()
+
+    assert likeness(chat(question, raw), b"e") is None or messages[-1]["role"] == "user"
 
 
 @pytest.mark.parametrize("numbers", [[], [0.0, 0.0], [1e300, 1e300], [1.0] * 5000])

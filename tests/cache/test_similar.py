@@ -26,9 +26,11 @@ from tests.fakes.behaviours import error, hang_before_headers, json_answer
 from tests.fakes.vendor import FakeVendor
 from tests.limits.door import EMBEDDING, MODEL, Answer, Door, budget, limit
 from tests.routing.routed import record_of
+from tests.services import own_valkey_database
 from upstreams_app.services.answer_cache import embedding
 from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.answer_cache.keys import model_tag
+from upstreams_app.services.answer_cache.recording import similar_answers
 from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -190,6 +192,22 @@ def test_a_model_for_embeddings_that_fails_is_a_miss(vendor: FakeVendor, trouble
     with_policy(vendor, work)
 
 
+def test_the_log_tells_once_in_a_while_that_questions_are_not_compared(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(door: Door) -> None:
+        vendor.on_path(EMBEDDINGS_PATH, error(400))
+        for text in (QUESTION, LIKE_IT):
+            await door.ask(MODEL, **said(text))
+
+    monkeypatch.setattr(similar_answers, "_embedder", embedding.Embedder())
+    with_policy(vendor, work)
+
+    (line,) = [one for one in caplog.records if one.message == "cache.embedding_failed"]
+    assert vars(line)["model"] == EMBEDDING
+    assert QUESTION not in str(vars(line))
+
+
 def test_a_model_for_embeddings_that_hangs_is_waited_for_no_longer_than_its_time(
     vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +260,22 @@ def test_answers_that_are_forgotten_are_not_found_by_their_likeness(vendor: Fake
         assert len(answer_cache.memory) == 2
         assert answer_cache.memory.flush(model_tag(MODEL)) == 1
         assert (len(answer_cache.memory), answer_cache.memory.size_bytes) == (0, 0)
+
+    with_policy(vendor, work)
+
+
+def test_processes_with_one_valkey_share_what_is_alike(vendor: FakeVendor, shared_valkey_url: str) -> None:
+    async def work(door: Door) -> None:
+        answer_cache.start(own_valkey_database(shared_valkey_url))
+        try:
+            store = answer_cache.shared
+            assert store is not None
+            await until(lambda: store.is_connected)
+
+            assert cached(await two(door, said(QUESTION), said(LIKE_IT))) == "hit"
+            assert len(answer_cache.memory) == 0
+        finally:
+            await answer_cache.stop()
 
     with_policy(vendor, work)
 
