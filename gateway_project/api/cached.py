@@ -57,7 +57,7 @@ async def _ask(exchange: Exchange, call: Call, lookup: Lookup, answer: Answer, f
         if lookup.rules.embedding_model:
             similar = await _find_similar(call, lookup, recording)
             if similar is not None:
-                # Those who wait asked for an answer to the same question.
+                # Those who wait look for themselves: theirs says how similar it is, too.
                 recording.close()
                 await _give_similar(exchange, call, similar)
                 return

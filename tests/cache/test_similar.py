@@ -17,6 +17,7 @@ from tests.cache.similar import (
     LIKE_IT,
     QUESTION,
     asked,
+    by_words,
     compared,
     said,
     two,
@@ -208,14 +209,22 @@ def test_the_log_tells_once_in_a_while_that_questions_are_not_compared(
     assert QUESTION not in str(vars(line))
 
 
-def test_a_model_for_embeddings_that_hangs_is_waited_for_no_longer_than_its_time(
+def test_a_model_for_embeddings_that_hangs_is_waited_for_only_once_and_not_for_long(
     vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(door: Door) -> None:
         vendor.on_path(EMBEDDINGS_PATH, hang_before_headers())
 
         assert cached(await door.ask(MODEL, **said(QUESTION))) == "miss"
+        vendor.on_path(EMBEDDINGS_PATH, by_words())
+        # It is left alone for a while, and then asked again.
+        assert cached(await door.ask(MODEL, **said(LIKE_IT))) == "miss"
+        assert asked(vendor) == (2, 1)
+        embedder._rests_until[EMBEDDING] = 0.0
+        assert cached(await two(door, said(ANOTHER), said(ANOTHER + " then"))) == "hit"
 
+    embedder = embedding.Embedder()
+    monkeypatch.setattr(similar_answers, "_embedder", embedder)
     monkeypatch.setattr(embedding, "TIMEOUT_S", 0.2)
     with_policy(vendor, work)
 

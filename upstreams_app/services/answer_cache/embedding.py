@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 2.0
 _OPERATION: Final = "embeddings"
 _QUIET_S: Final = 60.0
+# While a model hangs not every request shall wait for it.
+REST_S: Final = 10.0
 
 
 class _Embedding(msgspec.Struct):
@@ -49,17 +51,21 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class Embedder:
-    """What asks models for vectors, and tells the log at most once a minute that one failed."""
+    """What asks models for vectors, and tells the log at most once a minute that one failed.
+
+    A model that took too long is left alone for a while.
+    """
 
     def __init__(self) -> None:
         self._quiet_until = 0.0
+        self._rests_until: dict[str, float] = {}
 
     async def vector(self, call: Call, text: str, clients: ClientPool, ticker: Ticker) -> Vector | None:
         """The vector of a text, for a call whose policy has a model for it; None if it can't be had now."""
         rules = call.entry.cache
         config = cast(UpstreamsConfig, call.context.snapshot.sections["upstreams"].value)
         entry = None if rules is None else config.models.get(rules.embedding_model)
-        if entry is None or entry.maintenance is not None:
+        if entry is None or entry.maintenance is not None or self._rests(entry):
             return None
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -67,6 +73,7 @@ class Embedder:
             found = _decode(answer).data
             vector = vector_of(found[0].embedding) if len(found) == 1 else None
         except TimeoutError:
+            self._rests_until[entry.id] = time.monotonic() + REST_S
             self._note_failure(entry, "timeout")
         except GatewayError as error:
             self._note_failure(entry, error.code or type(error).__name__)
@@ -77,6 +84,15 @@ class Embedder:
                 self._note_failure(entry, "not a vector")
             return vector
         return None
+
+    def _rests(self, entry: ModelEntry) -> bool:
+        until = self._rests_until.get(entry.id)
+        if until is None:
+            return False
+        if until <= time.monotonic():
+            del self._rests_until[entry.id]
+            return False
+        return True
 
     def _note_failure(self, entry: ModelEntry, reason: str) -> None:
         if time.monotonic() >= self._quiet_until:
