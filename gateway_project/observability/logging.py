@@ -160,7 +160,7 @@ def configure(level: str) -> None:
         logging.getLogger(client).setLevel(max(logging.WARNING, root.level))
     if root.level > logging.DEBUG:
         for periodic in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
-            # Three lines for each of a dozen tasks a minute; what fails, or changes something, says so itself.
+            # Three lines for each of many runs; what fails, or changes something, says so itself.
             logging.getLogger(periodic).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
     atexit.register(writer.flush)
