@@ -173,7 +173,7 @@ def dearest_nano(input_tokens: int, output_tokens: int, units: TokenUsage, card:
     That is with all of the input written to a cache, and all of the output reasoning, where that is dearer.
     """
     rates = card.rates_for(input_tokens) if card.tiers else card
-    dearest_input = max(rates.input, rates.cache_write)
+    dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h)
     total = input_tokens * dearest_input + output_tokens * max(rates.output, rates.reasoning)
     return _rounded(total, units, card)
 
