@@ -73,6 +73,7 @@ async def pass_through(exchange: Exchange) -> None:
     try:
         settlement = Settlement(context, ticket, "passthrough", is_stream=False)
         settlement.end_user = context.end_user
+        settlement.is_free = request.is_free
         settlement.measure_sent = partial(text_bytes, request.held)
         secret = context.client_api_key
         call = Call(context, entry, path, {}, settlement, client_secret=secret)

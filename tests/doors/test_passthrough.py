@@ -132,6 +132,21 @@ def test_every_method_passes_through(through: httpx.Client, vendor: FakeVendor, 
     assert [request.method for request in vendor.requests] == [method]
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_what_is_only_fetched_costs_nothing(
+    through: httpx.Client, gateway: Gateway, vendor: FakeVendor, method: str
+) -> None:
+    usage = {"input_tokens": 9000, "output_tokens": 5000}
+    vendor.on_path("/v1/responses/r-1", json_answer({"model": "fake-chat", "usage": usage}))
+
+    answered = through.request(method, "/passthrough/open/v1/responses/r-1")
+
+    record = gateway.record(answered.headers["x-request-id"])
+    assert answered.json()["usage"] == usage
+    assert (record["input_tokens"], record["output_tokens"], record["cost"]) == (0, 0, 0)
+    assert (record["state"], record["upstream_model"]) == ("reported", "fake-chat")
+
+
 def test_a_refusal_stays_as_it_is(through: httpx.Client, gateway: Gateway, vendor: FakeVendor) -> None:
     vendor.on_path("/v1/x", error(418, "I am a teapot.", code="teapot"))
 

@@ -63,7 +63,7 @@ _TO_CLIENT = frozenset(
 _TO_CLIENT_PREFIXES = ("anthropic-ratelimit-", "x-goog-upload-")
 _UNSENT = re.compile(r"[^\t\x20-\x7e]")
 # Gemini and Vertex name the model and the method in the path, Bedrock and Azure the model before the method.
-_MODEL_IN_PATH = re.compile(r"/(?:models|model|deployments)/([^/:?]+)")
+_MODEL_IN_PATH = re.compile(r"/(models|model|deployments)/([^/?]+)")
 _text = msgspec.json.Decoder(str)
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
@@ -80,6 +80,11 @@ class NativeRequest(NamedTuple):
     length: int | None
 
     @property
+    def is_free(self) -> bool:
+        """Whether it asks for nothing that vendors charge for: what has no body only fetches or deletes."""
+        return self.method in _BODILESS and not self.held and self.rest is None
+
+    @property
     def fields(self) -> RawFields:
         """The members of a JSON body that came whole; {} for every other."""
         if self.rest is not None or "json" not in self.headers.get("content-type", "json"):
@@ -91,15 +96,21 @@ class NativeRequest(NamedTuple):
 
     @property
     def model(self) -> str:
-        """The vendor's name of the model, as far as the request tells it; "" if not."""
+        """The vendor's name of the model, as far as the request tells it; "" if not.
+
+        Vendors with models in their paths obey those, whatever the body says.
+        """
+        if found := _MODEL_IN_PATH.search(self.path):
+            model = unquote(found[2])
+            # Bedrock's names have colons of their own; elsewhere a method follows, however it is quoted.
+            return (model if found[1] == "model" else model.partition(":")[0])[:200]
         raw = self.fields.get("model")
-        if raw is not None:
-            try:
-                return _text.decode(raw)[:200]
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return ""
-        found = _MODEL_IN_PATH.search(self.path)
-        return unquote(found[1])[:200] if found is not None else ""
+        if raw is None:
+            return ""
+        try:
+            return _text.decode(raw)[:200]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
 
 
 class NativeParcel:
@@ -174,7 +185,7 @@ def entry_of(upstream: UpstreamConfig, object_id: str, model: str) -> ModelEntry
 
 def estimate_native(context: RequestContext, entry: ModelEntry, request: NativeRequest) -> Demand:
     """What to reserve. Nobody knows what a request costs that names no model: budgets refuse it."""
-    if request.method in _BODILESS and not request.held:
+    if request.is_free:
         return ONE_REQUEST
     prices: UsageConfig = context.snapshot.sections["usage"].value
     return demand(
