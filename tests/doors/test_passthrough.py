@@ -147,6 +147,16 @@ def test_what_is_only_fetched_costs_nothing(
     assert (record["state"], record["upstream_model"]) == ("reported", "fake-chat")
 
 
+def test_counting_tokens_costs_nothing(through: httpx.Client, gateway: Gateway, vendor: FakeVendor) -> None:
+    vendor.on_path("/v1/messages/count_tokens", json_answer({"input_tokens": 9}))
+
+    answered = through.post("/passthrough/open-claude/v1/messages/count_tokens", json=CHAT)
+
+    record = gateway.record(answered.headers["x-request-id"])
+    assert (record["input_tokens"], record["output_tokens"], record["cost"]) == (0, 0, 0)
+    assert (record["state"], record["upstream_model"]) == ("reported", "fake-chat")
+
+
 def test_a_refusal_stays_as_it_is(through: httpx.Client, gateway: Gateway, vendor: FakeVendor) -> None:
     vendor.on_path("/v1/x", error(418, "I am a teapot.", code="teapot"))
 
