@@ -64,7 +64,7 @@ _TO_CLIENT_PREFIXES = ("anthropic-ratelimit-", "x-goog-upload-")
 _UNSENT = re.compile(r"[^\t\x20-\x7e]")
 # Gemini and Vertex name the model and the method in the path, Bedrock and Azure the model before the method.
 _MODEL_IN_PATH = re.compile(r"/(models|model|deployments)/([^/?]+)")
-# Anthropic, Gemini with Vertex, and Bedrock count for nothing. Only as it stands: who quotes a character pays.
+# Anthropic, Gemini with Vertex, and Bedrock count for nothing. Written otherwise it is charged.
 _COUNTING = re.compile(r"(?:/messages/count_tokens|/models/[^/:%]+:countTokens|/model/[^/]+/count-tokens)\Z")
 # Where Gemini and Bedrock say how long an answer may be, and how many; Google reads both spellings.
 _CONFIGS = ("generationConfig", "generation_config", "inferenceConfig")
@@ -189,7 +189,7 @@ def _chosen(
 def entry_of(
     upstream: UpstreamConfig, object_id: str, model: str, *, known: Mapping[str, ModelEntry]
 ) -> ModelEntry:
-    """What a call of the pass-through is for: one target, whatever the model. `known`: models by their ids."""
+    """What a call of the pass-through is for: one target, whatever the model. `known` has models by id."""
     listed = known.get(f"{upstream.name}/{model}")
     target = Target(upstream, model, f"{upstream.name}/{model}", dumps(model), 1, 1)
     return ModelEntry(
