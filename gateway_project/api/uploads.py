@@ -27,13 +27,14 @@ _KEPT = frozenset({"model", "user", "n"})
 
 @dataclass(slots=True)
 class Upload:
-    """A form as far as it was read. `size` is its length in all."""
+    """A form as far as it was read, and `files` in that. `size` is its length in all."""
 
     fields: dict[str, str]
     span: Span | None
     boundary: bytes
     kept: Spool
     size: int
+    files: int
     rest: BodyRest | None
 
     def parcel(self, path: str) -> FormParcel:
@@ -91,7 +92,8 @@ async def read_upload(exchange: Exchange) -> Upload:
         exchange.watch()
     else:
         rest = BodyRest(exchange, scanner)
-    return Upload(scanner.fields, scanner.spans.get("model"), boundary, kept, size or 0, rest)
+    model = scanner.spans.get("model")
+    return Upload(scanner.fields, model, boundary, kept, size or 0, scanner.files, rest)
 
 
 def bound_time(exchange: Exchange, size: int | None) -> None:
@@ -102,7 +104,7 @@ def bound_time(exchange: Exchange, size: int | None) -> None:
 
 def _is_enough(scanner: FormScanner, kept: Spool) -> bool:
     """Whether nothing that is looked at may be expected soon: fields come before files, or not at all."""
-    return scanner.has_file or kept.size > MEMORY_BYTES // 2
+    return scanner.files > 0 or kept.size > MEMORY_BYTES // 2
 
 
 async def next_piece(exchange: Exchange) -> tuple[bytes, bool]:
