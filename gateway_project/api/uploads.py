@@ -44,21 +44,25 @@ class Upload:
 
 
 class BodyRest:
-    """What the client still has to send, looked at as it passes: half a form is no form to an upstream."""
+    """What the client still has to send, looked at as it passes: half a form is no form to an upstream.
+
+    A field that counts here comes too late now: what is held, and for whom, was decided without it.
+    """
 
     def __init__(self, exchange: Exchange, scanner: FormScanner) -> None:
         self._exchange = exchange
         self._scanner = scanner
-        self.is_read = False
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The pieces as they come; RequestTimeout, InvalidRequest, or the task is cancelled."""
-        is_last = False
+        known, is_last = len(self._scanner.fields), False
         while not is_last:
             piece, is_last = await next_piece(self._exchange)
             _scan(self._scanner, piece, is_last=is_last)
+            if len(self._scanner.fields) > known:
+                field = list(self._scanner.fields)[known]
+                raise InvalidRequest(f"Put '{field}' before the files.", param=field, headers=_CLOSE)
             if is_last:
-                self.is_read = True
                 self._exchange.watch()
             yield piece
 
