@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from gateway_project.core.errors import RequestTimeout
 from tests.fakes import media
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
+from tests.limits import door as at_door
 from tests.limits.door import MODEL, UNPRICED, Door, at_the_door, budget, limit
 from upstreams_app.registry import Target
 from upstreams_app.services import measures
@@ -24,6 +27,7 @@ from upstreams_app.services.uploads import JsonParcel
 
 # A token is a hundred-thousandth of a dollar, or a thousand nano-dollars.
 TOKEN = 1000
+LINKED = {"type": "image_url", "image_url": {"url": "https://a.test/b.png"}}
 
 
 @pytest.fixture
@@ -37,6 +41,42 @@ def vendor() -> Iterator[FakeVendor]:
 
 def test_a_picture_that_the_budget_can_not_hold_is_not_asked_for(vendor: FakeVendor) -> None:
     small = budget(amount=6000 * TOKEN)
+
+    async def work(door: Door) -> None:
+        refused = await door.ask(operation=generate_images, prompt="A cat")
+        assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+
+    at_the_door(vendor, work, small)
+    assert not vendor.requests
+
+
+@pytest.mark.parametrize(
+    ("media_fields", "is_held"),
+    [
+        ({}, True),
+        ({"modalities": ["text", "audio"]}, False),
+        ({"messages": [{"role": "user", "content": [LINKED]}]}, False),
+    ],
+)
+def test_a_chat_with_sound_or_pictures_is_held_at_their_rates(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, media_fields: dict[str, Any], is_held: bool
+) -> None:
+    dear = 100 * TOKEN * 1_000_000
+    monkeypatch.setattr(at_door, "CARD", replace(at_door.CARD, output_audio=dear, input_image=dear))
+    small = budget(amount=4000 * TOKEN)
+
+    async def work(door: Door) -> None:
+        answer = await door.ask(max_tokens=100, **media_fields)
+        assert (answer.status == 200) is is_held
+
+    at_the_door(vendor, work, small)
+
+
+def test_a_picture_is_held_at_the_rate_of_pictures(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_door, "CARD", replace(at_door.CARD, output_image=3 * TOKEN * 1_000_000))
+    small = budget(amount=3 * 6000 * TOKEN)
 
     async def work(door: Door) -> None:
         refused = await door.ask(operation=generate_images, prompt="A cat")
