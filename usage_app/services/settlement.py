@@ -192,7 +192,8 @@ class Settlement:
 
     def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
         context, principal, card = self.context, self.ticket.principal, self.rate_card()
-        if self.is_cached or self.is_free:
+        if self.is_cached or self.is_free or (not self.attempts and tokens.is_nothing):
+            # A kept answer, one that costs nothing, or one of the gateway's own: no upstream was asked.
             self.cost_nano = 0
         elif card is not None and (state != _ABORTED or not tokens.is_nothing):
             self.cost_nano = cost_nano(tokens, card)
