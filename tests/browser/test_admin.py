@@ -79,7 +79,7 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
             ("healthsample/", "usagerecord/", "spendcounter/", "run/", "change/", "unpriced/")
         )
     ]
-    key, upstream, route = ApiKey.objects.get(), Upstream.objects.get(), Route.objects.get()
+    key, upstream, route = ApiKey.objects.earliest("pk"), Upstream.objects.get(), Route.objects.get()
     forms += [
         *agent_pages(),
         f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",

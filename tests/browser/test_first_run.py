@@ -140,7 +140,7 @@ def test_recipes_are_found_copied_and_readable(
     page.tab_to("#recipe-search")
     page.type_text("webui")
     assert page.evaluate("document.querySelectorAll('[data-recipe]:not([hidden])').length") == 1
-    assert page.evaluate("document.getElementById('recipe-count').textContent") == "1 of 14"
+    assert page.evaluate("document.getElementById('recipe-count').textContent") == "1 of 15"
     page.tab_to("[data-copy=open-webui-1]")
     page.press("Enter")
     page.wait_for("document.querySelector('[data-copy=open-webui-1]').textContent.trim() !== 'Copy'")
