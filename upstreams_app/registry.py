@@ -23,7 +23,7 @@ from upstreams_app.cache_rules import add_cache_rules
 from upstreams_app.kinds import KINDS, on_one_line
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.route_conditions import compile_condition
-from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy, check_tags
+from upstreams_app.route_policy import DEFAULT_POLICY, RoutePolicy, check_aliases, check_tags
 from upstreams_app.route_treatment import Maintenance, Treatment
 
 SECTION = "upstreams"
@@ -314,6 +314,7 @@ def _route_entry(
     upstreams: dict[UUID, UpstreamConfig],
     resting: set[UUID],
 ) -> ModelEntry:
+    check_aliases(route.aliases)
     rows: list[RouteTarget] = [
         row for row in route.targets.all() if row.is_enabled and row.model_id in usable
     ]

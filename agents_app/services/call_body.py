@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from gateway_project.core.codec import RawFields, dumps_loosely
+from gateway_project.core.codec import RawFields, dumps_loosely, join_object, split_object
 from upstreams_app.registry import Target, UpstreamConfig
+from upstreams_app.route_treatment import Treatment
+
+# Makes a request's body and its members: most calls need neither.
+Asked = Callable[[], tuple[bytes, RawFields]]
 
 # Servers that know the member; others refuse a tool that has it.
 _KINDS_WITH_STRICT_TOOLS = ("openai", "azure-openai", "demo")
@@ -29,6 +34,16 @@ def body_fields(request: dict[str, Any], target: Target) -> RawFields:
     if body.get("stream") and upstream.asks_stream_usage:
         body["stream_options"] = {"include_usage": True}
     return {name: msgspec.Raw(dumps_loosely(value)) for name, value in body.items()}
+
+
+def asked_fields(request: dict[str, Any], treatment: Treatment | None) -> tuple[bytes, RawFields]:
+    """The body and its members as the route wants them: limits are held for what is sent."""
+    body = dumps_loosely(request)
+    fields = split_object(body, is_lenient=True)
+    if treatment is None or not treatment.changes_body:
+        return body, fields
+    changed = treatment.apply(fields)
+    return join_object(changed), changed
 
 
 def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:

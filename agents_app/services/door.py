@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from agents_app.entry import UNNAMED_MODEL
 from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
-from agents_app.services.call_body import body_fields
+from agents_app.services.call_body import Asked, asked_fields, body_fields
 from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
 from gateway_project.core.codec import dumps_loosely, loads_loosely, split_object
@@ -119,9 +119,9 @@ class RunDoor:
         """A call that may be made, with a ticket of its own. Raises GatewayError; nothing is held then."""
         entry = self.entry(str(request["model"]))
         self._begin_call(entry)
-        context = _call_context(self)
+        context, asked = _call_context(self), partial(asked_fields, request, entry.treatment)
         try:
-            ticket = await reserve_child(self.ticket, entry.id, partial(_demand, context, entry, request))
+            ticket = await reserve_child(self.ticket, entry.id, partial(_demand, context, entry, asked))
         except BaseException:
             self._unbegin_call()
             raise
@@ -351,20 +351,17 @@ def _call_context(door: RunDoor) -> RequestContext:
     return context
 
 
-def _demand(context: RequestContext, entry: ModelEntry, request: dict[str, Any]) -> Demand:
-    body = dumps_loosely(request)
-    return estimate_call(context, entry, "chat", body, split_object(body, is_lenient=True))
+def _demand(context: RequestContext, entry: ModelEntry, asked: Asked) -> Demand:
+    return estimate_call(context, entry, "chat", *asked())
 
 
 async def _leave(
-    door: RunDoor, context: RequestContext, request: dict[str, Any], other: ModelEntry, held: Ticket | None
+    door: RunDoor, context: RequestContext, asked: Asked, other: ModelEntry, held: Ticket | None
 ) -> Ticket:
     """Leave for a model that serves instead; as in the first place, none without a price under a limit."""
     if door.needs_price() and not _has_price(context.snapshot, other):
         raise RunLimitExceeded(f"The agent has a limit of costs, and the model '{other.id}' has no price.")
-    return await reserve_child(
-        door.ticket, other.id, partial(_demand, context, other, request), replaces=held
-    )
+    return await reserve_child(door.ticket, other.id, partial(_demand, context, other, asked), replaces=held)
 
 
 def _call(
@@ -379,7 +376,9 @@ def _call(
     settlement = Settlement(context, ticket, "chat", is_stream=is_stream)
     settlement.end_user, settlement.agent = door.end_user, door.ticket.model_id
     settlement.route = entry.id if entry.is_route else ""
-    settlement.measure_sent = lambda: text_bytes(dumps_loosely(request))
+    # Also for a model that serves instead, which is sent the same.
+    asked = partial(asked_fields, request, entry.treatment)
+    settlement.measure_sent = lambda: text_bytes(asked()[0])
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
     settlement.on_settled = partial(door.note, step)
     return Call(
@@ -394,6 +393,6 @@ def _call(
         fields_for=treated_fields(entry, partial(body_fields, request)),
         # A run's calls share what a prompt cache holds.
         session=context.parent_id.hex if context.parent_id is not None else "",
-        admit=partial(_leave, door, context, request),
+        admit=partial(_leave, door, context, asked),
         read_fields=lambda: split_object(dumps_loosely(request), is_lenient=True),
     )

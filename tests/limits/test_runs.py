@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from agents import Agent
+from agents import Agent, ModelSettings
 from tests.doors.conftest import shared_vendor, vendor
 from tests.fakes.behaviours import chat, error
 from tests.fakes.vendor import FakeVendor
 from tests.limits.door import AGENT, MODEL, Door, at_the_door, budget, limit
+from upstreams_app.registry import UpstreamsConfig
+from upstreams_app.route_treatment import read_treatment
 
 __all__ = ["shared_vendor", "vendor"]
 HELPER = Agent(name="Helper")
@@ -131,3 +136,31 @@ def test_a_request_that_an_agent_can_t_take_is_given_back(vendor: FakeVendor) ->
         assert await door.used(requests) == 0
 
     at_the_door(vendor, work, requests, agent=HELPER)
+
+
+def treat(door: Door, **treats: Any) -> None:
+    """Have the agent's model treat requests so."""
+    known = {"defaults": {}, "overrides": {}, "prepend": [], "append": [], "response_headers": {}}
+    models: UpstreamsConfig = door.snapshot.sections["upstreams"].value
+    models.models[MODEL] = replace(models.models[MODEL], treatment=read_treatment(**{**known, **treats}))
+
+
+@EITHER
+def test_limits_are_held_for_what_a_route_has_its_upstream_sent(vendor: FakeVendor, streams: bool) -> None:
+    tokens = limit(metric="tokens", value=5000)
+
+    async def work(door: Door) -> None:
+        vendor.always(chat(usage=None))
+        treat(door, overrides={"max_tokens": 50}, prepend=[{"role": "system", "content": "Long. " * 1000}])
+        assert (await door.ask(AGENT, stream=streams)).status == 200
+        assert vendor.requests[0].json["max_tokens"] == 50
+        # An estimate is of what was sent, too.
+        assert 2000 < await door.used(tokens) < 2500
+
+        treat(door, prepend=[{"role": "system", "content": "Longer. " * 3000}])
+        assert (await door.ask(AGENT, stream=streams)).status == 429
+        assert len(vendor.requests) == 1
+
+    at_the_door(
+        vendor, work, tokens, agent=Agent(name="Helper", model_settings=ModelSettings(max_tokens=9000))
+    )

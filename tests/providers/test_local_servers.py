@@ -14,6 +14,8 @@ from gateway_project.core.errors import InvalidRequest
 from tests.upstreams.loopback import Peer, Server, config, phases, serving
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.kinds import KINDS
+from upstreams_app.services.choice_joining import summed
+from upstreams_app.services.choices import CHAT
 from upstreams_app.services.local_client import LocalClient, fitted
 from upstreams_app.services.reasoning_names import with_one_name
 from upstreams_app.services.stream_filter import StreamFilter
@@ -107,6 +109,7 @@ PLAIN = {
     "model": "m",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}],
 }
+NO_CHOICES = (b'{"a": 1}', b"{}", b"[1]", b"[null]", b"[[]]")
 USAGE = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
 
 
@@ -139,12 +142,45 @@ async def test_odd_texts_are_no_reason_to_fail() -> None:
         (b"data: [1]\n\n", True),
         (b"data: {\n\n", True),
         (b'data: {"choices": []}\n\n', True),
+        *((b'{"choices": %b}' % choices, False) for choices in NO_CHOICES),
+        *((b'data: {"choices": %b}\n\n' % choices, True) for choices in NO_CHOICES),
+        # Their sum is more than JSON's writer takes.
+        (b'{"choices": [], "usage": {"prompt_tokens": 18446744073709551615}}', False),
     ],
 )
 async def test_what_can_not_be_joined_is_no_answer(body: bytes, is_stream: bool) -> None:
     async with _ollama(body) as (local, _):
+        wire = json.dumps({**ASK, "n": 2, "stream": is_stream}).encode()
+        answer = await local.client.post(CHAT, wire, phases=phases(local.config), model="m")
+
         with pytest.raises(UpstreamUnreachable):
-            await local.ask(n=2, stream=is_stream)
+            while await answer.read_any():
+                pass
+
+        # All calls are over, whenever the reader comes to release them.
+        assert local.client.in_flight == 0
+        answer.release(is_complete=False)
+
+
+@pytest.mark.parametrize("usage", [None, 7, [], "none"])
+async def test_a_usage_that_is_no_object_is_unknown(usage: Any) -> None:
+    odd = json.dumps({**PLAIN, "usage": usage}).encode()
+    async with _ollama(odd) as (local, _):
+        plain = json.loads(await local.ask(n=2))
+    async with _ollama(b"data: %b\n\ndata: [DONE]\n\n" % odd) as (local, _):
+        stream = await local.ask(n=2, stream=True)
+
+    assert [choice["index"] for choice in plain["choices"]] == [0, 1]
+    assert "usage" not in plain
+    assert b"usage" not in stream
+    assert stream.endswith(b"data: [DONE]\n\n")
+
+
+def test_counts_that_are_sometimes_objects_are_summed_all_the_same() -> None:
+    odd, usual = {"details": 3, "tokens": 1}, {"details": {"cached": 2}, "tokens": None}
+
+    assert summed([odd, usual, usual]) == {"details": {"cached": 4}, "tokens": 1}
+    assert summed([usual, odd]) == {"details": {"cached": 2}, "tokens": 1}
 
 
 async def test_more_choices_than_calls_are_allowed_are_refused_before_any() -> None:

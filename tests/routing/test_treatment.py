@@ -151,6 +151,7 @@ def test_a_route_in_maintenance_says_what_it_was_told_to_say() -> None:
 
     record = record_of(answers[0])
     assert (record.status, record.attempts, record.input_tokens, record.output_tokens) == (200, 0, 0, 0)
+    assert (record.state, record.cost) == ("reported", 0)
 
 
 @pytest.mark.django_db(transaction=True)

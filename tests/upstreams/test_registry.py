@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db.models import JSONField, Value
 
 from upstreams_app.models import Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.registry import UpstreamsConfig, build, read_reference
@@ -57,6 +58,22 @@ def test_an_upstream_that_can_not_be_used_is_left_out_with_its_models(broken: di
         ("upstreams", "route lost"),
     ]
     assert all(item.message for item in section.diagnostics)
+
+
+@pytest.mark.parametrize("aliases", [None, 7, [None], [{"a": 1}], [["a"]], ["a", "a"]])
+def test_a_route_whose_other_names_make_no_sense_is_left_out(aliases: Any) -> None:
+    model = upstream("good")
+    for name in ("bad", "fine"):
+        RouteTarget.objects.create(route=Route.objects.create(name=name, aliases=["a"]), model=model)
+    # The JSON null, as the column takes no other.
+    Route.objects.filter(name="bad").update(aliases=Value(aliases, JSONField()))
+
+    section = build(None, 1, {})
+
+    config: UpstreamsConfig = section.value
+    assert list(config.models) == ["fine", "good/m"]
+    assert config.aliases["a"].id == "fine"
+    assert [item.object for item in section.diagnostics] == ["route bad"]
 
 
 def test_a_link_that_leads_to_the_gateways_own_secrets_later_is_not_read(tmp_path: Path) -> None:

@@ -190,6 +190,19 @@ def test_prices_that_make_no_sense_are_left_out() -> None:
     assert (found.new, found.unusable) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "absurd", [{"input_mtok": 1e30}, {"input_mtok": {"base": 1, "tiers": [{"start": 9, "price": 1e30}]}}]
+)
+def test_a_price_that_can_not_be_held_keeps_no_other_from_being_compared(absurd: Any) -> None:
+    add_model("absurd", "small")
+    body = catalogue_json(absurd={**absurd, "output_mtok": 8}, small={"input_mtok": 2, "output_mtok": 8})
+
+    found = propose(parsed_catalogue(body), "test")
+
+    assert (found.new, found.unusable) == (1, 1)
+    assert PriceChange.objects.get().model == "acme/small"
+
+
 def test_models_of_local_servers_are_not_looked_up() -> None:
     add_model("gpt-4o", kind="ollama")
 

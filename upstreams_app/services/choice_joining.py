@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 
 from gateway_project.core import sse
 from gateway_project.core.codec import RawFields, dumps, join_object, loads, split_object
+from upstreams_app.errors import UpstreamUnreachable
 
 Json = dict[str, Any]
 _HEAD: Final = ("id", "object", "created", "model")
@@ -16,8 +18,25 @@ _NULL: Final = b"null"
 _choices = msgspec.json.Decoder(list[RawFields])
 
 
+@contextmanager
+def _joining() -> Iterator[None]:
+    """What servers send may have another form than it should, and sums may be too large to be written."""
+    try:
+        yield
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
+        raise UpstreamUnreachable("the answer of one choice can't be joined with the others") from error
+
+
 def join_answers(bodies: Sequence[bytes]) -> bytes:
-    """Completions of one choice each as one of them all: its other members are the first one's."""
+    """Completions of one choice each as one of them all: its other members are the first one's.
+
+    UpstreamUnreachable if they are no such completions.
+    """
+    with _joining():
+        return _joined(bodies)
+
+
+def _joined(bodies: Sequence[bytes]) -> bytes:
     parts = [split_object(body) for body in bodies]
     fields = dict(parts[0])
     choices = [
@@ -26,7 +45,7 @@ def join_answers(bodies: Sequence[bytes]) -> bytes:
         for choice in _choices.decode(part["choices"])
     ]
     fields["choices"] = _list(choices)
-    usages = [loads(bytes(part["usage"])) for part in parts if "usage" in part]
+    usages = [usage for part in parts if (usage := _usage(part)) is not None]
     # Without one of them the sum is unknown, and is estimated.
     fields.pop("usage", None)
     if len(usages) == len(bodies):
@@ -41,12 +60,18 @@ def summed(usages: Sequence[Json]) -> Json:
         for name, value in usage.items():
             known = total.get(name)
             if isinstance(value, dict):
-                total[name] = summed([known or {}, value])
+                total[name] = summed([known if isinstance(known, dict) else {}, value])
             elif isinstance(known, int) and isinstance(value, int):
                 total[name] = known + value
             elif known is None:
                 total[name] = value
     return total
+
+
+def _usage(fields: RawFields) -> Json | None:
+    """What an answer, or an event, tells of it; None if that is no object."""
+    usage = loads(bytes(fields.get("usage", _NULL)))
+    return usage if isinstance(usage, dict) else None
 
 
 def _numbered(choice: RawFields, index: int) -> bytes:
@@ -68,7 +93,14 @@ class JoinedEvents:
         self._usages: list[Json] = []
 
     def feed(self, index: int, block: bytes) -> bytes:
-        """Whole events of a choice. After one with the member `error` nothing more is to be fed."""
+        """Whole events of a choice. After one with the member `error` nothing more is to be fed.
+
+        UpstreamUnreachable if they are none of a completion.
+        """
+        with _joining():
+            return self._fed(index, block)
+
+    def _fed(self, index: int, block: bytes) -> bytes:
         made = []
         for event, data in sse.iter_events(block):
             if self.has_failed:
@@ -84,12 +116,13 @@ class JoinedEvents:
         if bytes(fields.get("error", _NULL)) != _NULL:
             self.has_failed = True
             return event
-        usage = bytes(fields.pop("usage", _NULL))
+        usage = _usage(fields)
+        fields.pop("usage", None)
         choices = _choices.decode(fields["choices"])
         if not self._head:
             self._head = {name: fields[name] for name in _HEAD if name in fields}
-        if usage != _NULL:
-            self._usages.append(loads(usage))
+        if usage is not None:
+            self._usages.append(usage)
             if not choices:
                 return b""
         fields |= self._head

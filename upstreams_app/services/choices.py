@@ -190,7 +190,7 @@ class _JoinedPlain(_Joined):
     """Whole answers as one."""
 
     async def read_any(self) -> bytes:
-        """All of it, at once; UpstreamUnreachable if one of them breaks off: all are closed then."""
+        """All of it, at once; UpstreamUnreachable if one breaks off, or is unusable: all are closed then."""
         if self._is_over:
             return b""
         if not self._readings:
@@ -198,12 +198,12 @@ class _JoinedPlain(_Joined):
         readings = list(self._readings.values())
         await asyncio.wait(readings, return_when=asyncio.FIRST_EXCEPTION)
         try:
-            bodies = [reading.result() for reading in readings if reading.done()]
+            joined = join_answers([reading.result() for reading in readings if reading.done()])
         except UpstreamUnreachable:
             self._break_off()
             raise
         self._is_over = True
-        return join_answers(bodies)
+        return joined
 
 
 async def _whole(answer: UpstreamAnswer) -> bytes:
@@ -229,7 +229,7 @@ class _JoinedStream(_Joined):
         return summed(known) if known and len(known) == len(self._answers) else None
 
     async def read_any(self) -> bytes:
-        """The next events of one of them; UpstreamUnreachable if one breaks off: all are closed then.
+        """The next events of one; UpstreamUnreachable if one breaks off, or is unusable: all are closed then.
 
         So they are after an error event, which is the last.
         """

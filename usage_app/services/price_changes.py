@@ -80,7 +80,13 @@ def _propose(catalogue: DataSnapshot, name: str) -> Refresh:
         for model in configured_models():
             if model.listed is None:
                 continue
-            for change in _differences(model.listed, known[model.model_id], catalogue, now):
+            try:
+                differences = list(_differences(model.listed, known[model.model_id], catalogue, now))
+            except (ValueError, ArithmeticError):
+                # One of its amounts is beyond what can be held; the other models are compared all the same.
+                unusable += 1
+                continue
+            for change in differences:
                 if not _is_usable(change):
                     unusable += 1
                 elif _content(change) not in dismissed:
