@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -102,15 +103,20 @@ def test_streams(body: bytes, is_kept: bool) -> None:
 
 
 def test_a_long_stream_is_read_as_it_comes_and_not_again_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    check, seen = StreamCheck(), []
+    check, seen = StreamCheck(), list[bytes]()
     read = sse.iter_events
-    monkeypatch.setattr(sse, "iter_events", lambda block: seen.append(len(block)) or read(block))
+
+    def noted(block: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+        seen.append(block)
+        return read(block)
+
+    monkeypatch.setattr(sse, "iter_events", noted)
     blocks = [events(chunk("Hi"))] * 500 + [events(chunk(reason="stop"))]
     for block in blocks:
         check.see(block)
 
     assert check.may_keep(includes_tools=False)
-    assert seen == [len(block) for block in blocks]
+    assert seen == blocks
 
 
 def test_calls_of_tools_are_kept_where_the_policy_says_so() -> None:
