@@ -26,6 +26,8 @@ _HEADER = re.compile(r"x-[a-z0-9-]{1,60}")
 # Headers of the gateway, which clients act on.
 _OWN_HEADERS = ("x-gateway-", "x-ratelimit-", "x-request-id", "x-should-retry", "x-content-type", "x-accel-")
 _NULL = msgspec.Raw(b"null")
+# Two names of one member: the older one and the newer one of chats.
+_TWINS: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,27 @@ class Treatment:
 
     def apply(self, fields: RawFields) -> RawFields:
         """The members of a request as the route wants them, in a mapping of its own."""
-        changed = {**self.defaults, **fields}
-        for name, value in self.overrides.items():
-            if value is _NULL:
-                changed.pop(name, None)
-            else:
+        changed = dict(fields)
+        for name, value in self.defaults.items():
+            if name not in fields and _TWINS.get(name) not in fields:
                 changed[name] = value
+        for name, value in self.overrides.items():
+            self._override(changed, name, value)
         messages = changed.get("messages")
         if messages is not None and (self.prepend or self.append):
             changed["messages"] = msgspec.Raw(self._around(bytes(messages)))
         return changed
+
+    def _override(self, fields: RawFields, name: str, value: msgspec.Raw) -> None:
+        twin = _TWINS.get(name, "")
+        if twin and twin not in self.overrides and twin in fields:
+            # Under the name that the request has: upstreams know one of them, or refuse both.
+            fields.pop(name, None)
+            name = twin
+        if value is _NULL:
+            fields.pop(name, None)
+        else:
+            fields[name] = value
 
     def _around(self, messages: bytes) -> bytes:
         inner = messages.strip()

@@ -187,7 +187,10 @@ class Exchange:
         return message.get("body", b""), not message.get("more_body")
 
     def watch(self) -> None:
-        """The body is read: from the next tick on, notice when the client leaves."""
+        """No more of the body is wanted: from the next tick on, notice when the client leaves.
+
+        Does no harm when it is called again.
+        """
         self.scope.on_tick = self._tick
 
     async def _read_pieces(self, message: Message) -> bytes:

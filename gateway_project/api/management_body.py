@@ -98,6 +98,13 @@ def _check_text(text: str, path: str) -> None:
         )
 
 
+def _as_written(value: Any) -> Any:
+    """A number of somebody's body is told as it was written there."""
+    if isinstance(value, ExactFloat):
+        return value.to_decimal()
+    raise NotImplementedError(f"{type(value).__name__} is no JSON")
+
+
 # As Decimal writes it; inside of a text it only costs the time.
 _EXPONENT = re.compile(rb"[0-9]E[-+][0-9]")
 
@@ -106,7 +113,7 @@ class ExactRenderer(BaseRenderer):
     """Writes Decimals as JSON numbers, digit by digit and without an exponent, and times in UTC."""
 
     media_type = "application/json"
-    _encoder = msgspec.json.Encoder(decimal_format="number")
+    _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_as_written)
 
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
         """The JSON of an answer."""

@@ -146,5 +146,6 @@ def _fields(upload: Upload, path_params: dict[str, str]) -> dict[str, msgspec.Ra
 
 def _measure(operation: str, upload: Upload, fields: dict[str, msgspec.Raw]) -> Measure:
     if operation == "images":
-        return measures.of_images(fields, upload_bytes=upload.size)
+        # Of a form that streams through the first one is known, and there may be none at all.
+        return measures.of_images(fields, given_images=max(upload.files, 1))
     return measures.of_audio(upload.size)

@@ -64,7 +64,8 @@ async def pass_through(exchange: Exchange) -> None:
     own.model_id = object_id
     upstream = await _find(context, name)
     request = await _read(own, path, whole=KINDS[upstream.kind].provider == "bedrock")
-    entry = entry_of(upstream, object_id, request.model)
+    upstreams: UpstreamsConfig = context.snapshot.sections["upstreams"].value
+    entry = entry_of(upstream, object_id, request.model, known=upstreams.models)
     if upstream.is_resting:
         raise failures.in_maintenance(entry)
     ticket = await reserve(
@@ -73,7 +74,8 @@ async def pass_through(exchange: Exchange) -> None:
     try:
         settlement = Settlement(context, ticket, "passthrough", is_stream=False)
         settlement.end_user = context.end_user
-        settlement.measure_sent = partial(text_bytes, request.held)
+        settlement.is_free = request.is_free
+        settlement.measure_sent = lambda: text_bytes(request.text)
         secret = context.client_api_key
         call = Call(context, entry, path, {}, settlement, client_secret=secret)
         call.parcel = NativeParcel(request)

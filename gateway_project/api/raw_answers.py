@@ -22,6 +22,8 @@ async def answer_raw(exchange: Exchange, call: Call) -> None:
             await relay.open()
         finally:
             describe(exchange, call.settlement)
+        # Upstreams may answer before the body is complete; nobody reads the rest then.
+        exchange.watch()
         await exchange.start_opaque(relay.status, _headers(relay))
         await relay.pump(exchange.send_piece)
         await exchange.end_stream()
@@ -37,12 +39,10 @@ async def answer_native(exchange: Exchange, call: Call) -> None:
             await relay.open_only()
         finally:
             exchange.add_header(b"x-gateway-upstream", header_value(call.settlement.upstream))
+        exchange.watch()
         chosen = to_client(relay.headers)
         headers = [(name.encode(), value.encode()) for name, value in chosen.items()]
-        length = relay.headers.get("Content-Length", "")
-        if length.isdecimal() and length.isascii():
-            headers.append((b"content-length", length.encode()))
-        await exchange.start_opaque(relay.status, [*headers, *GUARDS])
+        await exchange.start_opaque(relay.status, [*headers, *_length(relay), *GUARDS])
         await relay.pump(exchange.send_piece)
         await exchange.end_stream()
     finally:
@@ -53,10 +53,15 @@ def _headers(relay: RawRelay) -> HeaderList:
     headers = [(b"content-type", header_value(relay.content_type)), *GUARDS]
     if "event-stream" in relay.content_type:
         return headers + _OF_STREAMS
+    return headers if "Content-Encoding" in relay.headers else headers + _length(relay)
+
+
+def _length(relay: RawRelay) -> HeaderList:
     length = relay.headers.get("Content-Length", "")
-    if length.isdecimal() and length.isascii() and "Content-Encoding" not in relay.headers:
-        headers.append((b"content-length", length.encode()))
-    return headers
+    # Answers of these have no body, whatever they say of it.
+    if relay.status in (204, 304) or not (length.isdecimal() and length.isascii()):
+        return []
+    return [(b"content-length", length.encode())]
 
 
 def describe(exchange: Exchange, settlement: Settlement) -> None:

@@ -27,13 +27,14 @@ _KEPT = frozenset({"model", "user", "n"})
 
 @dataclass(slots=True)
 class Upload:
-    """A form as far as it was read. `size` is its length in all."""
+    """A form as far as it was read, and `files` in that. `size` is its length in all."""
 
     fields: dict[str, str]
     span: Span | None
     boundary: bytes
     kept: Spool
     size: int
+    files: int
     rest: BodyRest | None
 
     def parcel(self, path: str) -> FormParcel:
@@ -43,21 +44,25 @@ class Upload:
 
 
 class BodyRest:
-    """What the client still has to send, looked at as it passes: half a form is no form to an upstream."""
+    """What the client still has to send, looked at as it passes: half a form is no form to an upstream.
+
+    A field that counts here comes too late now: what is held, and for whom, was decided without it.
+    """
 
     def __init__(self, exchange: Exchange, scanner: FormScanner) -> None:
         self._exchange = exchange
         self._scanner = scanner
-        self.is_read = False
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The pieces as they come; RequestTimeout, InvalidRequest, or the task is cancelled."""
-        is_last = False
+        known, is_last = len(self._scanner.fields), False
         while not is_last:
             piece, is_last = await next_piece(self._exchange)
             _scan(self._scanner, piece, is_last=is_last)
+            if len(self._scanner.fields) > known:
+                field = list(self._scanner.fields)[known]
+                raise InvalidRequest(f"Put '{field}' before the files.", param=field, headers=_CLOSE)
             if is_last:
-                self.is_read = True
                 self._exchange.watch()
             yield piece
 
@@ -91,7 +96,8 @@ async def read_upload(exchange: Exchange) -> Upload:
         exchange.watch()
     else:
         rest = BodyRest(exchange, scanner)
-    return Upload(scanner.fields, scanner.spans.get("model"), boundary, kept, size or 0, rest)
+    model = scanner.spans.get("model")
+    return Upload(scanner.fields, model, boundary, kept, size or 0, scanner.files, rest)
 
 
 def bound_time(exchange: Exchange, size: int | None) -> None:
@@ -102,7 +108,7 @@ def bound_time(exchange: Exchange, size: int | None) -> None:
 
 def _is_enough(scanner: FormScanner, kept: Spool) -> bool:
     """Whether nothing that is looked at may be expected soon: fields come before files, or not at all."""
-    return scanner.has_file or kept.size > MEMORY_BYTES // 2
+    return scanner.files > 0 or kept.size > MEMORY_BYTES // 2
 
 
 async def next_piece(exchange: Exchange) -> tuple[bytes, bool]:

@@ -58,7 +58,14 @@ def join_object(fields: RawFields) -> bytes:
 
 def dumps(value: Any) -> bytes:
     """Compact JSON of plain values, UUIDs and datetimes (UTC)."""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+    return orjson.dumps(value, default=_plain_number, option=orjson.OPT_UTC_Z)
+
+
+def _plain_number(value: Any) -> float:
+    """Numbers of bodies remember how they were written: what goes on needs no more than the number."""
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def loads_loosely(data: bytes) -> Any:

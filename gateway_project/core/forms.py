@@ -59,13 +59,13 @@ class FormScanner:
     """Reads a form in whatever pieces it comes: `feed` them all, then `finish`; both raise FormError.
 
     `fields` are those of `kept` that have ended, decoded; `spans` where they are, their heads included.
-    `has_file` is set when the head of the first file has come.
+    `files` is how many files have begun.
     """
 
     def __init__(self, boundary: bytes, *, kept: Collection[str]) -> None:
         self.fields: dict[str, str] = {}
         self.spans: dict[str, Span] = {}
-        self.has_file = False
+        self.files = 0
         self._kept = kept
         self._mark = b"--" + boundary
         self._buffer = b""
@@ -136,7 +136,7 @@ class FormScanner:
             self._field = name
         else:
             self._field = None
-        self.has_file = self.has_file or is_file
+        self.files += is_file
         self._drop(end + 4)
         self._content_start = self._at
         self._value = b""

@@ -18,6 +18,7 @@ from security_app.services.keys import create_key
 from tests.admin.rows import permit, upstream
 from tests.fakes import behaviours
 from tests.fakes.vendor import FakeVendor
+from upstreams_app.demo.catalogue import MODELS
 from upstreams_app.models import HealthSample, Upstream, UpstreamModel
 
 WIZARD = "/admin/first-run/"
@@ -132,10 +133,10 @@ def test_the_demo_is_taken_tested_and_its_models_imported(admin_client: Client, 
 
     page = tested.content.decode()
     assert chosen.headers["Location"] == _at("test")
-    assert "demo answers. 5 models added." in page
+    assert f"demo answers. {len(MODELS)} models added." in page
     assert "demo/chat" in page
     assert HealthSample.objects.get().is_healthy
-    assert UpstreamModel.objects.filter(upstream=demo).count() == 5
+    assert UpstreamModel.objects.filter(upstream=demo).count() == len(MODELS)
 
 
 def test_a_service_is_added_with_its_address_and_key(admin_client: Client) -> None:

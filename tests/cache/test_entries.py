@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from upstreams_app.services.answer_cache.entries import may_keep_answer, may_keep_stream, may_keep_vectors
+from gateway_project.core import sse
+from upstreams_app.services.answer_cache.entries import StreamCheck, may_keep_answer, may_keep_vectors
 
 CALL = {"id": "c", "type": "function", "function": {"name": "pay", "arguments": "{}"}}
 
@@ -34,6 +35,14 @@ def chunk(
     """One event of it."""
     said = delta | ({"content": content} if content is not None else {})
     return {"choices": [{"index": index, "delta": said, "finish_reason": reason}]}
+
+
+def may_keep_stream(*blocks: bytes, includes_tools: bool = False) -> bool:
+    """Whether a stream is kept that came in these blocks."""
+    check = StreamCheck()
+    for block in blocks:
+        check.see(block)
+    return check.may_keep(includes_tools=includes_tools)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +85,32 @@ def test_plain_answers(body: bytes, is_kept: bool) -> None:
         (events(chunk(tool_calls=[CALL]), chunk(reason="tool_calls")), False),
         (events(chunk("Hi", "stop"))[:-9], False),
         (events([1]), False),
+        (events(chunk("Hi", "stop"), {"error": None}), True),
+        (events(chunk("Hi", "stop"), {"error": {"message": "no"}}, chunk("Hi", "stop")), False),
+        (events({"choices": [{"delta": "Hi", "finish_reason": "stop"}]}), False),
+        (events({"choices": [{"text": "Hi", "finish_reason": "stop"}]}), True),
+        (events(chunk("\ud83d", "stop")), True),
         (b"", False),
     ],
 )
 def test_streams(body: bytes, is_kept: bool) -> None:
-    assert may_keep_stream(body, includes_tools=False) is is_kept
+    each = [event + b"\n\n" for event in body.split(b"\n\n") if event]
+
+    assert may_keep_stream(body) is is_kept
+    if body.endswith(b"\n\n"):
+        assert may_keep_stream(*each) is is_kept
+
+
+def test_a_long_stream_is_read_as_it_comes_and_not_again_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    check, seen = StreamCheck(), []
+    read = sse.iter_events
+    monkeypatch.setattr(sse, "iter_events", lambda block: seen.append(len(block)) or read(block))
+    blocks = [events(chunk("Hi"))] * 500 + [events(chunk(reason="stop"))]
+    for block in blocks:
+        check.see(block)
+
+    assert check.may_keep(includes_tools=False)
+    assert seen == [len(block) for block in blocks]
 
 
 def test_calls_of_tools_are_kept_where_the_policy_says_so() -> None:

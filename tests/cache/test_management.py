@@ -14,6 +14,7 @@ from security_app.models import AuditEvent
 from security_app.services.configuration import store
 from tests.management.caller import Caller
 from upstreams_app.models import CachePolicy, Route, RouteTarget, Upstream, UpstreamModel
+from upstreams_app.services import cache_policies
 from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.answer_cache.entries import Kept
 from upstreams_app.services.answer_cache.keys import model_tag
@@ -128,7 +129,11 @@ def test_the_admin_says_so_too(admin_client: Client, settings: SettingsWrapper) 
 
     page = admin_client.post(LIST, body, follow=True)
 
-    assert (page.status_code, events()) == (200, [])
+    assert (page.status_code, events()) == (200, [("cache.model_forgotten", "fast")])
+    assert json.loads(AuditEvent.objects.get(object_type="cache").detail) == {
+        "answers": 2,
+        "is_complete": False,
+    }
     assert "The cache can" in page.content.decode()
 
 
@@ -157,6 +162,34 @@ def test_a_policy_is_made_changed_and_deleted_with_its_answers(admin: Caller) ->
     assert admin.get("/cache/policies/team/long").status_code == 404
     actions = AuditEvent.objects.filter(object_type="upstreams_app.cachepolicy").order_by("seq")
     assert [event.action.rpartition(".")[2] for event in actions] == ["created", "updated", "deleted"]
+
+
+def test_a_policy_stays_while_its_answers_can_not_be_forgotten(
+    admin: Caller, settings: SettingsWrapper
+) -> None:
+    CachePolicy.objects.create(model="fast")
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    refused = admin.request("DELETE", "/cache/policies/fast")
+
+    assert (refused.status_code, CachePolicy.objects.count()) == (503, 1)
+    assert events() == [("cache.model_forgotten", "fast")]
+
+
+def test_answers_that_come_while_a_policy_is_deleted_go_too(
+    admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CachePolicy.objects.create(model="fast")
+    late = Kept(b"late", answer_cache.now(), "req_2", 3, 2, 70)
+    monkeypatch.setattr(
+        cache_policies,
+        "refresh_after_commit",
+        lambda: answer_cache.memory.put(key_of("fast", 3), late, 60),
+    )
+
+    assert admin.ok("DELETE", "/cache/policies/fast")["answers"] == 3
+
+    assert answer_cache.memory.get(key_of("fast", 3)) is None
 
 
 def test_questions_are_compared_once_a_policy_names_a_model_for_it(admin: Caller) -> None:

@@ -213,9 +213,12 @@ def test_a_path_may_name_the_model_alone(client: httpx.Client, vendor: FakeVendo
         ([*FILE_FIRST[::-1], FILE_FIRST[2]], 400, "model"),
         ([Part("model", b"no/such"), FILE_FIRST[0]], 404, "model"),
         ([Part("model", b"m", "m.txt"), FILE_FIRST[0]], 400, "model"),
+        # What was held, and for whom, is decided when the file begins.
+        ([*FILE_FIRST[::-1], Part("n", b"10")], 400, "n"),
+        ([*FILE_FIRST[::-1], Part("user", b"blocked")], 400, "user"),
     ],
 )
-def test_a_form_that_names_no_model_is_refused(
+def test_a_form_without_what_decides_is_refused(
     client: httpx.Client, vendor: FakeVendor, parts: list[Part], status: int, param: str
 ) -> None:
     answer = client.post(TRANSCRIPTIONS, content=form(parts), headers=HEADERS)

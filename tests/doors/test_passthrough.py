@@ -15,6 +15,7 @@ from tests.doors import raw
 from tests.doors.gateway import Gateway
 from tests.doors.rows import KEY, MASTER_KEY, VENDOR_CREDENTIAL
 from tests.fakes.behaviours import Behaviour, answer, error, json_answer
+from tests.fakes.behaviours import raw as raw_answer
 from tests.fakes.exchange import Exchange
 from tests.fakes.vendor import FakeVendor
 
@@ -132,6 +133,31 @@ def test_every_method_passes_through(through: httpx.Client, vendor: FakeVendor, 
     assert [request.method for request in vendor.requests] == [method]
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_what_is_only_fetched_costs_nothing(
+    through: httpx.Client, gateway: Gateway, vendor: FakeVendor, method: str
+) -> None:
+    usage = {"input_tokens": 9000, "output_tokens": 5000}
+    vendor.on_path("/v1/responses/r-1", json_answer({"model": "fake-chat", "usage": usage}))
+
+    answered = through.request(method, "/passthrough/open/v1/responses/r-1")
+
+    record = gateway.record(answered.headers["x-request-id"])
+    assert answered.json()["usage"] == usage
+    assert (record["input_tokens"], record["output_tokens"], record["cost"]) == (0, 0, 0)
+    assert (record["state"], record["upstream_model"]) == ("reported", "fake-chat")
+
+
+def test_counting_tokens_costs_nothing(through: httpx.Client, gateway: Gateway, vendor: FakeVendor) -> None:
+    vendor.on_path("/v1/messages/count_tokens", json_answer({"input_tokens": 9}))
+
+    answered = through.post("/passthrough/open-claude/v1/messages/count_tokens", json=CHAT)
+
+    record = gateway.record(answered.headers["x-request-id"])
+    assert (record["input_tokens"], record["output_tokens"], record["cost"]) == (0, 0, 0)
+    assert (record["state"], record["upstream_model"]) == ("reported", "fake-chat")
+
+
 def test_a_refusal_stays_as_it_is(through: httpx.Client, gateway: Gateway, vendor: FakeVendor) -> None:
     vendor.on_path("/v1/x", error(418, "I am a teapot.", code="teapot"))
 
@@ -140,6 +166,16 @@ def test_a_refusal_stays_as_it_is(through: httpx.Client, gateway: Gateway, vendo
     record = gateway.record(answered.headers["x-request-id"])
     assert (answered.status_code, answered.json()["error"]["code"]) == (418, "teapot")
     assert (record["status"], record["error_code"], record["cost"]) == (418, "upstream_refused", 0)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_what_has_no_body_has_no_length(through: httpx.Client, vendor: FakeVendor, status: int) -> None:
+    vendor.on_path("/v1/x", raw_answer(b"HTTP/1.1 %d X\r\nContent-Length: 9\r\nETag: 7\r\n\r\n" % status))
+
+    answered = through.get("/passthrough/open/v1/x")
+
+    assert (answered.status_code, answered.headers["etag"], answered.content) == (status, "7", b"")
+    assert "content-length" not in answered.headers
 
 
 def test_a_large_body_streams_through(through: httpx.Client, vendor: FakeVendor) -> None:

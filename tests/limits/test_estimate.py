@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -134,3 +135,12 @@ def test_the_dearest_use_of_the_tokens_is_reserved(
     wanted = demand(prices, models, at=1.0, input_tokens=100, output_tokens=10)
 
     assert wanted == Demand(1, 100, 10, cost, is_priced)
+
+
+def test_sound_and_pictures_are_reserved_at_their_own_rates() -> None:
+    card = replace(CARD, input_image=8_000_000, output_audio=9_000_000)
+    prices = UsageConfig(overrides={"acme/a": ((0.0, card),)})
+
+    wanted = demand(prices, ["acme/a"], at=1.0, input_tokens=100, output_tokens=10, has_media=True)
+
+    assert wanted.cost_nano == 100 * 8 + 10 * 9

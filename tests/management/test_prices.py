@@ -206,6 +206,8 @@ def test_what_an_answer_used_is_calculated(admin: Caller) -> None:
     answer = {"id": "x", "model": "acme/small", "choices": [], "usage": usage}
 
     assert admin.ok("POST", "/spend/calculate", {"completion_response": answer}) == {"cost": 0.0045}
+    told = {**answer, "usage": {**usage, "cost": 0.00014}}
+    assert admin.ok("POST", "/spend/calculate", {"completion_response": told}) == {"cost": 0.0045}
     messages = [{"role": "user", "content": "x" * 2940}]
     found = admin.ok("POST", "/spend/calculate", {"model": "acme/small", "messages": messages})
     assert 0.0029 < found["cost"] < 0.0032

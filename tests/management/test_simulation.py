@@ -97,6 +97,14 @@ def test_a_route_in_maintenance_selects_nothing(admin: Caller) -> None:
     assert ask(admin)["selected_model"] is None
 
 
+def test_decimal_numbers_of_requests_and_routes_are_plain_numbers(admin: Caller) -> None:
+    treated = admin.ok("PATCH", "/routes/fast", {"body_defaults": {"temperature": 0.2}})
+
+    assert treated["body_defaults"] == {"temperature": 0.2}
+    assert admin.ok("GET", "/routes/fast")["body_defaults"] == {"temperature": 0.2}
+    assert ask(admin, request={"messages": [], "temperature": 0.7})["selected_model"] == "lab/s"
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [

@@ -54,7 +54,7 @@ def test_a_form_says_the_same_however_it_is_cut(
     assert scanner.fields == {"model": "fake/whisper"}
     start, end = scanner.spans["model"]
     assert body[start:end] == MODEL.written()
-    assert scanner.has_file == any(part.filename for part in (*before, *after))
+    assert scanner.files == sum(part.filename is not None for part in (*before, *after))
 
 
 def test_a_form_may_come_byte_by_byte() -> None:
@@ -87,7 +87,7 @@ def test_an_unfinished_form_tells_what_it_knows() -> None:
 
     scanner.feed(body[: body.index(b"RIFF")])
 
-    assert (scanner.fields, scanner.has_file) == ({"model": "fake/whisper"}, True)
+    assert (scanner.fields, scanner.files) == ({"model": "fake/whisper"}, 1)
     assert scanner.spans["model"] == Span(body.index(b"Content"), body.index(b"\r\n--a-boundary\r\n", 20))
     with pytest.raises(FormError, match="ends before"):
         scanner.finish()

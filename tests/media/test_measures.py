@@ -28,9 +28,9 @@ def test_pictures_are_counted_as_they_are_asked_for(n: Any, images: int) -> None
 
 
 def test_pictures_that_are_given_are_tokens() -> None:
-    made, edited = measures.of_images(fields(prompt="A cat")), measures.of_images({}, upload_bytes=7)
+    made, edited = measures.of_images(fields(prompt="A cat")), measures.of_images({}, given_images=3)
 
-    assert (made.input_tokens, edited.input_tokens) == (3, 1600)
+    assert (made.input_tokens, edited.input_tokens) == (3, 4800)
 
 
 @pytest.mark.parametrize(("text", "characters"), [("Hello", 5), ("Zoë 🌍", 5), ("", 0), (7, 0)])

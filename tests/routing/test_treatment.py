@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway_project.core.codec import split_object
@@ -50,6 +51,18 @@ def test_defaults_fill_gaps_and_overrides_win() -> None:
         "seed": b"7",
     }
     assert bytes(sent["max_tokens"]) == b"9000"
+
+
+def test_the_bound_of_an_answer_has_two_names_and_goes_out_by_one() -> None:
+    bound = treatment(overrides={"max_tokens": 50})
+    filled = treatment(defaults={"max_tokens": 50})
+    newer = split_object(b'{"max_completion_tokens":9000}')
+    both = split_object(b'{"max_tokens":8,"max_completion_tokens":9000}')
+
+    assert bound.apply(newer) == bound.apply(both) == {"max_completion_tokens": msgspec.Raw(b"50")}
+    assert bound.apply({}) == filled.apply({}) == {"max_tokens": msgspec.Raw(b"50")}
+    assert filled.apply(newer) == newer
+    assert treatment(overrides={"max_tokens": None}).apply(newer) == {}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from usage_app.services.pricing import (
 
 INPUT_KINDS = ("input", "cached_input", "cache_write", "cache_write_1h", "input_audio", "input_image")
 WHOLES = ("input", "output", "images", "characters", "audio_ms", "search_units")
+WRITTEN_FOR_LONG = ("cache_write", "cache_write_1h")
 counts = st.integers(min_value=-5, max_value=2**40)
 rates: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {name: st.integers(min_value=0, max_value=10**12) for name in TIER_RATES}
@@ -124,6 +125,22 @@ def test_no_use_of_text_costs_more_than_is_reserved(
     ]
 
     assert dearest_nano(given, made, text, card) == max(cost_nano(use, card) for use in uses)
+
+
+@settings(max_examples=40)
+@given(card=cards(), given=st.integers(0, 2**40), made=st.integers(0, 2**40))
+def test_no_use_of_sound_or_pictures_costs_more_than_is_reserved(
+    card: RateCard, given: int, made: int
+) -> None:
+    uses = [
+        TokenUsage(**{"input": given, "output": made, of_output: made} | dict.fromkeys(of_input, given))
+        for of_input in ((), ("cache_write",), WRITTEN_FOR_LONG, ("input_audio",), ("input_image",))
+        for of_output in ("reasoning", "output_audio", "output_image", "output")
+    ]
+
+    assert dearest_nano(given, made, TokenUsage(), card, has_media=True) == max(
+        cost_nano(use, card) for use in uses
+    )
 
 
 def test_halves_go_to_the_even_neighbour() -> None:

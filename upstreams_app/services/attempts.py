@@ -145,8 +145,8 @@ class _Trial(Generic[T]):
         except GatewayError as error:
             fault, ended = failures.fault_of(error), monotonic()
             elapsed_ms = (ended - now) * 1000
-            if call.settlement.attempts == before and fault != CONNECTION:
-                # Nothing was sent: it could not be made for this target, or there was no place.
+            if call.is_cut or (call.settlement.attempts == before and fault != CONNECTION):
+                # Nothing was sent, or only half: it could not be made for this target, or there was no place.
                 facts.abandoned(ended, elapsed_ms)
             elif fault is None or (upstream.takes_client_credential and fault in _OF_THE_CALLER):
                 # The upstream works: it is the request that it does not like, or this caller.

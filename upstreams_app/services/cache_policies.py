@@ -43,13 +43,18 @@ def put_policy(model: str, *, actor: str, **values: Any) -> CachePolicy:
 
 
 def delete_policy(model: str, *, actor: str) -> int:
-    """Delete a policy, then the answers that it kept; how many these were."""
+    """Delete the answers that a policy kept, and the policy; how many these were.
+
+    While the cache can't be reached the policy stays: one made again would give its answers. Those that came
+    while it was deleted are forgotten after it.
+    """
     row = find_policy(model)
+    answers = forget_answers_of(row, actor=actor)
     with transaction.atomic():
         row.delete()
         refresh_after_commit()
     logger.info("cache_policy.deleted", extra={"policy": model, "actor": actor})
-    return forget_answers_of(row, actor=actor)
+    return answers + forget_answers_of(row, actor=actor)
 
 
 def forget_answers_of(row: CachePolicy, *, actor: str) -> int:

@@ -53,6 +53,8 @@ class Call:
     fields_for: Callable[[Target], RawFields] | None = None
     # What is sent instead of `fields`, to be answered as it comes.
     parcel: Parcel | None = None
+    # That broke off, by the client's doing, when some of it was sent.
+    is_cut: bool = False
     # What a route may keep to one target by.
     session: str = ""
     # What serves the request instead of `entry`, from the start.
@@ -171,8 +173,12 @@ async def ask(
         call.context.scope.leave_phase()
         raise failures.unreachable(target, str(error)) from error
     except GatewayError:
-        # The request can't be made for this target: nothing was sent.
-        settlement.attempts -= 1
+        if call.parcel is not None and call.parcel.is_spent:
+            # The client's body broke off: part of it was sent.
+            call.is_cut = True
+        else:
+            # The request can't be made for this target: nothing was sent.
+            settlement.attempts -= 1
         raise
     except asyncio.CancelledError:
         raise_if_expired(call, target)

@@ -13,7 +13,7 @@ from upstreams_app.services.calls import Call
 from upstreams_app.services.choices import MAX_CHOICES
 from usage_app.registry import UsageConfig
 from usage_app.services.estimate import demand, input_tokens, output_tokens, wanted_choices
-from usage_app.services.extraction import service_tier, text_bytes
+from usage_app.services.extraction import estimate_tokens, service_tier, text_bytes
 
 _WITHOUT_OUTPUT = frozenset({"embeddings", "moderations", "rerank"})
 
@@ -23,14 +23,17 @@ def estimate_call(
 ) -> Demand:
     """What to reserve for a request with this body; only texts that a model writes are output."""
     prices: UsageConfig = context.snapshot.sections["usage"].value
+    given = input_tokens(body)
     return demand(
         prices,
         (target.model_id for target in entry.targets),
         # As the settlement does: by the moment in its id.
         at=(context.request_id.int >> 80) / 1000,
-        input_tokens=input_tokens(body) * _times_sent(entry.targets, fields),
+        input_tokens=given * _times_sent(entry.targets, fields),
         output_tokens=0 if operation in _WITHOUT_OUTPUT else output_tokens(fields, entry.max_output_tokens),
         service_tier=service_tier(fields["service_tier"]) if "service_tier" in fields else "",
+        # Whatever is in base64 or linked to is not counted by its bytes.
+        has_media="modalities" in fields or given != estimate_tokens(len(body)),
     )
 
 

@@ -44,10 +44,10 @@ class Measure(NamedTuple):
     assumed: TokenUsage = NOTHING
 
 
-def of_images(fields: Mapping[str, bytes | msgspec.Raw], *, upload_bytes: int = 0) -> Measure:
-    """Pictures made of a prompt, or of pictures in a form."""
+def of_images(fields: Mapping[str, bytes | msgspec.Raw], *, given_images: int = 0) -> Measure:
+    """Pictures made of a prompt, or of so many pictures in a form."""
     images = wanted_images(fields)
-    given = estimate_tokens(len(fields.get("prompt", b""))) + (IMAGE_TOKENS if upload_bytes else 0)
+    given = estimate_tokens(len(fields.get("prompt", b""))) + IMAGE_TOKENS * given_images
     made = _IMAGE_OUTPUT_TOKENS * images
     assumed = TokenUsage(input=given, output=made, output_image=made, images=images)
     return Measure(given, made, TokenUsage(images=images), assumed)
@@ -118,4 +118,5 @@ def estimate_measured(context: RequestContext, entry: ModelEntry, measure: Measu
         input_tokens=measure.input_tokens,
         output_tokens=measure.output_tokens,
         units=measure.units,
+        has_media=True,
     )

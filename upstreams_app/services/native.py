@@ -63,7 +63,18 @@ _TO_CLIENT = frozenset(
 _TO_CLIENT_PREFIXES = ("anthropic-ratelimit-", "x-goog-upload-")
 _UNSENT = re.compile(r"[^\t\x20-\x7e]")
 # Gemini and Vertex name the model and the method in the path, Bedrock and Azure the model before the method.
-_MODEL_IN_PATH = re.compile(r"/(?:models|model|deployments)/([^/:?]+)")
+_MODEL_IN_PATH = re.compile(r"/(models|model|deployments)/([^/?]+)")
+# Anthropic, Gemini with Vertex, and Bedrock count for nothing. Written otherwise it is charged.
+_COUNTING = re.compile(r"(?:/messages/count_tokens|/models/[^/:%]+:countTokens|/model/[^/]+/count-tokens)\Z")
+# Where Gemini and Bedrock say how long an answer may be, and how many; Google reads both spellings.
+_CONFIGS = ("generationConfig", "generation_config", "inferenceConfig")
+_AS_OPENAI = {
+    "maxOutputTokens": "max_tokens",
+    "max_output_tokens": "max_completion_tokens",
+    "maxTokens": "max_tokens",
+    "candidateCount": "n",
+    "candidate_count": "best_of",
+}
 _text = msgspec.json.Decoder(str)
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
@@ -80,9 +91,22 @@ class NativeRequest(NamedTuple):
     length: int | None
 
     @property
+    def is_free(self) -> bool:
+        """Whether it asks for nothing that vendors charge for: it fetches, deletes, or counts tokens."""
+        if self.method in _BODILESS and not self.held and self.rest is None:
+            return True
+        return _COUNTING.search(self.path) is not None
+
+    @property
+    def text(self) -> bytes:
+        """What is held of a body that is a JSON object; b"" of a form or a file, which are no prompt."""
+        is_object = self.held.lstrip()[:1] == b"{" if self.rest is not None else bool(self.fields)
+        return self.held if is_object else b""
+
+    @property
     def fields(self) -> RawFields:
-        """The members of a JSON body that came whole; {} for every other."""
-        if self.rest is not None or "json" not in self.headers.get("content-type", "json"):
+        """The members of a body that came whole and is a JSON object, whatever it calls itself; or {}."""
+        if self.rest is not None:
             return {}
         try:
             return split_object(self.held)
@@ -91,15 +115,21 @@ class NativeRequest(NamedTuple):
 
     @property
     def model(self) -> str:
-        """The vendor's name of the model, as far as the request tells it; "" if not."""
+        """The vendor's name of the model, as far as the request tells it; "" if not.
+
+        Vendors with models in their paths obey those, whatever the body says.
+        """
+        if found := _MODEL_IN_PATH.search(self.path):
+            model = unquote(found[2])
+            # Bedrock's names have colons of their own; elsewhere a method follows, however it is quoted.
+            return (model if found[1] == "model" else model.partition(":")[0])[:200]
         raw = self.fields.get("model")
-        if raw is not None:
-            try:
-                return _text.decode(raw)[:200]
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return ""
-        found = _MODEL_IN_PATH.search(self.path)
-        return unquote(found[1])[:200] if found is not None else ""
+        if raw is None:
+            return ""
+        try:
+            return _text.decode(raw)[:200]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
 
 
 class NativeParcel:
@@ -156,8 +186,11 @@ def _chosen(
     }
 
 
-def entry_of(upstream: UpstreamConfig, object_id: str, model: str) -> ModelEntry:
-    """What a call of the pass-through is for: one target, whatever the model."""
+def entry_of(
+    upstream: UpstreamConfig, object_id: str, model: str, *, known: Mapping[str, ModelEntry]
+) -> ModelEntry:
+    """What a call of the pass-through is for: one target, whatever the model. `known` has models by id."""
+    listed = known.get(f"{upstream.name}/{model}")
     target = Target(upstream, model, f"{upstream.name}/{model}", dumps(model), 1, 1)
     return ModelEntry(
         id=object_id,
@@ -167,20 +200,36 @@ def entry_of(upstream: UpstreamConfig, object_id: str, model: str) -> ModelEntry
         description="",
         created=0,
         context_window=None,
-        max_output_tokens=None,
+        max_output_tokens=listed.max_output_tokens if listed is not None else None,
         id_json=dumps(object_id),
     )
 
 
 def estimate_native(context: RequestContext, entry: ModelEntry, request: NativeRequest) -> Demand:
     """What to reserve. Nobody knows what a request costs that names no model: budgets refuse it."""
-    if request.method in _BODILESS and not request.held:
+    if request.is_free:
         return ONE_REQUEST
     prices: UsageConfig = context.snapshot.sections["usage"].value
     return demand(
         prices,
         (target.model_id for target in entry.targets),
         at=(context.request_id.int >> 80) / 1000,
-        input_tokens=input_tokens(request.held),
-        output_tokens=output_tokens(request.fields, None),
+        input_tokens=input_tokens(request.text),
+        output_tokens=_output_tokens(request.fields, entry.max_output_tokens),
     )
+
+
+def _output_tokens(fields: RawFields, model_maximum: int | None) -> int:
+    """As `output_tokens`, also in Gemini's and Bedrock's words; the largest counts where several speak."""
+    said = [bounds for name in _CONFIGS if name in fields and (bounds := _bounds(fields[name]))]
+    if not said:
+        return output_tokens(fields, model_maximum)
+    return max(output_tokens(fields, 1), *(output_tokens(bounds, model_maximum) for bounds in said))
+
+
+def _bounds(config: msgspec.Raw) -> RawFields:
+    try:
+        members = split_object(config)
+    except NotAnObject:
+        return {}
+    return {openai: members[own] for own, openai in _AS_OPENAI.items() if own in members}

@@ -19,6 +19,7 @@ from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.relay import abort_cancelled
 from upstreams_app.services.witness import Witness
+from usage_app.entry import NOTHING
 
 UPSTREAM_REFUSED = "upstream_refused"
 
@@ -130,7 +131,10 @@ class RawRelay:
     def _note_usage(self) -> None:
         settlement = self._call.settlement
         tokens = self._witness.finish()
-        if tokens is not None:
+        if settlement.is_free:
+            # An answer that was kept tells the usage of the call that made it.
+            settlement.tokens = NOTHING
+        elif tokens is not None:
             settlement.tokens = tokens
             settlement.service_tier = self._witness.service_tier
         if self._is_native:
@@ -152,7 +156,7 @@ class RawRelay:
             settlement.abort(self.status, UPSTREAM_REFUSED)
         else:
             settlement.complete()
-            if opened is not None and settlement.tokens is not None:
+            if opened is not None and settlement.tokens is not None and not settlement.is_free:
                 note_use(self._clients, opened.target, settlement.tokens)
         self._release(is_complete=True)
 

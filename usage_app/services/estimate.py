@@ -2,7 +2,8 @@
 
 input   = text of the body in bytes / 3, rounded up, and 1600 tokens for each image or sound in it
 output  = n × (the larger of max_completion_tokens and max_tokens, else the model's own maximum, else 4096)
-cost    = both at the rates of the dearest upstream that may serve the call
+cost    = both at the rates of the dearest upstream that may serve the call; those of sound and pictures
+          count where the call has some
 """
 
 from __future__ import annotations
@@ -63,10 +64,12 @@ def demand(
     output_tokens: int,
     units: TokenUsage = NOTHING,
     service_tier: str = "",
+    has_media: bool = False,
 ) -> Demand:
     """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970.
 
-    Of `units` count images, characters, audio and searches. Where the call asks for a `service_tier`, it may
+    Of `units` count images, characters, audio and searches. With `has_media` tokens may be of sound or
+    pictures, which have rates of their own. Where the call asks for a `service_tier`, it may
     be served by that or by the usual one.
     """
     dearest: int | None = None
@@ -76,9 +79,10 @@ def demand(
         if card is None:
             is_priced = False
             continue
-        cost = dearest_nano(input_tokens, output_tokens, units, card)
+        cost = dearest_nano(input_tokens, output_tokens, units, card, has_media=has_media)
         if service_tier and (tier := card.service_tiers.get(service_tier)) is not None:
-            cost = max(cost, dearest_nano(input_tokens, output_tokens, units, tier))
+            dearer = dearest_nano(input_tokens, output_tokens, units, tier, has_media=has_media)
+            cost = max(cost, dearer)
         dearest = cost if dearest is None or cost > dearest else dearest
     return Demand(1, input_tokens, output_tokens, 0 if dearest is None and is_priced else dearest, is_priced)
 

@@ -167,15 +167,21 @@ def _unit_charges(tokens: TokenUsage, units: UnitRates) -> Iterable[_Charge]:
     return [charge for charge in charges if charge[1] > 0]
 
 
-def dearest_nano(input_tokens: int, output_tokens: int, units: TokenUsage, card: RateCard) -> int:
-    """The most that so much text may cost, and what `units` counts besides tokens.
+def dearest_nano(
+    input_tokens: int, output_tokens: int, units: TokenUsage, card: RateCard, *, has_media: bool = False
+) -> int:
+    """The most that so many tokens may cost, and what `units` counts besides them.
 
     That is with all of the input written to a cache, and all of the output reasoning, where that is dearer.
+    With `has_media` any of them may also be of sound or pictures.
     """
     rates = card.rates_for(input_tokens) if card.tiers else card
-    dearest_input = max(rates.input, rates.cache_write)
-    total = input_tokens * dearest_input + output_tokens * max(rates.output, rates.reasoning)
-    return _rounded(total, units, card)
+    dearest_input = max(rates.input, rates.cache_write, rates.cache_write_1h)
+    dearest_output = max(rates.output, rates.reasoning)
+    if has_media:
+        dearest_input = max(dearest_input, rates.input_audio, rates.input_image)
+        dearest_output = max(dearest_output, rates.output_audio, rates.output_image)
+    return _rounded(input_tokens * dearest_input + output_tokens * dearest_output, units, card)
 
 
 def _divide_half_even(numerator: int, denominator: int) -> int:

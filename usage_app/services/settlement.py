@@ -44,6 +44,7 @@ class Settlement:
         "end_user",
         "first_token_ms",
         "is_cached",
+        "is_free",
         "is_settled",
         "is_stream",
         "measure_sent",
@@ -93,6 +94,8 @@ class Settlement:
         self.received_bytes = 0
         self.cost_nano: int | None = None
         self.is_cached = False
+        # It asks for nothing that is paid for, whatever its answer tells.
+        self.is_free = False
         self.is_settled = False
         # Told what the ledger is about to be, with this; it must not raise.
         self.on_settled: Callable[[Settlement, UsageEntry], None] | None = None
@@ -189,8 +192,8 @@ class Settlement:
 
     def _write(self, status: int, state: str, tokens: TokenUsage, error_code: str) -> None:
         context, principal, card = self.context, self.ticket.principal, self.rate_card()
-        if self.is_cached or (not self.attempts and tokens.is_nothing):
-            # A kept answer, or one of the gateway's own: no upstream was asked.
+        if self.is_cached or self.is_free or (not self.attempts and tokens.is_nothing):
+            # A kept answer, one that costs nothing, or one of the gateway's own: no upstream was asked.
             self.cost_nano = 0
         elif card is not None and (state != _ABORTED or not tokens.is_nothing):
             self.cost_nano = cost_nano(tokens, card)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
-from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 from gateway_project.core.money import from_nano, to_nano
 from usage_app.services.activity import shown
 from usage_app.services.exports.names import RowNames
 from usage_app.services.periods import DayRange
-from usage_app.services.usage_sums import UsageQuery, usage_sums
+from usage_app.services.usage_sums import UsageQuery, usage_sums, usage_values
 
 Filters = Mapping[str, tuple[str, ...]]
 # What a report may be grouped by: our dimension, the list's name, and the name's.
@@ -28,7 +26,6 @@ REPORTS = {
     "api_key": ("key", "", ""),
 }
 _NAMED = ("team", "organization")
-_MODEL_AND_KEY = itemgetter("model", "api_key")
 _SPENT = ("requests", "input_tokens", "output_tokens", "cost_nano")
 
 
@@ -37,32 +34,36 @@ def report_by_day(group_by: str, days: DayRange, filters: Filters) -> list[dict[
     dimension, title, name_field = REPORTS[group_by]
     names = RowNames()
     parts = tuple(dict.fromkeys((dimension, "model", "key")))
-    model, key = 1 + parts.index("model"), 1 + parts.index("key")
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    model_at, key_at, sums_at = 1 + parts.index("model"), 1 + parts.index("key"), 1 + len(parts)
     # There may be tens of thousands of rows: as little as can be is done for each.
+    found: dict[str, dict[str, list[tuple[str, str, int, int]]]] = {}
     by = ("day", *parts)
     query = UsageQuery(days.start, days.end, days.zone_name, by, filters, sums=_SPENT, is_sorted=False)
-    for row in usage_sums(query):
-        group = row.group
-        entries = found.setdefault(group[0], {})
-        entry = entries.get(group[1])
-        if entry is None:
-            entry = entries[group[1]] = _entry(dimension, name_field, group[1], names)
-        entry["total_spend"] += row.cost_nano
-        entry["metadata"].append(
-            {
-                "model": group[model],
-                "api_key": shown("key", group[key]),
-                "spend": from_nano(row.cost_nano),
-                "total_tokens": row.input_tokens + row.output_tokens,
-            }
-        )
-    for entry in chain.from_iterable(entries.values() for entries in found.values()):
-        entry["total_spend"] = from_nano(entry["total_spend"])
-        entry["metadata"].sort(key=_MODEL_AND_KEY)
+    for values in usage_values(query):
+        _, input_tokens, output_tokens, cost_nano = values[sums_at:]
+        row = (values[model_at], values[key_at], cost_nano, input_tokens + output_tokens)
+        found.setdefault(values[0], {}).setdefault(values[1], []).append(row)
+    report = []
+    for day, spenders in sorted(found.items()):
+        entries = [
+            _entry(dimension, name_field, who, names)
+            | {"total_spend": from_nano(sum([row[2] for row in rows])), "metadata": _spent_on(rows)}
+            for who, rows in sorted(spenders.items())
+        ]
+        report.append({"group_by_day": day, title: entries})
+    return report
+
+
+def _spent_on(rows: list[tuple[str, str, int, int]]) -> list[dict[str, Any]]:
+    rows.sort()
     return [
-        {"group_by_day": day, title: [entries[who] for who in sorted(entries)]}
-        for day, entries in sorted(found.items())
+        {
+            "model": model,
+            "api_key": shown("key", key),
+            "spend": from_nano(cost_nano),
+            "total_tokens": tokens,
+        }
+        for model, key, cost_nano, tokens in rows
     ]
 
 
@@ -157,10 +158,9 @@ def _captured(ours: int, theirs: int, threshold: Decimal) -> dict[str, Any]:
 
 
 def _entry(dimension: str, name_field: str, who: str, names: RowNames) -> dict[str, Any]:
-    entry: dict[str, Any] = {name_field: who, "total_spend": 0, "metadata": []}
     if dimension in _NAMED:
-        entry = {f"{dimension}_id": shown(dimension, who), **entry, name_field: names.name(dimension, who)}
-    return entry
+        return {f"{dimension}_id": shown(dimension, who), name_field: names.name(dimension, who)}
+    return {name_field: who}
 
 
 def bill_of(rows: Iterable[tuple[date, Decimal]]) -> dict[date, Decimal]:

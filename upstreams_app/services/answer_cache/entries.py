@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway_project.core import sse
-from gateway_project.core.codec import NotAnObject, loads_loosely, split_object
+from gateway_project.core.codec import NotAnObject, dumps_loosely, loads_loosely, split_object
 
 # What an entry takes beside its body.
 FRAME_BYTES = 700
@@ -60,27 +60,72 @@ def may_keep_answer(body: bytes, *, includes_tools: bool) -> bool:
     return True
 
 
-def may_keep_stream(events: bytes, *, includes_tools: bool) -> bool:
-    """The same of a stream that came to its end."""
-    ends: dict[Any, Any] = {}
-    speaking: set[Any] = set()
+class _Choice(msgspec.Struct, gc=False):
+    """What counts of a choice; its words stay as they are written."""
+
+    index: int | None = 0
+    finish_reason: str | None = None
+    delta: msgspec.Raw = msgspec.Raw(b"null")
+    text: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    choices: list[_Choice] | None = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+class StreamCheck:
+    """The same of a stream, block by block while it is sent: all of it at its end would hold up the loop."""
+
+    def __init__(self) -> None:
+        self._is_readable = True
+        self._ends: dict[int | None, str | None] = {}
+        self._speaking: set[int | None] = set()
+
+    def see(self, block: bytes) -> None:
+        """The next events, each of them whole."""
+        if not self._is_readable:
+            return
+        try:
+            for _, data in sse.iter_events(block):
+                if data is not None:
+                    self._see_chunk(_read_chunk(data))
+        except (AttributeError, TypeError, ValueError, msgspec.MsgspecError):
+            self._is_readable = False
+
+    def may_keep(self, *, includes_tools: bool) -> bool:
+        """Whether it may be kept, now that it came to its end."""
+        ends = self._ends
+        return (
+            self._is_readable
+            and bool(ends)
+            and self._speaking == ends.keys()
+            and all(_is_good_end(end, includes_tools) for end in ends.values())
+        )
+
+    def _see_chunk(self, chunk: _Chunk) -> None:
+        if _has_error(bytes(chunk.error)):
+            self._is_readable = False
+        for choice in chunk.choices or ():
+            index = choice.index
+            self._ends[index] = choice.finish_reason or self._ends.get(index)
+            if index not in self._speaking and _speaks(choice):
+                self._speaking.add(index)
+
+
+def _read_chunk(data: bytes) -> _Chunk:
     try:
-        for _, data in sse.iter_events(events):
-            if data is None:
-                continue
-            chunk = loads_loosely(data)
-            if _has_error(chunk.get("error")):
-                return False
-            for choice in chunk.get("choices") or ():
-                index = choice.get("index", 0)
-                ends[index] = choice.get("finish_reason") or ends.get(index)
-                if _says(choice.get("delta") or {"content": choice.get("text")}):
-                    speaking.add(index)
-    except (AttributeError, TypeError, ValueError):
-        return False
-    return (
-        bool(ends) and speaking == ends.keys() and all(_is_good_end(e, includes_tools) for e in ends.values())
-    )
+        return _decode_chunk(data)
+    except msgspec.DecodeError:
+        # Only halves of surrogate pairs are forgiven.
+        return _decode_chunk(dumps_loosely(loads_loosely(data)))
+
+
+def _speaks(choice: _Choice) -> bool:
+    return _says(loads_loosely(bytes(choice.delta)) or {"content": loads_loosely(bytes(choice.text))})
 
 
 def _has_error(value: Any) -> bool:

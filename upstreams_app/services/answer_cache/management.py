@@ -59,7 +59,12 @@ def _flush(prefix: str, action: str, name: str, actor: str) -> int:
     answer_cache.generation += 1
     count = answer_cache.memory.flush(prefix)
     if settings.REDIS_URL:
-        count = _on_valkey(valkey.flush(settings.REDIS_URL, prefix))
+        try:
+            count = _on_valkey(valkey.flush(settings.REDIS_URL, prefix))
+        except Overloaded:
+            # This process forgot, and Valkey may have begun to.
+            _tell(action, name, {"answers": count, "is_complete": False}, actor)
+            raise
     _tell(action, name, {"answers": count}, actor)
     return count
 

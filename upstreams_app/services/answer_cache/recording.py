@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.answer_cache.entries import (
     Kept,
+    StreamCheck,
     may_keep_answer,
-    may_keep_stream,
     may_keep_vectors,
 )
 from upstreams_app.services.answer_cache.flights import Flight
@@ -35,6 +35,7 @@ class Recording:
         self.place: Place | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._check = StreamCheck()
         self._kept: Kept | None = None
 
     def keep_plain(self, body: bytes) -> None:
@@ -54,6 +55,7 @@ class Recording:
             self._size += len(piece)
             if self._size <= answer_cache.largest_bytes:
                 self._pieces.append(piece)
+                self._check.see(piece)
             else:
                 self._pieces.clear()
             await send(piece)
@@ -64,7 +66,7 @@ class Recording:
         """The stream came to its end, and the call is in the ledger."""
         body = b"".join(self._pieces)
         self._pieces.clear()
-        if may_keep_stream(body, includes_tools=self._lookup.rules.includes_tools):
+        if self._check.may_keep(includes_tools=self._lookup.rules.includes_tools):
             self._keep(body)
 
     def close(self) -> None:
