@@ -140,7 +140,13 @@ def test_a_request_that_an_agent_can_t_take_is_given_back(vendor: FakeVendor) ->
 
 def treat(door: Door, **treats: Any) -> None:
     """Have the agent's model treat requests so."""
-    known = {"defaults": {}, "overrides": {}, "prepend": [], "append": [], "response_headers": {}}
+    known: dict[str, Any] = {
+        "defaults": {},
+        "overrides": {},
+        "prepend": [],
+        "append": [],
+        "response_headers": {},
+    }
     models: UpstreamsConfig = door.snapshot.sections["upstreams"].value
     models.models[MODEL] = replace(models.models[MODEL], treatment=read_treatment(**{**known, **treats}))
 
