@@ -140,7 +140,7 @@ def test_a_button_probes_an_upstream_and_tells_the_result(page: Page, live_serve
 
     page.click_through("form[action$='/probe/'] button")
 
-    assert "demo is healthy" in page.evaluate("document.body.innerText")
+    assert "demo answered its probe" in page.evaluate("document.body.innerText")
     assert page.complaints == []
 
 

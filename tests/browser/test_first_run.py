@@ -54,7 +54,7 @@ def test_the_whole_wizard_works_by_keyboard(browser: Page, fresh: Gateway, width
     page.forget()
 
     page.open(f"{fresh.url}/admin/login/")
-    page.evaluate("document.getElementById('id_username').focus()")
+    page.evaluate("document.getElementById('id_login').focus()")
     page.type_text("admin")
     page.tab_to("#id_password")
     page.type_text(PASSWORD)

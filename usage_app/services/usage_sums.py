@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -334,18 +335,16 @@ def _rows(query: UsageQuery, unit: str, parts: list[Period], statement: _Stateme
 
 
 def _values(query: UsageQuery, unit: str, parts: list[Period], statement: _Statement) -> Iterator[list[Any]]:
-    labels = {number: part.label for number, part in enumerate(parts)}
-    # Few ids stand in many rows.
-    ids = _IdTexts()
-    texts = [
-        (place, labels if name == unit else ids)
+    labels = [part.label for part in parts]
+    texts: list[tuple[int, Callable[[Any], str]]] = [
+        (place, labels.__getitem__ if name == unit else _id_text)
         for place, name in enumerate(query.group_by)
         if name == unit or name in _IDS
     ]
     for row in _fetched(statement.one(), statement.parameters):
         values = [*row]
-        for place, known in texts:
-            values[place] = known[values[place]]
+        for place, text in texts:
+            values[place] = text(values[place])
         yield values
 
 
@@ -391,14 +390,7 @@ class _Reader:
         return self._labels[int(number)]
 
 
-class _IdTexts(dict[str, str]):
-    """What `_id_text` said before."""
-
-    def __missing__(self, value: str) -> str:
-        text = self[value] = _id_text(value)
-        return text
-
-
+@lru_cache(maxsize=4096)
 def _id_text(value: str) -> str:
     """An id as 32 hex digits, "" for none; SQLite stores it like that, PostgreSQL shows it with dashes."""
     digits = value.replace("-", "")
