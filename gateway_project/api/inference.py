@@ -138,9 +138,7 @@ async def answer_inference(
         await answer_by_agent(exchange, run)
         return
 
-    controls, header = NOTHING_SAID, exchange.headers.get(b"cache-control")
-    if "cache" in fields or header is not None:
-        controls = take_controls(fields, header)
+    controls = _controls(exchange, fields)
     asked = fields
     if entry.treatment is not None and parcel is None:
         fields, body, forms = treated(entry.treatment, fields, body, forms)
@@ -151,8 +149,7 @@ async def answer_inference(
     stand_in, ticket = await _admitted(context, entry, admit_model, path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        secret = context.client_api_key
-        call = Call(context, entry, path, fields, settlement, is_stream=is_stream, client_secret=secret)
+        call = Call(context, entry, path, fields, settlement, is_stream=is_stream)
         call.wants_usage = wants_usage or not is_stream
         if forms is not None:
             call.fields_for = forms.for_target
@@ -170,6 +167,12 @@ async def answer_inference(
         await _answer(exchange, call, controls, asked)
 
 
+def _controls(exchange: Exchange, fields: RawFields) -> Controls:
+    """What the client says of kept answers; its `cache` member is for us alone."""
+    header = exchange.headers.get(b"cache-control")
+    return NOTHING_SAID if "cache" not in fields and header is None else take_controls(fields, header)
+
+
 async def _admitted(
     context: RequestContext, entry: ModelEntry, admit_model: Admit, path: str
 ) -> tuple[ModelEntry | None, Ticket]:
@@ -183,7 +186,7 @@ async def _admitted(
 def _introduce(exchange: Exchange, call: Call, ticket: Ticket) -> None:
     """What the ledger and the answer's head say of a call before it is made, and what its route looks at."""
     entry, settlement = call.entry, call.settlement
-    settlement.end_user = call.context.end_user
+    settlement.end_user, call.client_secret = call.context.end_user, call.context.client_api_key
     settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
     call.headers = exchange.headers
     if entry.policy.affinity == BY_SESSION:

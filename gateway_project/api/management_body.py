@@ -102,7 +102,7 @@ def _as_written(value: Any) -> Any:
     """A number of somebody's body is told as it was written there."""
     if isinstance(value, ExactFloat):
         return value.to_decimal()
-    raise NotImplementedError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 # As Decimal writes it; inside of a text it only costs the time.

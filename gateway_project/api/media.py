@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from ninja import Router
 
@@ -19,7 +21,7 @@ from gateway_project.api.openapi_media import (
     VARIATION_FORM,
 )
 from gateway_project.api.uploads import Upload, read_upload
-from gateway_project.core.codec import dumps
+from gateway_project.core.codec import RawFields, dumps
 from upstreams_app.services import measures
 from upstreams_app.services.measures import Measure
 from upstreams_app.services.uploads import JsonParcel
@@ -36,18 +38,8 @@ router = Router(tags=["media"])
 )
 async def generate_images(exchange: Exchange) -> None:
     """Make pictures of a text; with `stream`, events with unfinished ones first."""
-    admit()
-    body = await exchange.read_body()
-    fields = read_fields(body, exchange.path_params)
-    await answer_inference(
-        exchange,
-        fields,
-        body=body,
-        operation="images",
-        path="/images/generations",
-        required="prompt",
-        parcel=JsonParcel("/images/generations", fields),
-        measure=measures.of_images(fields),
+    await _relay_json(
+        exchange, "images", "/images/generations", required="prompt", measured=measures.of_images
     )
 
 
@@ -60,19 +52,7 @@ async def generate_images(exchange: Exchange) -> None:
 )
 async def speak(exchange: Exchange) -> None:
     """Speak a text: sound in the format that is asked for, or events with pieces of it."""
-    admit()
-    body = await exchange.read_body()
-    fields = read_fields(body, exchange.path_params)
-    await answer_inference(
-        exchange,
-        fields,
-        body=body,
-        operation="speech",
-        path="/audio/speech",
-        required="input",
-        parcel=JsonParcel("/audio/speech", fields),
-        measure=measures.of_speech(fields),
-    )
+    await _relay_json(exchange, "speech", "/audio/speech", required="input", measured=measures.of_speech)
 
 
 @door(router, "POST", "/v1/images/edits", access="inference", **documented_form(EDIT_FORM, "Edit images"))
@@ -115,6 +95,24 @@ async def transcribe(exchange: Exchange) -> None:
 async def translate(exchange: Exchange) -> None:
     """Write down in English what is said."""
     await _relay_form(exchange, "translations", "/audio/translations")
+
+
+async def _relay_json(
+    exchange: Exchange, operation: str, path: str, *, required: str, measured: Callable[[RawFields], Measure]
+) -> None:
+    admit()
+    body = await exchange.read_body()
+    fields = read_fields(body, exchange.path_params)
+    await answer_inference(
+        exchange,
+        fields,
+        body=body,
+        operation=operation,
+        path=path,
+        required=required,
+        parcel=JsonParcel(path, fields),
+        measure=measured(fields),
+    )
 
 
 async def _relay_form(exchange: Exchange, operation: str, path: str) -> None:

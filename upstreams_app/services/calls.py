@@ -21,7 +21,7 @@ from upstreams_app.services.admission import PlacedAnswer, Places
 from upstreams_app.services.choice_calls import calls_at_once
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import decoded
-from upstreams_app.services.outbound import Parcel, UpstreamAnswer
+from upstreams_app.services.outbound import Parcel, UpstreamAnswer, UpstreamClient
 from upstreams_app.services.phases import Phases
 from upstreams_app.services.questions import Question
 from usage_app.services.settlement import Settlement
@@ -157,15 +157,7 @@ async def ask(
     phases = Phases(call.context.scope, upstream)
     answer: UpstreamAnswer | None = None
     try:
-        credential = call.client_secret if upstream.takes_client_credential else ""
-        if call.parcel is not None:
-            request = call.parcel.for_target(target)
-            answer = await client.relay(request, phases=phases, credential=credential, model=target.model)
-        else:
-            body = request_body(call, target)
-            answer = await client.post(
-                call.path, body, phases=phases, credential=credential, model=target.model
-            )
+        answer = await _send(call, target, client, phases)
     except CallerCredentialUnusable as error:
         call.context.scope.leave_phase()
         raise failures.CredentialRefused(f"Upstream '{upstream.name}': {error}.") from error
@@ -194,6 +186,15 @@ async def ask(
     raise failures.from_answer(
         answer.status, answer.headers, error_body, target, secrets=(call.client_secret,)
     )
+
+
+async def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) -> UpstreamAnswer:
+    credential = call.client_secret if target.upstream.takes_client_credential else ""
+    if call.parcel is not None:
+        request = call.parcel.for_target(target)
+        return await client.relay(request, phases=phases, credential=credential, model=target.model)
+    body = request_body(call, target)
+    return await client.post(call.path, body, phases=phases, credential=credential, model=target.model)
 
 
 def _calls_of(call: Call, target: Target) -> int:
