@@ -185,3 +185,4 @@ class SimulatedRoute(BaseModel):
     refusal: str
     targets: list[SimulatedTarget]
     fallbacks: list[SimulatedFallback]
+    hedge: str = Field(description='What becomes of a request that takes long; "" where nothing does.')
