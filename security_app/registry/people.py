@@ -16,7 +16,7 @@ from gateway_project.core.codec import loads
 from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
 from security_app.models.secret import unseal
-from security_app.registry.policy import Bound, texts_of
+from security_app.registry.policy import Bound, Principal, texts_of
 
 PEOPLE = "people"
 ALGORITHMS = ("RS256", "ES256")
@@ -87,7 +87,7 @@ class Issuer(NamedTuple):
 class PeopleConfig:
     """Everybody by id: organizations and teams by UUID, users and end users by their text."""
 
-    __slots__ = ("end_users", "issuers", "organizations", "team_admins", "teams", "users")
+    __slots__ = ("end_users", "issuers", "organizations", "placed", "team_admins", "teams", "users")
 
     def __init__(self) -> None:
         self.organizations: dict[UUID, OrganizationEntry] = {}
@@ -97,6 +97,8 @@ class PeopleConfig:
         self.issuers: dict[UUID, Issuer] = {}
         # Users who administer a team, by team.
         self.team_admins: dict[UUID, frozenset[str]] = {}
+        # What became of principals of keys before, by key.
+        self.placed: dict[UUID, tuple[Principal, Principal]] = {}
 
 
 class _Loader:
