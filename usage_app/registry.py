@@ -202,6 +202,7 @@ def _service_card(
             tiers=_rate_tiers(scaled, {}, [], [(above, _times(own, factor)) for above, own in tiers]),
             units=UnitRates(**own_units) if any(own_units.values()) else None,
             service_tiers={},
+            pictures={},
         )
     own = _given(service, TIER_RATES)
     own_units = {**units, **_given(service, UNIT_RATES)}
@@ -213,6 +214,7 @@ def _service_card(
         tiers=_rate_tiers(given, own, own_tiers, tiers),
         units=UnitRates(**own_units) if any(own_units.values()) else None,
         service_tiers={},
+        pictures={},
     )
 
 

@@ -1,7 +1,7 @@
 """Kinds of images that have prices of their own: by quality and size, as some vendors bill them.
 
-Sources of the prices: OpenAI's price list (DALL·E), Google's for the Gemini API and Vertex AI (Imagen 4); the
-catalogue of genai-prices has none by the image. OpenAI's newer models are billed by tokens, which they tell.
+Sources of the prices: OpenAI's price list (DALL·E) and Google's for Vertex AI (Imagen 4); the catalogue of
+genai-prices has none by the image. OpenAI's newer models are billed by tokens, which they tell.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ _IMAGEN: Final[Mapping[str, str]] = {
     "imagen-4.0-ultra-generate-001": "0.06",
 }
 _OPENAIS: Final = frozenset({"openai", "azure"})
-_GOOGLES: Final = frozenset({"gemini", "vertex_ai"})
 
 
 def picture_of(size: str | None, quality: str | None) -> str:
@@ -54,6 +53,6 @@ def picture_columns(provider: str, model: str) -> dict[str, Any] | None:
     """What images of a model cost, as columns of a price; None for models that are not billed so."""
     if provider in _OPENAIS and (prices := _DALL_E.get(model)) is not None:
         return {"picture_prices": dict(prices)}
-    if provider in _GOOGLES and (price := _IMAGEN.get(model)) is not None:
+    if provider == "vertex_ai" and (price := _IMAGEN.get(model)) is not None:
         return {"per_image": Decimal(price)}
     return None
