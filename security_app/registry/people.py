@@ -17,7 +17,7 @@ from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
 from security_app.models.secret import unseal
 from security_app.registry.jwks import IssuerKey, public_keys
-from security_app.registry.policy import Bound, texts_of
+from security_app.registry.policy import Bound, Principal, texts_of
 
 PEOPLE = "people"
 SEALED_LABEL = "token_issuer"
@@ -78,7 +78,16 @@ class Issuer(NamedTuple):
 class PeopleConfig:
     """Everybody by id: organizations and teams by UUID, users and end users by their text."""
 
-    __slots__ = ("_named", "end_users", "issuers", "organizations", "team_admins", "teams", "users")
+    __slots__ = (
+        "_named",
+        "end_users",
+        "issuers",
+        "organizations",
+        "placed",
+        "team_admins",
+        "teams",
+        "users",
+    )
 
     def __init__(self) -> None:
         self._named: tuple[dict[str, TeamEntry], dict[str, OrganizationEntry]] | None = None
@@ -89,6 +98,8 @@ class PeopleConfig:
         self.issuers: dict[UUID, Issuer] = {}
         # Users who administer a team, by team.
         self.team_admins: dict[UUID, frozenset[str]] = {}
+        # What became of principals of keys before, by key.
+        self.placed: dict[UUID, tuple[Principal, Principal]] = {}
 
     def team_named(self, reference: str) -> TeamEntry | None:
         """The team of this name or public id."""

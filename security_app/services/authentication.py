@@ -21,6 +21,7 @@ EXPIRY_HEADER = "x-gateway-key-expires"
 _WARNING_S = 7 * 86_400
 # Three base64url parts, of which the first is of a JSON object (RFC 7515, section 7.1).
 _SIGNED = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_MAX_PLACED = 20_000
 
 
 class UnknownKey(AuthenticationFailed):
@@ -48,9 +49,20 @@ def with_people(people: PeopleConfig, principal: Principal) -> Principal:
 
     UnknownKey if its team is not in the snapshot yet: it was made a moment ago.
     """
-    user = people.users.get(principal.user_id) if principal.user_id else None
-    if principal.team_id is None and user is None:
+    if principal.team_id is None and not principal.user_id:
         return principal
+    if principal.key_id is None:
+        return _placed(people, principal)
+    known = people.placed.get(principal.key_id)
+    if known is None or known[0] is not principal:
+        if len(people.placed) >= _MAX_PLACED:
+            people.placed.clear()
+        known = people.placed[principal.key_id] = (principal, _placed(people, principal))
+    return known[1]
+
+
+def _placed(people: PeopleConfig, principal: Principal) -> Principal:
+    user = people.users.get(principal.user_id) if principal.user_id else None
     bounds = []
     organization_id = None
     if principal.team_id is not None:

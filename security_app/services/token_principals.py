@@ -130,7 +130,7 @@ def _principal(provider: Provider, people: PeopleConfig, claims: Mapping[str, An
             raise LacksUser(provider, who.user_id, claims)
         raise BadToken("token_user")
     principal = Principal(
-        uuid5(provider.id, who.user_id),
+        None,
         f"{provider.name}: {who.user_id}"[:_MAX_NAME_CHARS],
         who.user_id,
         provider.policy(who.scopes, who.groups),
@@ -140,7 +140,9 @@ def _principal(provider: Provider, people: PeopleConfig, claims: Mapping[str, An
         owner_kind="user",
         claims=_capped(claims),
     )
-    return _in_organization(with_people(people, principal), who)
+    # Without an id until now: it is remembered here, and not with the keys' principals.
+    placed = with_people(people, principal)._replace(key_id=uuid5(provider.id, who.user_id))
+    return _in_organization(placed, who)
 
 
 def _in_organization(principal: Principal, who: Mapped) -> Principal:
