@@ -242,7 +242,7 @@ def test_a_client_that_leaves_cancels_both(is_stream: bool) -> None:
             await vendor.become(HANG)
         money = budget(amount=10**9)
         door = door_of(hedged(vendors), rules=[money], prices=PRICES)
-        asking = asyncio.ensure_future(door.ask("fast", stream=is_stream, max_tokens=5))
+        asking = asyncio.ensure_future(door.ask("fast", user="left", stream=is_stream, max_tokens=5))
         await vendors[1].was_asked.wait()
 
         door.scopes[0].cancel("client_disconnected")
@@ -256,7 +256,7 @@ def test_a_client_that_leaves_cancels_both(is_stream: bool) -> None:
     with_vendors(2, work)
 
     ledger.flush_now()
-    second = UsageRecord.objects.exclude(parent_id=None).latest("id")
+    second = UsageRecord.objects.exclude(parent_id=None).filter(end_user="left").latest("id")
     assert second.parent_id is not None
     first = UsageRecord.objects.get(pk=second.parent_id)
     assert (first.upstream, first.status, first.error_code) == ("u0", 499, "client_disconnected")
@@ -352,7 +352,9 @@ def test_whatever_happens_each_call_of_a_vendor_is_in_the_ledger_and_nothing_sta
         for vendor in vendors:
             vendor.delay_s = random.choice((0.0, 0.02, 0.06))
             vendor.mode = random.choice((OK, OK, OK, FAILS))
-        asking = asyncio.ensure_future(door.ask("fast", stream=random.random() < 0.5, max_tokens=5))
+        asking = asyncio.ensure_future(
+            door.ask("fast", user="whatever", stream=random.random() < 0.5, max_tokens=5)
+        )
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         if random.random() < 0.3:
@@ -375,7 +377,7 @@ def test_whatever_happens_each_call_of_a_vendor_is_in_the_ledger_and_nothing_sta
     with_vendors(3, work)
 
     ledger.flush_now()
-    records = UsageRecord.objects.all()
+    records = UsageRecord.objects.filter(end_user="whatever")
     assert records.filter(parent_id=None).count() == 64
     assert records.filter(error_code="hedge_lost").exists()
     assert sum(record.attempts for record in records) >= asked[0] > 64
