@@ -22,7 +22,7 @@ UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
 # in every run out of the one on SQLite: once is enough. So it is for pages and routes that only ask the ORM, which
 # run on the stricter of the two, and for live servers whose story is not the database's, which run on the quicker.
-SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys neighbours) tests/routing/test_facts.py tests/routing/test_strategies.py \
+SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys neighbours) tests/routing/test_facts.py tests/routing/test_hedge_races.py tests/routing/test_hedge_state.py tests/routing/test_strategies.py \
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \

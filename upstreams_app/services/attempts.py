@@ -77,7 +77,7 @@ class _Trial(Generic[T]):
         self._use = use
         self._discard = discard
         self._attempts: list[Attempt] = []
-        self._hedges: list[dict[str, object]] = []
+        self._hedges: list[dict[str, object]] | None = None
         self._plans: list[Plan] = []
         # One deadline over everything: the first model's.
         self._until = inf
@@ -151,7 +151,7 @@ class _Trial(Generic[T]):
             return await race.run(hedge)
         finally:
             if known := race.record():
-                self._hedges.append(known)
+                self._hedges = [*(self._hedges or ()), known]
             if race.second is not None and race.outcome != REFUSED:
                 self._note_beside(course, race.second)
                 if race.outcome == WON:
