@@ -28,6 +28,7 @@ SECTIONS = (
     "agents",
     "alerts",
     "sinks",
+    "doors",
 )
 
 
