@@ -36,7 +36,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	model runs seeding settled_once upkeep ways_of_service) \
 	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
-	$(patsubst %,tests/usage/test_%.py,extraction journal lines live) \
+	$(patsubst %,tests/usage/test_%.py,extraction journal lines live pictures) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
 	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_pool) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -124,9 +125,12 @@ class RouteList(BaseModel):
 
 
 class SimulationBody(StrictModel):
-    """A request that nobody sent."""
+    """A request that nobody sent, or one of the ledger."""
 
-    model: ModelId
+    request_id: Annotated[str, StringConstraints(max_length=40)] = Field(
+        default="", description="A request of the ledger (req_…), instead of all else."
+    )
+    model: ModelId | Literal[""] = ""
     request: dict[str, Any] = Field(default={}, description="The body, for conditions that ask about it.")
     operation: Literal["chat", "completions", "embeddings"] = "chat"
     key: Annotated[str, StringConstraints(max_length=200)] = Field(
@@ -135,6 +139,38 @@ class SimulationBody(StrictModel):
     end_user: Annotated[str, StringConstraints(max_length=256)] = ""
     tags: Annotated[list[str], Field(max_length=MAX_TARGET_TAGS)] = []
     headers: Annotated[dict[str, str], Field(max_length=32)] = {}
+
+
+class RecordedRequest(BaseModel):
+    """What the ledger says of a request, which has no body and no headers."""
+
+    request_id: str
+    at: datetime
+    model: str
+    key_name: str
+    operation: str
+    is_stream: bool
+    status: int
+    answered_by: str
+    strategy: str
+    note: str
+
+
+class ComparedTarget(BaseModel):
+    """What became of a target then, and what would now."""
+
+    model_id: str
+    then: str
+    now: str
+
+
+class ComparedDecision(BaseModel):
+    """A recorded decision beside the one of now; `unknown` is what is not known of the request."""
+
+    recorded: RecordedRequest
+    verdict: str
+    targets: list[ComparedTarget]
+    unknown: list[str]
 
 
 class SimulatedTarget(BaseModel):
@@ -168,3 +204,6 @@ class SimulatedRoute(BaseModel):
     refusal: str
     targets: list[SimulatedTarget]
     fallbacks: list[SimulatedFallback]
+    comparison: ComparedDecision | None = Field(
+        default=None, description="Beside what the ledger has, for a request_id."
+    )

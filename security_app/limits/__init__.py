@@ -17,6 +17,7 @@ from security_app.limits.counters import (
     NOTHING,
     CalendarWindow,
     Counter,
+    Counters,
     Granted,
     Lifetime,
     Limiter,
@@ -26,6 +27,7 @@ from security_app.limits.counters import (
     Seeder,
     SlidingWindow,
     Take,
+    Takes,
     Unavailable,
     Window,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "NOTHING",
     "CalendarWindow",
     "Counter",
+    "Counters",
     "Granted",
     "Lifetime",
     "Limiter",
@@ -47,6 +50,7 @@ __all__ = [
     "Seeder",
     "SlidingWindow",
     "Take",
+    "Takes",
     "Unavailable",
     "Window",
 ]

@@ -5,9 +5,10 @@ All amounts are whole numbers from 0 to MAX_AMOUNT (money in nano-dollars), all 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, overload
 
 # Lua counts in doubles, which are exact to 9.007e15.
 MAX_AMOUNT = 9_000_000_000_000_000
@@ -75,6 +76,51 @@ class Take(NamedTuple):
 
     counter: Counter
     amount: int
+
+
+# A named tuple's own constructor is Python code; there are takes by the handful in each request.
+_take = partial(tuple.__new__, Take)
+
+
+class Counters:
+    """Counters that one call after the other takes from together.
+
+    `kept` is for the limiter that counts in this process: where it found them the last time.
+    """
+
+    __slots__ = ("all", "kept")
+
+    def __init__(self, counters: Sequence[Counter]) -> None:
+        self.all = tuple(counters)
+        self.kept: object = None
+
+
+class Takes(Sequence[Take]):
+    """What one call wants from its counters: an amount for each."""
+
+    __slots__ = ("amounts", "counters")
+
+    def __init__(self, counters: Counters, amounts: Sequence[int]) -> None:
+        self.counters = counters
+        self.amounts = amounts
+
+    @classmethod
+    def of(cls, takes: Sequence[Take]) -> Takes:
+        """The same takes, of counters that nobody has met before."""
+        return cls(Counters([take.counter for take in takes]), [take.amount for take in takes])
+
+    def __len__(self) -> int:
+        return len(self.amounts)
+
+    def __iter__(self) -> Iterator[Take]:
+        return map(_take, zip(self.counters.all, self.amounts, strict=True))
+
+    @overload
+    def __getitem__(self, index: int) -> Take: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Take]: ...
+    def __getitem__(self, index: int | slice) -> Take | list[Take]:
+        return list(self)[index]
 
 
 class Granted(NamedTuple):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from math import inf
 
 from security_app.limits.counters import (
     MAX_AMOUNT,
@@ -19,18 +19,19 @@ from security_app.limits.counters import (
     TICKET_MS,
     CalendarWindow,
     Counter,
+    Counters,
     Granted,
     LimiterState,
     Recompute,
     Refused,
     Seeder,
     Take,
+    Takes,
     Unavailable,
     Window,
     check_counter,
     check_takes,
     needs_seed,
-    used_of,
 )
 from security_app.limits.local_counters import State, new_state
 from security_app.limits.seeding import SeedDesk, SeedFailed, ask_seeder
@@ -44,16 +45,59 @@ _MOST_COUNTERS = 250_000
 _LOOKS = 3
 _FOREVER = MAX_AMOUNT
 
-# One take of a ticket: metric, where it is counted, the sub-window there, the amount.
-_Place = tuple[str, State, Any, int]
+
+class _Kept:
+    """Where some counters are counted, as long as `life` is the limiter's and no calendar window ends."""
+
+    __slots__ = ("life", "limits", "metrics", "states", "until")
+
+    def __init__(self, counters: Sequence[Counter], states: Sequence[State], life: object) -> None:
+        self.states = tuple(states)
+        self.limits = tuple([counter.limit for counter in counters])
+        # "" for what is given back whatever was used.
+        self.metrics = tuple(["" if one.metric == "concurrency" else one.metric for one in counters])
+        ends = [counter.window.end_ms for counter in counters if isinstance(counter.window, CalendarWindow)]
+        self.until: float = min(ends, default=inf)
+        self.life = life
 
 
 class _Ticket:
-    __slots__ = ("expires", "places")
+    """What a call holds: of each counter an amount, in the sub-window that is its place."""
 
-    def __init__(self, expires: int, places: list[_Place]) -> None:
+    __slots__ = ("amounts", "expires", "kept", "places")
+
+    def __init__(self, expires: int, kept: _Kept, places: list[list[int]], amounts: Sequence[int]) -> None:
         self.expires = expires
+        self.kept = kept
         self.places = places
+        self.amounts = amounts
+
+    def settle(self, actual: Mapping[str, int]) -> None:
+        """Replace what was reserved by what was used."""
+        kept, used_of = self.kept, actual.get
+        for state, metric, place, reserved in zip(
+            kept.states, kept.metrics, self.places, self.amounts, strict=True
+        ):
+            used = used_of(metric, reserved) if metric else 0
+            if not 0 <= used <= MAX_AMOUNT:
+                used = min(max(used, 0), MAX_AMOUNT)
+            if used != reserved or state.counts_open:
+                state.settle(place, reserved, used)
+
+    def give_back(self) -> None:
+        """Nothing is held any more."""
+        for state, place, amount in zip(self.kept.states, self.places, self.amounts, strict=True):
+            state.settle(place, amount, 0)
+
+    def reinstate(self) -> None:
+        """All is held again."""
+        for state, place, amount in zip(self.kept.states, self.places, self.amounts, strict=True):
+            state.reinstate(place, amount)
+
+    def settle_late(self, actual: Mapping[str, int]) -> None:
+        """Add what was used to what was given back already."""
+        self.reinstate()
+        self.settle(actual)
 
 
 class LocalLimiter:
@@ -72,7 +116,9 @@ class LocalLimiter:
         self._counters: dict[tuple[str, Window], State] = {}
         # By expiry, for all live equally long.
         self._tickets: dict[str, _Ticket] = {}
-        self._expired: dict[str, list[_Place]] = {}
+        self._expired: dict[str, _Ticket] = {}
+        # Another one as soon as a counter is forgotten: what is kept of it elsewhere is worth nothing then.
+        self._life = object()
         self._now = 0
         # Before this time no ticket expires.
         self._next_sweep = 0
@@ -113,64 +159,69 @@ class LocalLimiter:
         """See Limiter."""
         if ticket_id in self._tickets:
             raise ValueError(f"The ticket {ticket_id} is open.")
+        wanted = takes if isinstance(takes, Takes) else Takes.of(takes)
         now = self._time(now_ms)
-        states = self._states(takes, now)
-        if states is None:
-            found = await self._prepared(takes, now_ms, recompute)
+        kept = self._kept(wanted.counters, now)
+        if kept is None:
+            found = await self._prepared(wanted, now_ms, recompute)
             if isinstance(found, Unavailable):
                 return found
-            takes, states, now = found
+            wanted, kept, now = found
         if now >= self._next_sweep:
             self._sweep(now)
         replaced = self._tickets.get(replaces) if replaces else None
         if replaced is not None:
-            for _, state, place, amount in replaced.places:
-                state.settle(place, amount, 0)
-        for state, (counter, amount) in zip(states, takes, strict=False):
+            replaced.give_back()
+        amounts = wanted.amounts
+        for state, limit, amount in zip(kept.states, kept.limits, amounts, strict=True):
             if now >= state.due:
                 state.advance(now)
-            if state.total + amount > counter[2]:
-                refused = _refusal(takes, states, now)
+            if not 0 <= amount <= limit - state.total:
+                refused = _refusal(wanted, kept, now)
                 if replaced is not None:
-                    for _, held, place, reserved in replaced.places:
-                        held.reinstate(place, reserved)
+                    replaced.reinstate()
+                check_takes(wanted)
                 return refused
         if replaced is not None:
             del self._tickets[replaces]
-        places: list[_Place] = []
+        places = []
         remaining = []
-        reset_ms = []
-        for state, (counter, amount) in zip(states, takes, strict=False):
-            places.append((counter[1], state, state.take(amount, now), amount))
-            remaining.append(counter[2] - state.total)
-            resets_at = state.resets_at
-            reset_ms.append(resets_at - now if resets_at else 0)
-        self._tickets[ticket_id] = _Ticket(now + TICKET_MS, places)
+        for state, limit, amount in zip(kept.states, kept.limits, amounts, strict=True):
+            if now >= state.due:
+                state.begin(now)
+            place = state.newest
+            place[1] += amount
+            state.total = total = state.total + amount
+            places.append(place)
+            remaining.append(limit - total)
+        self._tickets[ticket_id] = _Ticket(now + TICKET_MS, kept, places, amounts)
+        reset_ms = [at - now if (at := state.resets_at) else 0 for state in kept.states]
         return Granted(tuple(remaining), tuple(reset_ms))
 
     def settle(self, ticket_id: str, actual: Mapping[str, int]) -> None:
         """See Limiter."""
         ticket = self._tickets.pop(ticket_id, None)
         if ticket is not None:
-            for metric, state, place, amount in ticket.places:
-                state.settle(place, amount, used_of(actual, metric, amount))
+            ticket.settle(actual)
             return
-        for metric, state, place, amount in self._expired.pop(ticket_id, ()):
-            state.settle(place, 0, used_of(actual, metric, amount))
+        expired = self._expired.pop(ticket_id, None)
+        if expired is not None:
+            expired.settle_late(actual)
 
     async def settled(self) -> None:
         """See Limiter; here it is so at once."""
 
     async def used(self, counters: Sequence[Counter], *, now_ms: int = 0) -> list[int] | Unavailable:
         """See Limiter."""
-        found = await self._prepared([Take(counter, 0) for counter in counters], now_ms, None)
+        asked = Takes(Counters(counters), [0] * len(counters))
+        found = await self._prepared(asked, now_ms, None)
         if isinstance(found, Unavailable):
             return found
-        _, states, now = found
+        _, kept, now = found
         self._sweep(now)
-        for state in states:
+        for state in kept.states:
             state.advance(now)
-        return [state.total for state in states]
+        return [state.total for state in kept.states]
 
     async def seed(self, counter: Counter, used: int, *, now_ms: int = 0) -> None:
         """See Limiter; always available."""
@@ -190,26 +241,28 @@ class LocalLimiter:
             state = self._counters.get(key)
             if state is not None and state.is_idle(now):
                 del self._counters[key]
+                self._life = object()
 
     def _time(self, now_ms: int) -> int:
         # Never back, also if the system's clock is set.
         self._now = max(self._now, now_ms or int(time.time() * 1000))
         return self._now
 
-    def _states(self, takes: Sequence[Take], now: int) -> dict[State, None] | None:
-        """Where the takes are counted, in their order; None where `_prepared` has to look first."""
-        known = self._counters
-        states: dict[State, None] = {}
-        for (key, _, _, window, _), amount in takes:
-            state = known.get((key, window))
-            if (
-                state is None
-                or (len(window) == 2 and not window[0] <= now < window[1])
-                or not 0 <= amount <= MAX_AMOUNT
-            ):
+    def _kept(self, counters: Counters, now: int) -> _Kept | None:
+        """Where they are counted; None where `_prepared` has to look first."""
+        kept = counters.kept
+        if isinstance(kept, _Kept) and kept.life is self._life and now < kept.until:
+            return kept
+        states = []
+        for counter in counters.all:
+            state = self._counters.get((counter.key, counter.window))
+            if state is None or _is_stale(counter.window, now):
                 return None
-            states[state] = None
-        return states if len(states) == len(takes) else None
+            states.append(state)
+        if len(set(states)) < len(states):
+            return None
+        counters.kept = kept = _Kept(counters.all, states, self._life)
+        return kept
 
     def _counter(self, counter: Counter) -> State:
         key = (counter.key, counter.window)
@@ -220,25 +273,26 @@ class LocalLimiter:
         return state
 
     async def _prepared(
-        self, takes: Sequence[Take], now_ms: int, recompute: Recompute | None
-    ) -> tuple[Sequence[Take], dict[State, None], int] | Unavailable:
-        """The takes with present windows, and their counters, known and seeded."""
+        self, takes: Takes, now_ms: int, recompute: Recompute | None
+    ) -> tuple[Takes, _Kept, int] | Unavailable:
+        """The takes with present windows, and where they are counted: counters are known, and seeded."""
         check_takes(takes)
         try:
             async with asyncio.timeout(SEED_WAIT_S):
                 for _ in range(_LOOKS):
                     now = self._time(now_ms)
-                    if any(_is_stale(counter.window, now) for counter, _ in takes):
+                    if any(_is_stale(counter.window, now) for counter in takes.counters.all):
                         if recompute is None:
                             break
-                        takes = recompute(now)
+                        again = recompute(now)
+                        takes = again if isinstance(again, Takes) else Takes.of(again)
                         check_takes(takes)
                     if len(self._counters) + len(takes) > self._most_counters:
                         return Unavailable("too many counters")
-                    await self._make_known([counter for counter, _ in takes])
-                    states = self._states(takes, self._time(now_ms))
-                    if states is not None:
-                        return takes, states, self._now
+                    await self._make_known(takes.counters.all)
+                    kept = self._kept(takes.counters, self._time(now_ms))
+                    if kept is not None:
+                        return takes, kept, self._now
         except (TimeoutError, SeedFailed):
             return Unavailable("seeding")
         return Unavailable("clock")
@@ -266,9 +320,8 @@ class LocalLimiter:
             if ticket.expires > now:
                 break
             del tickets[ticket_id]
-            for _, state, place, amount in ticket.places:
-                state.settle(place, amount, 0)
-            self._expired[ticket_id] = ticket.places
+            ticket.give_back()
+            self._expired[ticket_id] = ticket
             if len(self._expired) > _EXPIRED_KEPT:
                 del self._expired[next(iter(self._expired))]
         self._next_sweep = next((ticket.expires for ticket in tickets.values()), now + TICKET_MS)
@@ -287,19 +340,20 @@ def _is_stale(window: Window, now: int) -> bool:
     return isinstance(window, CalendarWindow) and not window.start_ms <= now < window.end_ms
 
 
-def _refusal(takes: Sequence[Take], states: Collection[State], now: int) -> Refused:
+def _refusal(takes: Takes, kept: _Kept, now: int) -> Refused:
     """Names the take that waits longest, the first of several."""
-    for state in states:
+    for state in kept.states:
         state.advance(now)
     longest = (-1, 0)
-    for index, (state, (counter, amount)) in enumerate(zip(states, takes, strict=True)):
-        if state.total + amount > counter.limit:
-            wait = state.retry_after(amount, counter.limit, now)
+    for index, (state, limit, amount) in enumerate(zip(kept.states, kept.limits, takes.amounts, strict=True)):
+        if state.total + amount > limit:
+            wait = state.retry_after(amount, limit, now)
             longest = max(longest, (_FOREVER if wait is None else wait, -index))
     wait, index = longest
+    counted = zip(kept.states, kept.limits, strict=True)
     return Refused(
         -index,
         None if wait == _FOREVER else wait,
-        tuple([max(take.counter.limit - state.total, 0) for state, take in zip(states, takes, strict=True)]),
-        tuple([state.reset_ms(now) for state in states]),
+        tuple([max(limit - state.total, 0) for state, limit in counted]),
+        tuple([state.reset_ms(now) for state in kept.states]),
     )

@@ -6,7 +6,8 @@ Which headers a call gets is known with its counters, so that an answer only has
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from security_app.registry.counters import LimitRule, Meter
 
@@ -24,7 +25,7 @@ _SCOPES = {"key": "api_key"}
 class LimitLines:
     """The header lines of the limits among some counters, as they stand on the wire."""
 
-    __slots__ = ("_form", "_groups", "_places")
+    __slots__ = ("_form", "_groups", "_pick")
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         by_family: dict[tuple[str, str], list[int]] = {}
@@ -38,7 +39,7 @@ class LimitLines:
             scope = _SCOPES.get(meter.rule.kind, meter.rule.kind)
             by_scope.setdefault((f"{scope}-", family), []).append(index)
         # Nearly every scope has one counter of a family: one form for all of those.
-        self._places = [indexes[0] for indexes in by_scope.values() if len(indexes) == 1]
+        self._pick = picker([indexes[0] for indexes in by_scope.values() if len(indexes) == 1])
         self._form = b"".join(
             [_form(*place, meters[indexes[0]]) for place, indexes in by_scope.items() if len(indexes) == 1]
         )
@@ -51,14 +52,23 @@ class LimitLines:
 
     def filled(self, remaining: Sequence[int], reset_ms: Sequence[int]) -> bytes:
         """The lines; what remains is after the call's own part. Empty without limits."""
+        if not remaining:
+            return b""
+        if min(remaining) < 0:
+            remaining = [max(left, 0) for left in remaining]
         lines = b""
         for has_reset, indexes, forms in self._groups:
             index = indexes[0] if len(indexes) == 1 else min(indexes, key=remaining.__getitem__)
-            left = remaining[index] if remaining[index] > 0 else 0
+            left = remaining[index]
             lines += forms[index] % ((left, duration(reset_ms[index])) if has_reset else left)
-        return lines + self._form % tuple(
-            [remaining[index] if remaining[index] > 0 else 0 for index in self._places]
-        )
+        return lines + self._form % self._pick(remaining)
+
+
+def picker(indexes: Sequence[int]) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """What takes these items out of a sequence."""
+    if len(indexes) > 1:
+        return itemgetter(*indexes)
+    return lambda values: tuple([values[index] for index in indexes])
 
 
 def _form(scope: str, family: str, meter: Meter) -> bytes:

@@ -16,10 +16,11 @@ from uuid import UUID
 from django.db import connection
 
 from gateway_project.core.snapshot import Section
-from security_app.limits import Counter
+from security_app.limits import METRICS, Counters
 from security_app.models.limits import TEAM_MADE
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
-from security_app.registry.limit_lines import LimitLines
+from security_app.registry.limit_lines import LimitLines, picker
+from security_app.registry.policy import Principal
 
 SECTION = "limits"
 _MAX_PLANS = 20_000
@@ -48,17 +49,18 @@ class Plan:
     """The counters that a call takes from, and whether its tokens and its cost must be estimated for them.
 
     `stops_streams` is whether one of them is a budget that ends streams, `has_soft_amounts` whether somebody
-    wants to know when a part of one is used. `metrics` says of each counter what it counts.
+    wants to know when a part of one is used. `amounts_of` gives the amount for each counter, in the order of
+    `meters`, of what a call comes to by metric, in the order of METRICS.
     """
 
     __slots__ = (
         "_counters",
         "_from_ms",
         "_until_ms",
+        "amounts_of",
         "has_soft_amounts",
         "lines",
         "meters",
-        "metrics",
         "needs_cost",
         "needs_tokens",
         "stops_streams",
@@ -66,20 +68,21 @@ class Plan:
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self.meters = tuple(meters)
-        self.metrics = tuple([meter.rule.metric for meter in meters])
+        metrics = [meter.rule.metric for meter in meters]
+        self.amounts_of = picker([METRICS.index(metric) for metric in metrics])
         budgets = [meter.rule for meter in meters if isinstance(meter.rule, BudgetRule)]
-        self.needs_tokens = not (_SPENT - {"cost"}).isdisjoint(self.metrics)
+        self.needs_tokens = not (_SPENT - {"cost"}).isdisjoint(metrics)
         self.needs_cost = bool(budgets)
         self.stops_streams = any(rule.stops_streams for rule in budgets)
         self.has_soft_amounts = any(rule.soft for rule in budgets)
         self.lines = LimitLines(meters)
-        self._counters: tuple[Counter, ...] = ()
+        self._counters = Counters(())
         self._from_ms = self._until_ms = 0.0
 
-    def counters(self, now_ms: int) -> tuple[Counter, ...]:
+    def counters(self, now_ms: int) -> Counters:
         """The counters that a call of this moment takes from, in the order of `meters`."""
         if not self._from_ms <= now_ms < self._until_ms:
-            self._counters = tuple([meter.counter(now_ms) for meter in self.meters])
+            self._counters = Counters([meter.counter(now_ms) for meter in self.meters])
             self._from_ms = max([meter.from_ms for meter in self.meters], default=-inf)
             self._until_ms = min([meter.until_ms for meter in self.meters], default=inf)
         return self._counters
@@ -88,13 +91,15 @@ class Plan:
 class LimitsConfig:
     """All rules that are in force, by kind and subject, and the plans made of them so far."""
 
-    __slots__ = ("_by_kind", "_meters", "_plans", "_rules", "kinds")
+    __slots__ = ("_by_kind", "_meters", "_plans", "_rules", "_whos", "kinds")
 
     def __init__(self) -> None:
         self._rules: dict[str, Rule] = {}
         self._by_kind: dict[str, dict[str, tuple[Rule, ...]]] = {}
         self._plans: dict[tuple[str, Who, str], Plan] = {}
         self._meters: dict[tuple[str, str], Meter] = {}
+        # By key, with the principal that it was made of.
+        self._whos: dict[UUID, tuple[Principal, Who]] = {}
         self.kinds: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -147,6 +152,17 @@ class LimitsConfig:
             found = self._meters[key] = Meter(rule, subject)
         return found
 
+    def who(self, principal: Principal) -> Who:
+        """Whose calls a principal's are, as far as there are limits for the likes of it."""
+        if principal.key_id is None:
+            return self._made_who(principal)
+        known = self._whos.get(principal.key_id)
+        if known is None or known[0] is not principal:
+            if len(self._whos) >= _MAX_PLANS:
+                self._whos.clear()
+            known = self._whos[principal.key_id] = (principal, self._made_who(principal))
+        return known[1]
+
     def plan(self, variant: str, who: Who, model_id: str) -> Plan:
         """What a call takes from: `CALL` of a client, `RUN` of an agent by a client, or what these cause.
 
@@ -168,6 +184,17 @@ class LimitsConfig:
             for kind, subject in _subjects(who)
             for rule in self._own_and_common(kind, subject)
         ]
+
+    def _made_who(self, principal: Principal) -> Who:
+        kinds = self.kinds
+        return Who(
+            key=principal.key_id.hex if principal.key_id is not None and "key" in kinds else "",
+            team=principal.team_id.hex if principal.team_id is not None and "team" in kinds else "",
+            organization=principal.organization_id.hex
+            if principal.organization_id is not None and "organization" in kinds
+            else "",
+            user=principal.user_id if "user" in kinds else "",
+        )
 
     def _made(self, variant: str, who: Who, model_id: str) -> Plan:
         # A call in an agent's run is a call of the agent, too.

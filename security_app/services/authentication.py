@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from datetime import UTC, datetime
 
@@ -18,10 +19,17 @@ MASTER = Principal(None, "master key", "", KeyPolicy(frozenset({"admin", "metric
 _MAX_KEY_CHARS = 512
 EXPIRY_HEADER = "x-gateway-key-expires"
 _WARNING_S = 7 * 86_400
+# Three base64url parts, of which the first is of a JSON object (RFC 7515, section 7.1).
+_SIGNED = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_MAX_PLACED = 20_000
 
 
 class UnknownKey(AuthenticationFailed):
     """No such key in the snapshot; it may have been made elsewhere a moment ago."""
+
+
+class SignedToken(UnknownKey):
+    """It is no known key, and looks like a signed token (`security_app.services.token_principals`)."""
 
 
 def bearer_token(authorization: str) -> str:
@@ -41,9 +49,20 @@ def with_people(people: PeopleConfig, principal: Principal) -> Principal:
 
     UnknownKey if its team is not in the snapshot yet: it was made a moment ago.
     """
-    user = people.users.get(principal.user_id) if principal.user_id else None
-    if principal.team_id is None and user is None:
+    if principal.team_id is None and not principal.user_id:
         return principal
+    if principal.key_id is None:
+        return _placed(people, principal)
+    known = people.placed.get(principal.key_id)
+    if known is None or known[0] is not principal:
+        if len(people.placed) >= _MAX_PLACED:
+            people.placed.clear()
+        known = people.placed[principal.key_id] = (principal, _placed(people, principal))
+    return known[1]
+
+
+def _placed(people: PeopleConfig, principal: Principal) -> Principal:
+    user = people.users.get(principal.user_id) if principal.user_id else None
     bounds = []
     organization_id = None
     if principal.team_id is not None:
@@ -78,7 +97,7 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
             "You didn't provide an API key. Send it as 'Authorization: Bearer KEY'.", reason="missing"
         )
     if len(token) > _MAX_KEY_CHARS:
-        raise AuthenticationFailed(reason="malformed")
+        raise SignedToken() if _SIGNED.fullmatch(token) else AuthenticationFailed(reason="malformed")
     try:
         hashed = token_hash(token)
     except UnicodeEncodeError as error:
@@ -95,7 +114,7 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
     if token.startswith(KEY_PREFIX) and not has_valid_checksum(token):
         # It was mistyped or made up. No other process can have made it, so nobody has to look.
         raise AuthenticationFailed(reason="malformed")
-    raise UnknownKey(reason="unknown")
+    raise SignedToken() if _SIGNED.fullmatch(token) else UnknownKey(reason="unknown")
 
 
 def expiry_warning(principal: Principal) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.ids import ticket_id
 from gateway_project.observability import metrics
-from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Unavailable
+from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Takes, Unavailable
 from security_app.registry import Principal
 from security_app.registry.counters import BudgetRule, Meter
 from security_app.registry.limits import (
@@ -54,8 +53,6 @@ ONE_REQUEST = Demand()
 Estimate = Callable[[], Demand]
 _NO_LIMITS = LimitsConfig().seal()
 _DEGRADED = b"x-gateway-limits: degraded\r\n"
-# A named tuple's own constructor is Python code; there are takes by the handful in each request.
-_take = partial(tuple.__new__, Take)
 
 
 class Ticket:
@@ -119,17 +116,12 @@ class Ticket:
         limiter, self._limiter = self._limiter, None
         if limiter is None:
             return
-        cost = cost_nano or 0
-        limiter.settle(
-            self.id,
-            {
-                "requests": 1,
-                "input_tokens": min(input_tokens, MAX_AMOUNT),
-                "output_tokens": min(output_tokens, MAX_AMOUNT),
-                "tokens": min(input_tokens + output_tokens, MAX_AMOUNT),
-                "cost": min(cost, MAX_AMOUNT),
-            },
-        )
+        cost, tokens = cost_nano or 0, input_tokens + output_tokens
+        if tokens > MAX_AMOUNT or cost > MAX_AMOUNT:
+            input_tokens, output_tokens = min(input_tokens, MAX_AMOUNT), min(output_tokens, MAX_AMOUNT)
+            cost, tokens = min(cost, MAX_AMOUNT), min(tokens, MAX_AMOUNT)
+        used = {"requests": 1, "input_tokens": input_tokens, "output_tokens": output_tokens}
+        limiter.settle(self.id, {**used, "tokens": tokens, "cost": cost})
         if self._stream_budgets is not None:
             self._stream_budgets.give_back()
         if self._plan is not None and self._plan.has_soft_amounts and self._answer is not None:
@@ -149,13 +141,10 @@ class Ticket:
         What `replaces` holds is this one's to take: it is given back in the same step. If this raises, it is
         held as before.
         """
-        if plan.meters:
-            await self._take(plan, demand, replaces)
-        if replaces is not None:
-            replaces.release()
-        return self
-
-    async def _take(self, plan: Plan, demand: Demand | Estimate, replaces: Ticket | None) -> None:
+        if not plan.meters:
+            if replaces is not None:
+                replaces.release()
+            return self
         if not isinstance(demand, Demand):
             demand = demand() if plan.needs_tokens or plan.needs_cost else ONE_REQUEST
         wanted = demand
@@ -182,11 +171,14 @@ class Ticket:
             raise
         if isinstance(answer, Granted):
             self._limiter, self._plan, self._takes, self._answer = limiter, plan, takes, answer
-            return
-        if isinstance(answer, Refused):
+        elif isinstance(answer, Refused):
             metrics.observe_denial(plan.meters[answer.index].rule.denial)
             raise refusal(plan, takes, answer)
-        self._go_on_without(takes, answer)
+        else:
+            self._go_on_without(takes, answer)
+        if replaces is not None:
+            replaces.release()
+        return self
 
     def _go_on_without(self, takes: Sequence[Take], answer: Unavailable) -> None:
         limiting.note_unavailable(answer.reason)
@@ -216,7 +208,7 @@ async def reserve(
     limits = limits_of(context)
     if not limits.kinds:
         return Ticket(principal, model_id, limits)
-    who = _who(context, principal, limits.kinds)
+    who = _who(context, principal, limits)
     plan = limits.plan(RUN if is_agent else CALL, who, model_id)
     if is_agent:
         who = who._replace(agent=model_id)
@@ -261,37 +253,28 @@ def limits_of(context: RequestContext) -> LimitsConfig:
     return _NO_LIMITS if section is None else section.value
 
 
-def _who(context: RequestContext, principal: Principal, kinds: frozenset[str]) -> Who:
+def _who(context: RequestContext, principal: Principal, limits: LimitsConfig) -> Who:
     """Only what is limited at all: what differs from call to call would make a plan for each."""
-    return Who(
-        principal.key_id.hex if principal.key_id is not None and "key" in kinds else "",
-        principal.team_id.hex if principal.team_id is not None and "team" in kinds else "",
-        principal.organization_id.hex
-        if principal.organization_id is not None and "organization" in kinds
-        else "",
-        principal.user_id if "user" in kinds else "",
-        context.end_user if "end_user" in kinds else "",
-        tuple(dict.fromkeys(context.tags)) if context.tags and "tag" in kinds else (),
-    )
+    who = limits.who(principal)
+    kinds = limits.kinds
+    if context.end_user and "end_user" in kinds:
+        who = who._replace(end_user=context.end_user)
+    if context.tags and "tag" in kinds:
+        who = who._replace(tags=tuple(dict.fromkeys(context.tags)))
+    return who
 
 
-def _takes(plan: Plan, demand: Demand, now_ms: int, model_id: str) -> list[Take]:
+def _takes(plan: Plan, demand: Demand, now_ms: int, model_id: str) -> Takes:
     requests, input_tokens, output_tokens, cost_nano, is_priced = demand
     if cost_nano is None or not is_priced:
         _require_price(plan.meters, model_id)
-    cost = cost_nano or 0
-    amounts = {
-        "requests": requests,
-        "concurrency": 1,
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "tokens": input_tokens + output_tokens,
-        "cost": cost if cost < MAX_AMOUNT else MAX_AMOUNT,
-    }
-    if amounts["tokens"] > MAX_AMOUNT:
-        amounts = {metric: min(amount, MAX_AMOUNT) for metric, amount in amounts.items()}
-    wanted = [amounts[metric] for metric in plan.metrics]
-    return [*map(_take, zip(plan.counters(now_ms), wanted, strict=True))]
+    tokens, cost = input_tokens + output_tokens, cost_nano or 0
+    if tokens > MAX_AMOUNT or cost > MAX_AMOUNT:
+        input_tokens, output_tokens = min(input_tokens, MAX_AMOUNT), min(output_tokens, MAX_AMOUNT)
+        tokens, cost = min(tokens, MAX_AMOUNT), min(cost, MAX_AMOUNT)
+    # As METRICS.
+    amounts = plan.amounts_of((requests, input_tokens, output_tokens, tokens, 1, cost))
+    return Takes(plan.counters(now_ms), amounts)
 
 
 def _require_price(meters: Sequence[Meter], model_id: str) -> None:

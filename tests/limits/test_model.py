@@ -16,12 +16,14 @@ from security_app.limits import (
     NOTHING,
     CalendarWindow,
     Counter,
+    Counters,
     Granted,
     Lifetime,
     LocalLimiter,
     Refused,
     SlidingWindow,
     Take,
+    Takes,
 )
 from security_app.limits.valkey import ValkeyLimiter
 from tests.limits.model import Model
@@ -66,6 +68,9 @@ class Steps(RuleBasedStateMachine):
             client.flushdb()
         self.model = Model(now=NOW + offset)
         self.local = LocalLimiter()
+        # One that meets the same counters again and again, as plans of calls do.
+        self.returning = LocalLimiter()
+        self.met: dict[tuple[Counter, ...], Counters] = {}
         self.valkey = ValkeyLimiter(self.url, timeout_s=PATIENT_S)
         self.runner.run(self.valkey.start())
         self.tickets: list[str] = []
@@ -106,14 +111,21 @@ class Steps(RuleBasedStateMachine):
             self.runner.run(limiter.reserve(ticket_id, takes, now_ms=now, recompute=again))
             for limiter in (self.local, self.valkey)
         ]
+        met = self.meet(takes)
+        answers.append(self.runner.run(self.returning.reserve(ticket_id, met, now_ms=now, recompute=again)))
 
-        assert answers == [expected, expected]
+        assert answers == [expected] * 3
         if isinstance(expected, Granted):
             self.tickets.append(ticket_id)
             for counter, _ in present(wanted, now):
                 assert self.model.total(counter, now, is_exact=True) <= counter.limit
         else:
             self.check_retry(present(wanted, now), expected)
+
+    def meet(self, takes: Sequence[Take]) -> Takes:
+        """The takes, from the counters of the last time."""
+        counters = tuple([take.counter for take in takes])
+        return Takes(self.met.setdefault(counters, Counters(counters)), [take.amount for take in takes])
 
     def check_retry(self, takes: Sequence[Take], refused: Refused) -> None:
         """What stands in the way leaves at the moment that was told."""
@@ -134,6 +146,7 @@ class Steps(RuleBasedStateMachine):
         ticket_id = data.draw(st.sampled_from(self.tickets))
         self.model.settle(ticket_id, actual)
         self.local.settle(ticket_id, actual)
+        self.returning.settle(ticket_id, actual)
         self.valkey.settle(ticket_id, actual)
         self.runner.run(self.valkey.settled())
 
@@ -142,7 +155,14 @@ class Steps(RuleBasedStateMachine):
         """As every process does for what it has open."""
         self.model.renew()
         self.local.renew(now_ms=self.model.now)
+        self.returning.renew(now_ms=self.model.now)
         self.runner.run(self.valkey.renew(now_ms=self.model.now))
+
+    @rule()
+    def forget(self) -> None:
+        """What is idle is known no more, and begins anew where it is met again."""
+        sliding = [(one.key, one.window) for one in COUNTERS if isinstance(one.window, SlidingWindow)]
+        self.returning.forget_idle(sliding, now_ms=self.model.now)
 
     @rule()
     def look(self) -> None:
@@ -151,7 +171,7 @@ class Steps(RuleBasedStateMachine):
         counters = [counter for counter, _ in present([Take(one, 0) for one in COUNTERS], now)]
         expected = [self.model.total(counter, now) for counter in counters]
 
-        for limiter in (self.local, self.valkey):
+        for limiter in (self.local, self.returning, self.valkey):
             assert self.runner.run(limiter.used(counters, now_ms=now)) == expected
 
 

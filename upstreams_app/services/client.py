@@ -351,12 +351,21 @@ def _new_client(config: UpstreamConfig) -> UpstreamClient:
     if provider is None and KINDS[config.kind].lacks:
         from upstreams_app.services.local_client import LocalClient
 
-        return LocalClient(config)
+        return _parting(LocalClient(config), config)
     if provider is None:
-        return HttpClient(config)
+        return _parting(HttpClient(config), config)
     from upstreams_app.services.provider_client import ProviderClient
 
     return ProviderClient(config, provider)
+
+
+def _parting(client: UpstreamClient, config: UpstreamConfig) -> UpstreamClient:
+    """The client, where models of the upstream think in tags with what parts these from the text."""
+    if not config.options:
+        return client
+    from upstreams_app.services.tagged_client import with_parted_thoughts
+
+    return with_parted_thoughts(client, config.options)
 
 
 async def _close_when_idle(client: UpstreamClient) -> None:

@@ -26,10 +26,10 @@ def estimate_call(
     given = input_tokens(body)
     return demand(
         prices,
-        (target.model_id for target in entry.targets),
+        [target.model_id for target in entry.targets],
         # As the settlement does: by the moment in its id.
         at=(context.request_id.int >> 80) / 1000,
-        input_tokens=given * _times_sent(entry.targets, fields),
+        input_tokens=given * _times_sent(entry.targets, fields) if "n" in fields else given,
         output_tokens=0 if operation in _WITHOUT_OUTPUT else output_tokens(fields, entry.max_output_tokens),
         service_tier=service_tier(fields["service_tier"]) if "service_tier" in fields else "",
         # Whatever is in base64 or linked to is not counted by its bytes.

@@ -20,6 +20,7 @@ from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.relay import abort_cancelled
 from upstreams_app.services.witness import Witness
 from usage_app.entry import NOTHING
+from usage_app.services.pictures import told_picture
 
 UPSTREAM_REFUSED = "upstream_refused"
 
@@ -137,6 +138,11 @@ class RawRelay:
         elif tokens is not None:
             settlement.tokens = tokens
             settlement.service_tier = self._witness.service_tier
+        if settlement.picture:
+            witness = self._witness
+            settlement.picture = told_picture(
+                settlement.picture, size=witness.size_of_pictures, quality=witness.quality_of_pictures
+            )
         if self._is_native:
             self._note_native()
 

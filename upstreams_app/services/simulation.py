@@ -176,7 +176,7 @@ def _question(ask: Ask, entry: ModelEntry, snapshot: Snapshot, principal: Princi
         snapshot,
         principal,
         utc_now().timestamp(),
-        _PATHS[ask.operation],
+        _PATHS.get(ask.operation, f"/{ask.operation}"),
         bytes(fields.get("stream", b"")) == b"true",
         read_fields,
         headers,

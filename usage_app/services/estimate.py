@@ -33,6 +33,8 @@ _MAXIMA_OF_TEXT = ("max_tokens",)
 # What some servers obey and others ignore: such a member may raise what others say, and never lowers it.
 _OTHER_MAXIMA = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict", "num_predict")
 _CHOICES = ("n", "best_of")
+_TOLD = frozenset({*_MAXIMA, *_OTHER_MAXIMA, *_CHOICES, "prompt"})
+_ONLY_MAX_TOKENS = {"max_tokens"}
 # Servers exist that take a number in quotes for a number.
 _number = msgspec.json.Decoder(int | float | str | None)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -40,6 +42,12 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 def output_tokens(fields: RawFields, model_maximum: int | None) -> int:
     """How many tokens the answers to a request may have in all, by its own members."""
+    told = fields.keys() & _TOLD
+    if not told:
+        return min(model_maximum or DEFAULT_OUTPUT_TOKENS, MAX_TOKENS)
+    if told == _ONLY_MAX_TOKENS:
+        # As most clients say it.
+        return _positive(fields["max_tokens"]) or model_maximum or DEFAULT_OUTPUT_TOKENS
     obeyed = _largest(fields, _MAXIMA_OF_TEXT if "prompt" in fields else _MAXIMA)
     each = max(obeyed or model_maximum or DEFAULT_OUTPUT_TOKENS, _largest(fields, _OTHER_MAXIMA))
     return min(each * wanted_choices(fields) * _prompts(fields.get("prompt")), MAX_TOKENS)
@@ -64,12 +72,14 @@ def demand(
     output_tokens: int,
     units: TokenUsage = NOTHING,
     service_tier: str = "",
+    picture: str = "",
     has_media: bool = False,
 ) -> Demand:
     """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970.
 
     Of `units` count images, characters, audio and searches. With `has_media` tokens may be of sound or
-    pictures, which have rates of their own. Where the call asks for a `service_tier`, it may
+    pictures, which have rates of their own; `picture` is the kind of those that
+    are made. Where the call asks for a `service_tier`, it may
     be served by that or by the usual one.
     """
     dearest: int | None = None
@@ -79,8 +89,10 @@ def demand(
         if card is None:
             is_priced = False
             continue
+        card = card.for_picture(picture)
         cost = dearest_nano(input_tokens, output_tokens, units, card, has_media=has_media)
         if service_tier and (tier := card.service_tiers.get(service_tier)) is not None:
+            tier = tier.for_picture(picture)
             dearer = dearest_nano(input_tokens, output_tokens, units, tier, has_media=has_media)
             cost = max(cost, dearer)
         dearest = cost if dearest is None or cost > dearest else dearest

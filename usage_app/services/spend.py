@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from gateway_project.core.ids import public_id, uuid7_time
+from gateway_project.core.ids import parse_public_id, public_id, uuid7_time
 from usage_app.models import UsageRecord
 from usage_app.services.record_store import COLUMNS
 
@@ -69,6 +69,12 @@ def list_records(wanted: RecordFilter, *, limit: int, after: UUID | None = None)
     page = found[:limit]
     next_cursor = make_cursor(page[-1]["id"]) if len(found) > limit else None
     return RecordPage([_plain(row) for row in page], next_cursor)
+
+
+def find_record(request_id: str, records: QuerySet[UsageRecord]) -> UsageRecord | None:
+    """One of these records by the id that the client got; None if it is not among them."""
+    record_id = parse_public_id("req", request_id)
+    return None if record_id is None else records.filter(**_place(record_id)).first()
 
 
 def make_cursor(last: UUID) -> str:
