@@ -278,14 +278,15 @@ def test_one_deadline_ends_both() -> None:
     assert record_of(answers[0]).attempts + len(below(answers[0])) == 2
 
 
-def test_only_what_the_condition_holds_for_is_asked_twice() -> None:
+def test_only_what_the_condition_holds_for_and_no_vendor_keeps_is_asked_twice() -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
         vendors[0].delay_s = 0.1
         door = door_of(hedged(vendors, condition="!has_tools"))
 
         await door.ask("fast", tools=[{"type": "function", "function": {"name": "send"}}])
+        await door.ask("fast", store=True)
         assert vendors[1].asked.total() == 0
-        await door.ask("fast")
+        await door.ask("fast", store=False)
         assert vendors[1].asked.total() == 1
 
     with_vendors(2, work)
