@@ -11,6 +11,7 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site, TellsUsage
 from upstreams_app.registry import UpstreamConfig
+from upstreams_app.route_headers import SentHeaders
 from upstreams_app.services.choices import CHAT, ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient
 from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
@@ -48,7 +49,14 @@ class ProviderClient:
         return self._http.in_flight
 
     async def post(
-        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
+        self,
+        path: str,
+        body: bytes,
+        *,
+        phases: Phases,
+        credential: str = "",
+        model: str = "",
+        extra: SentHeaders | None = None,
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
         try:
@@ -58,10 +66,10 @@ class ProviderClient:
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("The body has a number too large, or is nested too deeply.") from error
         if len(exchanges) == 1:
-            return await self._ask(exchanges[0], phases, credential, is_stream=is_stream)
+            return await self._ask(exchanges[0], phases, credential, extra, is_stream=is_stream)
         return await ask_together(
             [
-                self._ask(exchange, one, credential, is_stream=is_stream)
+                self._ask(exchange, one, credential, extra, is_stream=is_stream)
                 for exchange, one in zip(exchanges, shared_phases(phases, len(exchanges)), strict=True)
             ],
             is_stream=is_stream,
@@ -77,15 +85,27 @@ class ProviderClient:
         return [self._provider.exchange(path, request, model=model, site=self._site) for request in requests]
 
     async def _ask(
-        self, exchange: Exchange, phases: Phases, credential: str, *, is_stream: bool
+        self,
+        exchange: Exchange,
+        phases: Phases,
+        credential: str,
+        extra: SentHeaders | None,
+        *,
+        is_stream: bool,
     ) -> UpstreamAnswer:
         answer = await self._http.send(
-            exchange.request, self._authority, phases=phases, credential=credential
+            exchange.request, self._authority, phases=phases, credential=credential, extra=extra
         )
         return translated(answer, exchange, is_stream=is_stream)
 
     async def relay(
-        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
+        self,
+        request: OutboundRequest,
+        *,
+        phases: Phases,
+        credential: str = "",
+        model: str = "",
+        extra: SentHeaders | None = None,
     ) -> UpstreamAnswer:
         """As `UpstreamClient.relay`: requests in OpenAI's words are translated by nobody here."""
         if not request.is_native:
@@ -95,7 +115,7 @@ class ProviderClient:
                 code="unsupported_parameter",
             )
         return await self._http.relay(
-            request, phases=phases, credential=credential, authority=self._authority
+            request, phases=phases, credential=credential, authority=self._authority, extra=extra
         )
 
     async def close(self) -> None:
