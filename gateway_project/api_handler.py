@@ -13,9 +13,10 @@ from typing import cast
 
 from gateway_project.api import all_doors
 from gateway_project.api.cors import origin_headers, preflight_headers, raw_headers
+from gateway_project.api.door_questions import ask_more
 from gateway_project.api.doors import PUBLIC, Door, Match
 from gateway_project.api.exchange import ClientLeft, Exchange, HeaderList, Message, Receive, Send
-from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.api.second_look import authenticate_after_reload, door_of, enter_with_token
 from gateway_project.api.tags import request_tags
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, SHUTDOWN, CallScope
@@ -28,13 +29,13 @@ from gateway_project.core.errors import (
     Overloaded,
     PermissionDenied,
 )
-from gateway_project.core.snapshot import Snapshot
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
-from security_app.registry import Principal
+from security_app.registry import DOORS
 from security_app.services.authentication import (
     EXPIRY_HEADER,
+    SignedToken,
     UnknownKey,
     authenticate_in,
     expiry_warning,
@@ -114,8 +115,10 @@ class ApiHandler:
         token = exchange.token()
         try:
             principal = authenticate_in(snapshot, token)
+        except SignedToken:
+            principal, snapshot = await enter_with_token(exchange, token, door_of(door.access))
         except UnknownKey as error:
-            principal, snapshot = await _authenticate_after_reload(token, error)
+            principal, snapshot = await authenticate_after_reload(token, error)
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
@@ -124,6 +127,8 @@ class ApiHandler:
         require_entry(principal, route, access=door.access, ip=exchange.client_ip)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
+        if (doors := snapshot.sections[DOORS].value).asks_more:
+            await ask_more(doors, principal, door)
         context = RequestContext(
             snapshot, exchange.scope, request_id=exchange.request_id, principal=principal
         )
@@ -138,16 +143,6 @@ class ApiHandler:
         if warning := expiry_warning(principal):
             exchange.add_header(EXPIRY_HEADER.encode(), warning.encode())
         exchange.context = context
-
-
-async def _authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Principal, Snapshot]:
-    """The key may have been made in another process a moment ago: look once more, together with others."""
-    snapshot = await reloaded_snapshot()
-    try:
-        return authenticate_in(snapshot, token), snapshot
-    except AuthenticationFailed as still:
-        metrics.observe_denial(still.reason)
-        raise still from error
 
 
 def _door(match: Match, method: str) -> Door:

@@ -30,6 +30,7 @@ from gateway_project.registries import store
 from gateway_project.sole_server import sole_server
 from security_app.services import denials
 from security_app.services.limiting import limiting
+from security_app.services.token_supplies import key_watch
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
 from upstreams_app.services.answer_cache.cache import answer_cache
@@ -91,6 +92,7 @@ class Lifecycle:
         facts_exchange.start(settings.REDIS_URL, self.clients)
         answer_cache.start(settings.REDIS_URL)
         health_watch.start(self.clients)
+        key_watch.start()
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
@@ -175,6 +177,7 @@ class Lifecycle:
         await facts_exchange.stop()
         await answer_cache.stop()
         await health_watch.stop()
+        await key_watch.stop()
         await limiting.stop()
         self._stop_polling.set()
         if self._poller is not None:

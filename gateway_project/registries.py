@@ -15,6 +15,7 @@ __all__ = ["store"]
 store.register(security.SECTION, security.build)
 store.register(security.PEOPLE, security.build_people)
 store.register(security.RULES, security.build_rules)
+store.register(security.DOORS, security.build_doors)
 store.register(limits.SECTION, limits.build)
 store.register(content.SECTION, content.build)
 store.register(usage.SECTION, usage.build)

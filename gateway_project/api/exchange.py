@@ -133,6 +133,10 @@ class Exchange:
         authorization = self.headers.get(b"authorization")
         if authorization is not None and (token := bearer_token(authorization.decode("latin-1"))):
             return token
+        return self.other_key()
+
+    def other_key(self) -> str:
+        """The key beside a token in the header Authorization; "" without one."""
         return self.header(b"x-api-key") or self.header(b"api-key")
 
     def elapsed_ms(self) -> float:

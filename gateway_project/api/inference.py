@@ -157,7 +157,8 @@ async def answer_inference(
         call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
         call.sent_headers = treatment.sent_headers if treatment is not None else None
         settlement.measure_sent = partial(sent_bytes, call, body, fields)
-        settlement.assumed = None if measure is None else measure.assumed
+        if measure is not None:
+            settlement.assumed, settlement.picture = measure.assumed, measure.picture
         _introduce(exchange, call, ticket)
     except BaseException:
         # From here on whoever makes the call settles it.

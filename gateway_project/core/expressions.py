@@ -183,6 +183,15 @@ def _require_function(name: str, *, is_inside: bool) -> None:
         raise ExpressionError("all, exists and exists_one can't be nested")
 
 
+def is_small(values: Mapping[str, Any]) -> bool:
+    """Whether an expression may be given these values."""
+    try:
+        _require_small(values)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _require_small(values: Mapping[str, Any]) -> None:
     """ValueError if there is more in the values than an expression may be given."""
     level: list[Any] = [values]

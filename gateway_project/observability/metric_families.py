@@ -70,6 +70,12 @@ COUNTERS = {
         "Requests under a cache policy: hit, similar, shared (with one under way), or miss.",
         ("model", "result"),
     ),
+    "hedges": Counter(
+        "agent_gateway_hedged_requests",
+        "Requests whose first target took long, by what became of a second call: won, lost, failed, "
+        "cancelled, unsent, refused (no leave), or capped (the share of the route is used up).",
+        ("route", "outcome"),
+    ),
     "tool_invocations": Counter(
         "agent_gateway_tool_invocations",
         "Calls of tools, by how they ended.",

@@ -1,5 +1,27 @@
 """The admin of the security app; importing it registers everything."""
 
-from security_app.admin import access, audit, content, findings, issuers, keys, limits, people, teams
+from security_app.admin import (
+    access,
+    audit,
+    content,
+    findings,
+    identities,
+    issuers,
+    keys,
+    limits,
+    people,
+    teams,
+)
 
-__all__ = ["access", "audit", "content", "findings", "issuers", "keys", "limits", "people", "teams"]
+__all__ = [
+    "access",
+    "audit",
+    "content",
+    "findings",
+    "identities",
+    "issuers",
+    "keys",
+    "limits",
+    "people",
+    "teams",
+]

@@ -18,7 +18,7 @@ from gateway_project.admin_base import (
     register,
 )
 from security_app.models import TokenIssuer
-from security_app.registry.people import public_keys
+from security_app.registry.jwks import public_keys
 from security_app.services import issuers
 
 _FIELDS = ("name", "issuer", "audience", "header", "claim", "jwks_url")

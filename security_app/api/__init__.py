@@ -9,6 +9,7 @@ from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
 from security_app.api.findings import router as findings
+from security_app.api.identities import router as identities
 from security_app.api.issuers import router as issuers
 from security_app.api.key_rotation import router as key_rotation
 from security_app.api.key_sets import router as key_sets
@@ -35,4 +36,5 @@ routers: tuple[Router, ...] = (
     audit,
     findings,
     issuers,
+    identities,
 )

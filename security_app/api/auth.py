@@ -12,14 +12,17 @@ from ninja.security.base import AuthBase
 
 from gateway_project.core import acting
 from gateway_project.core.errors import AuthenticationFailed, Overloaded
-from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.observability import metrics
-from security_app.registry import Principal
-from security_app.services.authentication import UnknownKey, authenticate_in, bearer_token
+from security_app.registry import DOORS, Principal
+from security_app.registry.identities import MANAGEMENT
+from security_app.services.authentication import SignedToken, UnknownKey, authenticate_in, bearer_token
 from security_app.services.configuration import store
+from security_app.services.door_modes import require_token
 from security_app.services.permissions import require_entry
 from security_app.services.team_rights import Reach, administered_teams
+from security_app.services.token_principals import LACKING, TokenRefused, principal_of_token
+from security_app.services.token_supplies import supply_here
 
 TEAM_SCOPE = "team"
 _CHECK_INTERVAL_S = 0.1
@@ -40,11 +43,12 @@ class KeyAuth(AuthBase):
         PermissionDenied if it lacks the scope, or may not come from there or this way.
         """
         try:
-            principal = _authenticate(_token(request))
+            principal = _authenticate(request)
+            require_token(_snapshot().sections[DOORS].value, principal, MANAGEMENT)
         except AuthenticationFailed as error:
             metrics.observe_denial(error.reason)
             raise
-        acting.identify(_name(principal), acting.KEY)
+        acting.identify(principal.shown, acting.KEY)
         # For the log and the audit, if the route refuses it.
         request.principal = principal  # type: ignore[attr-defined]
         route = "/" + request.path.strip("/")
@@ -99,7 +103,7 @@ def reach_of(request: HttpRequest) -> Reach:
 
 def actor_name(request: HttpRequest) -> str:
     """How logs and rows name who makes a change by this route: the key's public id, or the master key."""
-    return _name(principal_of(request))
+    return principal_of(request).shown
 
 
 def shown_token(request: HttpRequest) -> str:
@@ -107,22 +111,50 @@ def shown_token(request: HttpRequest) -> str:
     return _token(request)
 
 
-def _name(principal: Principal) -> str:
-    return principal.name if principal.key_id is None else public_id("key", principal.key_id)
-
-
 def _token(request: HttpRequest) -> str:
-    token = bearer_token(request.headers.get("authorization", ""))
-    return token or request.headers.get("x-api-key", "") or request.headers.get("api-key", "")
+    return bearer_token(request.headers.get("authorization", "")) or _other_key(request)
 
 
-def _authenticate(token: str) -> Principal:
+def _other_key(request: HttpRequest) -> str:
+    return request.headers.get("x-api-key", "") or request.headers.get("api-key", "")
+
+
+def _authenticate(request: HttpRequest) -> Principal:
+    token = _token(request)
+    try:
+        return _authenticate_key(token)
+    except SignedToken:
+        try:
+            return _authenticate_token(token)
+        except TokenRefused as refused:
+            if refused.is_permissive and (key := _other_key(request)):
+                return _authenticate_key(key)
+            raise
+
+
+def _authenticate_key(token: str) -> Principal:
     try:
         return authenticate_in(_snapshot(), token)
+    except SignedToken:
+        raise
     except UnknownKey:
         # The key may have been made in another process a moment ago.
         _looks.look()
         return authenticate_in(_snapshot(), token)
+
+
+def _authenticate_token(token: str) -> Principal:
+    """Each thing that a token lacks is looked for once."""
+    supplied: set[type[TokenRefused]] = set()
+    while True:
+        try:
+            return principal_of_token(_snapshot(), token, MANAGEMENT)
+        except LACKING as lacking:
+            if type(lacking) in supplied:
+                raise
+            supplied.add(type(lacking))
+            supply_here(lacking)
+            _looks.look()
 
 
 def _snapshot() -> Snapshot:

@@ -11,7 +11,7 @@ from gateway_project.core.errors import InvalidRequest
 from security_app.api.auth import actor_name, admin_key
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import TokenIssuer
-from security_app.registry.people import public_keys
+from security_app.registry.jwks import public_keys
 from security_app.schemas.base import ListQuery
 from security_app.schemas.issuers import (
     DeletedIssuer,

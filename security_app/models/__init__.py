@@ -6,6 +6,7 @@ from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, Co
 from security_app.models.content import ContentPolicy
 from security_app.models.finding import Finding
 from security_app.models.first_run import FirstRun
+from security_app.models.identity import IdentityKeySet, IdentityProvider
 from security_app.models.key import SCOPES, ApiKey
 from security_app.models.limits import Budget, Limit, SubjectKind, WhenUnavailable
 from security_app.models.people import (
@@ -37,6 +38,8 @@ __all__ = [
     "Finding",
     "FirstRun",
     "GatewayUser",
+    "IdentityKeySet",
+    "IdentityProvider",
     "Limit",
     "Membership",
     "Organization",

@@ -26,6 +26,7 @@ EXAMPLE_VALUES: dict[str, Any] = {
         "end_user": "visitor-1",
         "scopes": ["inference"],
     },
+    "claims": {},
 }
 NAMES = frozenset(EXAMPLE_VALUES)
 
@@ -38,13 +39,14 @@ def compile_condition(text: str) -> Expression:
 def validate_condition(text: str) -> None:
     """ValidationError unless it compiles and, tried with examples, is true or false.
 
-    A condition over the arguments of tools can't be tried: what they hold is up to the tool.
+    A condition over the arguments of tools, or the claims of tokens, can't be tried: what they hold is up
+    to others.
     """
     if not text.strip():
         return
     try:
         expression = compile_condition(text)
-        if "arguments" not in expression.variables:
+        if expression.variables.isdisjoint({"arguments", "claims"}):
             expression.check_with(EXAMPLE_VALUES)
     except ExpressionError as error:
         raise ValidationError(f"This condition can't be used: {error}.", code="unusable") from error

@@ -16,11 +16,10 @@ from gateway_project.core.codec import loads
 from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
 from security_app.models.secret import unseal
+from security_app.registry.jwks import IssuerKey, public_keys
 from security_app.registry.policy import Bound, Principal, texts_of
 
 PEOPLE = "people"
-ALGORITHMS = ("RS256", "ES256")
-_MIN_RSA_BITS = 2048
 SEALED_LABEL = "token_issuer"
 
 
@@ -63,14 +62,6 @@ class EndUserEntry(NamedTuple):
     bound: Bound | None
 
 
-class IssuerKey(NamedTuple):
-    """A public key of an issuer, and the one algorithm that it is for."""
-
-    key_id: str | None
-    algorithm: str
-    key: Any
-
-
 class Issuer(NamedTuple):
     """Whose tokens are believed: signed with a shared secret (HS256) or with one of the public keys."""
 
@@ -87,9 +78,19 @@ class Issuer(NamedTuple):
 class PeopleConfig:
     """Everybody by id: organizations and teams by UUID, users and end users by their text."""
 
-    __slots__ = ("end_users", "issuers", "organizations", "placed", "team_admins", "teams", "users")
+    __slots__ = (
+        "_named",
+        "end_users",
+        "issuers",
+        "organizations",
+        "placed",
+        "team_admins",
+        "teams",
+        "users",
+    )
 
     def __init__(self) -> None:
+        self._named: tuple[dict[str, TeamEntry], dict[str, OrganizationEntry]] | None = None
         self.organizations: dict[UUID, OrganizationEntry] = {}
         self.teams: dict[UUID, TeamEntry] = {}
         self.users: dict[str, UserEntry] = {}
@@ -99,6 +100,24 @@ class PeopleConfig:
         self.team_admins: dict[UUID, frozenset[str]] = {}
         # What became of principals of keys before, by key.
         self.placed: dict[UUID, tuple[Principal, Principal]] = {}
+
+    def team_named(self, reference: str) -> TeamEntry | None:
+        """The team of this name or public id."""
+        return self._by_name()[0].get(reference)
+
+    def organization_named(self, reference: str) -> OrganizationEntry | None:
+        """The organization of this name or public id."""
+        return self._by_name()[1].get(reference)
+
+    def _by_name(self) -> tuple[dict[str, TeamEntry], dict[str, OrganizationEntry]]:
+        """Made when it is first asked for: only tokens name teams so. A public id is nobody else's name."""
+        if self._named is None:
+            teams = {team.name: team for team in self.teams.values()}
+            teams |= {public_id("team", team.id): team for team in self.teams.values()}
+            organizations = {one.name: one for one in self.organizations.values()}
+            organizations |= {public_id("org", one.id): one for one in self.organizations.values()}
+            self._named = teams, organizations
+        return self._named
 
 
 class _Loader:
@@ -191,28 +210,6 @@ class _Loader:
                 )
             except Exception as error:  # noqa: BLE001  (its keys believe no token until it is mended)
                 self.leave_out(f"token issuer {name} ({public_id('issuer', key)})", error)
-
-
-def public_keys(jwks: Mapping[str, Any]) -> tuple[IssuerKey, ...]:
-    """The keys of a JWK set (RFC 7517) that are for signatures by RS256 or ES256; others are left out."""
-    return tuple(filter(None, map(_public_key, jwks.get("keys", ()))))
-
-
-def _public_key(jwk: Any) -> IssuerKey | None:
-    # Only who has issuers pays for it.
-    from jwt import PyJWK, PyJWTError
-
-    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or "d" in jwk:
-        return None
-    try:
-        found = PyJWK(jwk)
-    except (PyJWTError, ValueError, TypeError, KeyError):
-        return None
-    is_short = found.algorithm_name == "RS256" and found.key.key_size < _MIN_RSA_BITS
-    if found.algorithm_name not in ALGORITHMS or is_short:
-        return None
-    key_id = jwk.get("kid")
-    return IssuerKey(key_id if isinstance(key_id, str) else None, found.algorithm_name, found.key)
 
 
 def _rows(table: str, columns: str) -> Iterator[tuple[Any, ...]]:

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from gateway_project.core.ids import public_id
+
 GROUP_PREFIX = "group:"
 # Of ::ffff:0:0/96, in which IPv6 carries addresses of IPv4.
 _MAPPED_BITS = 96
@@ -129,6 +131,9 @@ class Principal(NamedTuple):
     What people say of the key (`organization_id`, `bounds`) is filled in when a request arrives, from the
     section "people", and so is `end_user`. `owner_kind` is user, service or "". What anybody could write in a
     request is no trusted end user: it may narrow what is allowed, and never widen it.
+
+    Who shows a token has a `key_id` too, made of the provider and the user, so that all that is kept by key
+    is that user's own.
     """
 
     key_id: UUID | None
@@ -144,6 +149,15 @@ class Principal(NamedTuple):
     bounds: tuple[Bound, ...] = ()
     door_rules: DoorRules | None = None
     is_end_user_trusted: bool = False
+    # What the token claims that was shown in the place of a key; None for keys.
+    claims: Mapping[str, Any] | None = None
+
+    @property
+    def shown(self) -> str:
+        """How logs and the audit name it: a key by its public id, others by their name."""
+        if self.key_id is None or self.claims is not None:
+            return self.name
+        return public_id("key", self.key_id)
 
 
 def texts_of(value: Any, what: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from datetime import UTC, datetime
 
@@ -18,11 +19,17 @@ MASTER = Principal(None, "master key", "", KeyPolicy(frozenset({"admin", "metric
 _MAX_KEY_CHARS = 512
 EXPIRY_HEADER = "x-gateway-key-expires"
 _WARNING_S = 7 * 86_400
+# Three base64url parts, of which the first is of a JSON object (RFC 7515, section 7.1).
+_SIGNED = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _MAX_PLACED = 20_000
 
 
 class UnknownKey(AuthenticationFailed):
     """No such key in the snapshot; it may have been made elsewhere a moment ago."""
+
+
+class SignedToken(UnknownKey):
+    """It is no known key, and looks like a signed token (`security_app.services.token_principals`)."""
 
 
 def bearer_token(authorization: str) -> str:
@@ -90,7 +97,7 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
             "You didn't provide an API key. Send it as 'Authorization: Bearer KEY'.", reason="missing"
         )
     if len(token) > _MAX_KEY_CHARS:
-        raise AuthenticationFailed(reason="malformed")
+        raise SignedToken() if _SIGNED.fullmatch(token) else AuthenticationFailed(reason="malformed")
     try:
         hashed = token_hash(token)
     except UnicodeEncodeError as error:
@@ -107,7 +114,7 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
     if token.startswith(KEY_PREFIX) and not has_valid_checksum(token):
         # It was mistyped or made up. No other process can have made it, so nobody has to look.
         raise AuthenticationFailed(reason="malformed")
-    raise UnknownKey(reason="unknown")
+    raise SignedToken() if _SIGNED.fullmatch(token) else UnknownKey(reason="unknown")
 
 
 def expiry_warning(principal: Principal) -> str:

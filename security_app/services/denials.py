@@ -17,7 +17,7 @@ from django.db import transaction
 
 from gateway_project.core.acting import ANONYMOUS, KEY
 from gateway_project.core.errors import GatewayError
-from gateway_project.core.ids import public_id, uuid7
+from gateway_project.core.ids import uuid7
 from security_app.models import AuditEvent
 from security_app.models.chain import Draft, append, cleaned
 from security_app.registry import Principal
@@ -188,8 +188,7 @@ def chain_denials(found: Sequence[Denials]) -> int:
 
 def _who(principal: Principal | None, token: str) -> tuple[str, str]:
     if principal is not None:
-        name = principal.name if principal.key_id is None else public_id("key", principal.key_id)
-        return name, KEY
+        return principal.shown, KEY
     if not token:
         return "(no key)", ANONYMOUS
     if len(token) < _LONG_ENOUGH:

@@ -1,4 +1,4 @@
-"""Issuers of end users' tokens: their secrets, and their public keys, which only this module fetches.
+"""Issuers of end users' tokens: their secrets, and their public keys.
 
 Saving an issuer fetches its keys, and a periodic task fetches them anew. The row changes only when they do.
 """
@@ -6,34 +6,23 @@ Saving an issuer fetches its keys, and a periodic task fetches them anew. The ro
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
 from gateway_project.core.clock import utc_now
-from gateway_project.core.codec import loads
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
-from gateway_project.core.outbound import check_url, http_client
 from security_app.models import ApiKey, TokenIssuer
 from security_app.models.secret import seal
-from security_app.registry.people import SEALED_LABEL, public_keys
+from security_app.registry.people import SEALED_LABEL
+from security_app.services.jwks import fetch_jwks
 from security_app.services.people import create_row, delete_row, update_row
 
 logger = logging.getLogger(__name__)
 MIN_SECRET_CHARS = 32
-_MAX_JWKS_BYTES = 256 * 1024
-_MAX_KEYS = 50
-_TIMEOUT_S = 5.0
 _KIND = "token_issuer"
-# What is kept of a key; private parts, should there be any, are not.
-_MEMBERS = ("kty", "kid", "use", "alg", "n", "e", "crv", "x", "y")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _RESERVED_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "x-upstream-api-key")
 
 
@@ -96,45 +85,6 @@ def refresh_keys() -> int:
     return changed
 
 
-def fetch_jwks(url: str) -> dict[str, Any]:
-    """The usable public keys at an address; InvalidRequest says what is wrong with it or with them."""
-    _check_url(url)
-    try:
-        found = loads(_body(url))
-    except (httpx.HTTPError, OSError) as error:
-        raise _unusable(f"it can't be fetched ({type(error).__name__})") from error
-    except ValueError as error:
-        raise _unusable(f"what is there is no set of keys: {error}") from error
-    keys = found.get("keys") if isinstance(found, dict) else None
-    if not isinstance(keys, list) or len(keys) > _MAX_KEYS:
-        raise _unusable(f"what is there is no set of up to {_MAX_KEYS} keys")
-    kept = {"keys": list(_public_parts(keys))}
-    if not public_keys(kept):
-        raise _unusable("it has no key for RS256 (2048 bits or more) or ES256")
-    return kept
-
-
-def _body(url: str) -> bytes:
-    with (
-        http_client(allow_private=settings.ALLOW_PRIVATE_HOSTS, timeout_s=_TIMEOUT_S) as client,
-        client.stream("GET", url, headers={"accept": "application/json"}) as response,
-    ):
-        if response.status_code != 200:
-            raise ValueError(f"status {response.status_code}")
-        body = b""
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > _MAX_JWKS_BYTES:
-                raise ValueError("it is too large")
-        return body
-
-
-def _public_parts(keys: Iterable[Any]) -> Iterable[dict[str, str]]:
-    for key in keys:
-        if isinstance(key, dict):
-            yield {name: key[name] for name in _MEMBERS if isinstance(key.get(name), str)}
-
-
 def _set_proof(row: TokenIssuer, secret: str) -> None:
     """Set what the issuer's signatures are verified with: a secret or public keys, and never both."""
     _check_header(row.header)
@@ -154,17 +104,3 @@ def _check_header(name: str) -> None:
     is_token = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
     if not is_token or name.lower() in _RESERVED_HEADERS:
         raise InvalidRequest("This can't be the header of an end user's token.", param="header")
-
-
-def _check_url(url: str) -> None:
-    try:
-        check_url(url, allow_private=settings.ALLOW_PRIVATE_HOSTS)
-    except ValueError as error:
-        raise _unusable(str(error)) from error
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise _unusable("it must be https: who can change the keys can be everybody")
-
-
-def _unusable(reason: str) -> InvalidRequest:
-    return InvalidRequest(f"The address of the keys is not usable: {reason}.", param="jwks_url")

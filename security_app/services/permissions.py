@@ -164,6 +164,7 @@ class Trial:
                 "end_user": principal.end_user if principal.is_end_user_trusted else "",
                 "scopes": sorted(principal.policy.scopes),
             },
+            "claims": principal.claims or {},
         }
         if question.arguments is not None:
             values["arguments"] = question.arguments

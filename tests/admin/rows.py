@@ -20,6 +20,7 @@ from security_app.models import (
     EndUser,
     Finding,
     GatewayUser,
+    IdentityProvider,
     Limit,
     Membership,
     Organization,
@@ -130,6 +131,8 @@ def people(number: int) -> None:
     create_key(actor="test", name=f"team key {number}", team=team, user_id=user.user_id)
     EndUser.objects.create(end_user_id=f"end-user-{number}")
     TokenIssuer.objects.create(name=f"issuer {number}")
+    url = f"https://id-{number}.example.org/"
+    IdentityProvider.objects.create(name=f"identities {number}", issuer=url, audiences=["gateway"])
 
 
 def alert(number: int) -> Alert:

@@ -22,7 +22,7 @@ from security_app.registry import (
     PeopleConfig,
     Principal,
 )
-from security_app.registry.people import public_keys
+from security_app.registry.jwks import public_keys
 from security_app.services.end_users import trusted_end_user, with_end_user
 from security_app.services.permissions import decide_model
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('upstreams_app', '0040_semantic_cache'),
+        ('upstreams_app', '0041_hedged_requests'),
     ]
 
     operations = [

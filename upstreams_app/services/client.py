@@ -22,6 +22,7 @@ from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
 from upstreams_app.route_headers import SentHeaders
+from upstreams_app.routing.hedge_state import HedgeStates
 from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
@@ -280,20 +281,6 @@ class HttpClient:
             pool.close()
 
 
-def _identity(config: UpstreamConfig) -> tuple[object, ...]:
-    """What a client is made of; a change of anything else needs no new connections."""
-    return (
-        config.kind,
-        config.endpoints,
-        config.api_version,
-        config.connection,
-        config.credential,
-        config.takes_client_credential,
-        config.headers,
-        config.options,
-    )
-
-
 class ClientPool:
     """The clients of one event loop, by upstream; a changed connection makes a new one."""
 
@@ -303,6 +290,7 @@ class ClientPool:
         self._closing: set[asyncio.Task[None]] = set()
         self._places: dict[int, Places] = {}
         self.tracker = Tracker()
+        self.hedges = HedgeStates()
 
     def busy(self, upstream_id: UUID) -> int:
         """How many calls of an upstream are under way or wait for a place."""
@@ -331,7 +319,7 @@ class ClientPool:
             known, client = found
             if known is config:
                 return client
-            if _identity(known) == _identity(config):
+            if known.of_client == config.of_client:
                 self._clients[config.id.int] = (config, client)
                 return client
             self._retire(client)
@@ -371,12 +359,21 @@ def _new_client(config: UpstreamConfig) -> UpstreamClient:
     if provider is None and KINDS[config.kind].lacks:
         from upstreams_app.services.local_client import LocalClient
 
-        return LocalClient(config)
+        return _parting(LocalClient(config), config)
     if provider is None:
-        return HttpClient(config)
+        return _parting(HttpClient(config), config)
     from upstreams_app.services.provider_client import ProviderClient
 
     return ProviderClient(config, provider)
+
+
+def _parting(client: UpstreamClient, config: UpstreamConfig) -> UpstreamClient:
+    """The client, where models of the upstream think in tags with what parts these from the text."""
+    if not config.options:
+        return client
+    from upstreams_app.services.tagged_client import with_parted_thoughts
+
+    return with_parted_thoughts(client, config.options)
 
 
 async def _close_when_idle(client: UpstreamClient) -> None:

@@ -16,10 +16,12 @@ from upstreams_app.options import check_options
 from upstreams_app.providers.gemini.embeddings import BATCH, PREDICT, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.generations import generation_of
+from upstreams_app.providers.gemini.images import ImageExchange
 from upstreams_app.providers.gemini.listing import list_request, read_page
 from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.vertex.authority import GoogleAuthority
 from upstreams_app.providers.vertex.credentials import read_key_file
+from upstreams_app.providers.vertex.imagen import MAX_IMAGES, ImagenExchange, is_imagen
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
 
 GLOBAL: Final = "global"
@@ -41,6 +43,17 @@ class Vertex:
             method = BATCH if "gemini" in model else PREDICT
             return EmbeddingExchange(fields, model=model, resource=resource, method=method)
         raise unknown_path(path)
+
+    def image_exchange(self, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
+        """As `MakesImages.image_exchange`: by Gemini's models and by Imagen."""
+        resource = _resource(model, site)
+        if is_imagen(model):
+            return ImagenExchange(fields, model=model, resource=resource)
+        return ImageExchange(fields, model=model, resource=resource, has_formats=True)
+
+    def max_images(self, model: str) -> int:
+        """As `MakesImages.max_images`."""
+        return MAX_IMAGES if is_imagen(model) else 1
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """As `Provider.max_choices`."""

@@ -1,0 +1,67 @@
+"""Who enters by what is no key of the snapshot: a key made elsewhere a moment ago, or a signed token."""
+
+from __future__ import annotations
+
+from gateway_project.api.exchange import Exchange
+from gateway_project.api.reload import reloaded_snapshot
+from gateway_project.core.errors import AuthenticationFailed
+from gateway_project.core.snapshot import Snapshot
+from gateway_project.lifecycle import lifecycle
+from gateway_project.observability import metrics
+from security_app.registry import Principal
+from security_app.registry.identities import INFERENCE, MANAGEMENT
+from security_app.services.authentication import UnknownKey, authenticate_in
+from security_app.services.token_principals import LACKING, TokenRefused, principal_of_token
+from security_app.services.token_supplies import supply
+
+
+def door_of(access: str) -> str:
+    """The door, as identity providers know it, that asks for a scope."""
+    return INFERENCE if access == "inference" else MANAGEMENT
+
+
+async def authenticate_after_reload(token: str, error: UnknownKey) -> tuple[Principal, Snapshot]:
+    """The key may have been made in another process a moment ago: look once more, together with others."""
+    snapshot = await reloaded_snapshot()
+    try:
+        return authenticate_in(snapshot, token), snapshot
+    except AuthenticationFailed as still:
+        metrics.observe_denial(still.reason)
+        raise still from error
+
+
+async def enter_with_token(exchange: Exchange, token: str, door: str) -> tuple[Principal, Snapshot]:
+    """The principal of a token of a provider; where the door is permissive, of the key beside a bad one."""
+    try:
+        return await _authenticate_token(token, door)
+    except TokenRefused as refused:
+        key = exchange.other_key() if refused.is_permissive else ""
+        if not key:
+            metrics.observe_denial(refused.reason)
+            raise
+    except AuthenticationFailed as refused:
+        metrics.observe_denial(refused.reason)
+        raise
+    try:
+        snapshot = lifecycle.snapshot()
+        return authenticate_in(snapshot, key), snapshot
+    except UnknownKey as error:
+        return await authenticate_after_reload(key, error)
+    except AuthenticationFailed as error:
+        metrics.observe_denial(error.reason)
+        raise
+
+
+async def _authenticate_token(token: str, door: str) -> tuple[Principal, Snapshot]:
+    """Each thing that a token lacks is looked for once."""
+    supplied: set[type[TokenRefused]] = set()
+    snapshot = lifecycle.snapshot()
+    while True:
+        try:
+            return principal_of_token(snapshot, token, door), snapshot
+        except LACKING as lacking:
+            if type(lacking) in supplied:
+                raise
+            supplied.add(type(lacking))
+            await supply(lacking)
+            snapshot = await reloaded_snapshot()
