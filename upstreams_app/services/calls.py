@@ -185,14 +185,14 @@ async def ask(
     )
 
 
-async def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) -> UpstreamAnswer:
+def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) -> Awaitable[UpstreamAnswer]:
     credential = call.client_secret if target.upstream.takes_client_credential else ""
     if call.parcel is not None:
         request = call.parcel.for_target(target)
-        return await client.relay(
+        return client.relay(
             request, phases=phases, credential=credential, model=target.model, extra=call.sent_headers
         )
-    return await client.post(
+    return client.post(
         call.path,
         request_body(call, target),
         phases=phases,
