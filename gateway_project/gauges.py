@@ -12,10 +12,12 @@ from gateway_project.observability import metrics
 from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
 from gateway_project.registries import store
 from security_app.services.limiting import limiting
+from tools_app.services.mcp_client.pool import mcp_pool
 from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.states import STATES
 from usage_app.services.ledger import ledger
+from usage_app.services.sinks.lag import sink_lags
 
 
 def process_gauges() -> list[Gauge]:
@@ -42,6 +44,10 @@ def process_gauges() -> list[Gauge]:
     gauges += [
         Gauge("cache_entries", [], len(answer_cache.memory)),
         Gauge("cache_bytes", [], answer_cache.memory.size_bytes),
+    ]
+    gauges += [
+        Gauge("mcp_sessions", [name], count)
+        for name, count in sorted(mcp_pool.open_sessions().items())[:MAX_LABEL_VALUES]
     ]
     if health["free_bytes"] is not None:
         gauges.append(Gauge("ledger_free", [], health["free_bytes"]))
@@ -71,6 +77,27 @@ def upstream_gauges() -> list[Gauge]:
         for row in rows
         for state in STATES
     ]
+
+
+def sink_gauges() -> list[Gauge]:
+    """How far sinks of usage events are behind, from the database; none while that is away."""
+    try:
+        rows = sink_lags()[:MAX_LABEL_VALUES]
+    except DatabaseError:
+        return []
+    return [
+        gauge
+        for sink, lag in rows
+        for gauge in (
+            Gauge("sink_lag", [sink.name], lag.total_seconds()),
+            Gauge("sink_lost", [sink.name], sink.state.lost_events),
+        )
+    ]
+
+
+def stored_gauges() -> list[Gauge]:
+    """All that is asked of the database."""
+    return [*upstream_gauges(), *sink_gauges()]
 
 
 metrics.gauge_sources.append(process_gauges)

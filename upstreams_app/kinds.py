@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from upstreams_app.options import ANTHROPIC, AZURE_OPENAI, BEDROCK, VERTEX, Option
+from upstreams_app.options import ANTHROPIC, AZURE_OPENAI, BEDROCK, THOUGHTS, VERTEX, Option
 
 AZURE = "azure-openai"
+THOUGHT_TAGS, THOUGHT_TAGS_OPENED = (option.name for option in THOUGHTS)
 _LACKS = frozenset({"n", "max_completion_tokens", "parallel_tool_calls"})
 _THOUGHTS = frozenset({"reasoning_content"})
 _LINE_ENDS = re.compile(r"[\r\n\t]+")
@@ -117,7 +118,7 @@ KINDS: dict[str, Kind] = {
             credential="A key pair as ACCESS_KEY_ID:SECRET_ACCESS_KEY (:SESSION_TOKEN), or an API key of "
             "Bedrock. None: the machine’s own (AWS_ACCESS_KEY_ID and its like, a profile, a role).",
         ),
-        Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None),
+        Kind("openai-compatible", "OpenAI-compatible", "", "/v1", None, None, options=THOUGHTS),
         Kind(
             "ollama",
             "Ollama",
@@ -125,11 +126,21 @@ KINDS: dict[str, Kind] = {
             "/v1",
             11434,
             None,
+            options=THOUGHTS,
             lacks=_LACKS | _THOUGHTS | {"tool_choice", "logit_bias"},
         ),
-        Kind("lmstudio", "LM Studio", "http://127.0.0.1:1234", "/v1", 1234, None, lacks=_LACKS),
-        Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None, lacks=_THOUGHTS),
-        Kind("tensorrt-llm", "TensorRT-LLM", "http://127.0.0.1:8355", "/v1", 8355, None),
+        Kind(
+            "lmstudio",
+            "LM Studio",
+            "http://127.0.0.1:1234",
+            "/v1",
+            1234,
+            None,
+            options=THOUGHTS,
+            lacks=_LACKS,
+        ),
+        Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None, options=THOUGHTS, lacks=_THOUGHTS),
+        Kind("tensorrt-llm", "TensorRT-LLM", "http://127.0.0.1:8355", "/v1", 8355, None, options=THOUGHTS),
         Kind("demo", "Demo (built in, no network)", "", "", None, None, needs_url=False),
     )
 }

@@ -191,3 +191,23 @@ BEDROCK = (
         type="flag",
     ),
 )
+# Models of servers of one's own that write what they think into their text.
+THOUGHTS = (
+    Option(
+        "thought_tags",
+        "Models that think in tags",
+        "Their names, one a line, or * for all: what stands in <think>…</think> at the beginning of a text "
+        "becomes reasoning_content.",
+        'a list of names of models, or ["*"]',
+        type="names",
+        pattern=r"\S.{0,199}",
+    ),
+    Option(
+        "thought_tags_opened",
+        "Models whose template opens the tag",
+        "Names, or *: their texts begin with what they think, without <think>, up to </think>.",
+        'a list of names of models, or ["*"]',
+        type="names",
+        pattern=r"\S.{0,199}",
+    ),
+)

@@ -49,6 +49,10 @@ class Quantities(StrictModel):
     input_image_tokens: Count = 0
     output_image_tokens: Count = 0
     images: Count = Field(default=0, description="Made.")
+    image_size: Annotated[str, StringConstraints(max_length=20)] | None = Field(
+        default=None, description="Of the images, such as 1024x1792."
+    )
+    image_quality: Annotated[str, StringConstraints(max_length=20)] | None = None
     characters: Count = Field(default=0, description="Spoken.")
     seconds: Seconds = Field(default=Decimal(0), description="Of audio that is heard.")
     search_units: Count = 0
@@ -181,6 +185,9 @@ class PriceFields(BaseModel):
     per_search: Rate | None = None
     tiers: Annotated[list[dict[str, Any]], Field(max_length=10)] = []
     service_tiers: dict[str, dict[str, Any]] = {}
+    picture_prices: dict[str, str] = Field(
+        default={}, description="Per image by QUALITY/SIZE, SIZE or QUALITY, instead of per_image."
+    )
 
 
 class NewPrice(PriceFields, StrictModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -28,6 +28,7 @@ _PART_OF = {
 }
 _COLUMNS = (
     *("id", "model", "valid_from", "source", "per_request", "tiers", "service_tiers", "is_withdrawn"),
+    "picture_prices",
     *TIER_RATES,
     *UNIT_RATES,
 )
@@ -72,6 +73,7 @@ class RateCard(Rates):
     """One price of one model: base rates, the price of a request as such, tiers from the highest down.
 
     `units` is None where all is counted in tokens. `service_tiers` has whole cards, for those that differ.
+    `pictures` has nano-dollars by `quality/size`, `size` or `quality`, for vendors that bill so.
     """
 
     _: KW_ONLY
@@ -80,6 +82,20 @@ class RateCard(Rates):
     tiers: tuple[RateTier, ...] = ()
     units: UnitRates | None = None
     service_tiers: Mapping[str, RateCard] = field(default_factory=dict)
+    pictures: Mapping[str, int] = field(default_factory=dict)
+
+    def for_picture(self, picture: str) -> RateCard:
+        """The card for images of one kind, `quality/size`; this one where all cost the same.
+
+        A kind without a price of its own costs what any image does, or else what the dearest one does.
+        """
+        if not self.pictures or not picture:
+            return self
+        quality, _, size = picture.partition("/")
+        units = self.units or UnitRates()
+        known = (self.pictures[name] for name in (picture, size, quality) if name in self.pictures)
+        rate = next(known, units.per_image or max(self.pictures.values()))
+        return replace(self, units=replace(units, per_image=rate))
 
     def rates_for(self, input_tokens: int) -> Rates:
         """The rates of the tier that so many input tokens reach; the base rates below the lowest."""
@@ -139,15 +155,20 @@ def rate_card(row: Mapping[str, Any]) -> RateCard:
     per_request = 0 if row["per_request"] is None else _nano(row["per_request"], "per_request")
     tiers = [_tier_rates(tier) for tier in row["tiers"]]
     service = row.get("service_tiers") or {}
+    pictures = _given(row.get("picture_prices") or {}, row.get("picture_prices") or ())
     return RateCard(
         **_resolved(given, {}),
         price_id=row["id"],
         per_request=per_request,
         tiers=_rate_tiers(given, {}, [], tiers),
         units=UnitRates(**units) if any(units.values()) else None,
+        pictures=pictures,
         service_tiers={
-            name: _service_card(
-                row["id"], service[name], given=given, units=units, per_request=per_request, tiers=tiers
+            name: replace(
+                _service_card(
+                    row["id"], service[name], given=given, units=units, per_request=per_request, tiers=tiers
+                ),
+                pictures=_times(pictures, Decimal(service[name].get("factor", 1))),
             )
             for name in SERVICE_TIERS
             if name in service
@@ -181,6 +202,7 @@ def _service_card(
             tiers=_rate_tiers(scaled, {}, [], [(above, _times(own, factor)) for above, own in tiers]),
             units=UnitRates(**own_units) if any(own_units.values()) else None,
             service_tiers={},
+            pictures={},
         )
     own = _given(service, TIER_RATES)
     own_units = {**units, **_given(service, UNIT_RATES)}
@@ -192,6 +214,7 @@ def _service_card(
         tiers=_rate_tiers(given, own, own_tiers, tiers),
         units=UnitRates(**own_units) if any(own_units.values()) else None,
         service_tiers={},
+        pictures={},
     )
 
 

@@ -155,7 +155,8 @@ async def answer_inference(
             call.fields_for = forms.for_target
         call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
         settlement.measure_sent = partial(sent_bytes, call, body, fields)
-        settlement.assumed = None if measure is None else measure.assumed
+        if measure is not None:
+            settlement.assumed, settlement.picture = measure.assumed, measure.picture
         _introduce(exchange, call, ticket)
     except BaseException:
         # From here on whoever makes the call settles it.

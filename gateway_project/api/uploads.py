@@ -22,7 +22,9 @@ _CLOSE = {"connection": "close"}
 # Nobody may hold a place on the disk by sending a byte now and then.
 _SLOWEST_BYTES_PER_S = 16 * 1024
 # What is looked at here. All others are the upstream's alone.
-_KEPT = frozenset({"model", "user", "n"})
+_DECISIVE = frozenset({"model", "user", "n"})
+# Prices may depend on the others, and are fixed at the end: those may also come after the files.
+_KEPT = _DECISIVE | {"size", "quality"}
 
 
 @dataclass(slots=True)
@@ -59,8 +61,9 @@ class BodyRest:
         while not is_last:
             piece, is_last = await next_piece(self._exchange)
             _scan(self._scanner, piece, is_last=is_last)
-            if len(self._scanner.fields) > known:
-                field = list(self._scanner.fields)[known]
+            late = [name for name in list(self._scanner.fields)[known:] if name in _DECISIVE]
+            if late:
+                field = late[0]
                 raise InvalidRequest(f"Put '{field}' before the files.", param=field, headers=_CLOSE)
             if is_last:
                 self._exchange.watch()

@@ -2,7 +2,8 @@
 
 A timer per phase, let alone per streamed event, would cost more than the rest of the work. Here a phase
 is three assignments without a look at the clock, and one ticker per event loop looks at all open scopes,
-20 times a second while there are any: a phase's time runs from the tick after its start.
+20 times a second while there are any: a phase's time runs from the tick after its start. A phase ends at the
+second tick that finds its time over: what came in time, while the loop was held up, is taken before.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ TOTAL = "total"
 TICK_S = 0.05
 # In place of a deadline: a phase that no tick has seen yet.
 _AT_NEXT_TICK = 0.0
+# In place of a deadline that one tick has found over.
+_LAST_LOOK = -1.0
 
 
 class CallScope:
@@ -26,7 +29,7 @@ class CallScope:
 
     Catch `CancelledError`, look at `reason`; for `expired_phase` call `absorb()` and go on with an error
     of your own. A cancellation without a reason came from outside and must be raised again. `on_tick` is
-    called with the clock's time at each tick; phases end up to two ticks late.
+    called with the clock's time at each tick; phases end up to three ticks late.
     """
 
     __slots__ = (
@@ -116,7 +119,14 @@ class CallScope:
             return
         if now >= self._total:
             self.cancel("timeout:" + TOTAL)
+        elif self._deadline == _LAST_LOOK:
+            # Behind what the task has been woken for already.
+            asyncio.get_running_loop().call_soon(self._expire)
         elif now >= self._deadline:
+            self._deadline = _LAST_LOOK
+
+    def _expire(self) -> None:
+        if self._deadline == _LAST_LOOK and not self.is_closed:
             self.cancel("timeout:" + self.phase)
 
 

@@ -75,6 +75,12 @@ COUNTERS = {
         "Questions to external authorizers: allowed, denied, cached (an answer served again), or failed.",
         ("authorizer", "result"),
     ),
+    "hedges": Counter(
+        "agent_gateway_hedged_requests",
+        "Requests whose first target took long, by what became of a second call: won, lost, failed, "
+        "cancelled, unsent, refused (no leave), or capped (the share of the route is used up).",
+        ("route", "outcome"),
+    ),
     "tool_invocations": Counter(
         "agent_gateway_tool_invocations",
         "Calls of tools, by how they ended.",
@@ -175,11 +181,29 @@ GAUGES = {
     "diagnostics": GaugeFamily(
         "agent_gateway_configuration_problems", "Configuration rows that can't be used.", (), "max"
     ),
+    "sink_lag": GaugeFamily(
+        "agent_gateway_usage_sink_lag_seconds",
+        "For how long the oldest usage event waits that the sink has not got; 0 if it has all.",
+        ("sink",),
+        "max",
+    ),
+    "sink_lost": GaugeFamily(
+        "agent_gateway_usage_sink_lost_events",
+        "Usage events that the sink never got: beyond their retention, or rejected.",
+        ("sink",),
+        "max",
+    ),
     "upstream_state": GaugeFamily(
         "agent_gateway_upstream_state",
         "1 for the state that the upstream is in, 0 for the others.",
         ("upstream", "state"),
         "max",
+    ),
+    "mcp_sessions": GaugeFamily(
+        "agent_gateway_mcp_sessions",
+        "Open sessions with an MCP server.",
+        ("server",),
+        "sum",
     ),
     "upstream_ejected_models": GaugeFamily(
         "agent_gateway_upstream_ejected_models",

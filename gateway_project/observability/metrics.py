@@ -127,6 +127,8 @@ class Numbers:
         # By external authorizer and result.
         self.authorizers: dict[tuple[str, str], int] = {}
         self._authorizers: set[str] = set()
+        # By route and what became of the second call.
+        self.hedges: dict[tuple[str, str], int] = {}
         self.runs: dict[str, RunNumbers] = {}
         self._agents: set[str] = set()
         # By tool, kind and source: durations of all calls, and how many ended in which way.
@@ -185,6 +187,11 @@ class Numbers:
         key = (self._bounded(self._authorizers, authorizer), result)
         self.authorizers[key] = self.authorizers.get(key, 0) + 1
 
+    def observe_hedge(self, route: str, outcome: str) -> None:
+        """Count one request that a second target might have been asked for; outcomes are words of ours."""
+        key = (self._bounded(self._models, route), outcome)
+        self.hedges[key] = self.hedges.get(key, 0) + 1
+
     def observe_run(self, agent: str, status: int, duration_ms: float, turns: int) -> None:
         """Count one run of an agent that ended."""
         name = self._bounded(self._agents, agent)
@@ -219,6 +226,7 @@ class Numbers:
         rows += [("cache", [model, result], [count]) for (model, result), count in self.cache.copy().items()]
         asked = self.authorizers.copy().items()
         rows += [("authorizers", [name, result], [count]) for (name, result), count in asked]
+        rows += [("hedges", [*labels], [count]) for labels, count in self.hedges.copy().items()]
         for agent, runs in self.runs.copy().items():
             ended = runs.statuses.copy().items()
             rows += [("runs", [agent, str(status)], [count]) for status, count in ended]
@@ -277,6 +285,7 @@ observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
 observe_cache = numbers.observe_cache
 observe_authorizer = numbers.observe_authorizer
+observe_hedge = numbers.observe_hedge
 observe_run = numbers.observe_run
 observe_tool = numbers.observe_tool
 

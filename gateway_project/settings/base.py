@@ -100,6 +100,7 @@ USAGE_RETENTION_DAYS = parsers.parse_positive(
 ALERT_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_ALERT_RETENTION_DAYS", default="90"), name="GATEWAY_ALERT_RETENTION_DAYS"
 )
+USAGE_EVENT_RETENTION_DAYS = env.int("GATEWAY_USAGE_EVENT_RETENTION_DAYS", default=14)  # At least 1.
 RUN_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
 )
@@ -173,6 +174,8 @@ KEY_ROTATION_GRACE = parsers.parse_period(
 
 # Functions that tools may call, as globs over module:function; empty: none.
 TOOL_MODULES: list[str] = env.list("GATEWAY_TOOL_MODULES", default=[])
+# Programs that MCP servers over stdio may be, each named exactly; empty: none.
+MCP_STDIO_COMMANDS: list[str] = env.list("GATEWAY_MCP_STDIO_COMMANDS", default=[])
 
 # Live pages; a process on its own tells only of its own requests.
 LIVE_MAX_CONNECTIONS = parsers.parse_positive(

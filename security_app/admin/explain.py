@@ -40,7 +40,7 @@ class ExplainForm(forms.Form):
     name = forms.CharField(
         label="Id or name",
         max_length=200,
-        widget=TextWidget(attrs={"list": "explain-keys", "autocomplete": "off", "spellcheck": "false"}),
+        widget=TextWidget(attrs={"list": "question-keys", "autocomplete": "off", "spellcheck": "false"}),
         help_text="Of a key its id (key_…) or name, of a team its id or name, else the id of the user.",
     )
     kind = forms.ChoiceField(label="May use", choices=_WHAT, initial="model", widget=SelectWidget)
@@ -105,6 +105,7 @@ def explain_view(request: HttpRequest) -> HttpResponse:
         "form": form,
         "decision": decision,
         "steps": [] if decision is None else [_shown(step) for step in decision.checked],
+        "submit_title": "Explain",
         "asked": form.cleaned_data.get("object") if decision is not None else "",
         "keys": ApiKey.objects.filter(deleted_at=None)
         .order_by("-id")

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from typing import Any
 
 from security_app.limits.counters import (
     MAX_AMOUNT,
@@ -33,7 +32,6 @@ from security_app.limits.counters import (
     check_counter,
     check_takes,
     needs_seed,
-    used_of,
 )
 from security_app.limits.local_counters import State, new_state
 from security_app.limits.seeding import SeedDesk, SeedFailed, ask_seeder
@@ -56,7 +54,8 @@ class _Kept:
     def __init__(self, counters: Sequence[Counter], states: Sequence[State], life: object) -> None:
         self.states = tuple(states)
         self.limits = tuple([counter.limit for counter in counters])
-        self.metrics = tuple([counter.metric for counter in counters])
+        # "" for what is given back whatever was used.
+        self.metrics = tuple(["" if one.metric == "concurrency" else one.metric for one in counters])
         ends = [counter.window.end_ms for counter in counters if isinstance(counter.window, CalendarWindow)]
         self.until: float = min(ends, default=inf)
         self.life = life
@@ -67,7 +66,7 @@ class _Ticket:
 
     __slots__ = ("amounts", "expires", "kept", "places")
 
-    def __init__(self, expires: int, kept: _Kept, places: list[Any], amounts: Sequence[int]) -> None:
+    def __init__(self, expires: int, kept: _Kept, places: list[list[int]], amounts: Sequence[int]) -> None:
         self.expires = expires
         self.kept = kept
         self.places = places
@@ -75,11 +74,15 @@ class _Ticket:
 
     def settle(self, actual: Mapping[str, int]) -> None:
         """Replace what was reserved by what was used."""
-        kept = self.kept
-        for state, metric, place, amount in zip(
+        kept, used_of = self.kept, actual.get
+        for state, metric, place, reserved in zip(
             kept.states, kept.metrics, self.places, self.amounts, strict=True
         ):
-            state.settle(place, amount, used_of(actual, metric, amount))
+            used = used_of(metric, reserved) if metric else 0
+            if not 0 <= used <= MAX_AMOUNT:
+                used = min(max(used, 0), MAX_AMOUNT)
+            if used != reserved or state.counts_open:
+                state.settle(place, reserved, used)
 
     def give_back(self) -> None:
         """Nothing is held any more."""
@@ -93,11 +96,8 @@ class _Ticket:
 
     def settle_late(self, actual: Mapping[str, int]) -> None:
         """Add what was used to what was given back already."""
-        kept = self.kept
-        for state, metric, place, amount in zip(
-            kept.states, kept.metrics, self.places, self.amounts, strict=True
-        ):
-            state.settle(place, 0, used_of(actual, metric, amount))
+        self.reinstate()
+        self.settle(actual)
 
 
 class LocalLimiter:
@@ -186,13 +186,16 @@ class LocalLimiter:
             del self._tickets[replaces]
         places = []
         remaining = []
-        reset_ms = []
         for state, limit, amount in zip(kept.states, kept.limits, amounts, strict=True):
-            places.append(state.take(amount, now))
-            remaining.append(limit - state.total)
-            resets_at = state.resets_at
-            reset_ms.append(resets_at - now if resets_at else 0)
+            if now >= state.due:
+                state.begin(now)
+            place = state.newest
+            place[1] += amount
+            state.total = total = state.total + amount
+            places.append(place)
+            remaining.append(limit - total)
         self._tickets[ticket_id] = _Ticket(now + TICKET_MS, kept, places, amounts)
+        reset_ms = [at - now if (at := state.resets_at) else 0 for state in kept.states]
         return Granted(tuple(remaining), tuple(reset_ms))
 
     def settle(self, ticket_id: str, actual: Mapping[str, int]) -> None:

@@ -5,8 +5,6 @@ The Lua script (limits.lua) does the same, step by step; a change here is a chan
 
 from __future__ import annotations
 
-from math import inf
-
 from security_app.limits.counters import (
     HINT_MS,
     CalendarWindow,
@@ -18,6 +16,8 @@ from security_app.limits.counters import (
 
 # How long a calendar window's counter outlives it, for settlements, and an idle one of all time its last use.
 _KEPT_MS = 3_600_000
+# How late its last use may be noted.
+_TOUCH_MS = 60_000
 
 
 class Sliding:
@@ -26,7 +26,9 @@ class Sliding:
     Before `due` none leaves and none begins: what is taken goes to the newest, and most takes find it so.
     """
 
-    __slots__ = ("_length", "_oldest", "_slots", "_width", "due", "resets_at", "total")
+    __slots__ = ("_length", "_oldest", "_slots", "_width", "due", "newest", "resets_at", "total")
+    # What was used as it was reserved is settled by doing nothing.
+    counts_open = False
 
     def __init__(self, window: SlidingWindow) -> None:
         self._length = window.length_ms
@@ -35,6 +37,8 @@ class Sliding:
         self._oldest = 0
         # Each is [number, amount], the newest last.
         self._slots: list[list[int]] = []
+        # The last of them, as of `due`: where what is taken is counted.
+        self.newest: list[int] = [0, 0]
         self.total = 0
         self.due: float = 0
         # When nothing of what was counted is left, as of the last take.
@@ -49,22 +53,14 @@ class Sliding:
             while slots and slots[0][0] < oldest:
                 self.total -= slots.pop(0)[1]
 
-    def take(self, amount: int, now: int) -> list[int]:
-        """Count an amount; returns where, for `settle`."""
-        if now >= self.due:
-            self._begin(now)
-        slot = self._slots[-1]
-        slot[1] += amount
-        self.total += amount
-        return slot
-
-    def _begin(self, now: int) -> None:
+    def begin(self, now: int) -> None:
         """See to it that the newest sub-window is the one of this moment."""
         slots, width = self._slots, self._width
         # A clock that was set back must not write where nothing is ever forgotten.
         number = max(now // width, slots[-1][0] if slots else self._oldest)
         if not slots or slots[-1][0] != number:
             slots.append([number, 0])
+        self.newest = slots[-1]
         self.resets_at = (number + 1) * width + self._length - 1
         # When the next one begins, or the oldest leaves.
         self.due = min((number + 1) * width, (self._oldest + 1) * width + self._length - 1)
@@ -110,9 +106,8 @@ class Sliding:
 class Amounts:
     """What was used and what is reserved: budgets by calendar and of all time, and concurrency."""
 
-    __slots__ = ("_touched", "_used", "resets_at", "total")
-    # Nothing ever leaves.
-    due: float = inf
+    __slots__ = ("_touched", "_used", "due", "newest", "resets_at", "total")
+    counts_open = True
 
     def __init__(self, window: CalendarWindow | Lifetime) -> None:
         # The end of the window; 0 if it has none.
@@ -121,22 +116,26 @@ class Amounts:
         self._used = 0
         # The reservations included.
         self.total = 0
+        # When its use is to be noted again. Nothing ever leaves or begins.
+        self.due: float = 0
+        # As of a sliding counter; what is in it is of no use.
+        self.newest: list[int] = [0, 0]
 
     def advance(self, now: int) -> None:
         """Note that it is in use."""
         self._touched = now
+        self.due = now + _TOUCH_MS
 
-    def take(self, amount: int, now: int) -> None:
-        """Reserve an amount."""
-        self._touched = now
-        self.total += amount
+    def begin(self, now: int) -> None:
+        """Note that it is in use."""
+        self.advance(now)
 
-    def settle(self, _place: None, reserved: int, actual: int) -> None:
+    def settle(self, _place: list[int], reserved: int, actual: int) -> None:
         """Replace a reservation by what was used."""
         self.total += actual - reserved
         self._used += actual
 
-    def reinstate(self, _place: None, amount: int) -> None:
+    def reinstate(self, _place: list[int], amount: int) -> None:
         """Undo the settlement of a reservation as nothing."""
         self.total += amount
 

@@ -117,17 +117,12 @@ class Ticket:
         limiter, self._limiter = self._limiter, None
         if limiter is None:
             return
-        cost = cost_nano or 0
-        limiter.settle(
-            self.id,
-            {
-                "requests": 1,
-                "input_tokens": min(input_tokens, MAX_AMOUNT),
-                "output_tokens": min(output_tokens, MAX_AMOUNT),
-                "tokens": min(input_tokens + output_tokens, MAX_AMOUNT),
-                "cost": min(cost, MAX_AMOUNT),
-            },
-        )
+        cost, tokens = cost_nano or 0, input_tokens + output_tokens
+        if tokens > MAX_AMOUNT or cost > MAX_AMOUNT:
+            input_tokens, output_tokens = min(input_tokens, MAX_AMOUNT), min(output_tokens, MAX_AMOUNT)
+            cost, tokens = min(cost, MAX_AMOUNT), min(tokens, MAX_AMOUNT)
+        used = {"requests": 1, "input_tokens": input_tokens, "output_tokens": output_tokens}
+        limiter.settle(self.id, {**used, "tokens": tokens, "cost": cost})
         if self._stream_budgets is not None:
             self._stream_budgets.give_back()
         if self._plan is not None and self._plan.has_soft_amounts and self._answer is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from time import monotonic
 
 import pytest
@@ -57,12 +59,62 @@ async def test_the_time_of_a_phase_runs_from_its_first_tick() -> None:
 
     scope.tick(8.0)
     assert scope.reason is None
+    scope.tick(8.4)
     scope.tick(8.5)
+    scope.tick(8.6)
 
-    assert scope.expired_phase == "idle"
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.sleep(0)
+        await asyncio.sleep(1)
+    assert scope.expired_phase == "idle"
     scope.absorb()
+
+
+async def test_what_came_in_time_is_taken_though_the_loop_was_held_up(ticker: Ticker) -> None:
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    was_seen = asyncio.Event()
+
+    async def read() -> bytes:
+        scope = CallScope(current_task())
+        scope.on_tick = lambda now: was_seen.set()
+        ticker.add(scope)
+        scope.enter_phase("first token", 0.1)
+        try:
+            return await loop.sock_recv(ours, 10)
+        finally:
+            ticker.remove(scope)
+
+    with ours, theirs:
+        reading = asyncio.create_task(read())
+        await was_seen.wait()
+        theirs.send(b"fine")
+        time.sleep(0.3)  # noqa: ASYNC251  (the loop is held up, and finds answer and end of time together)
+
+        assert await reading == b"fine"
+
+
+async def test_a_task_that_has_been_woken_is_not_cancelled() -> None:
+    answer = asyncio.get_running_loop().create_future()
+    scopes: list[CallScope] = []
+
+    async def work() -> str | None:
+        scope = CallScope(current_task())
+        scopes.append(scope)
+        scope.enter_phase("first token", 0.5)
+        scope.tick(1.0)
+        scope.tick(1.5)
+        await answer
+        scope.leave_phase()
+        await asyncio.sleep(0)
+        return scope.reason
+
+    working = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    answer.set_result(None)
+    scopes[0].tick(1.6)
+
+    assert await working is None
 
 
 async def test_the_total_bounds_all_phases_and_is_named(ticker: Ticker) -> None:

@@ -69,7 +69,13 @@ def _write_upstreams() -> None:
         for model in ("backup-chat" if name == "backup" else "fake-chat", "fake-embedding", "org/with slash"):
             mode = "embedding" if model == "fake-embedding" else "chat"
             models[f"{name}/{model}"] = UpstreamModel.objects.create(upstream=upstream, name=model, mode=mode)
-    Price.objects.create(model=MODEL, valid_from=utc_now(), input=INPUT_PRICE, output=OUTPUT_PRICE)
+    Price.objects.create(
+        model=MODEL,
+        valid_from=utc_now(),
+        input=INPUT_PRICE,
+        output=OUTPUT_PRICE,
+        picture_prices={"hd/1024x1792": "0.12", "1024x1024": "0.04"},
+    )
     routes = {
         "pair": (MODEL, "backup/backup-chat"),
         "trio": ("hasty/fake-chat", "gone/fake-chat", MODEL),

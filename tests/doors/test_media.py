@@ -149,6 +149,21 @@ def test_pictures_are_made_and_edited(ai: OpenAI, gateway: Gateway, vendor: Fake
     assert json.loads(record["units"])["images"] == 2
 
 
+def test_pictures_cost_by_their_size_and_quality(ai: OpenAI, gateway: Gateway) -> None:
+    tall = ai.images.with_raw_response.generate(
+        model=MODEL, prompt="A cat", n=2, size="1024x1792", quality="hd"
+    )
+    plain = ai.images.with_raw_response.edit(model=MODEL, image=b"one", prompt="A dog")
+
+    records = [gateway.record(answer.headers["x-request-id"]) for answer in (tall, plain)]
+    tokens = 50 * 2_500 + 272 * 10_000
+    assert [record["cost"] - tokens for record in records] == [240_000_000, 40_000_000]
+    assert [json.loads(record["decision"])["picture"] for record in records] == [
+        "hd/1024x1792",
+        "standard/1024x1024",
+    ]
+
+
 def test_unfinished_pictures_come_as_events(ai: OpenAI) -> None:
     events = list(ai.images.generate(model=MODEL, prompt="A cat", stream=True, partial_images=1))
 

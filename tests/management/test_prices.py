@@ -150,6 +150,20 @@ def test_a_request_is_estimated_by_rate_day_and_month(admin: Caller) -> None:
     assert batch["cost"] == "0.0016"
 
 
+def test_pictures_have_prices_by_quality_and_size(admin: Caller) -> None:
+    prices = {"hd/1024x1792": "0.12", "1024x1024": "0.04"}
+    made = admin.ok("POST", "/prices", {"model": "acme/small", "picture_prices": prices})
+    refused = admin.refused("POST", "/prices", {"model": "acme/small", "picture_prices": {"large": "-1"}})
+
+    asked = {"model": "acme/small", "images": 2, "image_size": "1024x1792", "image_quality": "hd"}
+    answer = admin.ok("POST", "/cost/estimate", asked)
+
+    assert made["picture_prices"] == prices
+    assert refused["param"] == "picture_prices"
+    assert answer["cost"] == "0.24"
+    assert answer["breakdown"][0]["name"] == "per_image"
+
+
 def test_messages_are_estimated_and_a_route_costs_what_its_dearest_model_does(admin: Caller) -> None:
     admin.ok("POST", "/model/new", body("fast", "ollama/a"))
     admin.ok("POST", "/model/new", body("fast", "ollama/b"))

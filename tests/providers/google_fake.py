@@ -202,6 +202,11 @@ async def _answer(exchange: Exchange, model: str, *, is_stream: bool) -> None:
     is_new = model.startswith("gemini-3")
     request = Request.read(exchange.request.json)
     said = think(asked_of(request, must_sign=is_new))
+    if request.config.response_modalities == [types.Modality.IMAGE]:
+        picture = {"mimeType": "image/png", "data": b64encode(said.text.encode()).decode()}
+        parts: list[Json] = [] if said.end == "refused" else [{"inlineData": picture}]
+        await exchange.respond(200, json.dumps(answer_of(parts, said)).encode())
+        return
     if not is_stream:
         answer = answer_of(parts_of(said, signs=is_new), said, count=request.config.candidate_count or 1)
         await exchange.respond(200, json.dumps(answer).encode())

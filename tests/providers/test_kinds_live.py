@@ -6,6 +6,7 @@ Those two have modules of their own, since they say more.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -23,8 +24,10 @@ from tests.doors.gateway import Gateway
 from tests.fakes.exchange import Exchange
 from tests.fakes.http_server import HttpServer
 from tests.providers import fake_openai
+from tests.providers.fake_claude_at_google import PLACE, claude
 from tests.providers.fake_openai import HABITS
 from tests.providers.google_fake import Json, responder
+from tests.providers.mind import FORBIDDEN
 from tests.providers.prompts import PROMPTS, WEATHER, reasoning, refused, user
 from tests.providers.rows import CREDENTIAL, Served
 
@@ -48,12 +51,14 @@ ERRORS: dict[str, Json] = {
     },
 }
 NEW, OLD = "gemini-3.1-pro-preview", "gemini-2.5-flash"
+DRAWING = "gemini-2.5-flash-image"
+CLAUDE = "claude-sonnet-4-6"
 GEMINI = f"gemini/{NEW}"
 TOKEN = "ya29.fresh"
 KINDS = {"azure": "azure-openai", "azure-deployments": "azure-openai"}
 # What those ignore that have no word for it; their prompt is the refusal.
 LACKING = {"ollama": "tool_choice", "lmstudio": "parallel_tool_calls"}
-MODELS = [GEMINI, f"gemini/{OLD}", f"vertex/{NEW}", *(f"{name}/model" for name in HABITS)]
+MODELS = [GEMINI, f"gemini/{OLD}", f"vertex/{NEW}", f"vertex/{CLAUDE}", *(f"{name}/model" for name in HABITS)]
 _key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -94,6 +99,12 @@ def _vertex_refusal(exchange: Exchange) -> Json | None:
     return {"error": {"code": 403, "message": "no token, or elsewhere", "status": "PERMISSION_DENIED"}}
 
 
+async def _vertex(exchange: Exchange) -> None:
+    """Google's own models, and Anthropic's."""
+    answer = claude if PLACE in exchange.request.path else responder(refuses=_vertex_refusal)
+    await answer(exchange)
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[list[Served]]:
     """An upstream of each kind; Vertex AI's has the key of a service account."""
@@ -114,11 +125,11 @@ def served() -> Iterator[list[Served]]:
                 name="azure-deployments",
                 api_version="2024-10-21",
             ),
-            Served("gemini", serve(responder(refuses=_gemini_refusal)), (NEW, OLD), name="gemini"),
+            Served("gemini", serve(responder(refuses=_gemini_refusal)), (NEW, OLD, DRAWING), name="gemini"),
             Served(
                 "vertex",
-                serve(responder(refuses=_vertex_refusal)),
-                (NEW,),
+                serve(_vertex),
+                (NEW, CLAUDE),
                 name="vertex",
                 credential=_service_account(serve(_give_token) + "/token"),
                 options={"location": "europe-west4"},
@@ -156,6 +167,22 @@ def test_a_quota_of_googles_says_when_to_come_back(ai: OpenAI) -> None:
 
     assert caught.value.response.headers["retry-after"] == "91"
     assert "exceeded your current quota" in caught.value.message
+
+
+def test_pictures_are_made_by_googles_models_too(ai: OpenAI, gateway: Gateway) -> None:
+    made = ai.images.with_raw_response.generate(model=f"gemini/{DRAWING}", prompt="A cat", n=2)
+    with pytest.raises(openai.BadRequestError) as caught:
+        ai.images.generate(model=f"gemini/{DRAWING}", prompt=FORBIDDEN)
+    with pytest.raises(openai.BadRequestError) as unable:
+        ai.images.generate(model=f"gemini/{OLD}", prompt="A cat")
+
+    record = gateway.record(made.headers["x-request-id"])
+    data = made.parse().data or []
+    assert [b64decode(one.b64_json or "") for one in data] == [b"You said: A cat"] * 2
+    assert (record["operation"], record["state"], record["input_tokens"]) == ("images", "unpriced", 4)
+    assert json.loads(record["units"])["images"] == 2
+    assert (caught.value.code, caught.value.param) == ("content_policy_violation", "prompt")
+    assert (unable.value.code, unable.value.param) == ("unsupported_parameter", "model")
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

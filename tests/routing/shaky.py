@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 OK: Final = "ok"
@@ -29,6 +30,8 @@ class ShakyVendor:
     def __init__(self, *, delay_s: float = 0.0) -> None:
         self.mode = OK
         self.delay_s = delay_s
+        # Called when a good answer is written.
+        self.when_answered: Callable[[], None] = lambda: None
         self.port = 0
         self.accepted = 0
         self.was_asked = asyncio.Event()
@@ -110,12 +113,16 @@ class ShakyVendor:
             return
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        if self.mode == DEAD or writer.transport.is_closing():
+            # It died between the request and the answer, which nobody will get.
+            raise ConnectionResetError
         self.answered[marker] += 1
         kind, answer = (
             (b"text/event-stream", _stream()) if body.get("stream") else (b"application/json", _plain())
         )
         writer.write(_HEAD % (200, kind, len(answer), b"") + answer)
         self._written[writer] = (marker, asyncio.get_running_loop().time())
+        self.when_answered()
 
 
 _USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}

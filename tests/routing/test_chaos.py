@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import time
 from itertools import count
 
 import pytest
@@ -12,7 +14,7 @@ from tests.limits.door import Answer, Door
 from tests.routing.candidates import route, target
 from tests.routing.machine import Machine
 from tests.routing.routed import door_of, with_vendors
-from tests.routing.shaky import FAULTS, OK, ShakyVendor
+from tests.routing.shaky import DEAD, FAULTS, OK, ShakyVendor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FIRST_TOKEN_S = 0.5
@@ -115,6 +117,45 @@ def test_no_client_sees_an_error_while_one_target_works() -> None:
     chaos = play(seed=6, requests=2000, per_s=200)
 
     check(chaos, 2000)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_an_answer_that_came_while_the_loop_was_held_up_is_not_asked_for_again(*, is_stream: bool) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.15
+        # The process finds, at the same moment, the answer there and the time for it over.
+        vendors[0].when_answered = lambda: time.sleep(0.5)
+        targets = [
+            target(f"{name}/m", vendor.url, priority=priority, first_token_timeout_s=0.3)
+            for priority, (name, vendor) in enumerate(zip("ab", vendors, strict=True), 1)
+        ]
+        door = door_of(route(*targets, name="pair"))
+
+        answer = await door.ask("pair", user="r1", stream=is_stream)
+
+        assert b"fine" in answer.body
+        assert [vendor.asked["r1"] for vendor in vendors] == [1, 0]
+
+    with_vendors(2, work)
+
+
+async def test_a_vendor_that_dies_before_it_answers_has_not_answered() -> None:
+    vendor = ShakyVendor()
+    await vendor.start()
+    body = b'{"user":"r1"}'
+    with socket.create_connection(("127.0.0.1", vendor.port)) as client:
+        while not vendor.accepted:  # noqa: ASYNC110  (the vendor tells nobody)
+            await asyncio.sleep(0)
+
+        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        # The vendor's task has been woken by the request, and did not run yet.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await vendor.become(DEAD)
+        await asyncio.sleep(0)
+
+        assert (vendor.asked["r1"], vendor.answered["r1"], vendor.cut["r1"]) == (1, 0, 0)
+    await vendor.stop()
 
 
 @pytest.mark.soak

@@ -124,6 +124,16 @@ def test_affinity_obeys_weights() -> None:
     assert firsts["c/m"] == 0
 
 
+def test_the_keys_of_a_target_that_goes_are_shared_by_all_others_by_weight() -> None:
+    candidates = [candidate(f"u{index}/m", weight=weight) for index, weight in enumerate((4, 1, 1, 2, 4))]
+
+    orders = [by_rendezvous(candidates, f"session-{n}").order for n in range(9000)]
+    heirs = Counter(order[1].target.model_id for order in orders if order[0] is candidates[0])
+
+    shares = [heirs[f"u{index}/m"] / heirs.total() for index in (1, 2, 3, 4)]
+    assert shares == pytest.approx([0.125, 0.125, 0.25, 0.5], abs=0.04)
+
+
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_lower_priorities_come_first_whatever_the_strategy_says(strategy: str) -> None:
     entry = route(

@@ -109,6 +109,28 @@ class TellsUsage(Protocol):
         ...
 
 
+class Withheld(Exception):
+    """The vendor answered well, and gave nothing of what was asked for: a refusal, with OpenAI's error."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__("withheld")
+        self.status = status
+        self.body = body
+
+
+@runtime_checkable
+class MakesImages(Protocol):
+    """A provider whose vendor makes pictures of a text."""
+
+    def image_exchange(self, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
+        """A call of /images/generations, as `Provider.exchange`; its `answer` may raise Withheld."""
+        ...
+
+    def max_images(self, model: str) -> int:
+        """How many pictures (`n`) one call makes; for more there are several calls of one."""
+        ...
+
+
 class Authority(Protocol):
     """What proves to the vendor who calls: a key, a token that must be fetched, or a signature."""
 

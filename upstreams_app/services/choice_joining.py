@@ -53,6 +53,14 @@ def _joined(bodies: Sequence[bytes]) -> bytes:
     return join_object(fields)
 
 
+def join_images(bodies: Sequence[bytes]) -> bytes:
+    """Pictures of several answers as those of one; UpstreamUnreachable if they are no such answers."""
+    with _joining():
+        answers = [loads(body) for body in bodies]
+        data = [picture for answer in answers for picture in answer["data"]]
+        return dumps({**answers[0], "data": data, "usage": summed([answer["usage"] for answer in answers])})
+
+
 def summed(usages: Sequence[Json]) -> Json:
     """The sums of all counts. Prompts count as often as they were sent: the vendor bills them so."""
     total: Json = {}

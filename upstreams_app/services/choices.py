@@ -7,7 +7,7 @@ failures end the whole as well: nobody may take some of the choices for all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from gateway_project.core.errors import InvalidRequest
@@ -20,6 +20,7 @@ from upstreams_app.services.phases import Phases
 Json = dict[str, Any]
 Asking = Coroutine[Any, Any, UpstreamAnswer]
 CHAT: Final = "/chat/completions"
+IMAGES: Final = "/images/generations"
 # Each of them is a call to the vendor, with all of the prompt.
 MAX_CHOICES: Final = 8
 
@@ -86,17 +87,23 @@ def shared_phases(whole: Phases, count: int) -> list[Phases]:
     return [_OnePhases(whole, progress, index) for index in range(count)]
 
 
-async def ask_together(askings: Sequence[Asking], *, is_stream: bool) -> UpstreamAnswer:
+async def ask_together(
+    askings: Sequence[Asking],
+    *,
+    is_stream: bool,
+    join: Callable[[Sequence[bytes]], bytes] = join_answers,
+) -> UpstreamAnswer:
     """The one answer of several calls; the refusal of the first that is refused; or what the first raises.
 
-    In the latter two cases, and when this is cancelled, all the others are over when it ends.
+    In the latter two cases, and when this is cancelled, all the others are over when it ends. `join` makes
+    one answer of whole ones.
     """
     tasks = [asyncio.create_task(asking) for asking in askings]
     try:
         refused = await _first_refusal(tasks)
         if refused is None:
             answers = [task.result() for task in tasks]
-            return _JoinedStream(answers) if is_stream else _JoinedPlain(answers)
+            return _JoinedStream(answers) if is_stream else _JoinedPlain(answers, join)
         tasks.remove(refused)
         refusal = refused.result()
         try:
@@ -189,6 +196,10 @@ def _forget(reading: asyncio.Task[bytes]) -> None:
 class _JoinedPlain(_Joined):
     """Whole answers as one."""
 
+    def __init__(self, answers: list[UpstreamAnswer], join: Callable[[Sequence[bytes]], bytes]) -> None:
+        super().__init__(answers)
+        self._join = join
+
     async def read_any(self) -> bytes:
         """All of it, at once; UpstreamUnreachable if one breaks off, or is unusable: all are closed then."""
         if self._is_over:
@@ -198,7 +209,7 @@ class _JoinedPlain(_Joined):
         readings = list(self._readings.values())
         await asyncio.wait(readings, return_when=asyncio.FIRST_EXCEPTION)
         try:
-            joined = join_answers([reading.result() for reading in readings if reading.done()])
+            joined = self._join([reading.result() for reading in readings if reading.done()])
         except UpstreamUnreachable:
             self._break_off()
             raise

@@ -21,6 +21,7 @@ from upstreams_app.providers import provider_of
 from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
+from upstreams_app.routing.hedge_state import HedgeStates
 from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
@@ -283,6 +284,7 @@ class ClientPool:
         self._closing: set[asyncio.Task[None]] = set()
         self._places: dict[int, Places] = {}
         self.tracker = Tracker()
+        self.hedges = HedgeStates()
 
     def busy(self, upstream_id: UUID) -> int:
         """How many calls of an upstream are under way or wait for a place."""
@@ -351,12 +353,21 @@ def _new_client(config: UpstreamConfig) -> UpstreamClient:
     if provider is None and KINDS[config.kind].lacks:
         from upstreams_app.services.local_client import LocalClient
 
-        return LocalClient(config)
+        return _parting(LocalClient(config), config)
     if provider is None:
-        return HttpClient(config)
+        return _parting(HttpClient(config), config)
     from upstreams_app.services.provider_client import ProviderClient
 
     return ProviderClient(config, provider)
+
+
+def _parting(client: UpstreamClient, config: UpstreamConfig) -> UpstreamClient:
+    """The client, where models of the upstream think in tags with what parts these from the text."""
+    if not config.options:
+        return client
+    from upstreams_app.services.tagged_client import with_parted_thoughts
+
+    return with_parted_thoughts(client, config.options)
 
 
 async def _close_when_idle(client: UpstreamClient) -> None:

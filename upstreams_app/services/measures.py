@@ -19,6 +19,7 @@ from usage_app.entry import NOTHING, TokenUsage
 from usage_app.registry import UsageConfig
 from usage_app.services.estimate import demand
 from usage_app.services.extraction import IMAGE_TOKENS, estimate_tokens
+from usage_app.services.pictures import picture_of
 
 _IMAGE_OUTPUT_TOKENS = 6_300
 _MAX_IMAGES = 100
@@ -36,12 +37,16 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Measure(NamedTuple):
-    """What a call comes to at most, as far as its request tells, and `assumed`: what if nobody tells."""
+    """What a call comes to at most, as far as its request tells, and `assumed`: what if nobody tells.
+
+    `picture` is the kind of pictures that it makes, for prices by size and quality.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     units: TokenUsage = NOTHING
     assumed: TokenUsage = NOTHING
+    picture: str = ""
 
 
 def of_images(fields: Mapping[str, bytes | msgspec.Raw], *, given_images: int = 0) -> Measure:
@@ -50,7 +55,8 @@ def of_images(fields: Mapping[str, bytes | msgspec.Raw], *, given_images: int = 
     given = estimate_tokens(len(fields.get("prompt", b""))) + IMAGE_TOKENS * given_images
     made = _IMAGE_OUTPUT_TOKENS * images
     assumed = TokenUsage(input=given, output=made, output_image=made, images=images)
-    return Measure(given, made, TokenUsage(images=images), assumed)
+    picture = picture_of(_said(fields, "size"), _said(fields, "quality"))
+    return Measure(given, made, TokenUsage(images=images), assumed, picture)
 
 
 def of_speech(fields: Mapping[str, msgspec.Raw]) -> Measure:
@@ -100,6 +106,13 @@ def wanted_images(fields: Mapping[str, bytes | msgspec.Raw]) -> int:
     return min(max(wanted, 1), _MAX_IMAGES)
 
 
+def _said(fields: Mapping[str, bytes | msgspec.Raw], name: str) -> str | None:
+    try:
+        return _text.decode(fields[name])
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def spoken_characters(fields: Mapping[str, msgspec.Raw]) -> int:
     """How many characters are to be spoken."""
     try:
@@ -118,5 +131,6 @@ def estimate_measured(context: RequestContext, entry: ModelEntry, measure: Measu
         input_tokens=measure.input_tokens,
         output_tokens=measure.output_tokens,
         units=measure.units,
+        picture=measure.picture,
         has_media=True,
     )

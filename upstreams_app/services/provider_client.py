@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from gateway_project.core.codec import loads_loosely
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.errors import UpstreamUnreachable
-from upstreams_app.providers.wire import Exchange, KnowsWait, Provider, ReadsHead, Site, TellsUsage
+from upstreams_app.providers.wire import (
+    Exchange,
+    KnowsWait,
+    MakesImages,
+    Provider,
+    ReadsHead,
+    Site,
+    TellsUsage,
+)
 from upstreams_app.registry import UpstreamConfig
-from upstreams_app.services.choices import CHAT, ask_together, shared_phases, single_requests, wanted_choices
+from upstreams_app.services.choices import (
+    CHAT,
+    IMAGES,
+    ask_together,
+    shared_phases,
+    single_requests,
+    wanted_choices,
+)
 from upstreams_app.services.client import HttpClient
+from upstreams_app.services.image_calls import make_images
 from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
@@ -58,10 +75,10 @@ class ProviderClient:
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("The body has a number too large, or is nested too deeply.") from error
         if len(exchanges) == 1:
-            return await self._ask(exchanges[0], phases, credential, is_stream=is_stream)
+            return await self._ask(exchanges[0], phases, credential=credential, is_stream=is_stream)
         return await ask_together(
             [
-                self._ask(exchange, one, credential, is_stream=is_stream)
+                self._ask(exchange, one, credential=credential, is_stream=is_stream)
                 for exchange, one in zip(exchanges, shared_phases(phases, len(exchanges)), strict=True)
             ],
             is_stream=is_stream,
@@ -77,7 +94,7 @@ class ProviderClient:
         return [self._provider.exchange(path, request, model=model, site=self._site) for request in requests]
 
     async def _ask(
-        self, exchange: Exchange, phases: Phases, credential: str, *, is_stream: bool
+        self, exchange: Exchange, phases: Phases, *, credential: str, is_stream: bool
     ) -> UpstreamAnswer:
         answer = await self._http.send(
             exchange.request, self._authority, phases=phases, credential=credential
@@ -87,7 +104,12 @@ class ProviderClient:
     async def relay(
         self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
-        """As `UpstreamClient.relay`: requests in OpenAI's words are translated by nobody here."""
+        """As `UpstreamClient.relay`: of requests in OpenAI's words those for pictures are translated."""
+        if request.path == IMAGES and not request.is_native and isinstance(self._provider, MakesImages):
+            ask = partial(self._ask, credential=credential, is_stream=False)
+            return await make_images(
+                self._provider, request.body, ask, phases=phases, model=model, site=self._site
+            )
         if not request.is_native:
             raise InvalidRequest(
                 f"The upstream of '{model}' has nothing like {request.path}.",

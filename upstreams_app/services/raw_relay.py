@@ -20,6 +20,7 @@ from upstreams_app.services.decoding import BodyReader, decoded
 from upstreams_app.services.relay import abort_cancelled
 from upstreams_app.services.witness import Witness
 from usage_app.entry import NOTHING
+from usage_app.services.pictures import told_picture
 
 UPSTREAM_REFUSED = "upstream_refused"
 
@@ -58,7 +59,7 @@ class RawRelay:
         (target,) = self._call.entry.targets
         total_s = target.upstream.total_timeout_s
         self._call.settlement.queue_ms = round(self._call.context.elapsed_ms(), 3)
-        await self._begin(await ask(self._call, target, self._clients, total_s=total_s))
+        await self._begin(self._call, await ask(self._call, target, self._clients, total_s=total_s))
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         try:
@@ -72,7 +73,7 @@ class RawRelay:
         finally:
             self._call.context.scope.leave_phase()
 
-    async def _begin(self, opened: OpenAnswer) -> None:
+    async def _begin(self, _call: Call, opened: OpenAnswer) -> None:
         self._opened = opened
         self.status, self.headers = opened.answer.status, opened.answer.headers
         self._witness = Witness(self.content_type)
@@ -137,6 +138,11 @@ class RawRelay:
         elif tokens is not None:
             settlement.tokens = tokens
             settlement.service_tier = self._witness.service_tier
+        if settlement.picture:
+            witness = self._witness
+            settlement.picture = told_picture(
+                settlement.picture, size=witness.size_of_pictures, quality=witness.quality_of_pictures
+            )
         if self._is_native:
             self._note_native()
 

@@ -31,19 +31,24 @@ _DURATION = re.compile(
 )
 # OpenAI has it beside the usage, Anthropic inside.
 _SERVICE_TIER = re.compile(rb'(?<!\\)"service_tier"\s*:\s*("[a-z_]{1,16}")')
+# What kind of pictures were made, where the model chose it.
+_SIZE = re.compile(rb'(?<!\\)"size"\s*:\s*"([0-9]{2,5}x[0-9]{2,5})"')
+_QUALITY = re.compile(rb'(?<!\\)"quality"\s*:\s*"([a-z]{1,16})"')
 _decoder = json.JSONDecoder()
 
 
 class Witness:
     """Looks at an answer as it passes: `feed` all of it, then ask.
 
-    `service_tier` is how it was served, if that has prices of its own.
+    `service_tier` is how it was served, if that has prices of its own; `size_of_pictures` and
+    `quality_of_pictures` are those that were made, if it tells.
     """
 
     def __init__(self, content_type: str) -> None:
         self.size = 0
         self.model = ""
         self.service_tier = ""
+        self.size_of_pictures = self.quality_of_pictures = ""
         self._is_stream = "event-stream" in content_type
         # Bedrock's frames have JSON in them, the usage in the last one.
         self.is_text = self._is_stream or "json" in content_type or "amazon.eventstream" in content_type
@@ -84,9 +89,17 @@ class Witness:
                 continue
             self._usage.update({name: item for name, item in value.items() if item is not None})
 
+    def _note_pictures(self, text: bytes) -> None:
+        if found := _SIZE.search(text):
+            self.size_of_pictures = found[1].decode()
+        if found := _QUALITY.search(text):
+            self.quality_of_pictures = found[1].decode()
+
     def finish(self) -> TokenUsage | None:
         """The tokens, as far as the answer tells; `model` is known then as well."""
         self._note(self._tail)
+        self._note_pictures(self._head)
+        self._note_pictures(self._tail)
         if not self._usage:
             self._note(self._head)
         self._tail = b""

@@ -192,7 +192,11 @@ def differing_rates(row: PriceChange) -> list[str]:
         for name in ALL_RATES
         if row.before.get(name) != row.rates.get(name)
     ]
-    others = {"tiers": "tiers by context", "service_tiers": "ways of service"}
+    others = {
+        "tiers": "tiers by context",
+        "service_tiers": "ways of service",
+        "picture_prices": "images by size and quality",
+    }
     return [*lines, *(text for name, text in others.items() if row.before.get(name) != row.rates.get(name))]
 
 

@@ -54,7 +54,7 @@ class PriceAdmin(ConfigModelAdmin[Price]):
         ),
         ("Audio and images", {"fields": ("input_audio", "output_audio", "input_image", "output_image")}),
         ("Not by tokens", {"fields": ("per_request", "per_image", "characters", "audio_hour", "per_search")}),
-        ("Tiers", {"fields": ("tiers", "service_tiers")}),
+        ("Tiers", {"fields": ("tiers", "service_tiers", "picture_prices")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:

@@ -235,12 +235,21 @@ class UsageRecordAdmin(ReadOnlyModelAdmin[UsageRecord], TeamScope[UsageRecord]):
         return queryset.filter(model=term), False
 
 
+def visible_records(request: HttpRequest) -> QuerySet[UsageRecord] | None:
+    """The records that this person may see; None for nobody's."""
+    record_admin: Any = admin.site.get_model_admin(UsageRecord)
+    if not record_admin.has_view_permission(request):
+        return None
+    records: QuerySet[UsageRecord] = record_admin.get_queryset(request)
+    return records
+
+
 def _links(request: HttpRequest, record: UsageRecord) -> list[RecordLink]:
     links = [link for of in record_links for link in of(request, record)]
     if record.parent_id is not None:
         parent = reverse("admin:usage_app_usagerecord_change", args=[record.parent_id])
         links.append(RecordLink("The request that this call is a part of", parent))
-    elif record.kind == "agent":
+    elif record.kind == "agent" or "hedged" in (record.decision or {}):
         calls = reverse("admin:usage_app_usagerecord_changelist")
         links.append(RecordLink("Its calls", f"{calls}?q={public_id('run', record.id)}"))
     return links

@@ -19,6 +19,7 @@ from usage_app.entry import TokenUsage
 from usage_app.price_schemas import Calculation, CostAnswer, CostOfPart, CostQuestion
 from usage_app.services.calculation import Estimate, calculated_cost, estimate_cost, tokens_of
 from usage_app.services.extraction import token_usage
+from usage_app.services.pictures import picture_of
 
 router = Router(tags=["Spend"])
 _TOKENS_PER_RATE = 1_000_000
@@ -34,7 +35,12 @@ def cost_estimate(request: HttpRequest, body: CostQuestion) -> CostAnswer:
         tokens = tokens_of(body.messages, tokens)
     principal = principal_of(request)
     found = estimate_cost(
-        principal, body.model, tokens, at=body.at or utc_now(), service_tier=body.service_tier
+        principal,
+        body.model,
+        tokens,
+        at=body.at or utc_now(),
+        service_tier=body.service_tier,
+        picture=picture_of(body.image_size, body.image_quality) if tokens.images else "",
     )
     # Who may only call a model need not learn where it is served.
     is_shown = decide_scope(principal, "admin").is_allowed

@@ -157,6 +157,7 @@ def _shown(row: Price, state: Any) -> ShownPrice:
         state=state,
         tiers=row.tiers,
         service_tiers=row.service_tiers,
+        picture_prices=row.picture_prices,
         **{name: getattr(row, name) for name in ALL_RATES},
     )
 

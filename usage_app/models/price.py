@@ -8,7 +8,7 @@ from django.db import models
 from gateway_project.core.ids import uuid7
 from gateway_project.core.money import MoneyField
 from security_app.models import ConfigModel
-from usage_app.models.rates import validate_service_tiers, validate_tiers
+from usage_app.models.rates import validate_pictures, validate_service_tiers, validate_tiers
 
 
 def _rate(verbose_name: str, *, required: bool = False) -> MoneyField:
@@ -62,6 +62,13 @@ class Price(ConfigModel):
         help_text="US dollars per request, on top of tokens.",
     )
     per_image = _unit_rate("US dollars per image that is made.")
+    picture_prices = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_pictures],
+        help_text="US dollars per image by quality and size, instead of the rate for all, such as "
+        '{"hd/1024x1792": "0.12", "1024x1024": "0.04"}.',
+    )
     characters = _unit_rate("US dollars per 1 000 000 characters that are spoken.")
     audio_hour = _unit_rate("US dollars per hour of audio that is heard.")
     per_search = _unit_rate("US dollars per search unit, as rerankers count them.")

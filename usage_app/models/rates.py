@@ -5,6 +5,7 @@ The names are those of columns of `Price`, of members of a tier, and of `TokenUs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,9 +32,14 @@ UNIT_RATES = ("per_image", "characters", "audio_hour", "per_search")
 # How many of what others price singly (a token, a character, a second) a rate is for; one if not here.
 UNITS_PER_RATE = {**dict.fromkeys(TIER_RATES, 1_000_000), "characters": 1_000_000, "audio_hour": 3600}
 ALL_RATES = (*TIER_RATES, *UNIT_RATES, "per_request")
+# Columns of `Price` that are JSON with rates in it.
+STRUCTURED_RATES = ("tiers", "service_tiers", "picture_prices")
 # What vendors call their ways of service that have prices of their own.
 SERVICE_TIERS = ("batch", "flex", "priority", "fast")
 MAX_TIERS = 10
+_MAX_PICTURES = 100
+# A quality, a size, or both: hd, 1024x1792, hd/1024x1792.
+_PICTURE = re.compile(r"[a-z]{1,16}|(?:[a-z]{1,16}/)?[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 
 
 def validate_tiers(value: Any) -> None:
@@ -61,6 +67,19 @@ def validate_service_tiers(value: Any) -> None:
         rest = {key: rate for key, rate in tier.items() if key != "tiers"}
         _validate_rates(rest, (*ALL_RATES, "factor"))
         validate_tiers(tier.get("tiers", []))
+
+
+def validate_pictures(value: Any) -> None:
+    """`{"hd/1024x1792": "0.12", "1024x1024": "0.04"}`: dollars for one of a quality, a size, or both."""
+    if not isinstance(value, dict) or len(value) > _MAX_PICTURES:
+        raise ValidationError(f"Give an object with at most {_MAX_PICTURES} kinds of images.", code=UNUSABLE)
+    for name in value:
+        if not _PICTURE.fullmatch(name):
+            raise ValidationError(
+                f"'{name[:40]}' is no kind of image: give QUALITY/SIZE, SIZE or QUALITY, as hd/1024x1792.",
+                code=UNUSABLE,
+            )
+    _validate_rates(value, tuple(value))
 
 
 def _validate_rates(rates: Mapping[str, Any], known: tuple[str, ...]) -> None:

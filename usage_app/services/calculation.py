@@ -50,7 +50,13 @@ class Estimate:
 
 
 def estimate_cost(
-    principal: Principal, model: str, tokens: TokenUsage, *, at: datetime, service_tier: str = ""
+    principal: Principal,
+    model: str,
+    tokens: TokenUsage,
+    *,
+    at: datetime,
+    service_tier: str = "",
+    picture: str = "",
 ) -> Estimate:
     """What the dearest model that may serve this would charge.
 
@@ -58,7 +64,7 @@ def estimate_cost(
     """
     _require(principal, model)
     prices: UsageConfig = store.current.sections[SECTION].value
-    cards = {name: _card(prices, name, at, service_tier) for name in served_by(model)}
+    cards = {name: _card(prices, name, at, service_tier, picture) for name in served_by(model)}
     costs = {name: None if card is None else cost_nano(tokens, card) for name, card in cards.items()}
     priced = [(cost, name) for name, cost in costs.items() if cost is not None]
     if not priced:
@@ -85,6 +91,6 @@ def _require(principal: Principal, model: str) -> None:
         require_model(principal, model)
 
 
-def _card(prices: UsageConfig, model: str, at: datetime, service_tier: str) -> RateCard | None:
+def _card(prices: UsageConfig, model: str, at: datetime, service_tier: str, picture: str) -> RateCard | None:
     card = prices.price(model, at)
-    return card if card is None else card.service_tiers.get(service_tier, card)
+    return card if card is None else card.service_tiers.get(service_tier, card).for_picture(picture)

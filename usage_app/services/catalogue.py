@@ -17,6 +17,7 @@ from django.db import transaction
 from gateway_project.core.clock import utc_now
 from usage_app.models import Price
 from usage_app.services.overrides import exact
+from usage_app.services.pictures import picture_columns
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -111,8 +112,7 @@ def offers(model: PricedModel, catalogue: DataSnapshot) -> list[Price]:
     if info is None and model.plain_model:
         info = _find(catalogue, model.provider, model.plain_model)
         listed_as = PricedModel(model.model_id, model.provider, model.plain_model).listed_as
-    if info is None:
-        return []
+    dated = _by_the_picture(model) if info is None else list(_dated_columns(info))
     return [
         Price(
             model=model.model_id,
@@ -122,8 +122,15 @@ def offers(model: PricedModel, catalogue: DataSnapshot) -> list[Price]:
             listed_as=listed_as,
             **columns,
         )
-        for valid_from, columns in _dated_columns(info)
+        for valid_from, columns in dated
     ]
+
+
+def _by_the_picture(model: PricedModel) -> list[tuple[datetime, dict[str, Any]]]:
+    """What the catalogue lacks: prices of models that are billed by the picture."""
+    columns = picture_columns(model.provider, model.vendor_model)
+    zero = Decimal(0)
+    return [] if columns is None else [(BEGINNING, {"input": zero, "output": zero, **columns})]
 
 
 def _find(catalogue: DataSnapshot, provider: str, vendor_model: str) -> ModelInfo | None:

@@ -72,12 +72,14 @@ def demand(
     output_tokens: int,
     units: TokenUsage = NOTHING,
     service_tier: str = "",
+    picture: str = "",
     has_media: bool = False,
 ) -> Demand:
     """What to reserve for a call that one of these models may serve; `at` is its moment, since 1970.
 
     Of `units` count images, characters, audio and searches. With `has_media` tokens may be of sound or
-    pictures, which have rates of their own. Where the call asks for a `service_tier`, it may
+    pictures, which have rates of their own; `picture` is the kind of those that
+    are made. Where the call asks for a `service_tier`, it may
     be served by that or by the usual one.
     """
     dearest: int | None = None
@@ -87,8 +89,10 @@ def demand(
         if card is None:
             is_priced = False
             continue
+        card = card.for_picture(picture)
         cost = dearest_nano(input_tokens, output_tokens, units, card, has_media=has_media)
         if service_tier and (tier := card.service_tiers.get(service_tier)) is not None:
+            tier = tier.for_picture(picture)
             dearer = dearest_nano(input_tokens, output_tokens, units, tier, has_media=has_media)
             cost = max(cost, dearer)
         dearest = cost if dearest is None or cost > dearest else dearest

@@ -65,6 +65,7 @@ class _Usage(msgspec.Struct):
     prompt_cache_hit_tokens: _Number = None  # DeepSeek
     input_token_details: _InputDetails | None = None  # transcriptions
     seconds: _Number = None  # transcriptions
+    images: _Number = None  # our own word, for vendors that bill by the image
 
 
 _decode = msgspec.json.Decoder(_Usage).decode
@@ -156,6 +157,7 @@ def _tokens(usage: _Usage) -> TokenUsage | None:
         cache_write_1h=_count(lasting.ephemeral_1h_input_tokens) if lasting is not None else 0,
         input_image=_count(details.image_tokens) if details.image_tokens else 0,
         output_image=_count(output_details.image_tokens) if output_details.image_tokens else 0,
+        images=_count(usage.images) if usage.images else 0,
     )
 
 

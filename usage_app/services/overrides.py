@@ -71,6 +71,7 @@ def copy_override(old_id: str, new_id: str) -> None:
         source=Price.Source.OVERRIDE,
         tiers=old.tiers,
         service_tiers=old.service_tiers,
+        picture_prices=old.picture_prices,
         **rates_of(old),
     )
 
@@ -100,7 +101,8 @@ def exact(amount: Decimal | None) -> Decimal | None:
 
 
 def _is_plain(price: Price) -> bool:
-    return not price.tiers and not price.service_tiers and not price.is_withdrawn
+    has_more = price.tiers or price.service_tiers or price.picture_prices
+    return not has_more and not price.is_withdrawn
 
 
 def _per_rate(name: str, each: Decimal | None) -> Decimal | None:

@@ -21,7 +21,7 @@ from gateway_project.core.clock import utc_now
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit
 from usage_app.models import Price, PriceChange
-from usage_app.models.rates import ALL_RATES
+from usage_app.models.rates import ALL_RATES, STRUCTURED_RATES
 from usage_app.services.catalogue import PricedModel, holding_from, installed_catalogue, offers
 from usage_app.services.configured_models import configured_models
 from usage_app.services.overrides import rates_of
@@ -135,7 +135,7 @@ def dismiss(ids: Iterable[UUID] | None = None) -> list[PriceChange]:
 def columns_json(price: Price) -> dict[str, Any]:
     """What a row says, as the JSON of a change: rates that it has, as decimal text."""
     rates = {name: format(rate, "f") for name, rate in rates_of(price).items() if rate is not None}
-    more = {"tiers": price.tiers, "service_tiers": price.service_tiers}
+    more = {name: getattr(price, name) for name in STRUCTURED_RATES}
     return {**rates, **{name: value for name, value in more.items() if value}}
 
 
@@ -211,7 +211,7 @@ def _is_usable(change: PriceChange) -> bool:
 
 def _price(change: PriceChange, now: datetime) -> Price:
     rates = {
-        name: value if name.endswith("tiers") else Decimal(value) for name, value in change.rates.items()
+        name: value if name in STRUCTURED_RATES else Decimal(value) for name, value in change.rates.items()
     }
     return Price(
         model=change.model,

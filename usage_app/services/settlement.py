@@ -38,6 +38,7 @@ class Settlement:
         "agent",
         "assumed",
         "attempts",
+        "beside",
         "context",
         "cost_nano",
         "decision",
@@ -51,6 +52,7 @@ class Settlement:
         "model_id",
         "on_settled",
         "operation",
+        "picture",
         "price_model",
         "queue_ms",
         "received_bytes",
@@ -78,6 +80,8 @@ class Settlement:
         self.upstream_model = ""
         self.price_model = ""
         self.attempts = 0
+        # Attempts that were made at the same time, and have records of their own.
+        self.beside = 0
         # Why this upstream, and what was tried; None where nothing was chosen and all went well.
         self.decision: dict[str, Any] | None = None
         self.queue_ms = 0.0
@@ -87,6 +91,8 @@ class Settlement:
         self.told: TokenUsage | None = None
         # What the answer says of how it was served, where that may change the price.
         self.service_tier = ""
+        # What kind of images is made, as `quality/size`: some vendors bill by it.
+        self.picture = ""
         # What a call that makes no text came to, if the upstream does not tell.
         self.assumed: TokenUsage | None = None
         # How much text was sent, asked only if an estimate is needed.
@@ -113,8 +119,8 @@ class Settlement:
         prices: UsageConfig = self.context.snapshot.sections["usage"].value
         card = prices.price(self.price_model, (self.context.request_id.int >> 80) / 1000)
         if self.service_tier and card is not None:
-            return card.service_tiers.get(self.service_tier, card)
-        return card
+            card = card.service_tiers.get(self.service_tier, card)
+        return card if card is None else card.for_picture(self.picture)
 
     def forget_answer(self) -> None:
         """What came from one upstream is of no use: another one is asked."""
@@ -201,6 +207,9 @@ class Settlement:
             self.cost_nano = 0
         elif state == _REPORTED:
             state = State.UNPRICED.value
+        if card is not None and card.pictures and tokens.images:
+            # Whoever asks why it cost so much finds it beside the choice of the upstream.
+            self.decision = {**(self.decision or {}), "picture": self.picture}
         total_ms = round(context.elapsed_ms(), 3)
         entry = UsageEntry(
             id=context.request_id,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from gateway_project.core.ids import public_id, uuid7_time
+from gateway_project.core.ids import parse_public_id, public_id, uuid7_time
 from usage_app.models import UsageRecord
 from usage_app.services.record_store import COLUMNS
 
@@ -68,7 +68,13 @@ def list_records(wanted: RecordFilter, *, limit: int, after: UUID | None = None)
     found = list(records.order_by(*order).values(*COLUMNS)[: limit + 1])
     page = found[:limit]
     next_cursor = make_cursor(page[-1]["id"]) if len(found) > limit else None
-    return RecordPage([_plain(row) for row in page], next_cursor)
+    return RecordPage([plain_record(row) for row in page], next_cursor)
+
+
+def find_record(request_id: str, records: QuerySet[UsageRecord]) -> UsageRecord | None:
+    """One of these records by the id that the client got; None if it is not among them."""
+    record_id = parse_public_id("req", request_id)
+    return None if record_id is None else records.filter(**_place(record_id)).first()
 
 
 def make_cursor(last: UUID) -> str:
@@ -124,7 +130,7 @@ def _since(parent_id: UUID) -> dict[str, Any]:
         return {}
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def plain_record(row: dict[str, Any]) -> dict[str, Any]:
     """A record as JSON: public ids, money as decimal text, times in UTC."""
     request_id = public_id("req", row.pop("id"))
     cost = row.pop("cost")

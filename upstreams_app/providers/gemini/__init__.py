@@ -13,6 +13,7 @@ from upstreams_app.options import check_options
 from upstreams_app.providers.gemini.embeddings import BATCH, EmbeddingExchange
 from upstreams_app.providers.gemini.exchanges import ChatExchange, quoted, unknown_path
 from upstreams_app.providers.gemini.generations import generation_of
+from upstreams_app.providers.gemini.images import ImageExchange
 from upstreams_app.providers.gemini.listing import list_request, read_page
 from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
@@ -45,9 +46,7 @@ class Gemini:
 
     def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
         """As `Provider.exchange`."""
-        name = model.removeprefix("models/")
-        folder = "tunedModels" if name.startswith("tunedModels/") else "models"
-        resource = f"/{folder}/{quoted(name.removeprefix('tunedModels/'))}"
+        name, resource = _resource(model)
         if path == "/chat/completions":
             return ChatExchange(fields, model=name, resource=resource)
         if path == "/embeddings":
@@ -55,6 +54,15 @@ class Gemini:
                 fields, model=name, resource=resource, method=BATCH, batch_model=resource.removeprefix("/")
             )
         raise unknown_path(path)
+
+    def image_exchange(self, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
+        """As `MakesImages.image_exchange`."""
+        name, resource = _resource(model)
+        return ImageExchange(fields, model=name, resource=resource, has_formats=False)
+
+    def max_images(self, model: str) -> int:
+        """As `MakesImages.max_images`."""
+        return 1
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """As `Provider.max_choices`."""
@@ -80,6 +88,13 @@ class Gemini:
     def read_models(self, body: bytes) -> ModelsPage:
         """As `Provider.read_models`."""
         return read_page(body, "models")
+
+
+def _resource(model: str) -> tuple[str, str]:
+    """A model's plain name and its path."""
+    name = model.removeprefix("models/")
+    folder = "tunedModels" if name.startswith("tunedModels/") else "models"
+    return name, f"/{folder}/{quoted(name.removeprefix('tunedModels/'))}"
 
 
 def provider() -> Provider:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from usage_app.models import PriceChange
+from usage_app.models.rates import STRUCTURED_RATES
 from usage_app.services import price_changes
 from usage_app.services.published_catalogue import CatalogueUnavailable
 
@@ -51,8 +52,8 @@ def _line(row: PriceChange) -> str:
     shown = [
         f"{name} {row.before.get(name, '–')} → {row.rates.get(name, '–')}"
         for name in (*row.before, *(name for name in row.rates if name not in row.before))
-        if not name.endswith("tiers") and row.before.get(name) != row.rates.get(name)
+        if name not in STRUCTURED_RATES and row.before.get(name) != row.rates.get(name)
     ]
-    others = [name for name in ("tiers", "service_tiers") if row.before.get(name) != row.rates.get(name)]
+    others = [name for name in STRUCTURED_RATES if row.before.get(name) != row.rates.get(name)]
     since = "" if row.valid_from is None else f" from {row.valid_from:%Y-%m-%d}"
     return f"{row.kind:8} {row.model}{since}: {', '.join([*shown, *others])}"
