@@ -22,7 +22,7 @@ UNIT := not browser and not clients and not soak
 # What meets no database or only SQLite is left out of the run on PostgreSQL, and what has PostgreSQL and Valkey
 # in every run out of the one on SQLite: once is enough. So it is for pages and routes that only ask the ORM, which
 # run on the stricter of the two, and for live servers whose story is not the database's, which run on the quicker.
-SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys neighbours) tests/routing/test_facts.py tests/routing/test_strategies.py \
+SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys neighbours) tests/routing/test_facts.py tests/routing/test_hedge_races.py tests/routing/test_hedge_state.py tests/routing/test_strategies.py \
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
 	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
@@ -38,7 +38,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
 	$(patsubst %,tests/usage/test_%.py,extraction journal killed_push lines live pictures) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
-	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools) \
+	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_pool) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
@@ -52,7 +52,7 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
 	$(patsubst %,tests/health/test_%.py,alerts maintenance page probe_rounds states) \
 	$(patsubst %,tests/reports/test_%.py,admin api command schedule uploads) \
-	$(patsubst %,tests/tools/test_%.py,admin agent_tools management) \
+	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_catalogue) \
 	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard price_changes pricing rates) \
 	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
 	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \

@@ -12,6 +12,7 @@ from gateway_project.observability import metrics
 from gateway_project.observability.metrics import MAX_LABEL_VALUES, Gauge
 from gateway_project.registries import store
 from security_app.services.limiting import limiting
+from tools_app.services.mcp_client.pool import mcp_pool
 from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.states import STATES
@@ -43,6 +44,10 @@ def process_gauges() -> list[Gauge]:
     gauges += [
         Gauge("cache_entries", [], len(answer_cache.memory)),
         Gauge("cache_bytes", [], answer_cache.memory.size_bytes),
+    ]
+    gauges += [
+        Gauge("mcp_sessions", [name], count)
+        for name, count in sorted(mcp_pool.open_sessions().items())[:MAX_LABEL_VALUES]
     ]
     if health["free_bytes"] is not None:
         gauges.append(Gauge("ledger_free", [], health["free_bytes"]))

@@ -31,6 +31,7 @@ from gateway_project.sole_server import sole_server
 from security_app.services import denials
 from security_app.services.limiting import limiting
 from security_app.services.token_supplies import key_watch
+from tools_app.services.mcp_client.pool import mcp_pool
 from upstreams_app.registry import UpstreamsConfig
 from upstreams_app.services import background
 from upstreams_app.services.answer_cache.cache import answer_cache
@@ -93,6 +94,7 @@ class Lifecycle:
         answer_cache.start(settings.REDIS_URL)
         health_watch.start(self.clients)
         key_watch.start()
+        mcp_pool.start()
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True
@@ -182,6 +184,7 @@ class Lifecycle:
         self._stop_polling.set()
         if self._poller is not None:
             await in_own_thread(self._poller.join, _POLLER_S)
+        await mcp_pool.stop()
         await in_own_thread(self._metrics_writer.stop, _METRICS_S)
         denials.hand_on(everything=True)
         if not await in_own_thread(ledger.stop, _FLUSH_S):

@@ -61,6 +61,8 @@ TABLE: tuple[Line, ...] = (
     Line("upstreams_app.healthsample", "view", operator="view", auditor="view"),
     Line("upstreams_app.statechange", "view", operator="view", auditor="view"),
     Line("tools_app.tool", f"{_ALL} try", operator=f"{_ALL} try", auditor="view"),
+    Line("tools_app.mcpserver", f"{_ALL} try", operator=f"{_ALL} try", auditor="view"),
+    Line("tools_app.mcptool", "view change decide", operator="view change decide", auditor="view"),
     Line("agents_app.agent", _ALL, operator=_ALL, auditor="view"),
     Line("agents_app.dropinpolicy", _ALL, operator=_ALL, auditor="view"),
     Line("agents_app.run", "view", operator="view", auditor="view"),

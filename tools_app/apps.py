@@ -14,6 +14,8 @@ class ToolsConfig(AppConfig):
         from tools_app.kinds import register_kind
         from tools_app.kinds.http import HttpKind
         from tools_app.kinds.python import PythonKind
+        from tools_app.services.mcp_kind import McpKind
 
         register_kind(PythonKind())
         register_kind(HttpKind())
+        register_kind(McpKind())

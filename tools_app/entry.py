@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway_project.core.context import RequestContext
 
 if TYPE_CHECKING:
     from tools_app.arguments import ArgumentCheck
+
+
+class Progress(Protocol):
+    """Told how far a call is: progress, its end if that is known, and words."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Must return soon: messages of the same session wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class ToolCall:
     arguments: dict[str, Any] = field(repr=False)
     call_id: str
     agent: str
+    on_progress: Progress | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +53,17 @@ class PartialText:
     """A result of which no more was read than a model is given."""
 
     text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call came to. `text` is what a model reads; the rest is as MCP has it, for clients that take it.
+
+    `content` are MCP's content blocks as JSON: of a tool that knows nothing of MCP one text. `is_error`: the
+    tool itself says that it failed, and the text tells the model how.
+    """
+
+    text: str = field(repr=False)
+    content: tuple[dict[str, Any], ...] = field(repr=False)
+    structured: Any = field(default=None, repr=False)
+    is_error: bool = False

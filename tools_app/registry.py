@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from gateway_project.core.crypto import DecryptionError
@@ -12,6 +12,8 @@ from tools_app.arguments import argument_check
 from tools_app.entry import ToolEntry
 from tools_app.errors import ConfigProblem
 from tools_app.kinds import find_kind
+from tools_app.mcp_catalogue import build_servers, build_tools
+from tools_app.mcp_entry import McpServerEntry
 from tools_app.models import Tool
 
 SECTION = "tools"
@@ -19,9 +21,10 @@ SECTION = "tools"
 
 @dataclass(frozen=True, slots=True)
 class ToolsConfig:
-    """The tools that can be called, by name."""
+    """The tools that can be called, by name, and the MCP servers that some of them are of."""
 
     tools: dict[str, ToolEntry]
+    servers: dict[str, McpServerEntry] = field(default_factory=dict)
 
 
 def tools_of(sections: Mapping[str, Section[Any]]) -> dict[str, ToolEntry]:
@@ -30,8 +33,14 @@ def tools_of(sections: Mapping[str, Section[Any]]) -> dict[str, ToolEntry]:
     return {} if section is None else cast(ToolsConfig, section.value).tools
 
 
+def servers_of(sections: Mapping[str, Section[Any]]) -> dict[str, McpServerEntry]:
+    """The MCP servers of a configuration; none where it has no such section."""
+    section = sections.get(SECTION)
+    return {} if section is None else cast(ToolsConfig, section.value).servers
+
+
 def build(
-    _previous: Section[ToolsConfig] | None, version: int, _sections: Mapping[str, Section[Any]]
+    previous: Section[ToolsConfig] | None, version: int, _sections: Mapping[str, Section[Any]]
 ) -> Section[ToolsConfig]:
     """Build all tools anew; rows that can't be used are left out with a diagnostic."""
     tools: dict[str, ToolEntry] = {}
@@ -47,7 +56,17 @@ def build(
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
             reason = f"{type(error).__name__}: {error}"[:300]
         left_out.append(Diagnostic(SECTION, f"tool {row.name}", reason))
-    return Section(ToolsConfig(tools), version, tuple(left_out))
+
+    def report(which: str, reason: str) -> None:
+        left_out.append(Diagnostic(SECTION, which, reason))
+
+    servers = build_servers(report)
+    for entry in build_tools(servers, previous.value.tools if previous else {}, report):
+        if entry.name in tools:
+            report(f"MCP tool {entry.name}", "A tool of the registry has its name.")
+        else:
+            tools[entry.name] = entry
+    return Section(ToolsConfig(tools, servers), version, tuple(left_out))
 
 
 def tool_entry(row: Tool) -> ToolEntry:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 Kind = Literal["python", "http", "agent"]
+# Those of MCP servers are found, not made.
+ShownKind = Literal["python", "http", "agent", "mcp"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
@@ -66,7 +68,7 @@ class ShownTool(BaseModel):
     id: str
     object: Literal["tool"] = "tool"
     name: str
-    kind: Kind
+    kind: ShownKind
     description: str
     config: dict[str, Any]
     parameters: dict[str, Any]

@@ -221,6 +221,7 @@ class SimulatedRoute(BaseModel):
     refusal: str
     targets: list[SimulatedTarget]
     fallbacks: list[SimulatedFallback]
+    hedge: str = Field(description='What becomes of a request that takes long; "" where nothing does.')
     comparison: ComparedDecision | None = Field(
         default=None, description="Beside what the ledger has, for a request_id."
     )

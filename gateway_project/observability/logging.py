@@ -155,7 +155,7 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("django.request").setLevel(max(logging.ERROR, root.level))
-    for client in ("httpx", "httpcore", "botocore"):
+    for client in ("httpx", "httpcore", "httpx2", "httpcore2", "mcp", "botocore"):
         # Their lines have whole URLs or requests, in which arguments of tools and secrets may stand.
         logging.getLogger(client).setLevel(max(logging.WARNING, root.level))
     if root.level > logging.DEBUG:

@@ -194,6 +194,12 @@ GAUGES = {
         ("upstream", "state"),
         "max",
     ),
+    "mcp_sessions": GaugeFamily(
+        "agent_gateway_mcp_sessions",
+        "Open sessions with an MCP server.",
+        ("server",),
+        "sum",
+    ),
     "upstream_ejected_models": GaugeFamily(
         "agent_gateway_upstream_ejected_models",
         "Models of the upstream that a process keeps calls from, since they failed there.",

@@ -174,6 +174,8 @@ KEY_ROTATION_GRACE = parsers.parse_period(
 
 # Functions that tools may call, as globs over module:function; empty: none.
 TOOL_MODULES: list[str] = env.list("GATEWAY_TOOL_MODULES", default=[])
+# Programs that MCP servers over stdio may be, each named exactly; empty: none.
+MCP_STDIO_COMMANDS: list[str] = env.list("GATEWAY_MCP_STDIO_COMMANDS", default=[])
 
 # Live pages; a process on its own tells only of its own requests.
 LIVE_MAX_CONNECTIONS = parsers.parse_positive(

@@ -28,6 +28,9 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 COMES_WITH = {
     "asgiref": "django",
     "execnet": "pytest-xdist",
+    "httpx2": "openai-agents",
+    "mcp": "openai-agents",
+    "mcp_types": "openai-agents",
     "pydantic_core": "pydantic",
     "referencing": "jsonschema",
     "uvloop": "uvicorn",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway_project.api.inference import embeddings
 from gateway_project.lifecycle import lifecycle
 from tests.limits.door import CARD, Answer, budget, limit
 from tests.routing.candidates import route, target
@@ -45,6 +47,12 @@ def hedged(
     )
 
 
+def decision(record: UsageRecord) -> dict[str, Any]:
+    """The decision record."""
+    found: dict[str, Any] = record.decision or {}
+    return found
+
+
 def below(answer: Answer) -> list[UsageRecord]:
     """The records below a request's."""
     parent = record_of(answer)
@@ -74,7 +82,7 @@ def test_the_second_target_answers_for_a_first_one_that_takes_long(is_stream: bo
     answer, spent = answers[0]
     record, (lost,) = record_of(answer), below(answer)
     assert (record.upstream, record.status, record.attempts) == ("u1", 200, 1)
-    assert record.decision["hedged"][0]["outcome"] == "won"
+    assert decision(record)["hedged"][0]["outcome"] == "won"
     assert (lost.upstream, lost.status, lost.error_code, lost.state) == ("u0", 499, "hedge_lost", "aborted")
     assert (lost.attempts, lost.model, lost.key_name) == (1, "fast", "alice")
     assert lost.input_tokens > 0
@@ -105,7 +113,7 @@ def test_a_first_target_that_answers_in_the_end_wins_and_the_second_is_cancelled
 
     answer, spent = answers[0]
     record, (lost,) = record_of(answer), below(answer)
-    assert record.decision["hedged"] == [{"outcome": "lost", "target": "u1/m"} | _time(record)]
+    assert decision(record)["hedged"] == [{"outcome": "lost", "target": "u1/m"} | _time(record)]
     assert (lost.upstream, lost.error_code) == ("u1", "hedge_lost")
     assert record.cost is not None
     assert lost.cost is not None
@@ -113,7 +121,7 @@ def test_a_first_target_that_answers_in_the_end_wins_and_the_second_is_cancelled
 
 
 def _time(record: UsageRecord) -> dict[str, int]:
-    return {"after_ms": record.decision["hedged"][0]["after_ms"]}
+    return {"after_ms": decision(record)["hedged"][0]["after_ms"]}
 
 
 def test_a_quick_answer_costs_one_call() -> None:
@@ -126,7 +134,7 @@ def test_a_quick_answer_costs_one_call() -> None:
     with_vendors(2, work)
 
     assert answers[0].headers["x-gateway-attempts"] == "1"
-    assert "hedged" not in record_of(answers[0]).decision
+    assert "hedged" not in decision(record_of(answers[0]))
     assert below(answers[0]) == []
 
 
@@ -144,8 +152,8 @@ def test_where_both_fail_the_next_target_is_asked() -> None:
     assert answers[0].status == 200
     record = record_of(answers[0])
     assert (record.upstream, record.attempts) == ("u2", 3)
-    assert [failed["target"] for failed in record.decision["failed"]] == ["u1/m", "u0/m"]
-    assert record.decision["hedged"][0]["outcome"] == "failed"
+    assert [failed["target"] for failed in decision(record)["failed"]] == ["u1/m", "u0/m"]
+    assert decision(record)["hedged"][0]["outcome"] == "failed"
     # What fails costs nothing, as without a second call.
     assert below(answers[0]) == []
 
@@ -193,7 +201,7 @@ def test_a_budget_without_room_for_two_calls_has_one() -> None:
     with_vendors(2, work)
 
     assert answers[0].status == 200
-    assert record_of(answers[0]).decision["hedged"][0]["outcome"] == "refused"
+    assert decision(record_of(answers[0]))["hedged"][0]["outcome"] == "refused"
     assert below(answers[0]) == []
 
 
@@ -232,6 +240,7 @@ def test_a_client_that_leaves_cancels_both(is_stream: bool) -> None:
 
     ledger.flush_now()
     second = UsageRecord.objects.exclude(parent_id=None).latest("id")
+    assert second.parent_id is not None
     first = UsageRecord.objects.get(pk=second.parent_id)
     assert (first.upstream, first.status, first.error_code) == ("u0", 499, "client_disconnected")
     assert (second.upstream, second.status, second.error_code) == ("u1", 499, "client_disconnected")
@@ -280,5 +289,40 @@ def test_a_first_call_that_waits_for_a_place_is_helped_and_leaves_the_queue() ->
 
         assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u1")
         assert (places.held, places.waiting) == (1, 0)
+
+    with_vendors(2, work)
+
+
+def test_embeddings_are_asked_twice_of_the_one_model_only() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        await vendors[0].become(HANG)
+        other = target("u1/other", vendors[1].url, priority=2)
+        same = target("u2/m", vendors[2].url, priority=3)
+        entry = replace(hedged(vendors[:1]), embedding_model="m")
+        door = door_of(replace(entry, targets=(entry.targets[0], other, same)))
+
+        answer = await door.ask("fast", operation=embeddings)
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u2")
+        assert vendors[1].asked.total() == 0
+
+    with_vendors(3, work)
+
+
+def test_a_second_target_without_a_place_is_not_asked() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.1
+        entry = hedged(vendors)
+        first, second = entry.targets
+        full = replace(second, upstream=replace(second.upstream, max_concurrency=1, queue_size=5))
+        lifecycle.clients.get(full.upstream)
+        lifecycle.clients.places(full.upstream).held = 1
+        door = door_of(replace(entry, targets=(first, full)))
+
+        answer = await door.ask("fast")
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u0")
+        assert vendors[1].asked.total() == 0
+        assert lifecycle.clients.places(full.upstream).held == 1
 
     with_vendors(2, work)

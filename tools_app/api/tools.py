@@ -11,7 +11,8 @@ from gateway_project.core.errors import InternalError
 from security_app.api.auth import actor_name, admin_key
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.services.configuration import store
-from tools_app.models import Tool
+from tools_app.mcp_definitions import input_schema
+from tools_app.models import McpTool, Tool
 from tools_app.schemas import (
     DeletedTool,
     NewTool,
@@ -73,7 +74,8 @@ def refresh_tools(request: HttpRequest) -> ToolList:
 def get_tool(request: HttpRequest, name: str) -> ShownTool:
     """By name or by id."""
     refuse_unknown_parameters(request)
-    return _shown(find_tool(name))
+    found = McpTool.objects.select_related("server").filter(exposed_name=name).first()
+    return _shown(find_tool(name)) if found is None else _shown_mcp(found, tool_problems())
 
 
 @router.patch(
@@ -124,7 +126,27 @@ def _values(body: ToolFields) -> dict[str, Any]:
 
 def _all() -> ToolList:
     problems = tool_problems()
-    return ToolList(data=[_shown(row, problems) for row in Tool.objects.order_by("name")])
+    data = [_shown(row, problems) for row in Tool.objects.order_by("name")]
+    found = McpTool.objects.select_related("server").order_by("exposed_name")
+    return ToolList(data=data + [_shown_mcp(row, problems) for row in found])
+
+
+def _shown_mcp(row: McpTool, problems: dict[str, str]) -> ShownTool:
+    return ShownTool(
+        id=row.public_id,
+        name=row.exposed_name,
+        kind="mcp",
+        description=str(row.definition.get("description", "")),
+        config={"server": row.server.name, "tool": row.name, "state": row.state},
+        parameters=input_schema(row.definition),
+        timeout_s=row.server.total_timeout_s,
+        max_result_bytes=row.server.max_result_bytes,
+        enabled=row.is_enabled and row.server.is_enabled and row.state == McpTool.State.PINNED,
+        problem=problems.get(row.exposed_name, ""),
+        managed_by=f"mcp:{row.server.name}",
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
 
 
 def _shown(row: Tool, problems: dict[str, str] | None = None) -> ShownTool:

@@ -18,7 +18,7 @@ from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
 from security_app.services.permissions import decide_tool
 from security_app.services.reservation import reserve_tool
-from tools_app.entry import PartialText, ToolCall, ToolEntry
+from tools_app.entry import PartialText, Progress, ToolCall, ToolEntry, ToolResult
 from tools_app.errors import DENIED, FAILED, INVALID, LIMITED, NOT_FOUND, TIMEOUT, ToolError
 from tools_app.kinds import find_kind
 from tools_app.registry import tools_of
@@ -60,18 +60,50 @@ async def call_tool(
 
     Returns the result as text, cut at the tool's limit. Raises ToolError, whose text is fit for a model.
     """
-    started = perf_counter()
     entry = tools_of(context.snapshot.sections).get(name)
+    if entry is None:
+        observe_tool(
+            name,
+            kind="",
+            source=source,
+            status=NOT_FOUND,
+            latency_ms=0.0,
+            request_id=context.request_id,
+            agent=agent,
+        )
+        raise ToolError(f"there is no tool '{name[:64]}'", status=NOT_FOUND)
+    result = await call(entry, arguments, context, call_id=call_id, agent=agent, source=source)
+    if result.is_error:
+        raise ToolError(result.text or "the tool failed")
+    return result.text
+
+
+async def call(
+    entry: ToolEntry,
+    arguments: Mapping[str, Any] | str,
+    context: RequestContext,
+    *,
+    call_id: str = "",
+    agent: str = "",
+    source: str = GATEWAY,
+    on_progress: Progress | None = None,
+) -> ToolResult:
+    """Call a tool of the request's snapshot, and keep all that it answered.
+
+    Who may, arguments, limits, time, log and metrics are here and nowhere else. Raises ToolError for what
+    came to nothing; what the tool itself says of its failure is a result with `is_error`.
+    """
+    started = perf_counter()
     status = OK
     try:
-        if entry is None:
-            raise ToolError(f"there is no tool '{name[:64]}'", status=NOT_FOUND)
-        _require_tool(context, name, agent)
+        _require_tool(context, entry.name, agent)
         given = _object(arguments)
         # Once more, as rules may ask what the tool is called with.
-        _require_tool(context, name, agent, given)
+        _require_tool(context, entry.name, agent, given)
         entry.check_arguments(given)
-        return await _limited(ToolCall(context, entry, given, call_id, agent))
+        result = await _limited(ToolCall(context, entry, given, call_id, agent, on_progress))
+        status = FAILED if result.is_error else OK
+        return result
     except ToolError as error:
         status = error.status
         raise
@@ -80,8 +112,8 @@ async def call_tool(
         raise
     finally:
         observe_tool(
-            name,
-            kind=entry.kind if entry is not None else "",
+            entry.name,
+            kind=entry.kind,
             source=source,
             status=status,
             latency_ms=(perf_counter() - started) * 1000,
@@ -90,7 +122,7 @@ async def call_tool(
         )
 
 
-async def _limited(call: ToolCall) -> str:
+async def _limited(call: ToolCall) -> ToolResult:
     """A call that came so far counts, whatever becomes of it."""
     try:
         ticket = await reserve_tool(call.context, call.tool.name)
@@ -110,7 +142,7 @@ def _require_tool(
         raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
 
 
-async def _invoked(call: ToolCall) -> str:
+async def _invoked(call: ToolCall) -> ToolResult:
     entry = call.tool
     kind = find_kind(entry.kind)
     if kind is None:
@@ -119,7 +151,7 @@ async def _invoked(call: ToolCall) -> str:
     try:
         async with limit:
             result = await kind.invoke(call)
-        return _text(result, entry.max_result_bytes)
+        return _whole(result, entry.max_result_bytes)
     except ToolError:
         raise
     except asyncio.CancelledError as error:
@@ -158,6 +190,14 @@ def _object(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     if not isinstance(arguments, Mapping):
         raise ToolError("the arguments must be a JSON object", status=INVALID)
     return dict(arguments)
+
+
+def _whole(result: object, limit: int) -> ToolResult:
+    if isinstance(result, ToolResult):
+        # Its kind knows better what of it to cut.
+        return result
+    text = _text(result, limit)
+    return ToolResult(text, ({"type": "text", "text": text},))
 
 
 def _text(result: object, limit: int) -> str:

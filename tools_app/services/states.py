@@ -5,7 +5,7 @@ from __future__ import annotations
 from security_app.services.configuration import store
 from tools_app.registry import SECTION
 
-_PREFIX = "tool "
+_PREFIXES = ("tool ", "MCP tool ")
 
 
 def tool_problems() -> dict[str, str]:
@@ -13,4 +13,9 @@ def tool_problems() -> dict[str, str]:
     if not store.is_loaded:
         return {}
     left_out = store.current.sections[SECTION].diagnostics
-    return {item.object.removeprefix(_PREFIX): item.message for item in left_out}
+    return {
+        item.object.removeprefix(prefix): item.message
+        for item in left_out
+        for prefix in _PREFIXES
+        if item.object.startswith(prefix)
+    }

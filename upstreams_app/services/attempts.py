@@ -48,9 +48,9 @@ class Attempt(NamedTuple):
     elapsed_ms: float
 
 
-async def try_targets(
+def try_targets(
     call: Call, clients: ClientPool, use: Use[T], *, discard: Callable[[T], None] | None = None
-) -> T:
+) -> Awaitable[T]:
     """What `use` makes of the first good answer of a target; raises the last error, with all attempts listed.
 
     `use` reads as much as must have come before this target is the one. It releases the answer if it raises,
@@ -58,7 +58,7 @@ async def try_targets(
     copy for each of them; what came of the slower one is for `discard`.
     """
     call.settlement.queue_ms = round(call.context.elapsed_ms(), 3)
-    return await _Trial(call, clients, use, discard).run()
+    return _Trial(call, clients, use, discard).run()
 
 
 def note_use(clients: ClientPool, target: Target, tokens: TokenUsage) -> None:
@@ -77,7 +77,7 @@ class _Trial(Generic[T]):
         self._use = use
         self._discard = discard
         self._attempts: list[Attempt] = []
-        self._hedges: list[dict[str, object]] = []
+        self._hedges: list[dict[str, object]] | None = None
         self._plans: list[Plan] = []
         # One deadline over everything: the first model's.
         self._until = inf
@@ -151,7 +151,7 @@ class _Trial(Generic[T]):
             return await race.run(hedge)
         finally:
             if known := race.record():
-                self._hedges.append(known)
+                self._hedges = [*(self._hedges or ()), known]
             if race.second is not None and race.outcome != REFUSED:
                 self._note_beside(course, race.second)
                 if race.outcome == WON:

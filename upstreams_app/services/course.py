@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
+from uuid import UUID
 
 from gateway_project.core.errors import GatewayError
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import CONNECTION, OVERLOADED, RATE_LIMITED, SERVER_ERROR
 from upstreams_app.routing.strategies import Candidate
 from upstreams_app.services import failures
-from upstreams_app.services.client import ClientPool
 
 # What may be another time at the same target: a timeout has taken its time already.
 _PASSING = frozenset({CONNECTION, SERVER_ERROR, RATE_LIMITED, OVERLOADED})
@@ -68,7 +68,7 @@ class Course:
         allowed = policy.retries.get(OVERLOADED)
         return allowed is not None and self._retries.get(OVERLOADED, 0) >= allowed
 
-    def beside(self, now: float, clients: ClientPool) -> Candidate | None:
+    def beside(self, now: float, busy: Callable[[UUID], int]) -> Candidate | None:
         """Who may be asked at the same time as the present one: the next that is well and has a place."""
         if self._made + 1 >= self._entry.policy.max_attempts:
             return None
@@ -77,7 +77,7 @@ class Course:
             upstream = target.upstream
             if share == inf or facts.is_open or not facts.is_ready(now, upstream):
                 continue
-            if upstream.max_concurrency is None or clients.busy(upstream.id) < upstream.max_concurrency:
+            if upstream.max_concurrency is None or busy(upstream.id) < upstream.max_concurrency:
                 return candidate
         return None
 

@@ -73,7 +73,12 @@ def hedge_of(call: Call, entry: ModelEntry) -> HedgePolicy | None:
     hedge = entry.policy.hedge
     if hedge is None or call.parcel is not None or call.context.parent_id is not None:
         return None
-    return hedge if len(entry.targets) > 1 and call.path in _SAFE_PATHS else None
+    return hedge if len(entry.targets) > 1 and is_safe_path(call.path) else None
+
+
+def is_safe_path(path: str) -> bool:
+    """Whether what is asked there has no effect but its price."""
+    return path in _SAFE_PATHS
 
 
 class Arm(Generic[T]):
@@ -172,7 +177,7 @@ class Race(Generic[T]):
 
     def _begin_second(self, hedge: HedgePolicy) -> None:
         """Ask a second target, if there is one, the request may be asked twice, and the share allows it."""
-        candidate = self._course.beside(monotonic(), self._clients)
+        candidate = self._course.beside(monotonic(), self._clients.busy)
         if candidate is None:
             return
         if hedge.condition is not None:
@@ -318,7 +323,8 @@ class Race(Generic[T]):
             return CLIENT_LEFT, LOST_CODE
         if self._call.context.scope.cause == DISCONNECTED:
             return CLIENT_LEFT, DISCONNECTED
-        return 503, "cancelled"
+        # The first target refused the request, or the server stops.
+        return (CLIENT_LEFT, LOST_CODE) if self.first.error is not None else (503, "cancelled")
 
     def _estimate(self, arm: Arm[T]) -> None:
         """What a vendor has done by then: read the request, and for a whole answer as much as the winner."""
@@ -337,13 +343,16 @@ class Race(Generic[T]):
     def _end(self, outcome: str) -> None:
         self.outcome = outcome
         metrics.observe_hedge(self._entry.id, outcome)
+        if self.second is None:
+            # In an overload that is most requests; their records tell it.
+            return
         log_event(
             "upstream.hedged",
             {
                 "request_id": "req_" + self._call.context.request_id.hex,
                 "model": self._entry.id,
                 "first": self.first.candidate.target.model_id,
-                "second": None if self.second is None else self.second.candidate.target.model_id,
+                "second": self.second.candidate.target.model_id,
                 "after_ms": self.after_ms,
                 "outcome": outcome,
             },

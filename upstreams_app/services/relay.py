@@ -170,18 +170,12 @@ class StreamRelay:
             self._filter, self._first, self._is_exhausted = relay._filter, relay._first, relay._is_exhausted
             self._opened, self._reader = relay._opened, relay._reader
 
-    async def _begin(self, call: Call, opened: OpenAnswer) -> StreamRelay:
-        """The relay with one target's answer up to the first data event: a new one for a copy of the call."""
+    def _begin(self, call: Call, opened: OpenAnswer) -> Awaitable[StreamRelay]:
+        """A copy of the call has a relay of its own, whose answer becomes this one's if it is the first."""
         relay = self if call is self._call else StreamRelay(call, self._clients)
-        try:
-            await relay._await_data(opened)
-        except asyncio.CancelledError:
-            if relay is not self:
-                _drop(relay)
-            raise
-        return relay
+        return relay._await_data(opened)
 
-    async def _await_data(self, opened: OpenAnswer) -> None:
+    async def _await_data(self, opened: OpenAnswer) -> StreamRelay:
         """One target's answer up to the first data event, within the time for the first token."""
         call, scope = self._call, self._call.context.scope
         if call.settlement.attempts > 1:
@@ -192,7 +186,7 @@ class StreamRelay:
             answer = await _read_plain(call, opened)
             self._first = as_events(answer, opened.target, wants_usage=call.wants_usage)
             self._filter.is_finished = self._is_exhausted = True
-            return
+            return self
         self._opened = opened
         try:
             self._reader = decoded(opened.answer)
@@ -206,8 +200,12 @@ class StreamRelay:
         except GatewayError:
             self._release(is_complete=False)
             raise
+        except asyncio.CancelledError:
+            _drop(self)
+            raise
         finally:
             scope.leave_phase()
+        return self
 
     async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send everything up to `[DONE]`, which is the caller's to send: the call is in the ledger then.
@@ -388,7 +386,7 @@ class StreamRelay:
 
 
 def _drop(relay: StreamRelay) -> None:
-    """Another target's answer came first; what this one told of its usage counts."""
+    """Nobody wants its answer any more; what it told of its usage counts."""
     relay._note_usage()
     relay._release(is_complete=False)
 

@@ -1,0 +1,190 @@
+"""Calls to MCP servers by the pool: sessions that come and go, servers that die, and their neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.tools.mcp_peers import McpPeer, peers
+from tools_app.mcp_entry import McpServerEntry, server_entry
+from tools_app.models import McpServer
+from tools_app.services.mcp_client.failures import McpFailure, McpTimeout
+from tools_app.services.mcp_client.link import McpLink
+from tools_app.services.mcp_client.listing import read_listing
+
+pytestmark = pytest.mark.asyncio
+
+
+def server(url: str, **columns: Any) -> McpServerEntry:
+    """A server as the pool needs it."""
+    return server_entry(McpServer(name="peer", url=url, **columns))
+
+
+@pytest.fixture
+def peer() -> Iterator[McpPeer]:
+    """A server that answers."""
+    with McpPeer() as one:
+        yield one
+
+
+@pytest.fixture
+async def link(peer: McpPeer) -> AsyncIterator[McpLink]:
+    """The sessions with it."""
+    one = McpLink(server(peer.url))
+    yield one
+    await one.close()
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def added(link: McpLink, a: int = 1, b: int = 2) -> Any:
+    """The result of one call."""
+
+    async def ask(client: Any) -> Any:
+        return await client.call_tool("add", {"a": a, "b": b})
+
+    return (await link.request(ask)).structured_content["result"]
+
+
+async def waited(link: McpLink, seconds: float) -> Any:
+    """A call that takes a while."""
+
+    async def ask(client: Any) -> Any:
+        return await client.call_tool("waits", {"seconds": seconds})
+
+    return await link.request(ask)
+
+
+async def test_a_server_is_asked_and_listed(link: McpLink) -> None:
+    assert await added(link, 2, 3) == 5
+
+    listing = await read_listing(await link.session())
+    assert [tool["name"] for tool in listing.tools] == ["add", "fails", "waits"]
+    assert listing.software == "peer 1.2.3"
+    assert listing.instructions == "Ask politely."
+
+
+async def test_calls_at_once_spread_over_no_more_sessions_than_allowed(link: McpLink) -> None:
+    await added(link)
+
+    found = await asyncio.gather(*(added(link, number, 1) for number in range(40)))
+
+    assert found == [number + 1 for number in range(40)]
+    assert 1 <= link.open_sessions <= link.server.max_sessions
+
+
+async def test_a_server_that_forgot_its_sessions_is_asked_again_unnoticed(
+    link: McpLink, peer: McpPeer
+) -> None:
+    await added(link)
+
+    peer.kill()
+    peer.start()
+
+    assert await added(link, 4, 4) == 8
+
+
+async def test_a_dead_server_is_told_of_at_once_and_returns(peer: McpPeer) -> None:
+    link = McpLink(server(peer.url))
+    await added(link)
+    peer.kill()
+
+    with pytest.raises(McpFailure, match="can't be reached") as caught:
+        await added(link)
+
+    assert not caught.value.was_sent
+    peer.start()
+    assert await added(link) == 3
+    await link.close()
+
+
+async def test_opening_pauses_after_failures_and_says_why(peer: McpPeer) -> None:
+    peer.kill()
+    link = McpLink(server(peer.url))
+
+    with pytest.raises(McpFailure) as first:
+        await added(link)
+    with pytest.raises(McpFailure) as second:
+        await added(link)
+
+    assert first.value.message == second.value.message
+    assert not link.may_try()
+    await link.close()
+
+
+async def test_a_slow_call_ends_at_its_time_and_its_neighbour_is_not_delayed() -> None:
+    with peers(2) as (slow, fast):
+        slow_link = McpLink(replace(server(slow.url), call_timeout_s=0.3))
+        fast_link = McpLink(server(fast.url))
+        late = asyncio.create_task(waited(slow_link, 30))
+
+        assert await added(fast_link) == 3
+        with pytest.raises(McpTimeout, match=r"did not answer within 0\.3 s"):
+            await late
+
+        assert await added(slow_link) == 3
+        await slow_link.close()
+        await fast_link.close()
+
+
+async def test_all_of_a_call_ends_at_the_total_time(peer: McpPeer) -> None:
+    link = McpLink(replace(server(peer.url), total_timeout_s=0.3, call_timeout_s=30))
+
+    with pytest.raises(McpTimeout, match="in all"):
+        await waited(link, 30)
+
+    await link.close()
+
+
+async def test_a_server_that_accepts_and_never_answers_is_given_up(unused_tcp_port: int) -> None:
+    held: list[Any] = []
+    silent = await asyncio.start_server(lambda *pair: held.append(pair), "127.0.0.1", unused_tcp_port)
+    link = McpLink(server(f"http://127.0.0.1:{unused_tcp_port}/mcp", connect_timeout_s=0.3))
+
+    with pytest.raises(McpFailure, match="did not answer in time"):
+        await added(link)
+
+    await link.close()
+    for _, writer in held:
+        writer.close()
+    silent.close()
+
+
+async def test_a_cancelled_call_leaves_the_session_to_others(link: McpLink) -> None:
+    await added(link)
+    late = asyncio.create_task(waited(link, 30))
+    await asyncio.sleep(0)
+
+    late.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    assert await added(link) == 3
+
+
+async def test_addresses_that_must_not_be_called_are_not(settings: Any, peer: McpPeer) -> None:
+    entry = server(peer.url.replace("127.0.0.1", "localhost"))
+    settings.ALLOW_PRIVATE_HOSTS = False
+    link = McpLink(entry)
+
+    with pytest.raises(McpFailure):
+        await added(link)
+
+    assert peer.headers == []
+    await link.close()
+
+
+async def test_credentials_and_headers_are_sent(peer: McpPeer) -> None:
+    row = McpServer(name="peer", url=peer.url, auth="bearer")
+    row.set_secret("token-4711")
+    row.set_headers({"x-team": "ops"})
+    link = McpLink(server_entry(row))
+
+    await added(link)
+
+    assert {headers["authorization"] for headers in peer.headers} == {"Bearer token-4711"}
+    assert {headers["x-team"] for headers in peer.headers} == {"ops"}
+    await link.close()

@@ -1,0 +1,100 @@
+"""MCP servers and their pinned tools as a part of the snapshot: rows become entries of the one catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from gateway_project.core.crypto import DecryptionError
+from tools_app.arguments import argument_check
+from tools_app.entry import ToolEntry
+from tools_app.errors import ConfigProblem
+from tools_app.mcp_definitions import checked_schema, input_schema
+from tools_app.mcp_entry import McpServerEntry, McpTarget, server_entry
+from tools_app.models import McpServer, McpServerState, McpTool
+
+KIND = "mcp"
+# Told of each row that is left out: which, and why.
+Report = Callable[[str, str], None]
+
+
+def build_servers(report: Report) -> dict[str, McpServerEntry]:
+    """The enabled servers by name, with what they listed beside their tools."""
+    states = {
+        state.server_id: state
+        for state in McpServerState.objects.only(
+            "prompts", "resources", "templates", "instructions", "capabilities"
+        )
+    }
+    found: dict[str, McpServerEntry] = {}
+    for row in McpServer.objects.filter(is_enabled=True).order_by("name"):
+        try:
+            entry = server_entry(row)
+        except (ConfigProblem, DecryptionError) as error:
+            report(f"MCP server {row.name}", reason_of(error))
+            continue
+        state = states.get(row.id)
+        found[row.name] = entry if state is None else _with_lists(entry, state)
+    return found
+
+
+def build_tools(
+    servers: Mapping[str, McpServerEntry], previous: Mapping[str, ToolEntry], report: Report
+) -> Iterable[ToolEntry]:
+    """The pinned tools of these servers; entries that are as they were are the same objects."""
+    by_id = {server.id: server for server in servers.values()}
+    rows = McpTool.objects.filter(state=McpTool.State.PINNED, is_enabled=True, server__in=by_id)
+    for row in rows.order_by("exposed_name"):
+        server = by_id[row.server_id]
+        known = previous.get(row.exposed_name)
+        if not server.allows(row.name):
+            continue
+        if known is not None and _is_same(known, server, row):
+            yield known
+            continue
+        try:
+            yield mcp_tool_entry(server, row)
+        except ConfigProblem as error:
+            report(f"MCP tool {row.exposed_name}", reason_of(error))
+
+
+def mcp_tool_entry(server: McpServerEntry, row: McpTool) -> ToolEntry:
+    """A pinned tool as calls need it; ConfigProblem says why it can't be used."""
+    schema = input_schema(row.definition)
+    description = str(row.definition.get("description") or row.definition.get("title") or "").strip()
+    return ToolEntry(
+        name=row.exposed_name,
+        kind=KIND,
+        description=description or f"The tool {row.name} of the MCP server {server.name}.",
+        parameters=schema,
+        check_arguments=argument_check(checked_schema(schema)),
+        prepared=McpTarget(server, row.name, row.definition, row.fingerprint),
+        # The pool's own total time ends first, and can say where the time went.
+        timeout_s=server.total_timeout_s + 1,
+        max_result_bytes=server.max_result_bytes,
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Why a row is left out, for operators."""
+    return f"{error.member}: {error.message}" if isinstance(error, ConfigProblem) else str(error)
+
+
+def _is_same(known: ToolEntry, server: McpServerEntry, row: McpTool) -> bool:
+    target = known.prepared
+    return (
+        isinstance(target, McpTarget)
+        and target.fingerprint == row.fingerprint
+        and (target.server.id, target.server.version) == (server.id, server.version)
+    )
+
+
+def _with_lists(entry: McpServerEntry, state: McpServerState) -> McpServerEntry:
+    return replace(
+        entry,
+        prompts=tuple(state.prompts),
+        resources=tuple(state.resources),
+        templates=tuple(state.templates),
+        instructions=state.instructions,
+        capabilities=state.capabilities,
+    )

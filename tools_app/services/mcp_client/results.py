@@ -1,0 +1,72 @@
+"""What an MCP server answers to a call: as text for models, in full for MCP clients, both within a limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway_project.core.codec import dumps_loosely
+from tools_app.entry import ToolResult
+
+_CUT = "[The result was cut after {limit} bytes.]"
+
+
+def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
+    """A `CallToolResult` as JSON, cut at `limit` bytes: once as text, once in its blocks."""
+    given = answer.get("content")
+    blocks = [block for block in given if isinstance(block, dict)] if isinstance(given, list) else []
+    structured = answer.get("structuredContent")
+    texts = [text for block in blocks if (text := _text_of(block))]
+    if not texts and structured is not None:
+        texts = [dumps_loosely(structured).decode()]
+    content = _within(blocks, limit)
+    left = limit - sum(_size(block) for block in content)
+    return ToolResult(
+        _cut("\n".join(texts), limit),
+        tuple(content),
+        structured if structured is not None and _size(structured) <= max(left, 0) else None,
+        bool(answer.get("isError")),
+    )
+
+
+def _text_of(block: dict[str, Any]) -> str:
+    """A block as a model reads it; of what is no text, what it is."""
+    kind = block.get("type")
+    if kind == "text":
+        return str(block.get("text", ""))
+    if kind == "resource":
+        resource = block.get("resource")
+        inner = resource if isinstance(resource, dict) else {}
+        return str(inner.get("text") or f"[resource {inner.get('uri', '')}]")
+    if kind == "resource_link":
+        return f"[resource {block.get('uri', '')}]"
+    return f"[{kind} {block.get('mimeType', '')}]" if isinstance(kind, str) else ""
+
+
+def _within(blocks: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """The first blocks that fit, a text that does not is cut; a note stands for what is left out."""
+    kept: list[dict[str, Any]] = []
+    left = limit
+    for block in blocks:
+        size = _size(block)
+        if size <= left:
+            kept.append(block)
+            left -= size
+            continue
+        if block.get("type") == "text":
+            kept.append({**block, "text": _cut(str(block.get("text", "")), left)})
+        else:
+            kept.append({"type": "text", "text": _CUT.format(limit=limit)})
+        break
+    return kept
+
+
+def _cut(text: str, limit: int) -> str:
+    # Halves of surrogate pairs are no text for anybody.
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    return f"{encoded[:limit].decode('utf-8', 'ignore')}\n{_CUT.format(limit=limit)}"
+
+
+def _size(value: object) -> int:
+    return len(dumps_loosely(value))
