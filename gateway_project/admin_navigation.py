@@ -63,6 +63,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Prices", "sell", "usage_app.price"),
             _Page("Price changes", "price_change", "usage_app.pricechange"),
             _Page("Counters", "leaderboard", "usage_app.spendcounter"),
+            _Page("Usage sinks", "output", "usage_app.usagesink"),
+            _Page("Buckets", "cloud_upload", "usage_app.bucket"),
             _Page("Alerts", "notifications", "usage_app.alert"),
             _Page("Alert rules", "rule", "usage_app.alertrule"),
             _Page("Alert channels", "campaign", "usage_app.alertchannel"),

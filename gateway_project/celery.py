@@ -21,6 +21,8 @@ from gateway_project.core.acting import acting_as
 _REPORTS_S = 10
 # Each upstream has an interval of its own; this is how often somebody looks who is due.
 _PROBES_S = 5
+# Receivers of usage events are so far behind at most.
+_EVENTS_S = 15
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
@@ -50,6 +52,7 @@ app.conf.beat_schedule = {
     "sweep the journal": _every("usage.sweep_journal", _MINUTE_S),
     "roll up usage": _every("usage.roll_up", _MINUTE_S),
     "make reports": _every("usage.make_reports", _REPORTS_S),
+    "push usage events": _every("usage.push_events", _EVENTS_S),
     "purge reports": _every("usage.purge_reports", _HOUR_S),
     "look for alerts": _every("usage.alert", _MINUTE_S),
     "purge alerts": _every("usage.purge_alerts", _DAY_S),

@@ -17,6 +17,7 @@ from upstreams_app.services.answer_cache.cache import answer_cache
 from upstreams_app.services.health import health_by_upstream
 from upstreams_app.services.states import STATES
 from usage_app.services.ledger import ledger
+from usage_app.services.sinks.lag import sink_lags
 
 
 def process_gauges() -> list[Gauge]:
@@ -76,6 +77,27 @@ def upstream_gauges() -> list[Gauge]:
         for row in rows
         for state in STATES
     ]
+
+
+def sink_gauges() -> list[Gauge]:
+    """How far sinks of usage events are behind, from the database; none while that is away."""
+    try:
+        rows = sink_lags()[:MAX_LABEL_VALUES]
+    except DatabaseError:
+        return []
+    return [
+        gauge
+        for sink, lag in rows
+        for gauge in (
+            Gauge("sink_lag", [sink.name], lag.total_seconds()),
+            Gauge("sink_lost", [sink.name], sink.state.lost_events),
+        )
+    ]
+
+
+def stored_gauges() -> list[Gauge]:
+    """All that is asked of the database."""
+    return [*upstream_gauges(), *sink_gauges()]
 
 
 metrics.gauge_sources.append(process_gauges)

@@ -122,6 +122,8 @@ TABLE: tuple[Line, ...] = (
     Line("usage_app.alert", "view", operator="view", auditor="view", finance="view"),
     Line("usage_app.alertrule", _ALL, operator=_ALL, auditor="view", finance=_ALL),
     Line("usage_app.alertchannel", _ALL, operator="view", auditor="view", finance="view"),
+    Line("usage_app.usagesink", _ALL, operator="view", auditor="view", finance="view"),
+    Line("usage_app.bucket", _ALL, operator="view", auditor="view", finance="view"),
     Line("usage_app.spendcounter", "view", auditor="view", finance="view"),
     Line("usage_app.keyuse", "view", auditor="view", finance="view"),
 )

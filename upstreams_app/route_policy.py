@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from upstreams_app.hedge_policy import HedgePolicy
+
 WEIGHTED: Final = "weighted"
 LEAST_BUSY: Final = "least-busy"
 LATENCY: Final = "latency"
@@ -81,6 +83,7 @@ class RoutePolicy:
     deadline_s: float | None = None
     retries: Mapping[str, int] = field(default_factory=dict)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hedge: HedgePolicy | None = None
 
 
 DEFAULT_POLICY: Final = RoutePolicy()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from upstreams_app.hedge_policy import MAX_AFTER_MS, MAX_PERCENT, MIN_AFTER_MS
 from upstreams_app.route_policy import (
     MAX_ATTEMPTS,
     MAX_MODEL_ID_CHARS,
@@ -59,6 +60,18 @@ class RoutePatch(StrictModel):
     fallbacks: dict[FallbackKind, list[ModelId]] | None = Field(
         default=None, description="Model ids to ask instead, by the kind of trouble."
     )
+    hedge_after_ms: Annotated[int, Field(ge=MIN_AFTER_MS, le=MAX_AFTER_MS)] | None = Field(
+        default=None, description="Without a first byte by then a second target is asked, too; null: never."
+    )
+    hedges_at_p95: bool | None = Field(
+        default=None, description="Not before it took longer than 19 of 20 requests of the route did lately."
+    )
+    hedge_percent: Annotated[int, Field(ge=1, le=MAX_PERCENT)] | None = Field(
+        default=None, description="The part of the requests that may be asked twice."
+    )
+    hedge_condition: Annotated[str, StringConstraints(max_length=500)] | None = Field(
+        default=None, description="A CEL expression for the requests that may be; empty: all."
+    )
     aliases: list[ModelId] | None = Field(default=None, description="Other names for the same route.")
     body_defaults: dict[str, Any] | None = Field(
         default=None, description="Members that requests get which do not have them."
@@ -106,6 +119,10 @@ class ShownRoute(BaseModel):
     deadline_s: float | None
     retry_policy: dict[str, int]
     fallbacks: dict[FallbackKind, list[str]]
+    hedge_after_ms: int | None
+    hedges_at_p95: bool
+    hedge_percent: int
+    hedge_condition: str
     aliases: list[str]
     body_defaults: dict[str, Any]
     body_overrides: dict[str, Any]
@@ -204,6 +221,7 @@ class SimulatedRoute(BaseModel):
     refusal: str
     targets: list[SimulatedTarget]
     fallbacks: list[SimulatedFallback]
+    hedge: str = Field(description='What becomes of a request that takes long; "" where nothing does.')
     comparison: ComparedDecision | None = Field(
         default=None, description="Beside what the ledger has, for a request_id."
     )

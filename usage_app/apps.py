@@ -22,12 +22,14 @@ class UsageConfig(AppConfig):
         from security_app.services.spend import register_spend_source
         from usage_app.services import finding_sources
         from usage_app.services.alerts import budgets, findings
+        from usage_app.services.sinks import lag
         from usage_app.services.spend_source import LedgerSource
 
         register_spend_source(LedgerSource())
         budgets.register()
         findings.register()
         finding_sources.register()
+        lag.register()
         post_migrate.connect(_ensure_partitions, sender=self)
 
 

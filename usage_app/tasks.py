@@ -21,6 +21,7 @@ from usage_app.services.partitions import ensure_partitions
 from usage_app.services.reconciliation import reconcile_nightly
 from usage_app.services.retention import purge_usage
 from usage_app.services.rollups import roll_up, sum_up_days
+from usage_app.services.sinks.push import push_due
 
 
 @shared_task(name="usage.sweep_journal", soft_time_limit=240, time_limit=270)  # type: ignore[untyped-decorator]
@@ -84,3 +85,9 @@ def alert() -> int:
 def purge_old_alerts() -> int:
     """Delete alerts beyond their retention."""
     return purge_alerts()
+
+
+@shared_task(name="usage.push_events", soft_time_limit=120, time_limit=150)  # type: ignore[untyped-decorator]
+def push_events() -> int:
+    """Send usage events to the sinks that are due; how many batches were taken."""
+    return push_due()

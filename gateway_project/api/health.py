@@ -18,7 +18,7 @@ from gateway_project.core.codec import dumps
 from gateway_project.core.errors import AuthenticationFailed, PermissionDenied
 from gateway_project.core.threads import in_own_thread
 from gateway_project.endpoints_health import endpoints
-from gateway_project.gauges import upstream_gauges
+from gateway_project.gauges import stored_gauges
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import exposition, metrics
 from gateway_project.readiness import (
@@ -42,7 +42,7 @@ _GAUGES_S = 1.0
 _PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _stored_components = DatabaseLook(stored_components)
 _stored_health = DatabaseLook(health_by_upstream)
-_stored_gauges = DatabaseLook(upstream_gauges)
+_stored_gauges = DatabaseLook(stored_gauges)
 
 
 async def _alive(exchange: Exchange, more: Mapping[str, Any] | None = None) -> None:

@@ -49,7 +49,7 @@ from upstreams_app.api import (
     upstream_health_router,
     upstreams_router,
 )
-from usage_app.api import alerts_router, reports_router
+from usage_app.api import alerts_router, reports_router, sinks_router
 from usage_app.api import router as spend_router
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
 management_api.add_router("", reports_router, auth=admin_key)
 management_api.add_router("", alerts_router, auth=admin_key)
+management_api.add_router("", sinks_router, auth=admin_key)
 
 
 def management_urls() -> list[URLPattern]:

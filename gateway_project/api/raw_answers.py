@@ -68,5 +68,9 @@ def describe(exchange: Exchange, settlement: Settlement) -> None:
     """Headers about the call, also on errors; a stream that began early has sent its headers already."""
     exchange.add_lines(
         b"x-gateway-upstream: %b\r\nx-gateway-attempts: %d\r\nopenai-processing-ms: %d\r\n"
-        % (header_value(settlement.upstream), settlement.attempts, round(exchange.elapsed_ms()))
+        % (
+            header_value(settlement.upstream),
+            settlement.attempts + settlement.beside,
+            round(exchange.elapsed_ms()),
+        )
     )

@@ -7,7 +7,7 @@ import os
 import random
 import time
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 MAX_CORRELATION_ID = 128
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -16,13 +16,18 @@ _RANDOM_MASK = ((1 << 76) - 1) & ~(0x3 << 62)
 # Ids must be unique, not secret: a generator seeded by the system, anew in each forked child.
 _random = random.Random()  # noqa: S311
 _numbers = itertools.count()
+_set = object.__setattr__
 
 
 def uuid7() -> UUID:
     """A new time-ordered UUID: 48 bits of milliseconds since 1970 (UTC), 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
     random_bits = _random.getrandbits(76) & _RANDOM_MASK
-    return UUID(int=(milliseconds << 80) | _VERSION_AND_VARIANT | random_bits)
+    # What its own constructor does in the end, after it has looked at eight ways to be called.
+    value = object.__new__(UUID)
+    _set(value, "int", (milliseconds << 80) | _VERSION_AND_VARIANT | random_bits)
+    _set(value, "is_safe", SafeUUID.unknown)
+    return value
 
 
 def ticket_id() -> str:

@@ -70,6 +70,12 @@ COUNTERS = {
         "Requests under a cache policy: hit, similar, shared (with one under way), or miss.",
         ("model", "result"),
     ),
+    "hedges": Counter(
+        "agent_gateway_hedged_requests",
+        "Requests whose first target took long, by what became of a second call: won, lost, failed, "
+        "cancelled, unsent, refused (no leave), or capped (the share of the route is used up).",
+        ("route", "outcome"),
+    ),
     "tool_invocations": Counter(
         "agent_gateway_tool_invocations",
         "Calls of tools, by how they ended.",
@@ -169,6 +175,18 @@ GAUGES = {
     "cache_bytes": GaugeFamily("agent_gateway_cache_bytes", "Bytes of these answers.", (), "sum"),
     "diagnostics": GaugeFamily(
         "agent_gateway_configuration_problems", "Configuration rows that can't be used.", (), "max"
+    ),
+    "sink_lag": GaugeFamily(
+        "agent_gateway_usage_sink_lag_seconds",
+        "For how long the oldest usage event waits that the sink has not got; 0 if it has all.",
+        ("sink",),
+        "max",
+    ),
+    "sink_lost": GaugeFamily(
+        "agent_gateway_usage_sink_lost_events",
+        "Usage events that the sink never got: beyond their retention, or rejected.",
+        ("sink",),
+        "max",
     ),
     "upstream_state": GaugeFamily(
         "agent_gateway_upstream_state",

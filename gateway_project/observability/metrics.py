@@ -124,6 +124,8 @@ class Numbers:
         self.denials: dict[str, int] = {}
         # By model and result.
         self.cache: dict[tuple[str, str], int] = {}
+        # By route and what became of the second call.
+        self.hedges: dict[tuple[str, str], int] = {}
         self.runs: dict[str, RunNumbers] = {}
         self._agents: set[str] = set()
         # By tool, kind and source: durations of all calls, and how many ended in which way.
@@ -177,6 +179,11 @@ class Numbers:
         key = (self._bounded(self._models, model), result)
         self.cache[key] = self.cache.get(key, 0) + 1
 
+    def observe_hedge(self, route: str, outcome: str) -> None:
+        """Count one request that a second target might have been asked for; outcomes are words of ours."""
+        key = (self._bounded(self._models, route), outcome)
+        self.hedges[key] = self.hedges.get(key, 0) + 1
+
     def observe_run(self, agent: str, status: int, duration_ms: float, turns: int) -> None:
         """Count one run of an agent that ended."""
         name = self._bounded(self._agents, agent)
@@ -209,6 +216,7 @@ class Numbers:
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
         rows += [("cache", [model, result], [count]) for (model, result), count in self.cache.copy().items()]
+        rows += [("hedges", [*labels], [count]) for labels, count in self.hedges.copy().items()]
         for agent, runs in self.runs.copy().items():
             ended = runs.statuses.copy().items()
             rows += [("runs", [agent, str(status)], [count]) for status, count in ended]
@@ -266,6 +274,7 @@ observe_call = numbers.observe_call
 observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
 observe_cache = numbers.observe_cache
+observe_hedge = numbers.observe_hedge
 observe_run = numbers.observe_run
 observe_tool = numbers.observe_tool
 

@@ -100,6 +100,7 @@ USAGE_RETENTION_DAYS = parsers.parse_positive(
 ALERT_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_ALERT_RETENTION_DAYS", default="90"), name="GATEWAY_ALERT_RETENTION_DAYS"
 )
+USAGE_EVENT_RETENTION_DAYS = env.int("GATEWAY_USAGE_EVENT_RETENTION_DAYS", default=14)  # At least 1.
 RUN_RETENTION_DAYS = parsers.parse_positive(
     env("GATEWAY_RUN_RETENTION_DAYS", default="30"), name="GATEWAY_RUN_RETENTION_DAYS"
 )

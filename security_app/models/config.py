@@ -27,6 +27,7 @@ SECTIONS = (
     "agent_folders",
     "agents",
     "alerts",
+    "sinks",
     "doors",
 )
 

@@ -36,6 +36,7 @@ from usage_app.models import (
     AlertChannel,
     AlertMessage,
     AlertRule,
+    Bucket,
     KeyUse,
     Price,
     PriceChange,
@@ -43,6 +44,7 @@ from usage_app.models import (
     ReportExport,
     SpendCounter,
     UsageRecord,
+    UsageSink,
 )
 
 SECRET = "sk-vendor-0123456789abcdef-secret"
@@ -122,6 +124,8 @@ def one_of_each(number: int = 0) -> None:
     AccessAttempt.objects.create(username=f"mallory-{number}", ip_address="192.0.2.1", failures_since_start=1)
     run(f"default/agent-{number}")
     alert(number)
+    bucket = Bucket.objects.create(name=f"archive-{number}", bucket="usage")
+    UsageSink.objects.create(name=f"lake-{number}", kind="s3", bucket=bucket)
     Price.objects.create(model=str(chat), valid_from=now, input="1", output="2")
     PriceChange.objects.create(
         model=str(chat), kind="new", rates={"input": "1.000000000"}, listed_as="x y", found_at=now

@@ -49,6 +49,8 @@ LISTS = [
     "/admin/usage_app/alert/",
     "/admin/usage_app/alertrule/",
     "/admin/usage_app/alertchannel/",
+    "/admin/usage_app/usagesink/",
+    "/admin/usage_app/bucket/",
     "/admin/usage_app/spendcounter/",
 ]
 

@@ -44,6 +44,7 @@ def filled_form(**changes: Any) -> dict[str, Any]:
         "deadline_s": "",
         "retry_policy": '{"timeout": 1}',
         "fallbacks": '{"general": ["other"]}',
+        "hedge_percent": "5",
         "targets-TOTAL_FORMS": "0",
         "targets-INITIAL_FORMS": "0",
         **changes,
@@ -68,6 +69,9 @@ def test_a_route_says_how_it_chooses(admin_client: Client) -> None:
         ("retry_policy", '{"rain": 1}'),
         ("fallbacks", '{"general": "other"}'),
         ("fallbacks", '{"general": ["fast"]}'),
+        ("hedge_after_ms", "5"),
+        ("hedge_percent", "90"),
+        ("hedge_condition", "tokens >>"),
     ],
 )
 def test_nonsense_is_an_error_at_its_field(admin_client: Client, field: str, value: str) -> None:

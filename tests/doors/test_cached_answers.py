@@ -147,6 +147,27 @@ def test_a_question_that_is_nearly_the_same_gets_the_answer_and_pays_for_the_com
     assert '"similar"' in str(record["decision"])
 
 
+def test_messages_that_are_nearly_the_same_get_the_answer_apart_from_chats(
+    gateway: Gateway, managed: httpx.Client, vendor: FakeVendor, ai: OpenAI
+) -> None:
+    path, headers = f"/cache/policies/{MODEL}", {"anthropic-version": "2023-06-01"}
+    managed.put(path, json={"embedding_model": EMBEDDING}).raise_for_status()
+    try:
+        with gateway.client() as client:
+            answers = []
+            for content in (uuid4().hex, [{"type": "text", "text": uuid4().hex}]):
+                body = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+                answers.append(client.post("/v1/messages", json=body, headers=headers))
+        chat = ask(ai, [{"role": "user", "content": uuid4().hex}], max_tokens=9)[0]
+    finally:
+        managed.put(path, json={"embedding_model": ""}).raise_for_status()
+
+    assert [answer.headers["x-gateway-cache"] for answer in answers] == ["miss", "hit"]
+    assert answers[1].headers["x-gateway-cache-similarity"] == "1.0000"
+    assert answers[1].json()["content"] == answers[0].json()["content"]
+    assert chat == "miss"
+
+
 def test_keys_share_only_where_the_policy_is_everybodys(
     vendor: FakeVendor, ai: OpenAI, bobs: OpenAI, question: Any
 ) -> None:

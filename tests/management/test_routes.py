@@ -37,6 +37,10 @@ def test_a_route_is_shown_with_its_targets_and_defaults(admin: Caller) -> None:
         "deadline_s": None,
         "retry_policy": {},
         "fallbacks": {},
+        "hedge_after_ms": None,
+        "hedges_at_p95": False,
+        "hedge_percent": 5,
+        "hedge_condition": "",
         "aliases": [],
         "body_defaults": {},
         "body_overrides": {},
@@ -79,6 +83,19 @@ def test_a_change_reaches_the_request_path(admin: Caller) -> None:
     assert admin.ok("PATCH", "/routes/fast", {"deadline_s": None})["deadline_s"] is None
 
 
+def test_a_second_call_is_switched_on_and_off(admin: Caller) -> None:
+    body = {"hedge_after_ms": 800, "hedges_at_p95": True, "hedge_percent": 10, "hedge_condition": "stream"}
+
+    changed = admin.ok("PATCH", "/routes/fast", body)
+
+    assert {name: changed[name] for name in body} == body
+    hedge = store.current.sections["upstreams"].value.models["fast"].policy.hedge
+    assert (hedge.after_s, hedge.at_p95, hedge.share) == (0.8, True, 0.1)
+    assert hedge.condition.is_true({"stream": True})
+    assert admin.ok("PATCH", "/routes/fast", {"hedge_after_ms": None})["hedge_after_ms"] is None
+    assert store.current.sections["upstreams"].value.models["fast"].policy.hedge is None
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -91,6 +108,9 @@ def test_a_change_reaches_the_request_path(admin: Caller) -> None:
         ({"fallbacks": {"general": ["a", "a"]}}, "fallbacks"),
         ({"fallbacks": {"general": ["fast"]}}, "fallbacks"),
         ({"colour": "red"}, "colour"),
+        ({"hedge_after_ms": 9}, "hedge_after_ms"),
+        ({"hedge_percent": 51}, "hedge_percent"),
+        ({"hedge_condition": "tokens >"}, "hedge_condition"),
         ({"aliases": ["slow"]}, "aliases"),
         ({"body_overrides": {"model": "x"}}, "body_overrides"),
         ({"prompt_prepend": [{"role": "tool", "content": "x"}]}, "prompt_prepend"),

@@ -56,6 +56,26 @@ def test_it_decides_as_for_a_request_and_says_why(admin: Caller) -> None:
     assert not UsageRecord.objects.exists()
 
 
+def test_it_says_what_becomes_of_a_request_that_takes_long(admin: Caller, admin_client: Client) -> None:
+    assert ask(admin)["hedge"] == ""
+
+    Route.objects.filter(name="fast").update(hedge_after_ms=800, hedge_condition="!has_tools")
+    RouteTarget.objects.filter(model__name="x").update(tags=[])
+    store.refresh()
+
+    after = "lab/x is asked, too, after 800 ms, for 5 % of the requests at most"
+    assert ask(admin)["hedge"] == after
+    assert after in admin_client.post(PAGE, {"model": "fast"}).content.decode()
+    assert ask(admin, request={"tools": [{}]})["hedge"].endswith("does not hold: !has_tools")
+    Route.objects.filter(name="fast").update(hedges_at_p95=True, hedge_condition="")
+    RouteTarget.objects.filter(model__name="l").delete()
+    store.refresh()
+    assert "once it is known" in ask(admin)["hedge"]
+    RouteTarget.objects.filter(model__name="x").delete()
+    store.refresh()
+    assert ask(admin)["hedge"].startswith("no second call: no other target")
+
+
 def test_what_is_known_of_targets_counts(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     store.refresh()
     clients = ClientPool()

@@ -121,6 +121,8 @@ def test_of_a_long_object_the_beginning_is_a_prompt() -> None:
         ("/v1beta/models/other:countTokens", True),
         ("/v1/projects/p/locations/l/publishers/google/models/other:countTokens", True),
         ("/model/other-v1%3A0/count-tokens", True),
+        ("/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict", True),
+        ("/v1/projects/p/locations/l/publishers/anthropic/models/other:rawPredict", False),
         ("/v1/messages", False),
         ("/v1/messages/count_tokens/x", False),
         ("/v1beta/models/other:generateContent", False),

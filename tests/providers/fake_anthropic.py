@@ -61,27 +61,32 @@ class FakeAnthropic(HttpServer):
             await self._answer(exchange)
 
     async def _answer(self, exchange: Exchange) -> None:
-        request = exchange.request
-        try:
-            wire = checked(request.json, request.header("anthropic-version") or "")
-        except Refused as refused:
-            await respond(exchange, 400, error("invalid_request_error", str(refused)))
-            return
-        question = asked(wire)
-        said = think(question)
-        if OVERLOAD in question.text:
-            await respond(exchange, 529, error("overloaded_error", "Overloaded"))
-            return
-        if not wire.get("stream"):
-            await respond(exchange, 200, message(wire, said))
-            return
-        sent: list[Step] = [b"".join(map(sse, events(wire, said)))]
-        if BREAK in question.text:
-            begun = b"".join(map(sse, list(events(wire, said))[:-3]))
-            sent = [begun, self.gate, sse(error("overloaded_error", "Overloaded"))]
-        elif LINGER in question.text:
-            sent = [b"".join(map(sse, list(events(wire, said))[:-3])), Gate()]
-        await stream(sent)(exchange)
+        version = exchange.request.header("anthropic-version") or ""
+        await converse(exchange, exchange.request.json, version, gate=self.gate)
+
+
+async def converse(exchange: Exchange, wire: Json, version: str, *, gate: Gate) -> None:
+    """Answer a message, if the API would take it."""
+    try:
+        wire = checked(wire, version)
+    except Refused as refused:
+        await respond(exchange, 400, error("invalid_request_error", str(refused)))
+        return
+    question = asked(wire)
+    said = think(question)
+    if OVERLOAD in question.text:
+        await respond(exchange, 529, error("overloaded_error", "Overloaded"))
+        return
+    if not wire.get("stream"):
+        await respond(exchange, 200, message(wire, said))
+        return
+    sent: list[Step] = [b"".join(map(sse, events(wire, said)))]
+    if BREAK in question.text:
+        begun = b"".join(map(sse, list(events(wire, said))[:-3]))
+        sent = [begun, gate, sse(error("overloaded_error", "Overloaded"))]
+    elif LINGER in question.text:
+        sent = [b"".join(map(sse, list(events(wire, said))[:-3])), Gate()]
+    await stream(sent)(exchange)
 
 
 async def respond(exchange: Exchange, status: int, content: Json) -> None:

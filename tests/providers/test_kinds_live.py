@@ -24,6 +24,7 @@ from tests.doors.gateway import Gateway
 from tests.fakes.exchange import Exchange
 from tests.fakes.http_server import HttpServer
 from tests.providers import fake_openai
+from tests.providers.fake_claude_at_google import PLACE, claude
 from tests.providers.fake_openai import HABITS
 from tests.providers.google_fake import Json, responder
 from tests.providers.mind import FORBIDDEN
@@ -51,12 +52,13 @@ ERRORS: dict[str, Json] = {
 }
 NEW, OLD = "gemini-3.1-pro-preview", "gemini-2.5-flash"
 DRAWING = "gemini-2.5-flash-image"
+CLAUDE = "claude-sonnet-4-6"
 GEMINI = f"gemini/{NEW}"
 TOKEN = "ya29.fresh"
 KINDS = {"azure": "azure-openai", "azure-deployments": "azure-openai"}
 # What those ignore that have no word for it; their prompt is the refusal.
 LACKING = {"ollama": "tool_choice", "lmstudio": "parallel_tool_calls"}
-MODELS = [GEMINI, f"gemini/{OLD}", f"vertex/{NEW}", *(f"{name}/model" for name in HABITS)]
+MODELS = [GEMINI, f"gemini/{OLD}", f"vertex/{NEW}", f"vertex/{CLAUDE}", *(f"{name}/model" for name in HABITS)]
 _key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -97,6 +99,12 @@ def _vertex_refusal(exchange: Exchange) -> Json | None:
     return {"error": {"code": 403, "message": "no token, or elsewhere", "status": "PERMISSION_DENIED"}}
 
 
+async def _vertex(exchange: Exchange) -> None:
+    """Google's own models, and Anthropic's."""
+    answer = claude if PLACE in exchange.request.path else responder(refuses=_vertex_refusal)
+    await answer(exchange)
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[list[Served]]:
     """An upstream of each kind; Vertex AI's has the key of a service account."""
@@ -120,8 +128,8 @@ def served() -> Iterator[list[Served]]:
             Served("gemini", serve(responder(refuses=_gemini_refusal)), (NEW, OLD, DRAWING), name="gemini"),
             Served(
                 "vertex",
-                serve(responder(refuses=_vertex_refusal)),
-                (NEW,),
+                serve(_vertex),
+                (NEW, CLAUDE),
                 name="vertex",
                 credential=_service_account(serve(_give_token) + "/token"),
                 options={"location": "europe-west4"},

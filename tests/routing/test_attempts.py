@@ -14,7 +14,7 @@ from tests.routing.candidates import route, target
 from tests.routing.routed import door_of, record_of, with_vendors
 from tests.routing.shaky import DEAD, FAILS, HANG, LIMITED, ShakyVendor
 from upstreams_app.registry import ModelEntry
-from upstreams_app.services.attempts import backoff_s
+from upstreams_app.services.course import backoff_s
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

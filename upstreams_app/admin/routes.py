@@ -66,6 +66,13 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
             },
         ),
         (
+            "When a target takes long",
+            {
+                "fields": (("hedge_after_ms", "hedges_at_p95"), ("hedge_percent", "hedge_condition")),
+                "classes": ("collapse",),
+            },
+        ),
+        (
             "Requests and answers",
             {
                 "fields": (

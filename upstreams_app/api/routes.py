@@ -12,7 +12,7 @@ from upstreams_app.route_schemas import RouteList, RoutePatch, ShownRoute, Shown
 from upstreams_app.services import routes
 
 router = Router(tags=["Routes"])
-_NULLABLE = ("deadline_s",)
+_NULLABLE = ("deadline_s", "hedge_after_ms")
 
 
 @router.get("/routes", auth=admin_key, response=RouteList, operation_id="list_routes", summary="List routes")
@@ -43,7 +43,7 @@ def get_route(request: HttpRequest, name: str) -> ShownRoute:
     summary="Change a route",
 )
 def update_route(request: HttpRequest, name: str, body: RoutePatch) -> ShownRoute:
-    """What is left out stays; null leaves a field as it is, but for the deadline."""
+    """What is left out stays; null leaves a field as it is, but for the deadline and `hedge_after_ms`."""
     given = body.model_dump(exclude_unset=True)
     values = {field: value for field, value in given.items() if value is not None or field in _NULLABLE}
     if body.targets is not None:

@@ -12,6 +12,13 @@ from django.db import models
 from gateway_project.core.ids import uuid7
 from security_app.models import ConfigModel
 from security_app.models.access import PASSTHROUGH
+from upstreams_app.hedge_policy import (
+    DEFAULT_PERCENT,
+    MAX_AFTER_MS,
+    MAX_PERCENT,
+    MIN_AFTER_MS,
+    read_hedging,
+)
 from upstreams_app.models.upstream import Upstream, UpstreamModel
 from upstreams_app.route_conditions import check_condition
 from upstreams_app.route_policy import (
@@ -88,6 +95,30 @@ class Route(ConfigModel):
         help_text='Model ids to ask instead: {"general": ["other"], "context_window": ["long"]}; '
         "also content_policy and budget.",
     )
+    hedge_after_ms = models.PositiveIntegerField(
+        "ask a second target after",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(MIN_AFTER_MS), MaxValueValidator(MAX_AFTER_MS)],
+        help_text="Milliseconds without a first byte; the first answer wins, both may be paid. Empty: never.",
+    )
+    hedges_at_p95 = models.BooleanField(
+        "not before p95",
+        default=False,
+        help_text="Wait also until it took longer than 19 of 20 requests of this route did lately.",
+    )
+    hedge_percent = models.PositiveSmallIntegerField(
+        "share of requests",
+        default=DEFAULT_PERCENT,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PERCENT)],
+        help_text="Percent of the requests that may be asked twice: an overload must not be doubled.",
+    )
+    hedge_condition = models.CharField(
+        "only if",
+        max_length=500,
+        blank=True,
+        help_text="For which requests: a CEL expression such as !has_tools; empty: all.",
+    )
 
     body_defaults = models.JSONField(
         default=dict,
@@ -139,6 +170,7 @@ class Route(ConfigModel):
         checks = (
             ("retry_policy", check_retries),
             ("fallbacks", check_fallbacks),
+            ("hedge_condition", check_condition),
             ("aliases", check_aliases),
             ("body_defaults", check_members),
             ("body_overrides", check_members),
@@ -189,6 +221,12 @@ class Route(ConfigModel):
             fallbacks={
                 kind: tuple(self.fallbacks[kind]) for kind in FALLBACK_KINDS if self.fallbacks.get(kind)
             },
+            hedge=read_hedging(
+                self.hedge_after_ms,
+                at_p95=self.hedges_at_p95,
+                percent=self.hedge_percent,
+                condition=self.hedge_condition,
+            ),
         )
 
     def treatment(self) -> Treatment | None:

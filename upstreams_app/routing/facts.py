@@ -126,7 +126,8 @@ class TargetFacts:
         # When it last let a call wait in vain, and gave no answer since; 0 if it does answer.
         self._timed_out_at = 0.0
 
-    # The course of an attempt: `begin`, then one of `succeeded`, `refused`, `failed`, `abandoned`.
+    # The course of an attempt: `begin`, then one of `succeeded`, `refused`, `failed`, `abandoned`,
+    # `outrun`.
 
     def begin(self, now: float, config: UpstreamConfig) -> None:
         """A call starts. Where the breaker is open it is the one that tries."""
@@ -187,6 +188,13 @@ class TargetFacts:
         if self.is_open and now - elapsed_ms / 1000 >= self._opened_at:
             # It was the one that tried whether the target is back: another may.
             self.barred_until = now
+
+    def outrun(self, now: float, elapsed_ms: float, *, is_stream: bool) -> None:
+        """Another target answered before it: no failure, but it takes at least so long."""
+        times = self.stream if is_stream else self.plain
+        if elapsed_ms > times.read(now):
+            times.observe(elapsed_ms, now)
+        self.abandoned(now, elapsed_ms)
 
     def _answered(self, now: float) -> None:
         self.waiting -= 1

@@ -6,7 +6,6 @@ All of it ends with the first byte for the client: `use` returns when a target i
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from time import monotonic
@@ -15,30 +14,28 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from gateway_project.core.errors import GatewayError
 from gateway_project.observability import metrics
 from gateway_project.observability.logging import log_event
+from upstreams_app.hedge_policy import HedgePolicy
 from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_policy import (
     CONNECTION,
     CREDENTIAL,
-    OVERLOADED,
     RATE_LIMITED,
-    SERVER_ERROR,
 )
 from upstreams_app.routing.plan import Plan
 from upstreams_app.routing.strategies import Candidate
 from upstreams_app.services import failures
 from upstreams_app.services.calls import Call, OpenAnswer, ask
 from upstreams_app.services.client import ClientPool
+from upstreams_app.services.course import Course
 from upstreams_app.services.deciding import EMBEDDINGS, decide
 from upstreams_app.services.fallbacks import Fallbacks
+from upstreams_app.services.hedging import OUTRUN, REFUSED, WON, Arm, Race, hedge_of
 from usage_app.entry import TokenUsage
 
 T = TypeVar("T")
-# What may be another time at the same target: a timeout has taken its time already.
-_PASSING = frozenset({CONNECTION, SERVER_ERROR, RATE_LIMITED, OVERLOADED})
+Use = Callable[[Call, OpenAnswer], Awaitable[T]]
 # Where callers bring their own credential, one of them must not close a model to the others.
 _OF_THE_CALLER = frozenset({CREDENTIAL, RATE_LIMITED})
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 8.0
 _MAX_RECORDED = 10
 
 
@@ -51,14 +48,17 @@ class Attempt(NamedTuple):
     elapsed_ms: float
 
 
-async def try_targets(call: Call, clients: ClientPool, use: Callable[[OpenAnswer], Awaitable[T]]) -> T:
+def try_targets(
+    call: Call, clients: ClientPool, use: Use[T], *, discard: Callable[[T], None] | None = None
+) -> Awaitable[T]:
     """What `use` makes of the first good answer of a target; raises the last error, with all attempts listed.
 
     `use` reads as much as must have come before this target is the one. It releases the answer if it raises,
-    and finds the phase "first token" running.
+    and finds the phase "first token" running. It is given the call, or where two targets are asked at once a
+    copy for each of them; what came of the slower one is for `discard`.
     """
     call.settlement.queue_ms = round(call.context.elapsed_ms(), 3)
-    return await _Trial(call, clients, use).run()
+    return _Trial(call, clients, use, discard).run()
 
 
 def note_use(clients: ClientPool, target: Target, tokens: TokenUsage) -> None:
@@ -67,13 +67,17 @@ def note_use(clients: ClientPool, target: Target, tokens: TokenUsage) -> None:
 
 
 class _Trial(Generic[T]):
-    __slots__ = ("_attempts", "_call", "_clients", "_plans", "_until", "_use")
+    __slots__ = ("_attempts", "_call", "_clients", "_discard", "_hedges", "_plans", "_until", "_use")
 
-    def __init__(self, call: Call, clients: ClientPool, use: Callable[[OpenAnswer], Awaitable[T]]) -> None:
+    def __init__(
+        self, call: Call, clients: ClientPool, use: Use[T], discard: Callable[[T], None] | None
+    ) -> None:
         self._call = call
         self._clients = clients
         self._use = use
+        self._discard = discard
         self._attempts: list[Attempt] = []
+        self._hedges: list[dict[str, object]] | None = None
         self._plans: list[Plan] = []
         # One deadline over everything: the first model's.
         self._until = inf
@@ -106,15 +110,23 @@ class _Trial(Generic[T]):
             raise failures.resting(entry, entry.maintenance)
         if not entry.targets:
             raise failures.in_maintenance(entry)
-        course = _Course(entry, self._order(entry))
+        course = Course(entry, self._order(entry))
         self._until = course.until = min(self._until, course.until)
         target, facts, _ = course.candidate
         now = monotonic()
         if facts.is_open and facts.barred_until > now and len(entry.targets) == 1:
             raise failures.breaker_open(target, facts.barred_until - now)
+        hedge = None if entry.policy.hedge is None else hedge_of(self._call, entry)
+        if hedge is not None:
+            self._clients.hedges.of(entry.id).note_request(hedge)
         while True:
             try:
-                return await self._once(course, now)
+                if hedge is not None:
+                    return await self._hedged(course, hedge, entry)
+                total_s = min(course.candidate.target.upstream.total_timeout_s, course.until - now)
+                return await self._once(
+                    self._call, course.candidate, total_s=total_s, may_wait=course.may_wait
+                )
             except GatewayError as error:
                 fault = failures.fault_of(error)
                 if fault is None:
@@ -132,16 +144,37 @@ class _Trial(Generic[T]):
                 self._call.settlement.forget_answer()
                 self._call.settlement.first_token_ms = None
 
-    async def _once(self, course: _Course, now: float) -> T:
+    async def _hedged(self, course: Course, hedge: HedgePolicy, entry: ModelEntry) -> T:
+        """One attempt, and another one beside it if it takes long."""
+        race = Race(self._call, entry, self._clients, course, self._once, discard=self._discard)
+        try:
+            return await race.run(hedge)
+        finally:
+            if known := race.record():
+                self._hedges = [*(self._hedges or ()), known]
+            if race.second is not None and race.outcome != REFUSED:
+                self._note_beside(course, race.second)
+                if race.outcome == WON:
+                    self._note_beside(course, race.first)
+
+    def _note_beside(self, course: Course, arm: Arm[T]) -> None:
+        """One of two that failed, while the other one went on."""
+        if arm.error is None:
+            return
+        fault = failures.fault_of(arm.error)
+        self._note(Attempt(arm.candidate.target, arm.error, fault or "refused", arm.elapsed_ms))
+        if fault is not None:
+            course.keep(arm.candidate, arm.error, fault, arm.ended)
+
+    async def _once(self, call: Call, candidate: Candidate, *, total_s: float, may_wait: bool) -> T:
         """One attempt; what is known of the target learns what became of it."""
-        call, (target, facts, _) = self._call, course.candidate
-        upstream = target.upstream
+        target, facts, _ = candidate
+        upstream, now = target.upstream, monotonic()
         before = call.settlement.attempts
         facts.begin(now, upstream)
         try:
-            total_s = min(upstream.total_timeout_s, course.until - now)
-            opened = await ask(call, target, self._clients, total_s=total_s, may_wait=course.may_wait)
-            answer = await self._use(opened)
+            opened = await ask(call, target, self._clients, total_s=total_s, may_wait=may_wait)
+            answer = await self._use(call, opened)
         except GatewayError as error:
             fault, ended = failures.fault_of(error), monotonic()
             elapsed_ms = (ended - now) * 1000
@@ -157,7 +190,10 @@ class _Trial(Generic[T]):
             raise
         except BaseException:
             ended = monotonic()
-            facts.abandoned(ended, (ended - now) * 1000)
+            if call.context.scope.reason == OUTRUN:
+                facts.outrun(ended, (ended - now) * 1000, is_stream=call.is_stream)
+            else:
+                facts.abandoned(ended, (ended - now) * 1000)
             raise
         ended = monotonic()
         facts.succeeded(ended, (ended - now) * 1000, is_stream=call.is_stream)
@@ -223,119 +259,8 @@ class _Trial(Generic[T]):
                 }
                 for attempt in self._attempts[:_MAX_RECORDED]
             ]
+        if self._hedges:
+            record["hedged"] = self._hedges
         if served_by is not None and served_by is not self._call.entry:
             record["fallback"] = served_by.id
         self._call.settlement.decision = record
-
-
-class _Course:
-    """Where in the order of a model's targets a call is, and what it may still do."""
-
-    __slots__ = (
-        "_again",
-        "_entry",
-        "_made",
-        "_order",
-        "_position",
-        "_repeats",
-        "_retries",
-        "candidate",
-        "until",
-    )
-
-    def __init__(self, entry: ModelEntry, order: Sequence[Candidate]) -> None:
-        policy = entry.policy
-        self._entry = entry
-        self._order = order
-        self._position = 0
-        self._made = 0
-        self._repeats = 0
-        self._retries: dict[str, int] = {}
-        # Those that may be asked once more: when at the earliest, and how often they were.
-        self._again: dict[str, tuple[float, Candidate, int]] = {}
-        self.candidate = order[0]
-        if policy.deadline_s is not None:
-            total_s = policy.deadline_s
-        elif len(order) == 1:
-            total_s = order[0].target.upstream.total_timeout_s
-        else:
-            total_s = max(target.upstream.total_timeout_s for target, _, _ in order)
-        self.until = monotonic() + total_s
-
-    @property
-    def is_at_last(self) -> bool:
-        """Whether nothing else is left to ask."""
-        return self._position >= len(self._order) - 1
-
-    @property
-    def may_wait(self) -> bool:
-        """Whether nothing else may be asked after this, so that waiting for a place is worth it."""
-        policy = self._entry.policy
-        if self.is_at_last or (self._entry.is_route and self._made + 1 >= policy.max_attempts):
-            return True
-        allowed = policy.retries.get(OVERLOADED)
-        return allowed is not None and self._retries.get(OVERLOADED, 0) >= allowed
-
-    def is_shut(self, at: float) -> bool:
-        """Whether the only target has died of this very request."""
-        facts = self.candidate.facts
-        return facts.is_open and facts.barred_until > at and len(self._order) == 1
-
-    def go_on(self, error: GatewayError, fault: str, now: float) -> float | None:
-        """Choose the next attempt: the pause before it in seconds, None if there is none."""
-        self._made += 1
-        used = self._retries[fault] = self._retries.get(fault, 0) + 1
-        policy = self._entry.policy
-        at_most = (
-            policy.max_attempts if self._entry.is_route else self.candidate.target.upstream.max_retries + 1
-        )
-        allowed = policy.retries.get(fault)
-        if self._made >= at_most or (allowed is not None and used > allowed) or now >= self.until:
-            return None
-        self._keep(error, fault, now)
-        if not self.is_at_last:
-            self._advance(now)
-            return 0.0
-        return self._repeat(now)
-
-    def _keep(self, error: GatewayError, fault: str, now: float) -> None:
-        """Note when the target that failed may be asked again, if that can help at all."""
-        target = self.candidate.target
-        times = self._again.pop(target.model_id, (0.0, self.candidate, 0))[2]
-        if fault in _PASSING and times < target.upstream.max_retries and not failures.wants_long_pause(error):
-            self._again[target.model_id] = (now + failures.retry_after_s(error), self.candidate, times)
-
-    def _advance(self, now: float) -> None:
-        """The next target; those that give no sign of life, or are in trouble meanwhile, after the others."""
-        self._position += 1
-        rest = self._order[self._position :]
-        if len(rest) > 1:
-            rest = sorted(
-                rest,
-                key=lambda each: (
-                    int(each.facts.dread(now, each.target.upstream) * 10),
-                    each.facts.barred_until > now,
-                    each.facts.is_open,
-                ),
-            )
-            self._order = [*self._order[: self._position], *rest]
-        self.candidate = rest[0]
-
-    def _repeat(self, now: float) -> float | None:
-        """The target that may be asked again first, with a growing pause; None if none is in time."""
-        if not self._again:
-            return None
-        model_id, (ready_at, candidate, times) = min(self._again.items(), key=lambda item: item[1][0])
-        pause_s = max(backoff_s(self._repeats), ready_at - now)
-        if now + pause_s >= self.until:
-            return None
-        self._again[model_id] = (ready_at, candidate, times + 1)
-        self._repeats += 1
-        self.candidate = candidate
-        return pause_s
-
-
-def backoff_s(repeats: int, draw: Callable[[], float] = random.random) -> float:
-    """0.5 · 2ⁿ seconds, at most 8, the last quarter by chance: many that failed together come back apart."""
-    pause_s: float = min(_FIRST_PAUSE_S * 2**repeats, _LONGEST_PAUSE_S)
-    return pause_s * (0.75 + 0.25 * draw())

@@ -8,11 +8,12 @@ from collections.abc import Coroutine
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def spawn(work: Coroutine[object, object, None]) -> None:
+def spawn(work: Coroutine[object, object, None]) -> asyncio.Task[None]:
     """Run a bounded piece of work on the current loop."""
     task = asyncio.get_running_loop().create_task(work)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+    return task
 
 
 async def finish(timeout_s: float) -> None:

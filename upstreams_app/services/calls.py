@@ -188,13 +188,13 @@ async def ask(
     )
 
 
-async def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) -> UpstreamAnswer:
+def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) -> Awaitable[UpstreamAnswer]:
     credential = call.client_secret if target.upstream.takes_client_credential else ""
     if call.parcel is not None:
         request = call.parcel.for_target(target)
-        return await client.relay(request, phases=phases, credential=credential, model=target.model)
+        return client.relay(request, phases=phases, credential=credential, model=target.model)
     body = request_body(call, target)
-    return await client.post(call.path, body, phases=phases, credential=credential, model=target.model)
+    return client.post(call.path, body, phases=phases, credential=credential, model=target.model)
 
 
 def _calls_of(call: Call, target: Target) -> int:

@@ -21,6 +21,7 @@ from upstreams_app.providers import provider_of
 from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
+from upstreams_app.routing.hedge_state import HedgeStates
 from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
 from upstreams_app.services.http1 import Connection
@@ -283,6 +284,7 @@ class ClientPool:
         self._closing: set[asyncio.Task[None]] = set()
         self._places: dict[int, Places] = {}
         self.tracker = Tracker()
+        self.hedges = HedgeStates()
 
     def busy(self, upstream_id: UUID) -> int:
         """How many calls of an upstream are under way or wait for a place."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -33,6 +33,11 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower().encode()].decode("latin-1").strip(" \t")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any mapping, but without an exception for a header that is not there, as mostly."""
+        value = self._values.get(name.lower().encode())
+        return default if value is None else value.decode("latin-1").strip(" \t")
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._values)

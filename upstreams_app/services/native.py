@@ -64,8 +64,12 @@ _TO_CLIENT_PREFIXES = ("anthropic-ratelimit-", "x-goog-upload-")
 _UNSENT = re.compile(r"[^\t\x20-\x7e]")
 # Gemini and Vertex name the model and the method in the path, Bedrock and Azure the model before the method.
 _MODEL_IN_PATH = re.compile(r"/(models|model|deployments)/([^/?]+)")
-# Anthropic, Gemini with Vertex, and Bedrock count for nothing. Written otherwise it is charged.
-_COUNTING = re.compile(r"(?:/messages/count_tokens|/models/[^/:%]+:countTokens|/model/[^/]+/count-tokens)\Z")
+# Anthropic, Gemini with Vertex (also Claude there), and Bedrock count for nothing. Written otherwise it is
+# charged.
+_COUNTING = re.compile(
+    r"(?:/messages/count_tokens|/models/[^/:%]+:countTokens|/model/[^/]+/count-tokens"
+    r"|/publishers/anthropic/models/count-tokens:rawPredict)\Z"
+)
 # Where Gemini and Bedrock say how long an answer may be, and how many; Google reads both spellings.
 _CONFIGS = ("generationConfig", "generation_config", "inferenceConfig")
 _AS_OPENAI = {

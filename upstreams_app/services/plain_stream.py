@@ -6,6 +6,16 @@ from typing import Any
 
 from gateway_project.core.codec import dumps, loads
 from gateway_project.core.sse import event
+from upstreams_app.registry import Target
+from upstreams_app.services import failures
+
+
+def as_events(body: bytes, target: Target, *, wants_usage: bool) -> bytes:
+    """As `events_from_answer`; UpstreamFailed for what is none of the answers that were asked for."""
+    try:
+        return events_from_answer(body, wants_usage=wants_usage)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise failures.unreachable(target, "the answer is not what was asked for") from error
 
 
 def events_from_answer(body: bytes, *, wants_usage: bool) -> bytes:

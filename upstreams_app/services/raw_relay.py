@@ -59,7 +59,7 @@ class RawRelay:
         (target,) = self._call.entry.targets
         total_s = target.upstream.total_timeout_s
         self._call.settlement.queue_ms = round(self._call.context.elapsed_ms(), 3)
-        await self._begin(await ask(self._call, target, self._clients, total_s=total_s))
+        await self._begin(self._call, await ask(self._call, target, self._clients, total_s=total_s))
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         try:
@@ -73,7 +73,7 @@ class RawRelay:
         finally:
             self._call.context.scope.leave_phase()
 
-    async def _begin(self, opened: OpenAnswer) -> None:
+    async def _begin(self, _call: Call, opened: OpenAnswer) -> None:
         self._opened = opened
         self.status, self.headers = opened.answer.status, opened.answer.headers
         self._witness = Witness(self.content_type)

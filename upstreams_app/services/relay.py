@@ -22,7 +22,7 @@ from upstreams_app.services.background import spawn
 from upstreams_app.services.calls import Call, OpenAnswer, raise_if_expired
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import BodyReader, decoded
-from upstreams_app.services.plain_stream import events_from_answer
+from upstreams_app.services.plain_stream import as_events
 from upstreams_app.services.reasoning_names import with_one_name
 from upstreams_app.services.stream_filter import BrokenStream, StreamFilter, UpstreamErrorEvent
 from usage_app.errors import JournalFull
@@ -39,7 +39,7 @@ async def complete(call: Call, clients: ClientPool) -> bytes:
     """The whole answer, with the model id that was asked for; settled when this returns or raises."""
     settlement = call.settlement
     try:
-        answer = await try_targets(call, clients, partial(_read_noted, call, clients))
+        answer = await try_targets(call, clients, partial(_read_noted, clients))
     except GatewayError as error:
         settlement.abort(error.status, error.code or "")
         raise
@@ -57,7 +57,7 @@ async def _read_plain(call: Call, opened: OpenAnswer) -> bytes:
     return _finish_plain(call, opened, await _read_all(call, opened))
 
 
-async def _read_noted(call: Call, clients: ClientPool, opened: OpenAnswer) -> bytes:
+async def _read_noted(clients: ClientPool, call: Call, opened: OpenAnswer) -> bytes:
     answer = await _read_plain(call, opened)
     if call.settlement.tokens is not None:
         note_use(clients, opened.target, call.settlement.tokens)
@@ -159,15 +159,23 @@ class StreamRelay:
     async def open(self) -> None:
         """Find a target and wait for the first data event; raises GatewayError before anything was sent."""
         try:
-            await try_targets(self._call, self._clients, self._begin)
+            relay = await try_targets(self._call, self._clients, self._begin, discard=_drop)
         except GatewayError as error:
             self._abort(error.status, error.code or "")
             raise
         except asyncio.CancelledError:
             self._cancelled()
             raise
+        if relay is not self:
+            self._filter, self._first, self._is_exhausted = relay._filter, relay._first, relay._is_exhausted
+            self._opened, self._reader = relay._opened, relay._reader
 
-    async def _begin(self, opened: OpenAnswer) -> None:
+    def _begin(self, call: Call, opened: OpenAnswer) -> Awaitable[StreamRelay]:
+        """A copy of the call has a relay of its own, whose answer becomes this one's if it is the first."""
+        relay = self if call is self._call else StreamRelay(call, self._clients)
+        return relay._await_data(opened)
+
+    async def _await_data(self, opened: OpenAnswer) -> StreamRelay:
         """One target's answer up to the first data event, within the time for the first token."""
         call, scope = self._call, self._call.context.scope
         if call.settlement.attempts > 1:
@@ -175,9 +183,10 @@ class StreamRelay:
             self._first, self._is_exhausted = b"", False
         content_type = opened.answer.headers.get("Content-Type", "")
         if "text/event-stream" not in content_type and "json" in content_type:
-            self._first = _as_events(call, opened, await _read_plain(call, opened))
+            answer = await _read_plain(call, opened)
+            self._first = as_events(answer, opened.target, wants_usage=call.wants_usage)
             self._filter.is_finished = self._is_exhausted = True
-            return
+            return self
         self._opened = opened
         try:
             self._reader = decoded(opened.answer)
@@ -191,8 +200,12 @@ class StreamRelay:
         except GatewayError:
             self._release(is_complete=False)
             raise
+        except asyncio.CancelledError:
+            _drop(self)
+            raise
         finally:
             scope.leave_phase()
+        return self
 
     async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send everything up to `[DONE]`, which is the caller's to send: the call is in the ledger then.
@@ -372,11 +385,10 @@ class StreamRelay:
             self._cancelled()
 
 
-def _as_events(call: Call, opened: OpenAnswer, body: bytes) -> bytes:
-    try:
-        return events_from_answer(body, wants_usage=call.wants_usage)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise failures.unreachable(opened.target, "the answer is not what was asked for") from error
+def _drop(relay: StreamRelay) -> None:
+    """Nobody wants its answer any more; what it told of its usage counts."""
+    relay._note_usage()
+    relay._release(is_complete=False)
 
 
 def error_event(error: GatewayError) -> bytes:

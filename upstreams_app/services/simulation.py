@@ -31,6 +31,7 @@ from upstreams_app.routing.tracker import Groups, Tracker
 from upstreams_app.services.client import ClientPool
 from upstreams_app.services.deciding import EMBEDDINGS, decide
 from upstreams_app.services.facts_exchange import facts_exchange
+from upstreams_app.services.hedge_preview import preview_hedge
 from upstreams_app.services.questions import Question
 
 _PATHS = {"chat": "/chat/completions", "completions": "/completions", "embeddings": EMBEDDINGS}
@@ -85,6 +86,8 @@ class Simulated:
     refusal: str
     targets: tuple[Shown, ...]
     fallbacks: tuple[FallbackNode, ...]
+    # What becomes of a request that takes long; "" where nothing does.
+    hedge: str = ""
 
 
 def simulate(ask: Ask) -> Simulated:
@@ -100,7 +103,8 @@ def simulate(ask: Ask) -> Simulated:
     question = _question(ask, entry, snapshot, somebody.principal)
     clients = facts_exchange.clients
     groups = _groups(entry, None if clients is None else clients.tracker)
-    plan = decide(question, entry, groups, clients.busy if clients is not None else _nobody_is_busy)
+    busy = clients.busy if clients is not None else _nobody_is_busy
+    plan = decide(question, entry, groups, busy)
     return Simulated(
         model_id=entry.id,
         is_route=entry.is_route,
@@ -108,6 +112,7 @@ def simulate(ask: Ask) -> Simulated:
         refusal=_refusal(entry, somebody, plan),
         targets=tuple(_shown_targets(entry, plan, clients)),
         fallbacks=() if question.path == EMBEDDINGS else fallbacks_of(entry, upstreams),
+        hedge=preview_hedge(entry, plan, question, busy, None if clients is None else clients.hedges),
     )
 
 

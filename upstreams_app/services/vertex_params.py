@@ -10,6 +10,7 @@ from gateway_project.core.codec import dumps
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app.options import WrongOption
 from upstreams_app.providers import provider_of
+from upstreams_app.providers.vertex.claude import claude_name
 from upstreams_app.services import vendor_place
 from upstreams_app.services.vendor_place import ENVIRONMENT, VendorPlace, full_name, param_of
 from upstreams_app.vendors import VendorModel
@@ -75,9 +76,11 @@ def refuse_elsewhere(vertex: Mapping[str, Any]) -> None:
 def _own_name(model: str) -> str:
     found = _ENDPOINT.fullmatch(model)
     name = found[1] if found else model.removeprefix("publishers/google/models/")
-    if "/" in name.removeprefix("endpoints/") or name.startswith(("claude-", "mistral-", "codestral-")):
+    if claude := claude_name(name):
+        return claude
+    if "/" in name.removeprefix("endpoints/") or name.startswith(("mistral-", "codestral-")):
         raise InvalidRequest(
-            "Of Vertex AI, Google's own models are served; other vendors' have formats of their own.",
+            "Of Vertex AI, Google's own models and Claude are served; others have formats of their own.",
             param=full_name("model"),
         )
     return name

@@ -249,7 +249,7 @@ def _links(request: HttpRequest, record: UsageRecord) -> list[RecordLink]:
     if record.parent_id is not None:
         parent = reverse("admin:usage_app_usagerecord_change", args=[record.parent_id])
         links.append(RecordLink("The request that this call is a part of", parent))
-    elif record.kind == "agent":
+    elif record.kind == "agent" or "hedged" in (record.decision or {}):
         calls = reverse("admin:usage_app_usagerecord_changelist")
         links.append(RecordLink("Its calls", f"{calls}?q={public_id('run', record.id)}"))
     return links

@@ -5,10 +5,11 @@ from usage_app.api.alerts import router as alerts_router
 from usage_app.api.costs import router as costs_router
 from usage_app.api.prices import router as prices_router
 from usage_app.api.reports import router as reports_router
+from usage_app.api.sinks import router as sinks_router
 from usage_app.api.spend import router
 
 router.add_router("", activity_router)
 router.add_router("", costs_router)
 router.add_router("", prices_router)
 
-__all__ = ["alerts_router", "reports_router", "router"]
+__all__ = ["alerts_router", "reports_router", "router", "sinks_router"]

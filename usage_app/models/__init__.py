@@ -1,6 +1,7 @@
 """What was used: prices, the ledger's records, counters and rollups that follow from them."""
 
 from usage_app.models.alert import Alert, AlertChannel, AlertMessage, AlertRule
+from usage_app.models.bucket import Bucket
 from usage_app.models.price import Price
 from usage_app.models.price_change import PriceChange
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
@@ -18,12 +19,14 @@ from usage_app.models.rollup import (
     UsageGroup,
     UsageRollup,
 )
+from usage_app.models.sink import SinkState, UsageEvent, UsageSink
 
 __all__ = [
     "Alert",
     "AlertChannel",
     "AlertMessage",
     "AlertRule",
+    "Bucket",
     "DailyEndUserRollup",
     "DailyTagRollup",
     "DailyUsageRollup",
@@ -38,8 +41,11 @@ __all__ = [
     "ReportExport",
     "RollupDay",
     "RollupWindow",
+    "SinkState",
     "SpendCounter",
+    "UsageEvent",
     "UsageGroup",
     "UsageRecord",
     "UsageRollup",
+    "UsageSink",
 ]

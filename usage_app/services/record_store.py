@@ -20,6 +20,7 @@ from gateway_project.core.ids import uuid7_time
 from usage_app.entry import TokenUsage
 from usage_app.models import KeyUse, RollupWindow, SpendCounter, UsageRecord
 from usage_app.services.lines import Line
+from usage_app.services.sinks.event_log import note_events
 
 _RECORDS = UsageRecord._meta.db_table
 _COUNTERS = SpendCounter._meta.db_table
@@ -134,6 +135,7 @@ def store(lines: Iterable[Line]) -> int:
         if new:
             _count(cursor, new)
             _note_windows(cursor, new)
+            note_events(line.id for line in new)
     return len(new)
 
 

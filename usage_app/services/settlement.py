@@ -38,6 +38,7 @@ class Settlement:
         "agent",
         "assumed",
         "attempts",
+        "beside",
         "context",
         "cost_nano",
         "decision",
@@ -79,6 +80,8 @@ class Settlement:
         self.upstream_model = ""
         self.price_model = ""
         self.attempts = 0
+        # Attempts that were made at the same time, and have records of their own.
+        self.beside = 0
         # Why this upstream, and what was tried; None where nothing was chosen and all went well.
         self.decision: dict[str, Any] | None = None
         self.queue_ms = 0.0

@@ -68,7 +68,7 @@ def list_records(wanted: RecordFilter, *, limit: int, after: UUID | None = None)
     found = list(records.order_by(*order).values(*COLUMNS)[: limit + 1])
     page = found[:limit]
     next_cursor = make_cursor(page[-1]["id"]) if len(found) > limit else None
-    return RecordPage([_plain(row) for row in page], next_cursor)
+    return RecordPage([plain_record(row) for row in page], next_cursor)
 
 
 def find_record(request_id: str, records: QuerySet[UsageRecord]) -> UsageRecord | None:
@@ -130,7 +130,7 @@ def _since(parent_id: UUID) -> dict[str, Any]:
         return {}
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def plain_record(row: dict[str, Any]) -> dict[str, Any]:
     """A record as JSON: public ids, money as decimal text, times in UTC."""
     request_id = public_id("req", row.pop("id"))
     cost = row.pop("cost")

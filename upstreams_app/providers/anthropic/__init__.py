@@ -35,7 +35,9 @@ class Anthropic:
             raise InvalidRequest(
                 f"Anthropic has nothing like {path}.", param="model", code="unsupported_parameter"
             )
-        return AnthropicExchange(wire_call(fields, model=model, options=site.options), model, site)
+        call = wire_call(fields, model=model, options=site.options)
+        headers = _headers(site, call.api_version, call.betas)
+        return AnthropicExchange(call, model, WireRequest("/messages", dumps_loosely(call.body), headers))
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """One."""
@@ -78,12 +80,10 @@ class Anthropic:
 
 
 class AnthropicExchange:
-    """See `Exchange`."""
+    """See `Exchange`. The request is that of the call, wherever it is made."""
 
-    def __init__(self, call: Call, model: str, site: Site) -> None:
-        self.request = WireRequest(
-            "/messages", dumps_loosely(call.body), _headers(site, call.api_version, call.betas)
-        )
+    def __init__(self, call: Call, model: str, request: WireRequest) -> None:
+        self.request = request
         self._answer_tool = call.answer_tool
         self._stream = StreamReader(model, answer_tool=call.answer_tool)
 

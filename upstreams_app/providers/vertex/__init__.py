@@ -1,7 +1,7 @@
 """Vertex AI: Google's models in a project and a location, by OAuth tokens or an API key.
 
 Source: https://cloud.google.com/vertex-ai/docs/reference/rest (publishers.models.generateContent). The format
-is the Gemini API's (`providers.gemini`); the path, and who calls, are not.
+is the Gemini API's (`providers.gemini`), or Anthropic's for Claude; the path, and who calls, are not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from upstreams_app.providers.gemini.images import ImageExchange
 from upstreams_app.providers.gemini.listing import list_request, read_page
 from upstreams_app.providers.gemini.requests import max_choices
 from upstreams_app.providers.vertex.authority import GoogleAuthority
+from upstreams_app.providers.vertex.claude import ClaudeExchange, claude_name
 from upstreams_app.providers.vertex.credentials import read_key_file
 from upstreams_app.providers.vertex.imagen import MAX_IMAGES, ImagenExchange, is_imagen
 from upstreams_app.providers.wire import Authority, Exchange, ModelsPage, Provider, Site, WireRequest
@@ -37,9 +38,11 @@ class Vertex:
     def exchange(self, path: str, fields: dict[str, Any], *, model: str, site: Site) -> Exchange:
         """As `Provider.exchange`."""
         resource = _resource(model, site)
+        if path == "/chat/completions" and (name := claude_name(model)):
+            return ClaudeExchange(fields, model=name, resource=resource)
         if path == "/chat/completions":
             return ChatExchange(fields, model=model, resource=resource)
-        if path == "/embeddings":
+        if path == "/embeddings" and not claude_name(model):
             method = BATCH if "gemini" in model else PREDICT
             return EmbeddingExchange(fields, model=model, resource=resource, method=method)
         raise unknown_path(path)
@@ -57,6 +60,8 @@ class Vertex:
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """As `Provider.max_choices`."""
+        if claude_name(model):
+            return 1
         return max_choices(generation_of(model), is_stream=fields.get("stream") is True)
 
     def authority(self, site: Site) -> Authority:
@@ -92,6 +97,8 @@ def _resource(model: str, site: Site) -> str:
     found = _ENDPOINT.fullmatch(model)
     name = model.removeprefix("publishers/google/").removeprefix("models/")
     leaf = f"/endpoints/{found[1]}" if found else f"/publishers/google/models/{quoted(name)}"
+    if claude := claude_name(model):
+        leaf = f"/publishers/anthropic/models/{quoted(claude)}"
     if project:
         return f"/projects/{project}/locations/{site.options.get('location', GLOBAL)}{leaf}"
     if site.credential and read_key_file(site.credential) is None:

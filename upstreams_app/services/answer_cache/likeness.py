@@ -45,7 +45,10 @@ _earlier = msgspec.json.Decoder(_Earlier)
 
 
 def likeness(question: Asked, embedded_by: bytes) -> Likeness | None:
-    """The likeness of a chat in OpenAI's words; None if only the same question may have its answer."""
+    """The likeness of a chat in OpenAI's words; None if only the same question may have its answer.
+
+    Chats that came in other words are compared with their like alone: their parameters mean something else.
+    """
     try:
         *history, last = _raws.decode(question.fields["messages"])
         if len(memoryview(last)) > _MAX_LAST_BYTES:
@@ -62,7 +65,10 @@ def likeness(question: Asked, embedded_by: bytes) -> Likeness | None:
         return None
     framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
     key = cache_key(
-        question._replace(form="likeness", fields={**question.fields, "messages": msgspec.Raw(framed)})
+        question._replace(
+            form=f"likeness {question.form}",
+            fields={**question.fields, "messages": msgspec.Raw(framed)},
+        )
     )
     return Likeness(PLACE_MARK.join((key[:TAG_CHARS], key[TAG_CHARS:])), text)
 

@@ -56,7 +56,7 @@ class SimilarAnswers:
         rules = lookup.rules
         if not rules.embedding_model or not lookup.is_wanted or call.path != _PATH:
             return None
-        if call.fields_for is not None or has_tools(call.fields):
+        if has_tools(call.fields):
             return None
         found = likeness(lookup.question, rules.embedded_by)
         if found is None:

@@ -1,0 +1,328 @@
+"""Where the first byte takes long a second target is asked: the first answer wins, both are accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway_project.api.inference import embeddings
+from gateway_project.lifecycle import lifecycle
+from tests.limits.door import CARD, Answer, budget, limit
+from tests.routing.candidates import route, target
+from tests.routing.routed import door_of, record_of, with_vendors
+from tests.routing.shaky import FAILS, HANG, ShakyVendor
+from upstreams_app.hedge_policy import HedgePolicy
+from upstreams_app.registry import ModelEntry
+from upstreams_app.route_conditions import compile_condition
+from upstreams_app.services import background
+from usage_app.models import UsageRecord
+from usage_app.services.ledger import ledger
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PRICES = {f"u{index}/m": CARD for index in range(3)}
+BOTH_WAYS = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
+
+
+def hedged(
+    vendors: Sequence[ShakyVendor],
+    *,
+    after_s: float = 0.03,
+    share: float = 0.5,
+    condition: str = "",
+    upstream: dict[str, Any] | None = None,
+    **policy: Any,
+) -> ModelEntry:
+    """A route whose targets are asked in the order of the vendors; `upstream` is of the first."""
+    targets = [
+        target(f"u{index}/m", vendor.url, priority=index + 1, **((not index and upstream) or {}))
+        for index, vendor in enumerate(vendors)
+    ]
+    compiled = compile_condition(condition) if condition else None
+    return route(
+        *targets, hedge=HedgePolicy(after_s, at_p95=False, share=share, condition=compiled), **policy
+    )
+
+
+def decision(record: UsageRecord) -> dict[str, Any]:
+    """The decision record."""
+    found: dict[str, Any] = record.decision or {}
+    return found
+
+
+def below(answer: Answer) -> list[UsageRecord]:
+    """The records below a request's."""
+    parent = record_of(answer)
+    return list(UsageRecord.objects.filter(parent_id=parent.pk))
+
+
+@BOTH_WAYS
+def test_the_second_target_answers_for_a_first_one_that_takes_long(is_stream: bool) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        await vendors[0].become(HANG)
+        one, calls, money = limit(metric="concurrency", value=1), limit(value=9), budget(amount=10**9)
+        door = door_of(hedged(vendors), rules=[one, calls, money], prices=PRICES)
+
+        answer = await door.ask("fast", stream=is_stream, max_tokens=5)
+
+        assert answer.status == 200
+        assert b"fine" in answer.body
+        assert (answer.headers["x-gateway-upstream"], answer.headers["x-gateway-attempts"]) == ("u1", "2")
+        await background.finish(5)
+        assert lifecycle.clients.busy_by_name() == {}
+        assert (await door.used(one), await door.used(calls)) == (0, 1)
+        answers.append((answer, await door.used(money)))
+
+    answers: list[tuple[Answer, int]] = []
+    with_vendors(2, work)
+
+    answer, spent = answers[0]
+    record, (lost,) = record_of(answer), below(answer)
+    assert (record.upstream, record.status, record.attempts) == ("u1", 200, 1)
+    assert decision(record)["hedged"][0]["outcome"] == "won"
+    assert (lost.upstream, lost.status, lost.error_code, lost.state) == ("u0", 499, "hedge_lost", "aborted")
+    assert (lost.attempts, lost.model, lost.key_name) == (1, "fast", "alice")
+    assert lost.input_tokens > 0
+    # A whole answer was under way there too, and of a stream nothing had been written.
+    assert lost.output_tokens == (0 if is_stream else 2)
+    assert record.cost is not None
+    assert lost.cost is not None
+    assert spent == (record.cost + lost.cost) * 10**9
+
+
+@BOTH_WAYS
+def test_a_first_target_that_answers_in_the_end_wins_and_the_second_is_cancelled(is_stream: bool) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.2
+        await vendors[1].become(HANG)
+        money = budget(amount=10**9)
+        door = door_of(hedged(vendors), rules=[money], prices=PRICES)
+
+        answer = await door.ask("fast", stream=is_stream, max_tokens=5)
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u0")
+        await background.finish(5)
+        assert lifecycle.clients.busy_by_name() == {}
+        answers.append((answer, await door.used(money)))
+
+    answers: list[tuple[Answer, int]] = []
+    with_vendors(2, work)
+
+    answer, spent = answers[0]
+    record, (lost,) = record_of(answer), below(answer)
+    assert decision(record)["hedged"] == [{"outcome": "lost", "target": "u1/m"} | _time(record)]
+    assert (lost.upstream, lost.error_code) == ("u1", "hedge_lost")
+    assert record.cost is not None
+    assert lost.cost is not None
+    assert spent == (record.cost + lost.cost) * 10**9
+
+
+def _time(record: UsageRecord) -> dict[str, int]:
+    return {"after_ms": decision(record)["hedged"][0]["after_ms"]}
+
+
+def test_a_quick_answer_costs_one_call() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        answers.append(await door_of(hedged(vendors, after_s=3)).ask("fast"))
+
+        assert vendors[1].asked.total() == 0
+
+    answers: list[Answer] = []
+    with_vendors(2, work)
+
+    assert answers[0].headers["x-gateway-attempts"] == "1"
+    assert "hedged" not in decision(record_of(answers[0]))
+    assert below(answers[0]) == []
+
+
+def test_where_both_fail_the_next_target_is_asked() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        await vendors[0].become(HANG)
+        await vendors[1].become(FAILS)
+        door = door_of(hedged(vendors, upstream={"first_token_timeout_s": 0.1}), prices=PRICES)
+
+        answers.append(await door.ask("fast"))
+
+    answers: list[Answer] = []
+    with_vendors(3, work)
+
+    assert answers[0].status == 200
+    record = record_of(answers[0])
+    assert (record.upstream, record.attempts) == ("u2", 3)
+    assert [failed["target"] for failed in decision(record)["failed"]] == ["u1/m", "u0/m"]
+    assert decision(record)["hedged"][0]["outcome"] == "failed"
+    # What fails costs nothing, as without a second call.
+    assert below(answers[0]) == []
+
+
+@pytest.mark.parametrize("mode", [FAILS, "400"])
+def test_a_second_target_that_fails_does_no_harm(mode: str) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.2
+        await vendors[1].become(mode)
+
+        answers.append(await door_of(hedged(vendors)).ask("fast"))
+
+    answers: list[Answer] = []
+    with_vendors(2, work)
+
+    assert (answers[0].status, answers[0].headers["x-gateway-attempts"]) == (200, "2")
+    assert record_of(answers[0]).upstream == "u0"
+
+
+def test_no_more_than_the_share_of_the_requests_is_asked_twice() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.04
+        door = door_of(hedged(vendors, after_s=0.01, share=0.1))
+
+        for _ in range(11):
+            await door.ask("fast")
+
+        # The first, and one in ten.
+        assert vendors[1].asked.total() == 2
+
+    with_vendors(2, work)
+
+
+def test_a_budget_without_room_for_two_calls_has_one() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.1
+        small = budget(amount=60_000)
+        door = door_of(hedged(vendors), rules=[small], prices=PRICES)
+
+        answers.append(await door.ask("fast", max_tokens=5))
+
+        assert vendors[1].asked.total() == 0
+
+    answers: list[Answer] = []
+    with_vendors(2, work)
+
+    assert answers[0].status == 200
+    assert decision(record_of(answers[0]))["hedged"][0]["outcome"] == "refused"
+    assert below(answers[0]) == []
+
+
+def test_who_is_refused_the_second_call_still_falls_over_to_that_target() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        await vendors[0].become(HANG)
+        small = budget(amount=60_000)
+        entry = hedged(vendors, upstream={"first_token_timeout_s": 0.1})
+
+        answer = await door_of(entry, rules=[small], prices=PRICES).ask("fast", max_tokens=5)
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u1")
+
+    with_vendors(2, work)
+
+
+@BOTH_WAYS
+def test_a_client_that_leaves_cancels_both(is_stream: bool) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        for vendor in vendors:
+            await vendor.become(HANG)
+        money = budget(amount=10**9)
+        door = door_of(hedged(vendors), rules=[money], prices=PRICES)
+        asking = asyncio.ensure_future(door.ask("fast", stream=is_stream, max_tokens=5))
+        await vendors[1].was_asked.wait()
+
+        door.scopes[0].cancel("client_disconnected")
+        await asking
+
+        await background.finish(5)
+        assert lifecycle.clients.busy_by_name() == {}
+        spent.append(await door.used(money))
+
+    spent: list[int] = []
+    with_vendors(2, work)
+
+    ledger.flush_now()
+    second = UsageRecord.objects.exclude(parent_id=None).latest("id")
+    assert second.parent_id is not None
+    first = UsageRecord.objects.get(pk=second.parent_id)
+    assert (first.upstream, first.status, first.error_code) == ("u0", 499, "client_disconnected")
+    assert (second.upstream, second.status, second.error_code) == ("u1", 499, "client_disconnected")
+    assert second.cost is not None
+    assert spent[0] == ((first.cost or 0) + second.cost) * 10**9
+
+
+def test_one_deadline_ends_both() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        for vendor in vendors:
+            await vendor.become(HANG)
+        answers.append(await door_of(hedged(vendors, deadline_s=0.2)).ask("fast"))
+
+        await background.finish(5)
+        assert lifecycle.clients.busy_by_name() == {}
+
+    answers: list[Answer] = []
+    with_vendors(2, work)
+
+    assert answers[0].status == 504
+    assert record_of(answers[0]).attempts + len(below(answers[0])) == 2
+
+
+def test_only_what_the_condition_holds_for_is_asked_twice() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.1
+        door = door_of(hedged(vendors, condition="!has_tools"))
+
+        await door.ask("fast", tools=[{"type": "function", "function": {"name": "send"}}])
+        assert vendors[1].asked.total() == 0
+        await door.ask("fast")
+        assert vendors[1].asked.total() == 1
+
+    with_vendors(2, work)
+
+
+def test_a_first_call_that_waits_for_a_place_is_helped_and_leaves_the_queue() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        entry = hedged(vendors, max_attempts=2, upstream={"max_concurrency": 1, "queue_size": 5})
+        upstream = entry.targets[0].upstream
+        places = lifecycle.clients.places(upstream)
+        places.held = 1
+        door = door_of(entry)
+
+        answer = await door.ask("fast")
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u1")
+        assert (places.held, places.waiting) == (1, 0)
+
+    with_vendors(2, work)
+
+
+def test_embeddings_are_asked_twice_of_the_one_model_only() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        await vendors[0].become(HANG)
+        other = target("u1/other", vendors[1].url, priority=2)
+        same = target("u2/m", vendors[2].url, priority=3)
+        entry = replace(hedged(vendors[:1]), embedding_model="m")
+        door = door_of(replace(entry, targets=(entry.targets[0], other, same)))
+
+        answer = await door.ask("fast", operation=embeddings)
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u2")
+        assert vendors[1].asked.total() == 0
+
+    with_vendors(3, work)
+
+
+def test_a_second_target_without_a_place_is_not_asked() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        vendors[0].delay_s = 0.1
+        entry = hedged(vendors)
+        first, second = entry.targets
+        full = replace(second, upstream=replace(second.upstream, max_concurrency=1, queue_size=5))
+        lifecycle.clients.get(full.upstream)
+        lifecycle.clients.places(full.upstream).held = 1
+        door = door_of(replace(entry, targets=(first, full)))
+
+        answer = await door.ask("fast")
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u0")
+        assert vendors[1].asked.total() == 0
+        assert lifecycle.clients.places(full.upstream).held == 1
+
+    with_vendors(2, work)
