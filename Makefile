@@ -51,8 +51,8 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/api/test_%.py,documents every_route model_list) \
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
 	$(patsubst %,tests/health/test_%.py,alerts maintenance page probe_rounds states) \
-	$(patsubst %,tests/reports/test_%.py,admin api command schedule) \
-	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_catalogue) \
+	$(patsubst %,tests/reports/test_%.py,admin api command schedule uploads) \
+	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_admin mcp_catalogue) \
 	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard price_changes pricing rates) \
 	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
 	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \

@@ -97,6 +97,11 @@ def fitted(fields: Json, lacks: frozenset[str], label: str) -> Json:
         raise _nothing(label, "parallel_tool_calls")
     if "logit_bias" in given and fields["logit_bias"]:
         raise _nothing(label, "logit_bias")
+    if "modalities" in given and fields["modalities"] != ["text"]:
+        raise _nothing(label, "modalities")
+    for name in ("audio", "web_search_options"):
+        if name in given:
+            raise _nothing(label, name)
     return kept
 
 
