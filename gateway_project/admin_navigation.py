@@ -41,6 +41,7 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("End users", "face", "security_app.enduser"),
             _Page("Token issuers", "verified_user", "security_app.tokenissuer"),
             _Page("Identity providers", "passkey", "security_app.identityprovider"),
+            _Page("External authorizers", "gavel", "security_app.externalauthorizer"),
             _Page("Access rules", "rule", "security_app.accessrule"),
             _Page("Access groups", "category", "security_app.accessgroup"),
             _Page("Limits", "speed", "security_app.limit"),

@@ -86,6 +86,7 @@ TABLE: tuple[Line, ...] = (
     Line("security_app.enduser", _ALL, auditor="view"),
     Line("security_app.tokenissuer", _ALL, auditor="view"),
     Line("security_app.identityprovider", _ALL, auditor="view"),
+    Line("security_app.externalauthorizer", _ALL, auditor="view"),
     Line("security_app.accessrule", _ALL, auditor="view"),
     Line("security_app.accessgroup", _ALL, auditor="view"),
     Line(

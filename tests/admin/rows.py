@@ -18,6 +18,7 @@ from security_app.models import (
     Budget,
     ContentPolicy,
     EndUser,
+    ExternalAuthorizer,
     Finding,
     GatewayUser,
     IdentityProvider,
@@ -149,6 +150,9 @@ def people(number: int) -> None:
     EndUser.objects.create(end_user_id=f"end-user-{number}")
     TokenIssuer.objects.create(name=f"issuer {number}")
     url = f"https://id-{number}.example.org/"
+    authorizer = ExternalAuthorizer(name=f"policy {number}", url="https://policy.example.org/ask")
+    authorizer.set_secret("0123456789abcdef" * 2)
+    authorizer.save()
     IdentityProvider.objects.create(name=f"identities {number}", issuer=url, audiences=["gateway"])
 
 
