@@ -43,7 +43,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers flights management policies similar stores) \
-	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange fallback_leave health_watch hedging selection treatment) \
+	$(patsubst %,tests/routing/test_%.py,admission attempts chaos exchange fallback_leave health_watch hedging selection sent_headers treatment) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
 	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
 	$(patsubst %,tests/agents/test_%.py,admin builder declared_admin declared_management management members pinned_keys pins \
@@ -51,8 +51,8 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/api/test_%.py,documents every_route model_list) \
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
 	$(patsubst %,tests/health/test_%.py,alerts maintenance page probe_rounds states) \
-	$(patsubst %,tests/reports/test_%.py,admin api command schedule) \
-	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_catalogue) \
+	$(patsubst %,tests/reports/test_%.py,admin api command schedule uploads) \
+	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_admin mcp_catalogue) \
 	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard price_changes pricing rates) \
 	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
 	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \

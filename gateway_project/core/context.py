@@ -27,6 +27,7 @@ class RequestContext:
         "end_user",
         "is_answered",
         "parent_id",
+        "place",
         "principal",
         "request_id",
         "scope",
@@ -35,6 +36,9 @@ class RequestContext:
         "started",
         "tags",
     )
+
+    # Method and path; set only where an external authorizer may be told of them.
+    place: tuple[str, str]
 
     def __init__(
         self, snapshot: Snapshot, scope: CallScope, *, request_id: UUID | None = None, principal: Any = None

@@ -29,6 +29,7 @@ _SHOWN = {
     "missing": ("not allowed", "warning"),
     "granted": ("granted", "success"),
     "ignored": ("does not count", "info"),
+    "asked": ("asked at the time", "info"),
 }
 
 

@@ -182,7 +182,7 @@ class ShownStep(BaseModel):
     """One thing that was looked at."""
 
     step: str
-    outcome: Literal["passed", "denied", "missing", "granted", "ignored"]
+    outcome: Literal["passed", "denied", "missing", "granted", "ignored", "asked"]
     reason: str
     rule_id: str | None = Field(description="Only shown to keys with the scope admin.")
 

@@ -42,7 +42,7 @@ class Question(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One thing that was looked at. `outcome` is passed, denied, missing, granted or ignored."""
+    """One thing that was looked at. `outcome` is passed, denied, missing, granted, ignored or asked."""
 
     name: str
     outcome: str

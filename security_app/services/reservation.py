@@ -29,6 +29,7 @@ from security_app.registry.limits import (
     Who,
 )
 from security_app.services import soft_budgets
+from security_app.services.authorizing import ABOUT_MODELS, ask_for_use, is_asked
 from security_app.services.limit_answers import out_of_order, refusal, unpriced
 from security_app.services.limiting import limiting
 from security_app.services.permissions import require_model
@@ -205,6 +206,8 @@ async def reserve(
     again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
     """
     require_model(principal, model_id, is_agent=is_agent, ip=context.client_ip)
+    if is_asked(context, ABOUT_MODELS):
+        await ask_for_use(context, ABOUT_MODELS, "agent" if is_agent else "model", model_id)
     limits = limits_of(context)
     if not limits.kinds:
         return Ticket(principal, model_id, limits)

@@ -44,8 +44,12 @@ def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
     return reason
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Converse's tokens, counted as OpenAI does; reasoning is in the output, untold."""
+def read_usage(usage: Mapping[str, Any], service_tier: Any) -> Usage:
+    """Converse's tokens, counted as OpenAI does; reasoning is in the output, untold.
+
+    `service_tier` is what the answer says of how it was served, which has prices of its own.
+    """
+    tier = service_tier.get("type") if isinstance(service_tier, dict) else ""
     cached = usage.get("cacheReadInputTokens") or 0
     written = usage.get("cacheWriteInputTokens") or 0
     return Usage(
@@ -54,6 +58,7 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         cached=cached,
         cache_written=written,
         cache_written_1h=min(_written_for_an_hour(usage.get("cacheDetails")), written),
+        service_tier=tier if tier in ("flex", "priority") else "",
     )
 
 
@@ -74,7 +79,7 @@ def converse_answer(body: bytes, *, model: str, answer_tool: str) -> bytes:
     reason = finish_reason(stop_reason, has_calls=bool(message.calls))
     if reason == CONTENT_FILTER:
         message.calls.clear()
-    return completion("", model, [(message, reason)], read_usage(answer["usage"]))
+    return completion("", model, [(message, reason)], read_usage(answer["usage"], answer.get("serviceTier")))
 
 
 def _add(message: Message, block: Json, answer_tool: str) -> None:
