@@ -198,9 +198,9 @@ def _refusal(error: ToolError) -> GatewayError:
         return InvalidRequest(_sentence(error), param=param, code="invalid_arguments")
     if error.status == LIMITED:
         reason = error.__cause__
-        headers = reason.headers if isinstance(reason, GatewayError) else {"retry-after": "1"}
-        code = reason.code if isinstance(reason, GatewayError) else None
-        return RateLimited(_sentence(error), headers=headers, code=code)
+        if isinstance(reason, GatewayError):
+            return reason
+        return RateLimited(_sentence(error), headers={"retry-after": "1"})
     if error.status == TIMEOUT:
         return UpstreamTimeout(_sentence(error), code="tool_timeout")
     return UpstreamFailed(_sentence(error), code="tool_failed")

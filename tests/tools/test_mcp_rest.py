@@ -20,7 +20,7 @@ from tools_app.entry import ToolEntry
 from tools_app.mcp_catalogue import mcp_tool_entry
 from tools_app.mcp_definitions import fingerprint_of
 from tools_app.mcp_entry import McpServerEntry, server_entry
-from tools_app.models import McpServer, McpServerState, McpTool
+from tools_app.models import McpServer, McpTool
 from tools_app.registry import ToolsConfig
 from tools_app.services import server_states as states
 
@@ -155,24 +155,6 @@ async def test_a_server_that_is_away_is_named_to_those_who_may_use_it(
     )
     assert [server["status"] for server in both.json["servers"]] == ["unhealthy", "healthy"]
     assert one.json["error"] is None
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_states_are_what_the_process_that_looks_wrote_down(snapshots: SnapshotStore) -> None:
-    from gateway_project.core.db import in_thread
-
-    def write() -> McpServer:
-        row = McpServer(name="crm", url="http://127.0.0.1:9/mcp")
-        row.save(force_insert=True)
-        McpServerState.objects.create(server=row, state="failing")
-        return row
-
-    row = await in_thread(write)
-
-    known = states.ServerStates()
-    assert await known.current() == {row.id: "failing"}
-    await in_thread(McpServerState.objects.all().delete)
-    assert await known.current() == {row.id: "failing"}
 
 
 async def test_a_call_is_answered_as_mcp_does(caplog: pytest.LogCaptureFixture) -> None:
