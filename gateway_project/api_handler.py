@@ -127,19 +127,20 @@ class ApiHandler:
         require_entry(principal, route, access=door.access, ip=exchange.client_ip)
         if principal.key_id is not None:
             exchange.principal_id = "key_" + principal.key_id.hex
-        if (doors := snapshot.sections[DOORS].value).asks_more:
-            await ask_more(doors, principal, door)
         context = RequestContext(
             snapshot, exchange.scope, request_id=exchange.request_id, principal=principal
         )
         context.started = exchange.started
         context.correlation_id = exchange.correlation_id
         context.client_ip = exchange.client_ip
+        context.route = route
         context.tags = request_tags(exchange)
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         take_trusted(context, exchange.headers)
         if context.end_user:
             require_entry(context.principal, route, access=door.access, ip=exchange.client_ip)
+        if (doors := snapshot.sections[DOORS].value).asks_more:
+            await ask_more(doors, exchange, context, door)
         if warning := expiry_warning(principal):
             exchange.add_header(EXPIRY_HEADER.encode(), warning.encode())
         exchange.context = context

@@ -29,6 +29,7 @@ from gateway_project.observability.metrics_writer import MetricsWriter
 from gateway_project.registries import store
 from gateway_project.sole_server import sole_server
 from security_app.services import denials
+from security_app.services.authorizing import lines as authorizer_lines
 from security_app.services.limiting import limiting
 from security_app.services.token_supplies import key_watch
 from tools_app.services.mcp_client.pool import mcp_pool
@@ -180,6 +181,7 @@ class Lifecycle:
         await answer_cache.stop()
         await health_watch.stop()
         await key_watch.stop()
+        await authorizer_lines.close()
         await limiting.stop()
         self._stop_polling.set()
         if self._poller is not None:

@@ -244,8 +244,9 @@ def http_client(
 class _GuardedAsyncTransport(httpx.AsyncHTTPTransport):
     """As `_GuardedTransport`, on the event loop."""
 
-    def __init__(self, *, allow_private: bool, verify: ssl.SSLContext) -> None:
-        super().__init__(verify=verify, retries=0, limits=httpx.Limits(max_keepalive_connections=0))
+    def __init__(self, *, allow_private: bool, verify: ssl.SSLContext, kept_connections: int) -> None:
+        limits = httpx.Limits(max_keepalive_connections=kept_connections)
+        super().__init__(verify=verify, retries=0, limits=limits)
         self._allow_private = allow_private
         own_look_up = partial(look_up, threads=_other_look_ups)
         self._resolver = GuardedResolver(allow_private=allow_private, look_up=own_look_up)
@@ -275,8 +276,15 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def async_http_client(*, allow_private: bool, verify: ssl.SSLContext | None = None) -> httpx.AsyncClient:
-    """As `http_client`, for the event loop. How long a call takes in all is its caller's to bound."""
-    transport = _GuardedAsyncTransport(allow_private=allow_private, verify=verify or _trusted())
+def async_http_client(
+    *, allow_private: bool, verify: ssl.SSLContext | None = None, kept_connections: int = 0
+) -> httpx.AsyncClient:
+    """As `http_client`, for the event loop. How long a call takes in all is its caller's to bound.
+
+    Connections are kept only by a client that calls one host: they are known by their address alone.
+    """
+    transport = _GuardedAsyncTransport(
+        allow_private=allow_private, verify=verify or _trusted(), kept_connections=kept_connections
+    )
     timeout = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)

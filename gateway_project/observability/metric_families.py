@@ -70,6 +70,11 @@ COUNTERS = {
         "Requests under a cache policy: hit, similar, shared (with one under way), or miss.",
         ("model", "result"),
     ),
+    "authorizers": Counter(
+        "agent_gateway_authorizer_requests",
+        "Questions to external authorizers: allowed, denied, cached (an answer served again), or failed.",
+        ("authorizer", "result"),
+    ),
     "hedges": Counter(
         "agent_gateway_hedged_requests",
         "Requests whose first target took long, by what became of a second call: won, lost, failed, "

@@ -124,6 +124,9 @@ class Numbers:
         self.denials: dict[str, int] = {}
         # By model and result.
         self.cache: dict[tuple[str, str], int] = {}
+        # By external authorizer and result.
+        self.authorizers: dict[tuple[str, str], int] = {}
+        self._authorizers: set[str] = set()
         # By route and what became of the second call.
         self.hedges: dict[tuple[str, str], int] = {}
         self.runs: dict[str, RunNumbers] = {}
@@ -179,6 +182,11 @@ class Numbers:
         key = (self._bounded(self._models, model), result)
         self.cache[key] = self.cache.get(key, 0) + 1
 
+    def observe_authorizer(self, authorizer: str, result: str) -> None:
+        """Count one question to an external authorizer; results are words of ours."""
+        key = (self._bounded(self._authorizers, authorizer), result)
+        self.authorizers[key] = self.authorizers.get(key, 0) + 1
+
     def observe_hedge(self, route: str, outcome: str) -> None:
         """Count one request that a second target might have been asked for; outcomes are words of ours."""
         key = (self._bounded(self._models, route), outcome)
@@ -216,6 +224,8 @@ class Numbers:
             rows.append(("upstream_failures", [upstream, str(status)], [count]))
         rows += [("denials", [reason], [count]) for reason, count in self.denials.copy().items()]
         rows += [("cache", [model, result], [count]) for (model, result), count in self.cache.copy().items()]
+        asked = self.authorizers.copy().items()
+        rows += [("authorizers", [name, result], [count]) for (name, result), count in asked]
         rows += [("hedges", [*labels], [count]) for labels, count in self.hedges.copy().items()]
         for agent, runs in self.runs.copy().items():
             ended = runs.statuses.copy().items()
@@ -274,6 +284,7 @@ observe_call = numbers.observe_call
 observe_failure = numbers.observe_failure
 observe_denial = numbers.observe_denial
 observe_cache = numbers.observe_cache
+observe_authorizer = numbers.observe_authorizer
 observe_hedge = numbers.observe_hedge
 observe_run = numbers.observe_run
 observe_tool = numbers.observe_tool

@@ -3,6 +3,7 @@
 from security_app.admin import (
     access,
     audit,
+    authorizers,
     content,
     findings,
     identities,
@@ -16,6 +17,7 @@ from security_app.admin import (
 __all__ = [
     "access",
     "audit",
+    "authorizers",
     "content",
     "findings",
     "identities",

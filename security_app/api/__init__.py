@@ -5,6 +5,7 @@ from ninja import Router
 from security_app.api.access import router as access
 from security_app.api.audit import router as audit
 from security_app.api.auth import admin_key, any_key
+from security_app.api.authorizers import router as authorizers
 from security_app.api.budgets import router as budgets
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
@@ -37,4 +38,5 @@ routers: tuple[Router, ...] = (
     findings,
     issuers,
     identities,
+    authorizers,
 )

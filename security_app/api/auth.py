@@ -17,6 +17,8 @@ from gateway_project.observability import metrics
 from security_app.registry import DOORS, Principal
 from security_app.registry.identities import MANAGEMENT
 from security_app.services.authentication import SignedToken, UnknownKey, authenticate_in, bearer_token
+from security_app.services.authorizer_wire import Asked
+from security_app.services.authorizing import ask_authorizers_here
 from security_app.services.configuration import store
 from security_app.services.door_modes import require_token
 from security_app.services.permissions import require_entry
@@ -54,6 +56,10 @@ class KeyAuth(AuthBase):
         route = "/" + request.path.strip("/")
         ip = request.META.get("REMOTE_ADDR") or ""
         require_entry(principal, route, access=self.access_for(principal), ip=ip)
+        doors = _snapshot().sections[DOORS].value
+        if doors.authorizers:
+            asked = Asked("route", route, MANAGEMENT, ip, request.method or "", route)
+            ask_authorizers_here(doors, MANAGEMENT, principal, asked)
         return principal
 
     def access_for(self, principal: Principal) -> str:

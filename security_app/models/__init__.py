@@ -2,6 +2,7 @@
 
 from security_app.models.access import AccessGroup, AccessRule
 from security_app.models.audit import AuditCheckpoint, AuditEvent, AuditHead
+from security_app.models.authorizer import ExternalAuthorizer
 from security_app.models.config import SECTIONS, ConfigModel, ConfigQuerySet, ConfigVersion
 from security_app.models.content import ContentPolicy
 from security_app.models.finding import Finding
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigVersion",
     "ContentPolicy",
     "EndUser",
+    "ExternalAuthorizer",
     "Finding",
     "FirstRun",
     "GatewayUser",

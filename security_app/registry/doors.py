@@ -1,6 +1,6 @@
 """The doors section of the snapshot: what is asked at doors beyond keys and permissions.
 
-Nearly every installation has nothing of it, and then `asks_more` says so at once.
+Nearly every installation has nothing of it, and then `asks_more` and `authorizers` say so at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_project.core.snapshot import Diagnostic, Section
+from security_app.models.authorizer import ASKED_ABOUT
+from security_app.registry.authorizers import Authorizer, load_authorizers
 from security_app.registry.identities import (
     INFERENCE,
     MANAGEMENT,
@@ -22,9 +24,9 @@ DOORS = "doors"
 
 
 class DoorsConfig:
-    """Identity providers by issuer, and the doors where only their tokens count."""
+    """Identity providers by issuer, the doors where only their tokens count, and who else is asked."""
 
-    __slots__ = ("asks_more", "permissive", "providers", "strict")
+    __slots__ = ("asks_more", "authorizers", "permissive", "providers", "strict")
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
@@ -33,12 +35,17 @@ class DoorsConfig:
         self.strict: frozenset[str] = frozenset()
         # Where a token that is no good is passed over if there is a key beside it.
         self.permissive: frozenset[str] = frozenset()
+        # By what they are asked about; empty if there is none.
+        self.authorizers: dict[str, tuple[Authorizer, ...]] = {}
 
-    def seal(self) -> DoorsConfig:
-        """Once all rows are in: compute what doors ask; returns itself."""
+    def seal(self, authorizers: tuple[Authorizer, ...] = ()) -> DoorsConfig:
+        """Once all providers are in: compute what doors ask; returns itself."""
         self.strict = self._with_mode(STRICT)
         self.permissive = self._with_mode(PERMISSIVE)
-        self.asks_more = bool(self.strict)
+        for about in ASKED_ABOUT:
+            if found := tuple(one for one in authorizers if about in one.asked_about):
+                self.authorizers[about] = found
+        self.asks_more = bool(self.strict or self.authorizers)
         return self
 
     def _with_mode(self, mode: str) -> frozenset[str]:
@@ -46,6 +53,9 @@ class DoorsConfig:
         return frozenset(
             door for door in (INFERENCE, MANAGEMENT) if any(one.mode(door) == mode for one in providers)
         )
+
+
+NO_DOORS = DoorsConfig()
 
 
 def build_doors(
@@ -56,4 +66,5 @@ def build_doors(
     diagnostics: list[Diagnostic] = []
     for provider in load_providers(DOORS, diagnostics):
         config.providers[provider.issuer] = provider
-    return Section(config.seal(), version, tuple(diagnostics))
+    config.seal(tuple(load_authorizers(DOORS, diagnostics)))
+    return Section(config, version, tuple(diagnostics))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from security_app.registry import Bound, KeyPolicy, Matched, Principal, Rule, RulesConfig
 from security_app.registry.rules import EVERYBODY
+from security_app.services.authorizing import about_kind, current_doors
 from security_app.services.permissions import (
     LIST_BY_KIND,
     SCOPE_BY_KIND,
@@ -29,7 +30,8 @@ def explain(principal: Principal, question: Question, *, rules: RulesConfig | No
     """The decision with all that was looked at, in order; what comes after a denial, too."""
     rules = current_rules() if rules is None else rules
     decision = decide(principal, question, rules=rules)
-    return decision._replace(checked=tuple(_steps(principal, question, rules)))
+    steps = (*_steps(principal, question, rules), *_authorizer_steps(question))
+    return decision._replace(checked=steps)
 
 
 def _steps(principal: Principal, question: Question, rules: RulesConfig) -> Iterator[Step]:
@@ -51,6 +53,18 @@ def _steps(principal: Principal, question: Question, rules: RulesConfig) -> Iter
     yield from _denial_steps(matched, trial)
     yield from _list_steps(principal, question, rules)
     yield from _allowance_steps(matched, trial)
+
+
+def _authorizer_steps(question: Question) -> Iterator[Step]:
+    """Who else is asked about what is allowed here; an explanation asks nobody."""
+    doors = current_doors()
+    named = {one.name: one for about in about_kind(question.kind) for one in doors.authorizers.get(about, ())}
+    for name, authorizer in named.items():
+        unless = "allows" if authorizer.is_fail_open else "refuses"
+        reason = (
+            f"the authorizer '{name}' is asked about what is allowed, too; one that does not answer {unless}"
+        )
+        yield Step("authorizer", "asked", reason)
 
 
 def _denial_steps(matched: Matched, trial: Trial) -> Iterator[Step]:

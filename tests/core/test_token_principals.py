@@ -95,7 +95,7 @@ def snapshot(who: Provider, folk: PeopleConfig | None = None) -> Snapshot:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    all_claims = {"iss": ISSUER, "aud": "gateway", "sub": "ada", "exp": time.time() + 300} | changes
+    all_claims = {"iss": ISSUER, "aud": "gateway", "sub": "ada", "exp": time.time() + 86_400} | changes
     return {name: value for name, value in all_claims.items() if value is not None}
 
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.doors.gateway import Gateway
-from tests.doors.rows import KEY, MASTER_KEY, MODEL
+from tests.doors.rows import ADMIN_KEY, KEY, MASTER_KEY, MODEL
+from tests.fakes.authorizer import SECRET, FakeAuthorizer
 from tests.fakes.identities import AUDIENCE, FakeIssuer
 
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
@@ -92,6 +93,38 @@ def test_a_rotated_key_is_fetched_once_and_a_made_up_one_costs_no_fetch(
     assert [reason(answer) for answer in too_soon] == [(401, "invalid_api_key")] * 3
     assert issuer.fetches() - before == 1
     assert reason(ask(gateway, old)) == (401, "invalid_api_key")
+
+
+@pytest.mark.usefixtures("vendor")
+def test_an_external_authorizer_is_asked_after_the_gateway_s_own_decision(gateway: Gateway) -> None:
+    with FakeAuthorizer() as fake:
+        body = {"name": "policy", "url": fake.url, "secret": SECRET, "cache_s": 0}
+        made = manage(gateway, "/authorizer/new", **body, asked_about=["models", "inference"])["authorizer"]
+        trial = manage(gateway, "/authorizer/test", authorizer=made)
+        allowed = ask(gateway, KEY)
+        questions = [(one["asked"]["kind"], one["asked"]["object"]) for one in fake.questions]
+        place = fake.questions[-1]["request"]
+        fake.answer = (200, {"allow": False, "reason": "not today"})
+        refused = ask(gateway, KEY)
+        not_asked = ask(gateway, ADMIN_KEY)
+        asked = len(fake.questions)
+        manage(gateway, "/authorizer/update", authorizer=made, asked_about=["management"])
+        with gateway.client(ADMIN_KEY) as client:
+            listed = client.get("/authorizer/list")
+        fake.answer = (200, {"allow": True})
+        manage(gateway, "/authorizer/delete", authorizer=made)
+
+    assert (trial["answered"], trial["allowed"]) == (True, True)
+    assert allowed.status_code == 200
+    assert questions == [("model", "test/test"), ("route", "/v1/chat/completions"), ("model", MODEL)]
+    assert place["method"] == "POST"
+    assert place["path"] == "/v1/chat/completions"
+    assert reason(refused) == (403, "authorizer_denied")
+    assert "not today" in refused.text
+    assert not_asked.status_code == 403
+    assert asked == 4
+    assert reason(listed) == (403, "authorizer_denied")
+    assert ask(gateway, KEY).status_code == 200
 
 
 @pytest.mark.usefixtures("vendor")

@@ -16,6 +16,8 @@ from gateway_project.core.codec import loads
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
+from security_app.registry.authorizers import ABOUT_TOOLS
+from security_app.services.authorizing import ask_for_use, is_asked
 from security_app.services.permissions import decide_tool
 from security_app.services.reservation import reserve_tool
 from tools_app.entry import PartialText, Progress, ToolCall, ToolEntry, ToolResult
@@ -101,6 +103,8 @@ async def call(
         # Once more, as rules may ask what the tool is called with.
         _require_tool(context, entry.name, agent, given)
         entry.check_arguments(given)
+        if is_asked(context, ABOUT_TOOLS):
+            await _ask_authorizers(context, entry.name, agent)
         result = await _limited(ToolCall(context, entry, given, call_id, agent, on_progress))
         status = FAILED if result.is_error else OK
         return result
@@ -140,6 +144,13 @@ def _require_tool(
     decision = decide_tool(context.principal, name, ip=context.client_ip, agent=agent, arguments=arguments)
     if not decision.is_allowed:
         raise ToolError(f"this key may not use the tool '{name}'", status=DENIED)
+
+
+async def _ask_authorizers(context: RequestContext, name: str, agent: str) -> None:
+    try:
+        await ask_for_use(context, ABOUT_TOOLS, "tool", name, agent=agent)
+    except GatewayError as error:
+        raise ToolError(f"this key may not use the tool '{name}': {error.message}", status=DENIED) from error
 
 
 async def _invoked(call: ToolCall) -> ToolResult:
