@@ -43,7 +43,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers flights management policies similar stores) \
-	$(patsubst %,tests/routing/test_%.py,admission aliases attempts chaos exchange fallback_leave health_watch hedging selection sent_headers treatment) \
+	$(patsubst %,tests/routing/test_%.py,admission aliases attempts chaos exchange fallback_leave health_watch hedge_bounds hedging selection sent_headers treatment) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
 	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
 	$(patsubst %,tests/agents/test_%.py,admin builder declared_admin declared_management management members pinned_keys pins \
