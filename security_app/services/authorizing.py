@@ -40,7 +40,7 @@ MAX_ANSWERS = 10_000
 FAILURES_TO_OPEN = 5
 OPEN_S = 5.0
 _KEPT_CONNECTIONS = 20
-_FAULTS = (httpx.HTTPError, OSError, ValueError, BadAnswer)
+_FAULTS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, BadAnswer)
 
 
 class Line:

@@ -62,6 +62,8 @@ def test_a_token_is_served_as_its_user_who_is_made_counted_limited_and_blocked(
     assert first.status_code == 200, first.text
     record = gateway.record(first.headers["x-request-id"])
     assert (record["user_id"], record["key_name"]) == (user, f"Okta: {user}")
+    with gateway.client(token) as client:
+        assert MODEL in {item["id"] for item in client.get("/v1/models").json()["data"]}
     manage(gateway, "/user/update", user_id=user, models=["other/*"])
     assert reason(ask(gateway, token)) == (403, "insufficient_permissions")
     manage(gateway, "/user/update", user_id=user, models=[], rpm_limit=1)
