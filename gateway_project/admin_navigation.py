@@ -25,6 +25,8 @@ _NAVIGATION: tuple[tuple[str, tuple[_Page, ...]], ...] = (
             _Page("Agents", "smart_toy", "agents_app.agent"),
             _Page("Drop-in policies", "policy", "agents_app.dropinpolicy"),
             _Page("Tools", "build", "tools_app.tool"),
+            _Page("MCP servers", "hub", "tools_app.mcpserver"),
+            _Page("MCP tools", "construction", "tools_app.mcptool"),
             _Page("Probes", "network_check", "upstreams_app.healthsample"),
             _Page("State changes", "swap_vert", "upstreams_app.statechange"),
         ),

@@ -32,6 +32,12 @@ def add_cache_rules(entries: dict[str, ModelEntry], left_out: list[Diagnostic]) 
                 reason = "callers bring their own credential for this model: nothing is kept"
                 left_out.append(_diagnostic(row.model, reason))
             continue
+        if entry.treatment is not None and entry.treatment.templates is not None:
+            # What its templates make of a request may be about who asks.
+            if row.model == model_id:
+                reason = "its route has templates, which may be about who asks: nothing is kept"
+                left_out.append(_diagnostic(row.model, reason))
+            continue
         embedder = entries.get(row.embedding_model)
         rules = CacheRules(
             row.scope,
@@ -66,6 +72,8 @@ def _why_not(embedder: ModelEntry | None) -> str:
         return "this model is not for embeddings"
     if any(target.upstream.takes_client_credential for target in embedder.targets + embedder.resting):
         return "callers bring their own credential for this model"
+    if embedder.treatment is not None and embedder.treatment.templates is not None:
+        return "its route has templates, which may be about who asks"
     return ""
 
 
@@ -101,4 +109,5 @@ def _treatment(entry: ModelEntry) -> list[str]:
         sorted((name, bytes(raw).decode()) for name, raw in changes.items())
         for changes in (treatment.defaults, treatment.overrides)
     ]
-    return [dumps(members).decode(), treatment.prepend.decode(), treatment.append.decode()]
+    headers = [sorted(each.items()) for each in treatment.sent_headers or ()]
+    return [dumps([members, headers]).decode(), treatment.prepend.decode(), treatment.append.decode()]

@@ -11,7 +11,9 @@ from upstreams_app.options import ANTHROPIC, AZURE_OPENAI, BEDROCK, THOUGHTS, VE
 
 AZURE = "azure-openai"
 THOUGHT_TAGS, THOUGHT_TAGS_OPENED = (option.name for option in THOUGHTS)
-_LACKS = frozenset({"n", "max_completion_tokens", "parallel_tool_calls"})
+_LACKS = frozenset(
+    {"n", "max_completion_tokens", "parallel_tool_calls", "audio", "modalities", "web_search_options"}
+)
 _THOUGHTS = frozenset({"reasoning_content"})
 _LINE_ENDS = re.compile(r"[\r\n\t]+")
 

@@ -74,6 +74,12 @@ class UpstreamConfig:
     breaker_failures: int = 0
     breaker_cooldown_s: float = 30.0
 
+    @property
+    def of_client(self) -> tuple[object, ...]:
+        """What its client is made of; a change of anything else needs no new connections."""
+        own = (self.kind, self.endpoints, self.api_version, self.connection, self.options, self.headers)
+        return (*own, self.credential, self.takes_client_credential)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

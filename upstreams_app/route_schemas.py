@@ -79,11 +79,23 @@ class RoutePatch(StrictModel):
     body_overrides: dict[str, Any] | None = Field(
         default=None, description="Members that all requests get; null takes one away."
     )
+    body_templates: dict[str, str] | None = Field(
+        default=None, description="Members that all requests get, as CEL expressions give them."
+    )
     prompt_prepend: list[dict[str, str]] | None = Field(
         default=None, description="Messages before those of a chat, each with a role and a content."
     )
     prompt_append: list[dict[str, str]] | None = Field(
         default=None, description="Messages after those of a chat."
+    )
+    upstream_header_defaults: dict[str, str] | None = Field(
+        default=None, description="Headers that upstreams get which have none of this name. No secrets."
+    )
+    upstream_header_overrides: dict[str, str] | None = Field(
+        default=None, description="Headers that upstreams get in place of their own. No secrets."
+    )
+    upstream_header_templates: dict[str, str] | None = Field(
+        default=None, description="The same, as CEL expressions give them."
     )
     response_headers: dict[str, str] | None = Field(default=None, description="x-… headers of each answer.")
     is_in_maintenance: bool | None = None
@@ -126,8 +138,12 @@ class ShownRoute(BaseModel):
     aliases: list[str]
     body_defaults: dict[str, Any]
     body_overrides: dict[str, Any]
+    body_templates: dict[str, str]
     prompt_prepend: list[dict[str, str]]
     prompt_append: list[dict[str, str]]
+    upstream_header_defaults: dict[str, str]
+    upstream_header_overrides: dict[str, str]
+    upstream_header_templates: dict[str, str]
     response_headers: dict[str, str]
     is_in_maintenance: bool
     maintenance_message: str

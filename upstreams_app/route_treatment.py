@@ -5,19 +5,31 @@ what it says while it is in maintenance. Checks for what people enter, and what 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from gateway_project.core.codec import RawFields, dumps, loads
+from upstreams_app.route_headers import (
+    MAX_HEADER_CHARS,
+    MAX_HEADERS,
+    NO_HEADERS,
+    SentHeaders,
+    check_sent_headers,
+)
+from upstreams_app.route_templates import (
+    Templates,
+    ValuesOf,
+    check_header_templates,
+    check_member_templates,
+    read_templates,
+)
 
 MAX_MEMBERS: Final = 32
 MAX_MESSAGES: Final = 20
-MAX_HEADERS: Final = 16
 MAX_BYTES: Final = 32_768
-_MAX_HEADER_CHARS = 500
 _ROLES = ("system", "developer", "user", "assistant")
 # What decides who answers, who pays and in which form: it is the client's, or has fields of its own.
 _OWN_MEMBERS = frozenset({"model", "messages", "prompt", "input", "stream", "stream_options", "user", "n"})
@@ -40,6 +52,21 @@ class Treatment:
     prepend: bytes
     append: bytes
     response_headers: tuple[tuple[bytes, bytes], ...]
+    sent_headers: SentHeaders | None = None
+    templates: Templates | None = None
+
+    def resolved(self, values_of: ValuesOf) -> Treatment:
+        """What it is for one request: what templates give overrides."""
+        if self.templates is None:
+            return self
+        members, headers = self.templates.results(values_of)
+        sent = self.sent_headers or NO_HEADERS
+        return replace(
+            self,
+            overrides={**self.overrides, **members},
+            sent_headers=sent._replace(overrides={**sent.overrides, **headers}),
+            templates=None,
+        )
 
     @property
     def changes_body(self) -> bool:
@@ -86,23 +113,22 @@ class Maintenance:
     answer: str = ""
 
 
-def read_treatment(
-    *, defaults: Any, overrides: Any, prepend: Any, append: Any, response_headers: Any
-) -> Treatment | None:
-    """What the columns say, None where they say nothing; ValueError for nonsense."""
-    check_members(defaults)
-    check_members(overrides)
-    check_messages(prepend)
-    check_messages(append)
-    check_response_headers(response_headers)
-    if not (defaults or overrides or prepend or append or response_headers):
+def read_treatment(columns: Mapping[str, Any]) -> Treatment | None:
+    """What a row's columns of `COLUMNS` say, None where they say nothing; ValueError for nonsense."""
+    for name, check in COLUMNS.items():
+        check(columns[name])
+    if not any(columns[name] for name in COLUMNS):
         return None
+    defaults, overrides = columns["body_defaults"], columns["body_overrides"]
+    sent = SentHeaders(columns["upstream_header_defaults"], columns["upstream_header_overrides"])
     return Treatment(
         {name: msgspec.Raw(dumps(value)) for name, value in defaults.items()},
         {name: _NULL if value is None else msgspec.Raw(dumps(value)) for name, value in overrides.items()},
-        b",".join(map(dumps, prepend)),
-        b",".join(map(dumps, append)),
-        tuple((name.encode(), value.encode()) for name, value in response_headers.items()),
+        b",".join(map(dumps, columns["prompt_prepend"])),
+        b",".join(map(dumps, columns["prompt_append"])),
+        tuple((name.encode(), value.encode()) for name, value in columns["response_headers"].items()),
+        sent if sent.defaults or sent.overrides else None,
+        read_templates(columns["body_templates"], columns["upstream_header_templates"]),
     )
 
 
@@ -141,8 +167,8 @@ def check_response_headers(value: Any) -> None:
             raise ValueError(f"'{name}' can't be set: give small x-… names that are not the gateway's own.")
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
             raise ValueError(f"'{name}' needs a text of printable ASCII characters.")
-        if len(text) > _MAX_HEADER_CHARS:
-            raise ValueError(f"'{name}' has more than {_MAX_HEADER_CHARS} characters.")
+        if len(text) > MAX_HEADER_CHARS:
+            raise ValueError(f"'{name}' has more than {MAX_HEADER_CHARS} characters.")
 
 
 def _check_size(value: Any) -> None:
@@ -155,3 +181,22 @@ def _check_size(value: Any) -> None:
     if loads(text) != value:
         # Infinities and the like, which other writers of JSON let through.
         raise ValueError("This can't be sent as JSON.")
+
+
+def check_body_templates(value: Any) -> None:
+    """ValueError unless it is an object of members that a route may set, and of CEL expressions."""
+    check_member_templates(value, check_members)
+
+
+# The columns of a route that say how it treats requests and answers, and what each may hold.
+COLUMNS: Final[Mapping[str, Callable[[Any], None]]] = {
+    "body_defaults": check_members,
+    "body_overrides": check_members,
+    "body_templates": check_body_templates,
+    "prompt_prepend": check_messages,
+    "prompt_append": check_messages,
+    "upstream_header_defaults": check_sent_headers,
+    "upstream_header_overrides": check_sent_headers,
+    "upstream_header_templates": check_header_templates,
+    "response_headers": check_response_headers,
+}

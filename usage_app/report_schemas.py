@@ -46,6 +46,9 @@ class SavedReportBody(ReportBody):
     schedule: str = Field(default="", description="daily, weekly (on Mondays), monthly (on the first).")
     hour: int = Field(default=6, description="Of the day in the time zone.")
     recipients: list[str] = Field(default=[], description="Who gets scheduled files by mail.")
+    bucket: ShortText | None = Field(
+        default=None, description="Gets scheduled files and their manifests; by id or by name."
+    )
     is_enabled: bool = True
 
 
@@ -72,6 +75,7 @@ class ReportRow(BaseModel):
     schedule: str
     hour: int
     recipients: list[str]
+    bucket: str | None = Field(description="By name.")
     is_enabled: bool
     created_at: datetime
     updated_at: datetime
@@ -105,6 +109,9 @@ class ExportRow(BaseModel):
     error: str
     mail_state: str
     mail_error: str
+    upload_state: str
+    upload_error: str
+    uploaded_as: str = Field(description="Where the file is in its bucket; the manifest is beside it.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -16,6 +16,7 @@ from usage_app.services.exports.jobs import make_files
 from usage_app.services.exports.mail import send_due_mails
 from usage_app.services.exports.schedule import queue_due_reports
 from usage_app.services.exports.storage import purge_exports, show_pulse
+from usage_app.services.exports.uploads import upload_due_files
 from usage_app.services.flusher import Flusher
 from usage_app.services.partitions import ensure_partitions
 from usage_app.services.reconciliation import reconcile_nightly
@@ -58,12 +59,13 @@ def reconcile_usage() -> int:
 
 @shared_task(name="usage.make_reports", soft_time_limit=1500, time_limit=1800)  # type: ignore[untyped-decorator]
 def make_reports() -> int:
-    """Ask for the reports that are due, make the files that wait, and send those that go by mail."""
+    """Ask for the reports that are due, make the files that wait, and send them where they go."""
     with acting_as("system:reports"):
         show_pulse()
         queue_due_reports()
         made = make_files()
         send_due_mails()
+        upload_due_files()
     return made
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from gateway_project.core.codec import RawFields, dumps_loosely, join_object, split_object
-from upstreams_app.registry import Target, UpstreamConfig
+from gateway_project.core.context import RequestContext
+from upstreams_app.registry import ModelEntry, Target, UpstreamConfig
 from upstreams_app.route_treatment import Treatment
+from upstreams_app.services.questions import ask_about
 
 # Makes a request's body and its members: most calls need neither.
 Asked = Callable[[], tuple[bytes, RawFields]]
@@ -55,3 +57,17 @@ def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
 def _wants_newer_limit(upstream: UpstreamConfig) -> bool:
     is_dated_before = bool(upstream.api_version) and upstream.api_version < _NEWER_LIMIT_SINCE
     return upstream.kind in _KINDS_WITH_NEWER_LIMIT and not is_dated_before
+
+
+def treatment_of(
+    context: RequestContext, entry: ModelEntry, request: dict[str, Any], *, is_stream: bool
+) -> Treatment | None:
+    """What the model's route does to this very call."""
+    treatment = entry.treatment
+    if treatment is None or treatment.templates is None:
+        return treatment
+    fields = split_object(dumps_loosely(request), is_lenient=True)
+    question = ask_about(
+        context, entry.id, "/chat/completions", lambda: fields, is_stream=is_stream, headers={}
+    )
+    return treatment.resolved(question.values)

@@ -13,18 +13,20 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 from agents_app.entry import UNNAMED_MODEL
-from agents_app.errors import AgentFailed, ModelMissing, RunLimitExceeded
-from agents_app.services.call_body import Asked, asked_fields, body_fields
+from agents_app.errors import AgentFailed, RunLimitExceeded
+from agents_app.services.call_body import Asked, asked_fields, body_fields, treatment_of
+from agents_app.services.model_names import named_model
 from agents_app.trace import Recorder, Step
 from gateway_project.core import sse
-from gateway_project.core.codec import dumps_loosely, loads_loosely, split_object
+from gateway_project.core.codec import loads_loosely
 from gateway_project.core.context import RequestContext
 from gateway_project.core.deadline import DISCONNECTED, RUN_ENDED, SHUTDOWN, CallScope, Ticker
 from gateway_project.core.ids import public_id
 from gateway_project.core.money import usd_text
 from gateway_project.core.snapshot import Snapshot
 from security_app.services.reservation import Demand, Ticket, reserve_child
-from upstreams_app.registry import ModelEntry, UpstreamsConfig
+from upstreams_app.registry import ModelEntry
+from upstreams_app.route_treatment import Treatment
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Call, treated_fields
 from upstreams_app.services.client import ClientPool
@@ -36,9 +38,6 @@ from usage_app.services.extraction import text_bytes
 from usage_app.services.settlement import Settlement
 
 _PATH = "/chat/completions"
-_BY_NAME = "agents.models_by_name"
-# Characters of a name that nobody knows: an agent's code may ask for any.
-_MAX_SHOWN = 264
 
 
 class _OpenCall(Protocol):
@@ -88,21 +87,7 @@ class RunDoor:
 
     def entry(self, name: str) -> ModelEntry:
         """The model that a call goes to: by its id, or the only one of that name at any upstream."""
-        snapshot = self.context.snapshot
-        if name == UNNAMED_MODEL:
-            name = self.default_model
-        entry = _upstreams(snapshot).models.get(name)
-        if entry is not None:
-            return entry
-        if not name:
-            raise ModelMissing("The agent names no model, and there is none to give it.")
-        named = _by_name(snapshot).get(name, [])
-        if len(named) == 1:
-            return named[0]
-        shown = name[:_MAX_SHOWN]
-        if named:
-            raise ModelMissing(f"The agent asks for the model '{shown}', which several upstreams have.")
-        raise ModelMissing(f"The agent asks for the model '{shown}', which no upstream has.")
+        return named_model(self.context.snapshot, self.default_model if name == UNNAMED_MODEL else name)
 
     async def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """One LLM call: a chat completion. Raises GatewayError."""
@@ -119,7 +104,9 @@ class RunDoor:
         """A call that may be made, with a ticket of its own. Raises GatewayError; nothing is held then."""
         entry = self.entry(str(request["model"]))
         self._begin_call(entry)
-        context, asked = _call_context(self), partial(asked_fields, request, entry.treatment)
+        context = _call_context(self)
+        treatment = treatment_of(context, entry, request, is_stream=is_stream)
+        asked = partial(asked_fields, request, treatment)
         try:
             ticket = await reserve_child(self.ticket, entry.id, partial(_demand, context, entry, asked))
         except BaseException:
@@ -128,7 +115,7 @@ class RunDoor:
         try:
             if self.is_over:
                 raise AgentFailed("The run is over.")
-            return _call(self, context, entry, ticket, request, is_stream=is_stream)
+            return _call(self, context, entry, ticket, request, treatment, is_stream=is_stream)
         except BaseException:
             ticket.release()
             raise
@@ -309,27 +296,11 @@ class ChunkStream:
         self._door.leave(self, self._scope)
 
 
-def _upstreams(snapshot: Snapshot) -> UpstreamsConfig:
-    return cast(UpstreamsConfig, snapshot.sections["upstreams"].value)
-
-
 def _has_price(snapshot: Snapshot, entry: ModelEntry) -> bool:
     """Whether all upstreams that may serve a model have a price for it."""
     prices: UsageConfig = snapshot.sections["usage"].value
     now = time.time()
     return all(prices.price(target.model_id, now) is not None for target in entry.targets)
-
-
-def _by_name(snapshot: Snapshot) -> dict[str, list[ModelEntry]]:
-    """The models of upstreams by the upstreams' names for them; computed once for each configuration."""
-    found: dict[str, list[ModelEntry]] | None = snapshot.cache.get(_BY_NAME)
-    if found is None:
-        found = {}
-        for model_id, entry in _upstreams(snapshot).models.items():
-            if not entry.is_route:
-                found.setdefault(model_id.partition("/")[2], []).append(entry)
-        snapshot.cache[_BY_NAME] = found
-    return found
 
 
 def _current_task() -> asyncio.Task[object]:
@@ -370,6 +341,7 @@ def _call(
     entry: ModelEntry,
     ticket: Ticket,
     request: dict[str, Any],
+    treatment: Treatment | None,
     *,
     is_stream: bool,
 ) -> Call:
@@ -377,7 +349,7 @@ def _call(
     settlement.end_user, settlement.agent = door.end_user, door.ticket.model_id
     settlement.route = entry.id if entry.is_route else ""
     # Also for a model that serves instead, which is sent the same.
-    asked = partial(asked_fields, request, entry.treatment)
+    asked = partial(asked_fields, request, treatment)
     settlement.measure_sent = lambda: text_bytes(asked()[0])
     step = door.trace.begin_call(entry.id, public_id("req", context.request_id))
     settlement.on_settled = partial(door.note, step)
@@ -390,9 +362,11 @@ def _call(
         is_stream=is_stream,
         wants_usage=True,
         client_secret=door.context.client_api_key,
-        fields_for=treated_fields(entry, partial(body_fields, request)),
+        fields_for=treated_fields(treatment, partial(body_fields, request)),
         # A run's calls share what a prompt cache holds.
         session=context.parent_id.hex if context.parent_id is not None else "",
         admit=partial(_leave, door, context, asked),
-        read_fields=lambda: split_object(dumps_loosely(request), is_lenient=True),
+        sent_headers=treatment.sent_headers if treatment is not None else None,
+        # Conditions see what is sent, as they do of a client's request.
+        read_fields=lambda: asked()[1],
     )

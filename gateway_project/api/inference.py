@@ -25,7 +25,7 @@ from gateway_project.api.openapi import CHAT_BODY, COMPLETION_BODY, EMBEDDING_BO
 from gateway_project.api.raw_answers import answer_raw, describe
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.api.tags import take_stated_tags
-from gateway_project.api.treatment import Forms, treated
+from gateway_project.api.treatment import Forms, treated, treatment_of
 from gateway_project.core import sse
 from gateway_project.core.codec import NotAnObject, RawFields, split_object
 from gateway_project.core.context import RequestContext
@@ -140,8 +140,9 @@ async def answer_inference(
 
     controls = _controls(exchange, fields)
     asked = fields
-    if entry.treatment is not None and parcel is None:
-        fields, body, forms = treated(entry.treatment, fields, body, forms)
+    treatment = treatment_of(exchange, entry, fields, path=path, is_stream=is_stream)
+    if treatment is not None and parcel is None:
+        fields, body, forms = treated(treatment, fields, body, forms)
     if measure is None:
         admit_model = partial(_leave, context, operation, body, fields)
     else:
@@ -154,6 +155,7 @@ async def answer_inference(
         if forms is not None:
             call.fields_for = forms.for_target
         call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
+        call.sent_headers = treatment.sent_headers if treatment is not None else None
         settlement.measure_sent = partial(sent_bytes, call, body, fields)
         if measure is not None:
             settlement.assumed, settlement.picture = measure.assumed, measure.picture
@@ -290,10 +292,13 @@ def _model_id(fields: RawFields) -> str:
 
 async def resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
     """What a model id stands for, for this key; an unknown one may have been made elsewhere a moment ago."""
-    entry = find_model(context.snapshot, model_id)
+    facts = context.principal.facts
+    # What the caller's own name for a model leads to is all that access, limits and records know.
+    meant = model_id if facts is None else facts.aliases.get(model_id, model_id)
+    entry = find_model(context.snapshot, meant)
     if entry is None:
         context.snapshot = await reloaded_snapshot()
-        entry = find_model(context.snapshot, model_id)
+        entry = find_model(context.snapshot, meant)
     if entry is None:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
     pins = context.principal.policy.agent_versions

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway_project.api.exchange import Exchange
 from gateway_project.core.codec import RawFields, join_object
-from upstreams_app.registry import Target
+from upstreams_app.registry import ModelEntry, Target
 from upstreams_app.route_treatment import Treatment
+from upstreams_app.services.questions import ask_about
 
 
 class Forms(Protocol):
@@ -33,6 +35,19 @@ class _Treated:
 
     def for_target(self, target: Target) -> RawFields:
         return self._treatment.apply(self._forms.for_target(target))
+
+
+def treatment_of(
+    exchange: Exchange, entry: ModelEntry, fields: RawFields, *, path: str, is_stream: bool
+) -> Treatment | None:
+    """What the route does to this very request; None where it does nothing, as mostly."""
+    treatment = entry.treatment
+    if treatment is None or treatment.templates is None:
+        return treatment
+    question = ask_about(
+        exchange.caller(), entry.id, path, lambda: fields, is_stream=is_stream, headers=exchange.headers
+    )
+    return treatment.resolved(question.values)
 
 
 def treated(

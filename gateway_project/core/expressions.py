@@ -67,11 +67,20 @@ class Expression:
 
     def is_true(self, values: Mapping[str, Any]) -> bool:
         """Whether the result is `true` itself. Whatever goes wrong, it is not."""
-        return self._result(values) is True
+        return self.result(values) is True
 
     def is_false(self, values: Mapping[str, Any]) -> bool:
         """Whether the result is `false` itself. A rule that denies asks this: what goes wrong denies, too."""
-        return self._result(values) is False
+        return self.result(values) is False
+
+    def result(self, values: Mapping[str, Any]) -> Any:
+        """Whatever the result is. If something goes wrong, it is None."""
+        try:
+            return self._run(self._given(values))
+        except BaseException as error:
+            if isinstance(error, _PASSES):
+                raise
+            return None
 
     def check_with(self, examples: Mapping[str, Any]) -> None:
         """ExpressionError if these values make an error, or a result that is neither true nor false."""
@@ -82,14 +91,6 @@ class Expression:
             raise ExpressionError(f"with example values it fails: {message[:200]}") from error
         if result is not True and result is not False:
             raise ExpressionError(f"its result must be true or false, not {type(result).__name__}")
-
-    def _result(self, values: Mapping[str, Any]) -> object:
-        try:
-            return self._run(self._given(values))
-        except BaseException as error:
-            if isinstance(error, _PASSES):
-                raise
-            return None
 
     def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
         given = {name: values[name] for name in self.variables if name in values}

@@ -29,7 +29,7 @@ from security_app.models import (
     TokenIssuer,
 )
 from security_app.services.keys import create_key
-from tools_app.models import Tool
+from tools_app.models import McpServer, McpTool, Tool
 from upstreams_app.models import CachePolicy, HealthSample, Route, RouteTarget, Upstream, UpstreamModel
 from upstreams_app.services.states import note_states
 from usage_app.models import (
@@ -108,6 +108,19 @@ def one_of_each(number: int = 0) -> None:
     parameters = {"type": "object", "properties": {"id": {"type": "integer"}}}
     Tool.objects.create(
         name=f"orders-{number}", kind="http", description="Finds.", config=config, parameters=parameters
+    )
+    server = McpServer.objects.create(name=f"crm-{number}", url="http://127.0.0.1:9/mcp")
+    definition = {"name": "find", "description": "Finds.", "inputSchema": {"type": "object"}}
+    McpTool.objects.create(
+        server=server,
+        name="find",
+        exposed_name=f"{server}__find",
+        definition=definition,
+        fingerprint="0" * 64,
+        seen=definition | {"description": "Finds more."},
+        seen_fingerprint="1" * 64,
+        state="quarantined",
+        findings=[{"kind": "hidden_instruction", "message": "It asks for something."}],
     )
     AccessAttempt.objects.create(username=f"mallory-{number}", ip_address="192.0.2.1", failures_since_start=1)
     run(f"default/agent-{number}")

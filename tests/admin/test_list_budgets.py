@@ -37,6 +37,8 @@ LISTS = [
     "/admin/agents_app/run/",
     "/admin/agents_app/dropinpolicy/",
     "/admin/tools_app/tool/",
+    "/admin/tools_app/mcpserver/",
+    "/admin/tools_app/mcptool/",
     "/admin/upstreams_app/healthsample/",
     "/admin/upstreams_app/statechange/",
     "/admin/usage_app/usagerecord/",

@@ -28,6 +28,8 @@ OWN: dict[str, tuple[str, str]] = {
     "upstreams_app_upstream_import": ("upstreams_app.upstream", "probe"),
     "upstreams_app_upstream_trial": ("upstreams_app.upstream", "probe"),
     "tools_app_tool_try": ("tools_app.tool", "try"),
+    "tools_app_mcpserver_connect": ("tools_app.mcpserver", "try"),
+    "tools_app_mcptool_decide": ("tools_app.mcptool", "view"),
     "agents_app_agent_reload": ("agents_app.agent", "change"),
     "agents_app_agent_versions": ("agents_app.agent", "view"),
     "agents_app_agent_version": ("agents_app.agent", "view"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +24,9 @@ from tests.fakes import bodies
 from tests.fakes.behaviours import answer, stream
 from tests.fakes.exchange import Gate
 from tests.fakes.vendor import FakeVendor
+from tests.routing.candidates import route, target
+from upstreams_app.route_conditions import compile_condition
+from upstreams_app.route_treatment import COLUMNS, read_treatment
 
 pytestmark = pytest.mark.django_db
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
@@ -232,6 +237,29 @@ def test_an_agent_may_name_a_model_by_the_upstreams_name(
             assert len(error.message) < 400
 
     in_process(vendor, work)
+
+
+def test_conditions_and_templates_ask_about_a_call_as_its_route_makes_it(vendor: FakeVendor) -> None:
+    long, short = target("long/m", vendor.url, priority=1), target("short/m", vendor.url, priority=2)
+    long = replace(long, condition=compile_condition("tokens > 5000"))
+    columns: dict[str, Any] = {name: [] if name.startswith("prompt_") else {} for name in COLUMNS}
+    columns["prompt_append"] = [{"role": "user", "content": "word " * 4000}]
+    columns["body_templates"] = {"seed": "tokens < 5000 ? 7 : 8"}
+    columns["upstream_header_templates"] = {"x-tenant": "principal.key_name"}
+    fast = replace(route(long, short, name="fast"), treatment=read_treatment(columns), is_selective=True)
+    fast = replace(fast, reads=frozenset({"tokens"}))
+    found: dict[str, Any] = {}
+
+    async def work(setup: Setup) -> None:
+        setup.config = snapshot(fast)
+        await outcome(setup.run(Agent(name="Helper", model="fast")), is_stream=False)
+        found["id"] = setup.context.request_id
+
+    in_process(vendor, work)
+
+    assert records(found["id"])[1][0].upstream == "long"
+    assert "alice" in [value for name, value in vendor.requests[-1].headers if name.lower() == "x-tenant"]
+    assert json.loads(vendor.requests[-1].body)["seed"] == 7
 
 
 def test_agents_without_a_model_get_the_oldest_real_chat_model(settings: Settings) -> None:

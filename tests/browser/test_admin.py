@@ -14,7 +14,7 @@ from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
-from tools_app.models import Tool
+from tools_app.models import McpServer, McpTool, Tool
 from upstreams_app.models import Route, Upstream
 from usage_app.models import PriceChange
 
@@ -26,6 +26,8 @@ LISTS = (
     "/admin/upstreams_app/route/",
     "/admin/agents_app/agent/",
     "/admin/tools_app/tool/",
+    "/admin/tools_app/mcpserver/",
+    "/admin/tools_app/mcptool/",
     "/admin/agents_app/run/",
     "/admin/upstreams_app/healthsample/",
     "/admin/upstreams_app/statechange/",
@@ -76,7 +78,7 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
         f"{path}add/"
         for path in LISTS
         if not path.endswith(
-            ("healthsample/", "usagerecord/", "spendcounter/", "run/", "change/", "unpriced/")
+            ("healthsample/", "mcptool/", "usagerecord/", "spendcounter/", "run/", "change/", "unpriced/")
         )
     ]
     key, upstream, route = ApiKey.objects.earliest("pk"), Upstream.objects.get(), Route.objects.get()
@@ -84,6 +86,9 @@ def test_no_page_complains_is_too_wide_or_shuts_people_out(
         *agent_pages(),
         f"/admin/tools_app/tool/{Tool.objects.get().pk}/change/",
         f"/admin/tools_app/tool/{Tool.objects.get().pk}/try/",
+        f"/admin/tools_app/mcpserver/{McpServer.objects.get().pk}/change/",
+        f"/admin/tools_app/mcptool/{McpTool.objects.get().pk}/change/",
+        f"/admin/tools_app/mcptool/{McpTool.objects.get().pk}/decide/",
         f"/admin/agents_app/run/{Run.objects.get().pk}/change/",
         f"/admin/usage_app/usagerecord/{Run.objects.get().pk}/change/",
         f"/admin/usage_app/pricechange/{PriceChange.objects.get().pk}/change/",

@@ -44,8 +44,12 @@ def test_a_route_is_shown_with_its_targets_and_defaults(admin: Caller) -> None:
         "aliases": [],
         "body_defaults": {},
         "body_overrides": {},
+        "body_templates": {},
         "prompt_prepend": [],
         "prompt_append": [],
+        "upstream_header_defaults": {},
+        "upstream_header_overrides": {},
+        "upstream_header_templates": {},
         "response_headers": {},
         "is_in_maintenance": False,
         "maintenance_message": "",
@@ -71,12 +75,19 @@ def test_a_change_reaches_the_request_path(admin: Caller) -> None:
         "deadline_s": 90.5,
         "retry_policy": {"timeout": 1},
         "fallbacks": {"general": ["slow"], "budget": ["team/long"]},
+        "upstream_header_defaults": {"x-title": "Support"},
+        "upstream_header_templates": {"x-tenant": "principal.team_id"},
     }
 
     changed = admin.ok("PATCH", "/routes/fast", body)
 
     assert changed == admin.ok("GET", "/routes/fast")
     assert changed["strategy"] == "latency"
+    treatment = store.current.sections["upstreams"].value.models["fast"].treatment
+    assert (treatment.sent_headers.defaults, treatment.templates.reads) == (
+        {"x-title": "Support"},
+        {"principal"},
+    )
     policy = store.current.sections["upstreams"].value.models["fast"].policy
     assert (policy.strategy, policy.affinity, policy.deadline_s) == ("latency", "session", 90.5)
     assert policy.fallbacks == {"general": ("slow",), "budget": ("team/long",)}
@@ -115,6 +126,10 @@ def test_a_second_call_is_switched_on_and_off(admin: Caller) -> None:
         ({"body_overrides": {"model": "x"}}, "body_overrides"),
         ({"prompt_prepend": [{"role": "tool", "content": "x"}]}, "prompt_prepend"),
         ({"response_headers": {"set-cookie": "x"}}, "response_headers"),
+        ({"body_templates": {"seed": "nobody"}}, "body_templates"),
+        ({"upstream_header_defaults": {"authorization": "x"}}, "upstream_header_defaults"),
+        ({"upstream_header_overrides": {"x-api-key": "x"}}, "upstream_header_overrides"),
+        ({"upstream_header_templates": {"x-title": "now"}}, "upstream_header_templates"),
         ({"aliases": ["lab/small"]}, "aliases"),
         ({"aliases": [" x"]}, "aliases"),
         ({"targets": [{"model": "lab/none"}]}, "targets.0.model"),

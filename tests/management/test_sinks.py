@@ -70,6 +70,16 @@ def test_a_bucket_is_there_while_something_is_put_into_it(admin: Caller) -> None
     assert not any(b"very-secret" in answer for answer in admin.answers)
 
 
+def test_a_report_names_the_bucket_that_its_files_go_into(admin: Caller) -> None:
+    admin.ok("POST", "/usage/buckets", BUCKET)
+    report = {"name": "Spend", "schedule": "monthly", "bucket": "archive"}
+
+    assert admin.ok("POST", "/reports", report)["bucket"] == "archive"
+    assert admin.ok("GET", "/reports")["data"][0]["bucket"] == "archive"
+    assert admin.refused("DELETE", "/usage/buckets/archive")["status"] == 409
+    assert admin.refused("POST", "/reports", report | {"name": "x", "bucket": "none"})["param"] == "bucket"
+
+
 def test_where_secrets_go_changes_only_with_them(admin: Caller) -> None:
     admin.ok("POST", "/usage/sinks", HOOK)
     admin.ok("POST", "/usage/buckets", BUCKET)

@@ -111,3 +111,38 @@ def test_a_stream_was_served_as_it_says_at_last() -> None:
 
     witness.finish()
     assert witness.service_tier == "priority"
+
+
+@pytest.mark.parametrize(
+    ("answer", "tier"),
+    [
+        ({"usage": {"inputTokens": 9, "outputTokens": 5}, "serviceTier": {"type": "flex"}}, "flex"),
+        ({"usageMetadata": {**GEMINI["usageMetadata"], "trafficType": "ON_DEMAND_PRIORITY"}}, "priority"),
+        ({"usageMetadata": {**GEMINI["usageMetadata"], "trafficType": "ON_DEMAND"}}, ""),
+    ],
+)
+def test_the_way_of_service_is_seen_in_each_vendors_words(answer: Any, tier: str) -> None:
+    witness = Witness("application/json")
+    witness.feed(json.dumps(answer).encode())
+
+    assert witness.finish() is not None
+    assert witness.service_tier == tier
+
+
+def test_bedrocks_tokens_of_the_cache_are_beside_its_input() -> None:
+    usage = {"inputTokens": 9, "outputTokens": 5, "cacheReadInputTokens": 100, "cacheWriteInputTokens": 20}
+    witness = Witness("application/json")
+    witness.feed(json.dumps({"usage": usage}).encode())
+
+    assert witness.finish() == TokenUsage(input=129, output=5, cached_input=100, cache_write=20)
+
+
+def test_the_kind_of_pictures_is_seen() -> None:
+    witness = Witness("application/json")
+    witness.feed(
+        json.dumps({"data": [{"b64_json": "A" * 100_000}], "quality": "high", "size": "1536x1024"}).encode()
+    )
+
+    witness.finish()
+
+    assert (witness.quality_of_pictures, witness.size_of_pictures) == ("high", "1536x1024")

@@ -141,6 +141,7 @@ def test_sources_on_the_web_are_annotations() -> None:
         ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"),
         ("content_filtered", "content_filter"),
+        ("refusal", "content_filter"),
         ("something_new", "stop"),
     ],
 )
@@ -234,3 +235,13 @@ def test_the_head_tells_what_a_status_does_not(kind: str, status: int) -> None:
     asked.read_head({"x-amzn-ErrorType": kind})
 
     assert asked.error(400, b"{}")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("told", "tier"),
+    [({"type": "flex"}, "flex"), ({"type": "priority"}, "priority"), ({"type": "default"}, None)],
+)
+def test_the_way_of_service_is_told(told: dict[str, str], tier: str | None) -> None:
+    whole = answered({**converse({"text": "Hi"}), "serviceTier": told})
+
+    assert whole.get("service_tier") == tier

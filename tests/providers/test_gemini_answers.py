@@ -19,7 +19,7 @@ from tests.providers.google_fake import answer_of, decoded, parts_of, stream_of
 from tests.providers.mind import Said
 from upstreams_app.providers.call_ids import split_id
 from upstreams_app.providers.gemini import provider
-from upstreams_app.providers.wire import Exchange, Site
+from upstreams_app.providers.wire import Exchange, ReadsHead, Site
 
 SIGNATURE = "+/8="
 Json = dict[str, Any]
@@ -360,3 +360,34 @@ def test_the_fake_signs_its_first_call_only() -> None:
 
     assert "thoughtSignature" in first
     assert "thoughtSignature" not in second
+
+
+@pytest.mark.parametrize(
+    ("asked", "head", "traffic", "tier"),
+    [
+        ("flex", {}, None, "flex"),
+        ("priority", {"x-gemini-service-tier": "standard"}, None, None),
+        ("default", {}, None, None),
+        ("priority", {}, "ON_DEMAND", None),
+        ("default", {}, "ON_DEMAND_PRIORITY", "priority"),
+        ("flex", {"x-gemini-service-tier": "flex"}, "ON_DEMAND_FLEX", "flex"),
+    ],
+)
+def test_the_way_of_service_is_the_one_that_it_was(
+    asked: str, head: dict[str, str], traffic: str | None, tier: str | None
+) -> None:
+    usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
+    answer = {
+        **_candidate({"text": "Hi"}),
+        "usageMetadata": usage | ({"trafficType": traffic} if traffic else {}),
+    }
+    plain, stream = _exchange(service_tier=asked), _exchange(is_stream=True, service_tier=asked)
+    for exchange in (plain, stream):
+        assert isinstance(exchange, ReadsHead)
+        exchange.read_head(head)
+
+    whole = json.loads(plain.answer(json.dumps(answer).encode()))
+    events = stream.feed(b"data: " + json.dumps(answer).encode() + b"\n\n") + stream.finish()
+
+    assert whole.get("service_tier") == tier
+    assert (b'"service_tier":"%s"' % (tier or "x").encode() in events) == bool(tier)

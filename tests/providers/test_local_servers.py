@@ -40,6 +40,10 @@ def test_no_tool_is_offered_where_none_may_be_called() -> None:
     assert _fitted(tools=TOOLS, tool_choice="auto", parallel_tool_calls=True) == {**ASK, "tools": TOOLS}
 
 
+def test_what_says_that_all_is_as_usual_is_left_out() -> None:
+    assert _fitted(modalities=["text"], audio=None, web_search_options=None) == ASK
+
+
 def test_thoughts_of_earlier_turns_go_under_the_servers_name_too() -> None:
     turn = {"role": "assistant", "content": "Hi", "reasoning_content": "Hm."}
 
@@ -55,6 +59,9 @@ def test_thoughts_of_earlier_turns_go_under_the_servers_name_too() -> None:
         ("tool_choice", {"type": "function", "function": {"name": "f"}}),
         ("parallel_tool_calls", False),
         ("logit_bias", {"1": 5}),
+        ("modalities", ["text", "audio"]),
+        ("audio", {"voice": "alloy", "format": "wav"}),
+        ("web_search_options", {}),
     ],
 )
 def test_what_would_be_ignored_is_refused_by_name(name: str, value: object) -> None:

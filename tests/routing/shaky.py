@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 OK: Final = "ok"
 HANG: Final = "hang"
@@ -39,6 +39,9 @@ class ShakyVendor:
         self.answered: Counter[str] = Counter()
         self.hung: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
+        # The latest requests.
+        self.heads: deque[dict[str, str]] = deque(maxlen=10)
+        self.bodies: deque[dict[str, Any]] = deque(maxlen=10)
         # The last good answer of each connection, and when it was written.
         self._written: dict[asyncio.StreamWriter, tuple[str, float]] = {}
         self._server: asyncio.Server | None = None
@@ -97,9 +100,11 @@ class ShakyVendor:
             writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        body = json.loads(await reader.readexactly(length))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        lines = [line.partition(": ") for line in head.split("\r\n")[1:-2]]
+        self.heads.append({name.lower(): value for name, _, value in lines})
+        body = json.loads(await reader.readexactly(int(self.heads[-1]["content-length"])))
+        self.bodies.append(body)
         marker = str(body.get("user"))
         self.asked[marker] += 1
         self.was_asked.set()

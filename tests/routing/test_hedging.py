@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
 
 from gateway_project.api.inference import embeddings
 from gateway_project.lifecycle import lifecycle
-from tests.limits.door import CARD, Answer, budget, limit
+from tests.limits.door import CARD, Answer, Door, budget, limit
 from tests.routing.candidates import route, target
 from tests.routing.routed import door_of, record_of, with_vendors
-from tests.routing.shaky import FAILS, HANG, ShakyVendor
+from tests.routing.shaky import FAILS, HANG, OK, ShakyVendor
 from upstreams_app.hedge_policy import HedgePolicy
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_conditions import compile_condition
 from upstreams_app.services import background
 from usage_app.models import UsageRecord
 from usage_app.services.ledger import ledger
+from usage_app.services.reconciliation import differences
+from usage_app.services.rollups import HOUR, roll_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PRICES = {f"u{index}/m": CARD for index in range(3)}
@@ -33,12 +36,19 @@ def hedged(
     after_s: float = 0.03,
     share: float = 0.5,
     condition: str = "",
+    breaker_failures: int = 3,
     upstream: dict[str, Any] | None = None,
     **policy: Any,
 ) -> ModelEntry:
     """A route whose targets are asked in the order of the vendors; `upstream` is of the first."""
     targets = [
-        target(f"u{index}/m", vendor.url, priority=index + 1, **((not index and upstream) or {}))
+        target(
+            f"u{index}/m",
+            vendor.url,
+            priority=index + 1,
+            breaker_failures=breaker_failures,
+            **((not index and upstream) or {}),
+        )
         for index, vendor in enumerate(vendors)
     ]
     compiled = compile_condition(condition) if condition else None
@@ -91,6 +101,10 @@ def test_the_second_target_answers_for_a_first_one_that_takes_long(is_stream: bo
     assert record.cost is not None
     assert lost.cost is not None
     assert spent == (record.cost + lost.cost) * 10**9
+    while roll_up():
+        pass
+    hour = record.at.replace(minute=0, second=0, microsecond=0)
+    assert differences(hour, hour + 2 * HOUR) == []
 
 
 @BOTH_WAYS
@@ -225,7 +239,7 @@ def test_a_client_that_leaves_cancels_both(is_stream: bool) -> None:
             await vendor.become(HANG)
         money = budget(amount=10**9)
         door = door_of(hedged(vendors), rules=[money], prices=PRICES)
-        asking = asyncio.ensure_future(door.ask("fast", stream=is_stream, max_tokens=5))
+        asking = asyncio.ensure_future(door.ask("fast", user="left", stream=is_stream, max_tokens=5))
         await vendors[1].was_asked.wait()
 
         door.scopes[0].cancel("client_disconnected")
@@ -239,7 +253,7 @@ def test_a_client_that_leaves_cancels_both(is_stream: bool) -> None:
     with_vendors(2, work)
 
     ledger.flush_now()
-    second = UsageRecord.objects.exclude(parent_id=None).latest("id")
+    second = UsageRecord.objects.exclude(parent_id=None).filter(end_user="left").latest("id")
     assert second.parent_id is not None
     first = UsageRecord.objects.get(pk=second.parent_id)
     assert (first.upstream, first.status, first.error_code) == ("u0", 499, "client_disconnected")
@@ -326,3 +340,42 @@ def test_a_second_target_without_a_place_is_not_asked() -> None:
         assert lifecycle.clients.places(full.upstream).held == 1
 
     with_vendors(2, work)
+
+
+def test_whatever_happens_each_call_of_a_vendor_is_in_the_ledger_and_nothing_stays_held() -> None:
+    random, money = Random(7), budget(amount=10**9)
+
+    async def one(door: Door, vendors: list[ShakyVendor]) -> Answer:
+        for vendor in vendors:
+            vendor.delay_s = random.choice((0.0, 0.02, 0.06))
+            vendor.mode = random.choice((OK, OK, OK, FAILS))
+        asking = asyncio.ensure_future(
+            door.ask("fast", user="whatever", stream=random.random() < 0.5, max_tokens=5)
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if random.random() < 0.3:
+            loop, scope = asyncio.get_running_loop(), door.scopes[-1]
+            loop.call_later(0.005 + random.random() * 0.05, scope.cancel, "client_disconnected")
+        return await asking
+
+    async def work(vendors: list[ShakyVendor]) -> None:
+        door = door_of(hedged(vendors, after_s=0.01, breaker_failures=0), rules=[money], prices=PRICES)
+
+        for _ in range(8):
+            await asyncio.gather(*(one(door, vendors) for _ in range(8)))
+        await background.finish(5)
+
+        assert lifecycle.clients.busy_by_name() == {}
+        asked.append(sum(vendor.asked.total() for vendor in vendors))
+        spent.append(await door.used(money))
+
+    asked, spent = list[int](), list[int]()
+    with_vendors(3, work)
+
+    ledger.flush_now()
+    records = UsageRecord.objects.filter(end_user="whatever")
+    assert records.filter(parent_id=None).count() == 64
+    assert records.filter(error_code="hedge_lost").exists()
+    assert sum(record.attempts for record in records) >= asked[0] > 64
+    assert sum(record.cost or 0 for record in records) * 10**9 == spent[0]

@@ -16,6 +16,7 @@ from tests.routing.routed import door_of, record_of, with_vendors
 from tests.routing.shaky import DEAD, ShakyVendor
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_treatment import (
+    COLUMNS,
     Maintenance,
     Treatment,
     check_members,
@@ -29,9 +30,17 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 LAST = {"role": "user", "content": "In English."}
 
 
+_NAMES = {
+    "defaults": "body_defaults",
+    "overrides": "body_overrides",
+    "prepend": "prompt_prepend",
+    "append": "prompt_append",
+}
+
+
 def treatment(**given: Any) -> Treatment:
-    columns: dict[str, Any] = {"defaults": {}, "overrides": {}, "prepend": [], "append": []}
-    read = read_treatment(**{**columns, "response_headers": {}, **given})
+    columns: dict[str, Any] = {name: [] if name.startswith("prompt_") else {} for name in COLUMNS}
+    read = read_treatment({**columns, **{_NAMES.get(name, name): value for name, value in given.items()}})
     assert read is not None
     return read
 
@@ -77,9 +86,9 @@ def test_messages_stand_around_the_clients(messages: bytes) -> None:
 
 
 def test_calls_of_agents_are_treated_too() -> None:
-    entry = replace(route(target("a/m")), treatment=treatment(overrides={"seed": 1}))
+    treats = treatment(overrides={"seed": 1})
 
-    fields = treated_fields(entry, lambda _: split_object(b'{"seed":2}'))(entry.lead)
+    fields = treated_fields(treats, lambda _: split_object(b'{"seed":2}'))(target("a/m"))
 
     assert bytes(fields["seed"]) == b"1"
 

@@ -1,5 +1,5 @@
-"""The admin of the tools app; importing it registers everything."""
+"""Tools and MCP servers in the admin."""
 
-from tools_app.admin import tools
+from tools_app.admin import mcp_servers, mcp_tools, tools
 
-__all__ = ["tools"]
+__all__ = ["mcp_servers", "mcp_tools", "tools"]

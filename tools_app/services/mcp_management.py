@@ -39,7 +39,7 @@ def create_mcp_server(*, actor: str, **values: Any) -> McpServer:
     """Make a server; `values` are fields of McpServer, and `headers`, `environment`, `secret`."""
     secrets = {name: values.pop(name) for name in _SECRETS if name in values}
     row = McpServer(**values)
-    _set_secrets(row, secrets, before=None)
+    set_secrets(row, secrets, before=None)
     check_mcp_server(row)
     with transaction.atomic():
         row.save(force_insert=True)
@@ -56,7 +56,7 @@ def update_mcp_server(row: McpServer, *, actor: str, **values: Any) -> McpServer
         raise InvalidRequest("The name of a server stays: rules and agents know it.", param="name")
     for name, value in values.items():
         setattr(row, name, value)
-    _set_secrets(row, secrets, before=before)
+    set_secrets(row, secrets, before=before)
     check_mcp_server(row)
     changed = set(values) | {f"{name}_sealed" for name in _SECRETS}
     with transaction.atomic():
@@ -124,7 +124,7 @@ def shown_secrets(row: McpServer) -> dict[str, Any]:
         return {"headers": {"(unreadable)": _UNREADABLE}, "environment": {}, "secret": ""}
 
 
-def _set_secrets(row: McpServer, given: Mapping[str, Any], *, before: McpServer | None) -> None:
+def set_secrets(row: McpServer, given: Mapping[str, Any], *, before: McpServer | None) -> None:
     """Seal what was given. What is kept goes where it went: else a new address would be given it."""
     stored = _stored(before)
     moves = before is not None and _target(before) != _target(row)

@@ -77,8 +77,10 @@ class RouteAdmin(SwitchableModelAdmin[Route]):
             {
                 "fields": (
                     ("body_defaults", "body_overrides"),
+                    "body_templates",
                     ("prompt_prepend", "prompt_append"),
-                    "response_headers",
+                    ("upstream_header_defaults", "upstream_header_overrides"),
+                    ("upstream_header_templates", "response_headers"),
                 ),
                 "classes": ("collapse",),
             },

@@ -22,7 +22,7 @@ from upstreams_app.demo.tools import ToolPlan, read_tools
 
 MAX_CHOICES: Final = 16
 MAX_TOKENS: Final = 10_000_000
-EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 @dataclass(frozen=True, slots=True)

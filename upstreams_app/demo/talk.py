@@ -25,7 +25,7 @@ _THOUGHTS: Final = (
     "I check which of them fits, and take the first.",
     "I compare the result with the question once more.",
 )
-_EFFORTS: Final = {"none": 0, "minimal": 1, "low": 2, "medium": 3, "high": 4, "xhigh": 4}
+_EFFORTS: Final = {"none": 0, "minimal": 1, "low": 2, "medium": 3, "high": 4, "xhigh": 4, "max": 4}
 
 
 def reply_to(conversation: Conversation) -> str:

@@ -36,14 +36,7 @@ from upstreams_app.route_policy import (
     check_tags,
     find_loop,
 )
-from upstreams_app.route_treatment import (
-    Maintenance,
-    Treatment,
-    check_members,
-    check_messages,
-    check_response_headers,
-    read_treatment,
-)
+from upstreams_app.route_treatment import COLUMNS, Maintenance, Treatment, read_treatment
 
 
 class Route(ConfigModel):
@@ -130,6 +123,12 @@ class Route(ConfigModel):
         blank=True,
         help_text='What all requests get, whatever they say; null takes a member away: {"logprobs": null}.',
     )
+    body_templates = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What all requests get as CEL expressions give it, such as "
+        '{"temperature": "has_tools ? 0.0 : 0.7"}.',
+    )
     prompt_prepend = models.JSONField(
         default=list,
         blank=True,
@@ -137,6 +136,21 @@ class Route(ConfigModel):
     )
     prompt_append = models.JSONField(
         default=list, blank=True, help_text="Messages after those of a chat, in the same form."
+    )
+    upstream_header_defaults = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Headers of upstreams that have none of this name: {"x-title": "Support"}. No secrets.',
+    )
+    upstream_header_overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Headers that upstreams get in place of their own of this name. No secrets.",
+    )
+    upstream_header_templates = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='The same as CEL expressions give it, such as {"x-tenant": "principal.team_id"}.',
     )
     response_headers = models.JSONField(
         default=dict, blank=True, help_text='Headers of each answer, such as {"x-data-region": "eu"}.'
@@ -172,11 +186,7 @@ class Route(ConfigModel):
             ("fallbacks", check_fallbacks),
             ("hedge_condition", check_condition),
             ("aliases", check_aliases),
-            ("body_defaults", check_members),
-            ("body_overrides", check_members),
-            ("prompt_prepend", check_messages),
-            ("prompt_append", check_messages),
-            ("response_headers", check_response_headers),
+            *COLUMNS.items(),
         )
         for field, check in checks:
             _check(field, check, getattr(self, field))
@@ -231,13 +241,7 @@ class Route(ConfigModel):
 
     def treatment(self) -> Treatment | None:
         """What it does to requests and answers; ValueError if the row holds nonsense."""
-        return read_treatment(
-            defaults=self.body_defaults,
-            overrides=self.body_overrides,
-            prepend=self.prompt_prepend,
-            append=self.prompt_append,
-            response_headers=self.response_headers,
-        )
+        return read_treatment({name: getattr(self, name) for name in COLUMNS})
 
     def maintenance(self) -> Maintenance | None:
         """What it says while it is in maintenance; None while it is not."""

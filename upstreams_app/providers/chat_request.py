@@ -14,7 +14,7 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.providers.call_ids import split_id
 from upstreams_app.providers.chat_parts import Json, Part, Text, read_parts, wrong
 
-EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MAX_CHOICES: Final = 128
 
 
@@ -105,12 +105,13 @@ def read_chat_request(fields: Json) -> ChatRequest:
         if fields.get(name) is not None:
             raise InvalidRequest(f"'{name}' is not supported by this provider; use 'tools'.", param=name)
     system, turns = _read_messages(fields.get("messages"))
-    tools = _read_tools(fields.get("tools"))
+    choice = fields.get("tool_choice")
+    tools, choice = _allowed(_read_tools(fields.get("tools")), choice)
     return ChatRequest(
         system=system,
         turns=turns,
         tools=tools,
-        choice=_read_choice(fields.get("tool_choice"), tools),
+        choice=_read_choice(choice, tools),
         is_parallel=_typed(fields, "parallel_tool_calls", bool, "a boolean"),
         format=_read_format(fields.get("response_format")),
         max_tokens=_read_integer(fields, "max_completion_tokens", 1)
@@ -130,7 +131,8 @@ def read_chat_request(fields: Json) -> ChatRequest:
 def refuse(request: ChatRequest, names: frozenset[str], vendor: str) -> None:
     """InvalidRequest for the first of these fields that was given and would do something."""
     for name in names & request.more.keys():
-        if request.more[name] not in (False, 0, {}, []):
+        # An empty object asks for a search with all as usual.
+        if request.more[name] not in (False, 0, {}, []) or name == "web_search_options":
             raise InvalidRequest(
                 f"{vendor} has nothing for '{name}'.", param=name, code="unsupported_parameter"
             )
@@ -201,6 +203,8 @@ def _read_messages(value: Any) -> tuple[tuple[Text, ...], tuple[Turn, ...]]:
 
 def _read_turn(message: Json, role: str, path: str) -> Turn:
     content = message.get("content")
+    if role == "assistant":
+        content = _said_before(message, path)
     parts = read_parts(content, f"{path}.content") if content is not None else ()
     if role == "user" and content is None:
         raise wrong(f"{path}.content", "a text or a list of parts")
@@ -223,6 +227,19 @@ def _read_turn(message: Json, role: str, path: str) -> Turn:
         name=name if isinstance(name, str) else "",
         is_error=role == "tool" and message.get("is_error") is True,
     )
+
+
+def _said_before(message: Json, path: str) -> Any:
+    """What an assistant said: a refusal is what it said, too. What only OpenAI keeps is not known here."""
+    for name in ("audio", "function_call"):
+        if message.get(name) is not None:
+            raise InvalidRequest(
+                f"An earlier answer's '{name}' is not known to this provider.",
+                param=f"{path}.{name}",
+                code="unsupported_parameter",
+            )
+    content, refusal = message.get("content"), message.get("refusal")
+    return refusal if content in (None, "", []) and isinstance(refusal, str) else content
 
 
 def _read_calls(value: Any, path: str) -> tuple[Call, ...]:
@@ -290,6 +307,32 @@ def _read_tools(value: Any) -> tuple[Tool, ...]:
             )
         )
     return tuple(tools)
+
+
+def _allowed(tools: tuple[Tool, ...], choice: Any) -> tuple[tuple[Tool, ...], Any]:
+    """The tools that may be called, where a choice names several, and what is left of the choice."""
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+        return tools, choice
+    allowed = choice.get("allowed_tools")
+    named = allowed.get("tools") if isinstance(allowed, dict) else None
+    if (
+        not isinstance(allowed, dict)
+        or not isinstance(named, list)
+        or allowed.get("mode")
+        not in (
+            "auto",
+            "required",
+        )
+    ):
+        raise wrong("tool_choice.allowed_tools", "an object with mode (auto or required) and tools")
+    names = set()
+    for item in named:
+        function = item.get("function") if isinstance(item, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if name not in {tool.name for tool in tools}:
+            raise wrong("tool_choice.allowed_tools.tools", "functions that are among the 'tools'")
+        names.add(name)
+    return tuple(tool for tool in tools if tool.name in names), allowed["mode"]
 
 
 def _read_choice(value: Any, tools: tuple[Tool, ...]) -> str:

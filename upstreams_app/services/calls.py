@@ -16,6 +16,8 @@ from security_app.services.reservation import Ticket
 from upstreams_app.errors import CallerCredentialUnusable, UpstreamUnreachable
 from upstreams_app.kinds import KINDS
 from upstreams_app.registry import ModelEntry, Target
+from upstreams_app.route_headers import SentHeaders
+from upstreams_app.route_treatment import Treatment
 from upstreams_app.services import failures
 from upstreams_app.services.admission import PlacedAnswer, Places
 from upstreams_app.services.choice_calls import calls_at_once
@@ -23,7 +25,7 @@ from upstreams_app.services.client import ClientPool
 from upstreams_app.services.decoding import decoded
 from upstreams_app.services.outbound import Parcel, UpstreamAnswer, UpstreamClient
 from upstreams_app.services.phases import Phases
-from upstreams_app.services.questions import Question
+from upstreams_app.services.questions import Question, ask_about
 from usage_app.services.settlement import Settlement
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class Call:
     admit: Admit | None = None
     # Keeps the answer where a cache policy holds.
     recording: Recording | None = None
+    # Headers of its route for whoever is asked.
+    sent_headers: SentHeaders | None = None
     # The target that was asked last.
     target: Target | None = None
     # What conditions of targets may ask besides.
@@ -71,20 +75,14 @@ class Call:
 
     def question(self) -> Question:
         """What the choice of a target may ask."""
-        context = self.context
-        return Question(
-            context.snapshot,
-            context.principal,
-            # As its record shows it: by the moment in its id.
-            (context.request_id.int >> 80) / 1000,
-            self.path,
-            self.is_stream,
-            self.read_fields or self._own_fields,
-            self.headers,
-            context.tags,
-            self.session,
-            context.end_user,
+        return ask_about(
+            self.context,
             self.entry.id,
+            self.path,
+            self.read_fields or self._own_fields,
+            is_stream=self.is_stream,
+            headers=self.headers,
+            session=self.session,
         )
 
     def _own_fields(self) -> RawFields:
@@ -101,10 +99,9 @@ class OpenAnswer:
 
 
 def treated_fields(
-    entry: ModelEntry, fields_for: Callable[[Target], RawFields]
+    treatment: Treatment | None, fields_for: Callable[[Target], RawFields]
 ) -> Callable[[Target], RawFields]:
     """Requests that are written for each target, as the route of the model id wants them."""
-    treatment = entry.treatment
     if treatment is None or not treatment.changes_body:
         return fields_for
     return lambda target: treatment.apply(fields_for(target))
@@ -192,9 +189,17 @@ def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) ->
     credential = call.client_secret if target.upstream.takes_client_credential else ""
     if call.parcel is not None:
         request = call.parcel.for_target(target)
-        return client.relay(request, phases=phases, credential=credential, model=target.model)
-    body = request_body(call, target)
-    return client.post(call.path, body, phases=phases, credential=credential, model=target.model)
+        return client.relay(
+            request, phases=phases, credential=credential, model=target.model, extra=call.sent_headers
+        )
+    return client.post(
+        call.path,
+        request_body(call, target),
+        phases=phases,
+        credential=credential,
+        model=target.model,
+        extra=call.sent_headers,
+    )
 
 
 def _calls_of(call: Call, target: Target) -> int:

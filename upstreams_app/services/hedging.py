@@ -169,11 +169,11 @@ class Race(Generic[T]):
         finally:
             scope.on_tick = before
             self._close()
-        if self._winner is None:
-            if first.error is None:
-                raise RuntimeError("the first call ended with neither an answer nor an error")
-            raise first.error
-        return self._winner.answer[0]
+        if self._winner is not None:
+            return self._winner.answer[0]
+        # What nobody foresaw of the first call is raised here; of the second one asyncio's log tells it.
+        first.task.result()
+        raise first.error or RuntimeError("the first call ended with neither an answer nor an error")
 
     def _begin_second(self, hedge: HedgePolicy) -> None:
         """Ask a second target, if there is one, the request may be asked twice, and the share allows it."""
@@ -222,12 +222,9 @@ class Race(Generic[T]):
         arms = [arm for arm in (self.first, self.second) if arm is not None]
         running = {arm.task for arm in arms}
         while running:
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for arm in arms:
-                if arm.task not in done:
-                    continue
-                arm.task.result()
-                if arm.error is None:
+                if arm.answer:
                     return arm
             if self.first.error is not None and failures.fault_of(self.first.error) is None:
                 break
@@ -241,11 +238,10 @@ class Race(Generic[T]):
         self._why_ended = self._ending()
         main = winner or self.first
         other = self.second if main is self.first else self.first
-        self._take_over(main)
         if winner is None:
             self._stop(main, "")
-            if main.answer and self._discard is not None:
-                self._discard(main.answer[0])
+            self._throw_away(main)
+        self._take_over(main)
         if winner is not None:
             self._observe(winner)
         if other is None:
@@ -292,6 +288,11 @@ class Race(Generic[T]):
         for name in _TAKEN_OVER:
             setattr(ours, name, getattr(theirs, name))
 
+    def _throw_away(self, arm: Arm[T]) -> None:
+        """Its answer, if it came in the moment in which nobody wanted it any more."""
+        if arm.answer and self._discard is not None:
+            self._discard(arm.answer[0])
+
     @staticmethod
     def _stop(arm: Arm[T], reason: str) -> None:
         if arm.task.done():
@@ -305,9 +306,7 @@ class Race(Generic[T]):
         """The account of the call that is not the request's; for what has failed nothing is paid, as ever."""
         settlement, ticket = other.call.settlement, self._ticket
         other.call.context.scope.close()
-        if other.answer and self._discard is not None:
-            # Both answered at the same moment.
-            self._discard(other.answer[0])
+        self._throw_away(other)
         if not other.was_running or ticket is None or not settlement.attempts:
             if other.task.done() and other.error is not None:
                 self._call.settlement.attempts += settlement.attempts

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from gateway_project.core.codec import RawFields, join_object
+from gateway_project.core.context import RequestContext
 from gateway_project.core.snapshot import Snapshot
 from security_app.registry import Principal
 from usage_app.services.estimate import input_tokens
@@ -44,6 +45,33 @@ class Question(NamedTuple):
     def values(self, names: Collection[str]) -> dict[str, Any]:
         """What conditions may ask, as far as it is asked for."""
         return {name: _VALUES[name](self) for name in names}
+
+
+def ask_about(
+    context: RequestContext,
+    model_id: str,
+    path: str,
+    read_fields: Callable[[], RawFields],
+    *,
+    is_stream: bool,
+    headers: Mapping[bytes, bytes],
+    session: str = "",
+) -> Question:
+    """What may be asked of a request at the door, or of a call of a run."""
+    return Question(
+        context.snapshot,
+        context.principal,
+        # As its record shows it: by the moment in its id.
+        (context.request_id.int >> 80) / 1000,
+        path,
+        is_stream,
+        read_fields,
+        headers,
+        context.tags,
+        session,
+        context.end_user,
+        model_id,
+    )
 
 
 def _tokens(question: Question) -> int:
@@ -99,4 +127,8 @@ _VALUES: Mapping[str, Callable[[Question], Any]] = {
     "hour": lambda question: _moment(question).hour,
     "now": _moment,
     "principal": _principal,
+    "metadata": lambda question: question.principal.facts.metadata if question.principal.facts else {},
+    "team_metadata": lambda question: (
+        question.principal.facts.team_metadata if question.principal.facts else {}
+    ),
 }

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.kinds import credential_headers
 from upstreams_app.registry import UpstreamConfig
+from upstreams_app.route_headers import SentHeaders
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
@@ -22,6 +23,7 @@ _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # No part of a value (RFC 9110, section 5.5): with a line end in it, it could become headers of its own.
 _NOT_SENT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_NONE: Mapping[str, str] = {}
 _OF_JSON = frozenset({"Content-Type", "Accept"})
 # What decides where a message ends and who it is for is ours alone.
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"})
@@ -103,6 +105,13 @@ def header_lines(*headers: Mapping[str, str]) -> bytes:
             raise UpstreamUnreachable("one of its headers can't be sent")
         by_name[name.lower()] = (name, value)
     return "".join(f"{name}: {value}\r\n" for name, value in by_name.values()).encode()
+
+
+def around(
+    own: Mapping[str, str], extra: SentHeaders | None, *, before: Mapping[str, str] = _NONE
+) -> tuple[Mapping[str, str], ...]:
+    """An upstream's headers with a route's defaults before them and its overrides after them."""
+    return (before, own) if extra is None else (extra.defaults, before, own, extra.overrides)
 
 
 def native_target(at: Endpoint, path: str, query: str) -> str:

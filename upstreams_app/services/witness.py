@@ -13,6 +13,8 @@ from typing import Any
 from gateway_project.core.codec import dumps
 from upstreams_app.providers.answers import Usage
 from upstreams_app.providers.anthropic.answers import add_usage
+from upstreams_app.providers.bedrock.answers import read_usage as bedrock_usage
+from upstreams_app.providers.gemini.answers import TRAFFIC
 from upstreams_app.providers.gemini.answers import usage as gemini_usage
 from usage_app.entry import TokenUsage
 from usage_app.services.extraction import service_tier, token_usage
@@ -29,8 +31,10 @@ _DURATION = re.compile(
     rb'\s*\{(?:\s*"(?:task|language)"\s*:\s*"[\w -]{0,40}"\s*,)*'
     rb'\s*"duration"\s*:\s*"?(\d{1,6}(?:\.\d{1,20})?)'
 )
-# OpenAI has it beside the usage, Anthropic inside.
-_SERVICE_TIER = re.compile(rb'(?<!\\)"service_tier"\s*:\s*("[a-z_]{1,16}")')
+# OpenAI has it beside the usage, Anthropic inside, Bedrock as an object.
+_SERVICE_TIER = re.compile(
+    rb'(?<!\\)"(?:service_tier"\s*:|serviceTier"\s*:\s*\{\s*"type"\s*:)\s*("[a-z_]{1,16}")'
+)
 # What kind of pictures were made, where the model chose it.
 _SIZE = re.compile(rb'(?<!\\)"size"\s*:\s*"([0-9]{2,5}x[0-9]{2,5})"')
 _QUALITY = re.compile(rb'(?<!\\)"quality"\s*:\s*"([a-z]{1,16})"')
@@ -103,6 +107,7 @@ class Witness:
         if not self._usage:
             self._note(self._head)
         self._tail = b""
+        self.service_tier = self.service_tier or TRAFFIC.get(str(self._usage.get("trafficType")), "")
         if not self.model and (found := _MODEL.search(self._head)):
             self.model = found[1].decode("utf-8", "replace")
         tokens = tokens_of(self._usage)
@@ -120,8 +125,7 @@ def tokens_of(usage: dict[str, Any]) -> TokenUsage | None:
             counted = gemini_usage(usage)
             return None if counted is None else token_usage(dumps(counted.wire()))
         if "inputTokens" in usage:
-            own = {"input_tokens": usage["inputTokens"], "output_tokens": usage.get("outputTokens")}
-            return token_usage(dumps(own))
+            return token_usage(dumps(bedrock_usage({"outputTokens": 0, **usage}, None).wire()))
         if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
             beside_cache = Usage()
             add_usage(beside_cache, usage)

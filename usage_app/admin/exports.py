@@ -279,4 +279,8 @@ def _facts(row: ReportExport) -> list[tuple[str, str]]:
     if row.mail_state:
         facts.append(("Mail", f"{row.get_mail_state_display()} {row.mail_error}".strip()))
         facts.append(("To whom", ", ".join(row.recipients)))
+    if row.upload_state:
+        facts.append(("Bucket", f"{row.get_upload_state_display()} {row.upload_error}".strip()))
+    if row.uploaded_as:
+        facts.append(("Object", row.uploaded_as))
     return facts

@@ -15,7 +15,7 @@ from usage_app.services.exports.periods import FIXED, PERIODS
 from usage_app.services.exports.query import GROUPS, ReportQuery
 from usage_app.services.reports import check_report
 
-SCHEDULE_FIELDS = ("schedule", "hour", "recipients", "is_enabled")
+SCHEDULE_FIELDS = ("schedule", "hour", "recipients", "bucket", "is_enabled")
 _LABELS = {"user": "user of the key", "state": "how the numbers came about", "end_user": "end user"}
 _PERIODS = [*((name, title) for name, (title, _) in PERIODS.items()), (FIXED, "From … to …")]
 

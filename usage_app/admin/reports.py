@@ -49,7 +49,7 @@ class ReportAdmin(ModelAdmin[Report]):
         (None, {"fields": ("name", "format")}),
         ("Period", {"fields": ("period", ("first_day", "last_day"), "time_zone")}),
         ("Rows", {"fields": ("group_by", "filters")}),
-        ("Schedule", {"fields": (("schedule", "hour"), "recipients", "is_enabled")}),
+        ("Schedule", {"fields": (("schedule", "hour"), "recipients", "bucket", "is_enabled")}),
     )
 
     def get_urls(self) -> list[URLPattern]:

@@ -6,12 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Query, Router
 
-from gateway_project.core.errors import Conflict, NotFound
+from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name
 from security_app.api.queries import page_count, refuse_unknown_parameters
 from usage_app.downloads import file_answer
-from usage_app.models import Report, ReportExport
+from usage_app.models import Bucket, Report, ReportExport
 from usage_app.report_schemas import (
     DeletedReport,
     ExportRow,
@@ -26,14 +26,18 @@ from usage_app.services.exports.downloads import note_download, ready_file
 from usage_app.services.exports.formats import format_named
 from usage_app.services.exports.manifest import manifest_text
 from usage_app.services.exports.storage import has_worker
+from usage_app.services.sinks.management import find_bucket
 
 router = Router(tags=["Reports"])
 
 
 @router.post("/reports", response=ReportRow, operation_id="create_report", summary="Save a report")
 def create_report(request: HttpRequest, body: SavedReportBody) -> ReportRow:
-    """With a schedule its files are made by themselves and sent to the recipients."""
-    return _row(reports.create_report(actor_name(request), body.model_dump()))
+    """With a schedule its files are made by themselves and sent to the recipients and to the bucket."""
+    values = body.model_dump()
+    if body.bucket is not None:
+        values["bucket"] = _bucket(body.bucket)
+    return _row(reports.create_report(actor_name(request), values))
 
 
 @router.get("/reports", response=ReportList, operation_id="list_reports", summary="List saved reports")
@@ -42,7 +46,7 @@ def list_reports(request: HttpRequest, query: Query[ReportListQuery]) -> ReportL
     refuse_unknown_parameters(request, ReportListQuery)
     total = Report.objects.count()
     start = (query.page - 1) * query.size
-    rows = Report.objects.order_by("name")[start : start + query.size]
+    rows = Report.objects.select_related("bucket").order_by("name")[start : start + query.size]
     return ReportList(
         data=[_row(row) for row in rows],
         total_count=total,
@@ -126,9 +130,16 @@ def _export(text: str) -> ReportExport:
     return row
 
 
+def _bucket(reference: str) -> Bucket:
+    try:
+        return find_bucket(reference)
+    except NotFound as error:
+        raise InvalidRequest(f"There is no bucket '{reference[:100]}'.", param="bucket") from error
+
+
 def _row(row: Report) -> ReportRow:
-    values = {name: getattr(row, name) for name in ReportRow.model_fields if name != "id"}
-    return ReportRow(id=row.public_id, **values)
+    values = {name: getattr(row, name) for name in ReportRow.model_fields if name not in ("id", "bucket")}
+    return ReportRow(id=row.public_id, bucket=None if row.bucket is None else row.bucket.name, **values)
 
 
 def _export_row(row: ReportExport) -> ExportRow:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db import models
 
 from gateway_project.core.ids import public_id, uuid7
+from usage_app.models.bucket import Bucket
 
 
 class Report(models.Model):
-    """A query that somebody saved, perhaps with a schedule by which its file goes out by mail.
+    """A query that somebody saved, perhaps with a schedule by which its file goes to people or buckets.
 
     What may stand in the columns is checked by `usage_app.services.reports`.
     """
@@ -34,6 +35,14 @@ class Report(models.Model):
     schedule = models.CharField(max_length=10, blank=True, choices=Schedule.choices, default=Schedule.NEVER)
     hour = models.PositiveSmallIntegerField(default=6, help_text="Of the day in the report’s time zone.")
     recipients = models.JSONField(default=list, blank=True)
+    bucket = models.ForeignKey(
+        Bucket,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reports",
+        help_text="Gets the files of the schedule, each with its manifest.",
+    )
     is_enabled = models.BooleanField("enabled", default=True, help_text="Off: the schedule rests.")
     scheduled_since = models.DateTimeField(
         null=True, editable=False, help_text="What was due before is not made up for."
@@ -77,6 +86,14 @@ class ReportExport(models.Model):
         SENT = "sent", "Sent"
         FAILED = "failed", "Failed"
 
+    class Upload(models.TextChoices):
+        """What became of the file on its way to a bucket."""
+
+        NONE = "", "None"
+        DUE = "due", "Due"
+        STORED = "stored", "Stored"
+        FAILED = "failed", "Failed"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     report = models.ForeignKey(Report, null=True, on_delete=models.SET_NULL, related_name="exports")
     title = models.CharField(max_length=200)
@@ -104,6 +121,14 @@ class ReportExport(models.Model):
     mail_attempts = models.PositiveSmallIntegerField(default=0)
     mail_error = models.CharField(max_length=500, blank=True)
     mailed_at = models.DateTimeField(null=True)
+    bucket = models.ForeignKey(Bucket, null=True, on_delete=models.SET_NULL, related_name="+")
+    upload_state = models.CharField(
+        max_length=10, choices=Upload.choices, blank=True, default=Upload.NONE, db_default=Upload.NONE
+    )
+    upload_attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    upload_due_at = models.DateTimeField(null=True, help_text="Not before; meanwhile another may be at it.")
+    upload_error = models.CharField(max_length=200, blank=True, default="", db_default="")
+    uploaded_as = models.CharField(max_length=600, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -121,6 +146,11 @@ class ReportExport(models.Model):
                 condition=models.Q(state__in=["queued", "running"]) | models.Q(mail_state="due"),
             ),
             models.Index(fields=["state", "created_at"], name="report_export_by_state"),
+            models.Index(
+                fields=["upload_due_at"],
+                name="report_export_to_upload",
+                condition=models.Q(upload_state="due"),
+            ),
         ]
 
     def __str__(self) -> str:

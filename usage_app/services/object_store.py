@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import httpx
 from django.conf import settings
@@ -54,8 +54,10 @@ def object_url(bucket: Bucket, key: str) -> str:
     return f"{endpoint}/{bucket.bucket}/{bucket.prefix}{key}"
 
 
-def put_object(bucket: Bucket, key: str, body: bytes, *, content_type: str) -> None:
+def put_object(bucket: Bucket, key: str, body: bytes | BinaryIO, *, content_type: str) -> None:
     """Store an object, over one of the same name; NotStored if the bucket does not take it.
+
+    An open file is read twice, in pieces: for its digest, and to be sent.
 
     `key` is of characters that stand for themselves in a URL: `A-Z a-z 0-9 / - _ = .`
     """
@@ -73,7 +75,7 @@ def put_object(bucket: Bucket, key: str, body: bytes, *, content_type: str) -> N
             raise NotStored(type(error).__name__) from error
 
 
-def _signed(bucket: Bucket, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+def _signed(bucket: Bucket, url: str, body: bytes | BinaryIO, headers: Mapping[str, str]) -> dict[str, str]:
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials

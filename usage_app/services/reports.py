@@ -46,6 +46,7 @@ FIELDS = (
     "schedule",
     "hour",
     "recipients",
+    "bucket",
     "is_enabled",
 )
 
@@ -121,7 +122,7 @@ def queue_export(
 ) -> ReportExport:
     """Ask for a file of a report, saved or not; a worker makes it.
 
-    With a `period_key` it is the file of an occurrence of the schedule, and goes to the recipients.
+    With a `period_key` it is the file of an occurrence of the schedule, and goes where the report says.
     """
     check_report(row)
     if period_key is None and ReportExport.objects.filter(state="queued").count() >= MAX_WAITING:
@@ -139,6 +140,7 @@ def queue_export(
             requested_by=requested_by,
             period_key=period_key,
             recipients=row.recipients if period_key is not None else [],
+            bucket=row.bucket if period_key is not None else None,
         )
         record(
             "report.requested",
@@ -199,6 +201,7 @@ def _checked_recipients(values: Any) -> list[str]:
 
 def _image(row: Report) -> dict[str, Any]:
     image = {name: getattr(row, name) for name in FIELDS}
+    image["bucket"] = None if row.bucket is None else row.bucket.name
     for name in ("first_day", "last_day"):
         image[name] = None if image[name] is None else image[name].isoformat()
     return image

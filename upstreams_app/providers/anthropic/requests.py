@@ -22,11 +22,18 @@ VENDOR: Final = "Anthropic"
 # Nothing there does what these do. `seed` is left out without a word: OpenAI, too, only tries to honour it.
 _REFUSED: Final = frozenset(
     {"logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty", "audio"}
-    | {"prediction", "web_search_options"}
+    | {"prediction", "web_search_options", "moderation"}
 )
 # Members of Anthropic's own that clients of LiteLLM send along.
 _PASSED: Final = ("cache_control", "inference_geo", "speed")
-_BUDGETS: Final = {"minimal": 1024, "low": 4096, "medium": 10_000, "high": 20_000, "xhigh": 24_000}
+_BUDGETS: Final = {
+    "minimal": 1024,
+    "low": 4096,
+    "medium": 10_000,
+    "high": 20_000,
+    "xhigh": 24_000,
+    "max": 24_000,
+}
 _LEAST_BUDGET: Final = 1024
 _LEAST_ANSWER: Final = 8000
 _BINDING_BETA: Final = "thinking-binding-controls-2026-08-01"

@@ -30,6 +30,8 @@ FINISH_REASONS: Final = {
     "tool_use": TOOL_CALLS,
     "guardrail_intervened": CONTENT_FILTER,
     "content_filtered": CONTENT_FILTER,
+    # Claude's own word, which Bedrock's reference does not list.
+    "refusal": CONTENT_FILTER,
 }
 # The model wrote what is neither text nor a call: nobody may take that for an answer.
 MALFORMED: Final = frozenset({"malformed_model_output", "malformed_tool_use"})
@@ -44,8 +46,12 @@ def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
     return reason
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Converse's tokens, counted as OpenAI does; reasoning is in the output, untold."""
+def read_usage(usage: Mapping[str, Any], service_tier: Any) -> Usage:
+    """Converse's tokens, counted as OpenAI does; reasoning is in the output, untold.
+
+    `service_tier` is what the answer says of how it was served, which has prices of its own.
+    """
+    tier = service_tier.get("type") if isinstance(service_tier, dict) else ""
     cached = usage.get("cacheReadInputTokens") or 0
     written = usage.get("cacheWriteInputTokens") or 0
     return Usage(
@@ -54,6 +60,7 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         cached=cached,
         cache_written=written,
         cache_written_1h=min(_written_for_an_hour(usage.get("cacheDetails")), written),
+        service_tier=tier if tier in ("flex", "priority") else "",
     )
 
 
@@ -74,7 +81,7 @@ def converse_answer(body: bytes, *, model: str, answer_tool: str) -> bytes:
     reason = finish_reason(stop_reason, has_calls=bool(message.calls))
     if reason == CONTENT_FILTER:
         message.calls.clear()
-    return completion("", model, [(message, reason)], read_usage(answer["usage"]))
+    return completion("", model, [(message, reason)], read_usage(answer["usage"], answer.get("serviceTier")))
 
 
 def _add(message: Message, block: Json, answer_tool: str) -> None:

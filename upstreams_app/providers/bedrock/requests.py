@@ -23,11 +23,12 @@ VENDOR: Final = "Bedrock"
 # Nothing there does what these do. `seed` is left out without a word: OpenAI, too, only tries to honour it.
 _REFUSED = frozenset(
     {"audio", "frequency_penalty", "logit_bias", "logprobs", "prediction", "presence_penalty"}
-    | {"top_logprobs", "web_search_options"}
+    | {"top_logprobs", "web_search_options", "moderation"}
 )
 # Members of Converse's own that a client may add; they go as they are.
 _PASSED = ("guardrailConfig", "performanceConfig", "requestMetadata")
-_TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
+# OpenAI has two words for the last.
+_TIERS = {"default": "default", "flex": "flex", "priority": "priority", "fast": "priority"}
 _ANY_JSON: Final = "Answer with one JSON object and nothing else: no other text, no code fences."
 
 

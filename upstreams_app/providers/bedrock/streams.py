@@ -65,7 +65,7 @@ class ConverseStream:
         if kind == "messageStop":
             return self._stop(event["stopReason"])
         if kind == "metadata":
-            return self._end(read_usage(event["usage"]))
+            return self._end(read_usage(event["usage"], event.get("serviceTier")))
         # What is new tomorrow, and `messageStart`, which only says who speaks.
         return b""
 

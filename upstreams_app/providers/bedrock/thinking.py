@@ -17,8 +17,17 @@ from upstreams_app.providers.chat_parts import Json, wrong
 from upstreams_app.providers.chat_request import ChatRequest
 
 MIN_BUDGET: Final = 1024
-_BUDGETS: Final = {"minimal": 1024, "low": 4096, "medium": 10_000, "high": 20_000, "xhigh": 24_000}
-_THREE_STEPS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}
+_BUDGETS: Final = {
+    "minimal": 1024,
+    "low": 4096,
+    "medium": 10_000,
+    "high": 20_000,
+    "xhigh": 24_000,
+    "max": 24_000,
+}
+_THREE_STEPS: Final = {"minimal": "low", "low": "low", "medium": "medium"} | dict.fromkeys(
+    ("high", "xhigh", "max"), "high"
+)
 
 
 class Thinking(NamedTuple):

@@ -22,6 +22,8 @@ from upstreams_app.providers.answers import (
 from upstreams_app.providers.call_ids import join_id, new_id
 
 Json = dict[str, Any]
+# How Vertex AI tells the ways of service that have prices of their own.
+TRAFFIC: Final = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 PROMPT_BLOCKED: Final = "PROMPT_BLOCKED"  # Ours: Google ends nothing where it begins nothing.
 _ENDS: Final = {
     PROMPT_BLOCKED: CONTENT_FILTER,
@@ -45,11 +47,13 @@ _ENDS: Final = {
 class Wanted(NamedTuple):
     """What the request says of how its answer is read.
 
-    `answer_tool` is the function whose arguments are the answer's text, "" for none.
+    `answer_tool` is the function whose arguments are the answer's text, "" for none. `service_tier` is how
+    it is served, unless the answer tells.
     """
 
     is_one_call: bool = False
     answer_tool: str = ""
+    service_tier: str = ""
 
 
 class Piece(NamedTuple):
@@ -107,8 +111,11 @@ def blocked(feedback: Json | None) -> str:
     return f"The prompt was blocked: {reason}. {message}".rstrip()
 
 
-def usage(metadata: Json | None) -> Usage | None:
-    """OpenAI's counts: what tools brought in belongs to the prompt, thoughts belong to the completion."""
+def usage(metadata: Json | None, service_tier: str = "") -> Usage | None:
+    """OpenAI's counts: what tools brought in belongs to the prompt, thoughts belong to the completion.
+
+    `service_tier` holds where the metadata do not tell how it was served; Vertex AI's do.
+    """
     if not metadata:
         return None
     prompt = metadata.get("promptTokenCount") or 0
@@ -127,6 +134,9 @@ def usage(metadata: Json | None) -> Usage | None:
         output_audio=_of_kind("AUDIO", metadata.get("candidatesTokensDetails")),
         input_image=_of_kind("IMAGE", metadata.get("promptTokensDetails")),
         output_image=_of_kind("IMAGE", metadata.get("candidatesTokensDetails")),
+        service_tier=TRAFFIC.get(metadata["trafficType"], "")
+        if metadata.get("trafficType")
+        else service_tier,
     )
 
 
@@ -145,7 +155,8 @@ def whole(answer: Json, model: str, wanted: Wanted) -> bytes:
         if not reason:
             raise ValueError("there is no candidate")
         choices = [(Message(refusal=reason), CONTENT_FILTER)]
-    return completion(answer.get("responseId") or "", model, choices, usage(answer.get("usageMetadata")))
+    told = usage(answer.get("usageMetadata"), wanted.service_tier)
+    return completion(answer.get("responseId") or "", model, choices, told)
 
 
 def _choice(candidate: Json, wanted: Wanted) -> tuple[Message, str]:

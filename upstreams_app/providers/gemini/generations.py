@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 from gateway_project.core.errors import InvalidRequest
 
 _NAME = re.compile(r"gemini-(?:(\d+)(?:\.(\d+))?-|(?:pro|flash|flash-lite)-latest)")
-_BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
-_LEVELS: Final = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH"}
+_MOST: Final = ("high", "xhigh", "max")
+_BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 8192} | dict.fromkeys(_MOST, 24576)
+_LEVELS: Final = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM"} | dict.fromkeys(_MOST, "HIGH")
 
 
 class Generation(NamedTuple):

@@ -22,8 +22,9 @@ Json = dict[str, Any]
 MAX_STOPS: Final = 5
 MAX_CHOICES: Final = 8
 _REFUSED = frozenset(
-    {"logprobs", "top_logprobs", "logit_bias", "audio", "prediction", "web_search_options", "verbosity"}
+    {"logprobs", "top_logprobs", "logit_bias", "audio", "prediction", "web_search_options", "moderation"}
 )
+_TIERS: Final = {"auto": "", "default": "", "flex": "flex", "priority": "priority", "fast": "priority"}
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _ANSWER_NAME: Final = "answer"
 _ANSWER: Final = "Gives the final answer, once all that it takes is known. Nothing is called beside it."
@@ -50,10 +51,17 @@ def generate_request(request: ChatRequest, generation: Generation) -> Json:
         body["toolConfig"] = {"functionCallingConfig": _calling(request.choice)}
     if config := _generation_config(request, generation):
         body["generationConfig"] = config
-    tier = request.more.get("service_tier")
-    if tier in ("flex", "priority"):
+    if tier := service_tier(request):
         body["serviceTier"] = tier
     return body
+
+
+def service_tier(request: ChatRequest) -> str:
+    """The way of service that is asked for, "" for the usual one; InvalidRequest for those Google lacks."""
+    tier = request.more.get("service_tier", "auto")
+    if not isinstance(tier, str) or tier not in _TIERS:
+        raise _unsupported("service_tier", "Google's tiers are default, flex and priority.")
+    return _TIERS[tier]
 
 
 def max_choices(generation: Generation, *, is_stream: bool) -> int:
@@ -66,6 +74,8 @@ def _check(request: ChatRequest, generation: Generation) -> None:
     modalities = request.more.get("modalities")
     if modalities is not None and modalities != ["text"]:
         raise _unsupported("modalities", "Only text is answered.")
+    if request.more.get("verbosity") not in (None, "medium"):
+        raise _unsupported("verbosity", "Google has nothing for 'verbosity'.")
     if len(request.stop) > MAX_STOPS:
         raise _unsupported("stop", f"Google takes at most {MAX_STOPS} stop sequences.")
     if request.choices > max_choices(generation, is_stream=request.is_stream):

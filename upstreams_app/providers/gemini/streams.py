@@ -140,7 +140,7 @@ class Stream:
             self._has_begun = True
             self._chunks.begin(answer.get("responseId") or "")
         # Each part of the stream counts anew; the last has all.
-        self._usage = usage(answer.get("usageMetadata")) or self._usage
+        self._usage = usage(answer.get("usageMetadata"), self._wanted.service_tier) or self._usage
         for candidate in answer.get("candidates") or ():
             for piece in pieces(candidate, self._wanted.answer_tool):
                 yield self._piece(piece.kind, piece.text, piece.call_id, piece.name)

@@ -114,6 +114,7 @@ async def _ask(parent: Call, entry: ModelEntry, text: str, clients: ClientPool, 
     settlement.route = entry.id if entry.is_route else ""
     settlement.measure_sent = partial(text_bytes, body)
     call = Call(context, entry, EMBEDDINGS, fields, settlement)
+    call.sent_headers = entry.treatment.sent_headers if entry.treatment is not None else None
     ticker.add(context.scope)
     try:
         return await complete(call, clients)

@@ -114,6 +114,8 @@ def _finish(row: ReportExport, order: Order, built: BuiltFile, part: Path) -> No
         }
         if row.recipients:
             values["mail_state"] = ReportExport.Mail.DUE
+        if row.bucket_id is not None:
+            values |= {"upload_state": ReportExport.Upload.DUE, "upload_due_at": utc_now()}
         if not mine.update(**values):
             raise LeaseLost
         manifest_path(row).write_text(manifest_text(manifest), encoding="utf-8")
