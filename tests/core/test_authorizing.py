@@ -189,6 +189,7 @@ def test_after_failures_nobody_waits_until_one_asks_again(
         still = await _outcome(config, "models", MODEL)
         monkeypatch.setattr(authorizing, "monotonic", lambda: later)
         again = [await _outcome(config, "models", MODEL) for _ in range(2)]
+        await authorizing.lines.close()
         return [str(asked), still[:3], *again]
 
     later = monotonic() + 10 * authorizing.OPEN_S

@@ -129,6 +129,23 @@ def test_an_external_authorizer_is_asked_after_the_gateway_s_own_decision(gatewa
     assert ask(gateway, KEY).status_code == 200
 
 
+def test_an_external_authorizer_is_asked_about_each_call_of_a_tool(gateway: Gateway) -> None:
+    tool = {"name": "orders", "kind": "http", "description": "Orders", "parameters": {"type": "object"}}
+    manage(gateway, "/tools", **tool, config={"method": "GET", "url": "http://127.0.0.1:9/orders"})
+    with FakeAuthorizer() as fake, gateway.client(KEY) as client:
+        fake.answer = (403, {"reason": "out of hours"})
+        body = {"name": "policy", "url": fake.url, "secret": SECRET, "asked_about": ["tools"]}
+        made = manage(gateway, "/authorizer/new", **body)["authorizer"]
+        refused = client.post("/mcp/tools/call", json={"name": "orders", "arguments": {}})
+        manage(gateway, "/authorizer/delete", authorizer=made)
+        called = client.post("/mcp/tools/call", json={"name": "orders", "arguments": {}})
+
+    assert refused.status_code == 403
+    assert "out of hours" in refused.text
+    assert [(one["asked"]["kind"], one["asked"]["object"]) for one in fake.questions] == [("tool", "orders")]
+    assert called.status_code != 403
+
+
 @pytest.mark.usefixtures("vendor")
 def test_a_door_may_take_tokens_only_or_pass_over_bad_ones(
     gateway: Gateway, issuer: FakeIssuer, provider: str
