@@ -161,6 +161,43 @@ def test_other_budgets_are_out_of_reach(world: World) -> None:
     assert Budget.objects.count() == 2
 
 
+def test_a_member_of_an_own_team_is_bounded_in_that_team(world: World) -> None:
+    bob = {"subject": {"kind": "member", "id": f"{world.ours}:bob"}}
+    denied(world.alice, "POST", "/limits", limit(world.key, **bob))
+    world.alice.ok("POST", "/team/member_add", {"team_id": world.ours, "member": {"user_id": "bob"}})
+
+    made = world.alice.ok("POST", "/limits", limit(world.key, **bob))
+    spending = {"subject_kind": "member", "subject_id": "bob"}
+    budgeted = world.alice.ok("POST", "/budget/new", budget(world.key, **spending))
+
+    stored = f"{world.ours.removeprefix('team_')}:bob"
+    assert (made["subject"], budgeted["subject_id"]) == ({"kind": "member", "id": stored}, stored)
+    assert Limit.objects.get(subject_id=stored).is_made_by_team
+    assert made in world.alice.ok("GET", "/limits?subject_kind=member")["data"]
+    assert world.alice.ok("PATCH", f"/limits/{made['id']}", {"value": 1})["value"] == 1
+    # Who leaves the team has none of it when coming back.
+    world.alice.ok("POST", "/team/member_delete", {"team_id": world.ours, "user_id": "bob"})
+    assert not Limit.objects.filter(subject_kind="member").exists()
+    assert not Budget.objects.filter(subject_kind="member").exists()
+
+
+def test_members_of_other_teams_are_out_of_reach(world: World, admin: Caller) -> None:
+    stranger = {"kind": "member", "id": f"{world.theirs}:mallory"}
+    made = admin.ok("POST", "/limits", {"subject": stranger, "value": 5})
+
+    for reference in (stranger["id"], "mallory", f"{world.ours}:mallory", ""):
+        subject = {"subject": {"kind": "member", "id": reference}}
+        denied(world.alice, "POST", "/limits", limit(world.key, **subject))
+        spending = {"subject_kind": "member", "subject_id": reference}
+        denied(world.alice, "POST", "/budget/new", budget(world.key, **spending))
+    denied(world.alice, "GET", f"/limits/{made['id']}")
+    denied(world.alice, "PATCH", f"/limits/{made['id']}", {"value": 1})
+    assert (
+        admin.refused("POST", "/limits", {"subject": stranger | {"id": "mallory"}, "value": 1})["status"]
+        == 400
+    )
+
+
 def test_the_scope_opens_nothing_else(world: World) -> None:
     for method, path in (
         ("GET", "/key/list"),
