@@ -15,6 +15,7 @@ from gateway_project.core.ids import ticket_id
 from gateway_project.observability import metrics
 from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Takes, Unavailable
 from security_app.registry import Principal
+from security_app.registry.authorizers import ABOUT_MODELS
 from security_app.registry.counters import BudgetRule, Meter
 from security_app.registry.limits import (
     CALL,
@@ -29,7 +30,7 @@ from security_app.registry.limits import (
     Who,
 )
 from security_app.services import soft_budgets
-from security_app.services.authorizing import ABOUT_MODELS, ask_for_use, is_asked
+from security_app.services.authorizing import ask_for_use, is_asked
 from security_app.services.limit_answers import out_of_order, refusal, unpriced
 from security_app.services.limit_conditions import call_values
 from security_app.services.limiting import limiting
