@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('security_app', '0023_model_aliases'),
+        ('security_app', '0026_external_authorizers'),
     ]
 
     operations = [
