@@ -32,7 +32,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
-	$(patsubst %,tests/limits/test_%.py,calendar_windows conditions counter_names counting door estimate exchange failover faults many_workers \
+	$(patsubst %,tests/limits/test_%.py,calendar_windows conditions counter_names counting door estimate exchange failover faults many_workers members \
 	model runs seeding settled_once upkeep ways_of_service) \
 	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
