@@ -49,7 +49,7 @@ def argument_check(schema: object) -> ArgumentCheck:
         except TooMuchWork:
             raise ToolError("the arguments are too much to check", status=INVALID) from None
         if error is not None:
-            raise ToolError(_described(error, "the arguments"), status=INVALID)
+            raise ToolError(_described(error, "the arguments"), status=INVALID, argument=_argument(error))
 
     try:
         # A reference to nowhere would show only when a call follows it.
@@ -100,3 +100,11 @@ def _described(error: Any, whole: str) -> str:
     where = ".".join(str(step) for step in error.absolute_path) or whole
     text = f"{where}: {error.message}"
     return text if len(text) <= _MAX_REASON_CHARS else f"{text[:_MAX_REASON_CHARS]}…"
+
+
+def _argument(error: Any) -> str:
+    """The path of what is wrong; of something that is missing, where it should be."""
+    steps = [str(step) for step in error.absolute_path]
+    if error.validator == "required" and isinstance(error.instance, dict):
+        steps += [name for name in error.validator_value if name not in error.instance][:1]
+    return ".".join(steps)[:_MAX_REASON_CHARS]

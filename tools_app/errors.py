@@ -13,13 +13,15 @@ TIMEOUT = "timeout"
 class ToolError(Exception):
     """A call that came to nothing. The text is for the model: short, and without anything of the inside.
 
-    `status` is the word for it in the log and in metrics.
+    `status` is the word for it in the log and in metrics, `argument` the path of the argument that is wrong:
+    `city`, `stops.0.name`; "" for none, or for all of them.
     """
 
-    def __init__(self, message: str, *, status: str = FAILED) -> None:
+    def __init__(self, message: str, *, status: str = FAILED, argument: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.status = status
+        self.argument = argument
 
 
 class ConfigProblem(ValueError):

@@ -13,6 +13,7 @@ def all_doors() -> DoorTable:
         health,
         inference,
         judging,
+        mcp_rest,
         media,
         messages,
         models,

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from ninja import NinjaAPI, Router
 
-from gateway_project.api import health, inference, judging, media, messages, models, passthrough
+from gateway_project.api import health, inference, judging, mcp_rest, media, messages, models, passthrough
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.management import management_api
@@ -60,7 +60,7 @@ def document() -> bytes:
         docs_url=None,
         openapi_url=None,
     )
-    for module in (inference, judging, media, messages, models, passthrough, health):
+    for module in (inference, judging, media, messages, models, passthrough, mcp_rest, health):
         inference_api.add_router("", module.router)
     merged: dict[str, Any] = {}
     for api in (inference_api, management_api):
