@@ -17,6 +17,7 @@ from django.db import connection
 from gateway_project.core.expressions import Expression
 from gateway_project.core.snapshot import Section
 from security_app.limits import METRICS, Counters
+from security_app.models.limits import member_id
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
 from security_app.registry.limit_lines import LimitLines, picker
 from security_app.registry.limit_rows import stored_rules
@@ -44,6 +45,7 @@ class Who(NamedTuple):
     end_user: str = ""
     tags: tuple[str, ...] = ()
     agent: str = ""
+    member: str = ""
 
 
 NOBODY = Who()
@@ -225,6 +227,9 @@ class LimitsConfig:
             if principal.organization_id is not None and "organization" in kinds
             else "",
             user=principal.user_id if "user" in kinds else "",
+            member=member_id(principal.team_id, principal.user_id)
+            if "member" in kinds and principal.team_id is not None and principal.user_id
+            else "",
         )
 
     def _made(self, variant: str, who: Who, model_id: str) -> Plan:
@@ -262,6 +267,8 @@ def _subjects(who: Who) -> Iterator[tuple[str, str]]:
     for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
         if isinstance(subject, str) and subject:
             yield kind, subject
+    if who.member:
+        yield "member", who.member
 
 
 def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, frozenset[str]]]:

@@ -217,7 +217,7 @@ async def reserve(
     again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
     """
     require_model(principal, model_id, is_agent=is_agent, ip=context.client_ip)
-    if is_asked(context, ABOUT_MODELS):
+    if is_asked(ABOUT_MODELS):
         await ask_for_use(context, ABOUT_MODELS, "agent" if is_agent else "model", model_id)
     limits = limits_of(context)
     if not limits.kinds:

@@ -32,7 +32,7 @@ async def waits(seconds: float) -> str:
     return "waited"
 
 
-async def steps(ctx: Context) -> str:  # type: ignore[type-arg]
+async def steps(ctx: Context) -> str:
     """Says how far it is."""
     await ctx.report_progress(1, 2, "half")
     return "done"
@@ -93,7 +93,7 @@ class McpPeer:
     def rename(self, description: str) -> None:
         """Have a tool that says something else of `add`, and tells that it does."""
 
-        async def rename(ctx: Context) -> str:  # type: ignore[type-arg]
+        async def rename(ctx: Context) -> str:
             self.change(add, description)
             if self._is_old:
                 await ctx.session.send_tool_list_changed()
