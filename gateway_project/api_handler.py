@@ -133,6 +133,7 @@ class ApiHandler:
         context.started = exchange.started
         context.correlation_id = exchange.correlation_id
         context.client_ip = exchange.client_ip
+        context.route = route
         context.tags = request_tags(exchange)
         context.client_api_key = exchange.header(b"x-upstream-api-key")
         take_trusted(context, exchange.headers)

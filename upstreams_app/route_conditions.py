@@ -27,7 +27,12 @@ EXAMPLE_VALUES: Final[dict[str, Any]] = {
         "user_id": "ada",
         "end_user": "visitor-1",
     },
+    # Whatever was said of the key and of its team; a member that is not there is no match either.
+    "metadata": {"plan": "gold"},
+    "team_metadata": {"region": "eu"},
 }
+# What they hold nobody knows before: expressions that ask for it are not tried with examples.
+OPEN_NAMES: Final = frozenset({"headers", "metadata", "team_metadata"})
 NAMES: Final = frozenset(EXAMPLE_VALUES)
 
 
@@ -42,7 +47,7 @@ def check_condition(text: str) -> None:
         return
     try:
         expression = compile_condition(text)
-        if "headers" not in expression.variables:
+        if OPEN_NAMES.isdisjoint(expression.variables):
             expression.check_with(EXAMPLE_VALUES)
     except ExpressionError as error:
         raise ValueError(f"This condition can't be used: {error}.") from error

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway_project.core.codec import dumps, loads
 from gateway_project.core.expressions import Expression, ExpressionError
-from upstreams_app.route_conditions import EXAMPLE_VALUES, compile_condition
+from upstreams_app.route_conditions import EXAMPLE_VALUES, OPEN_NAMES, compile_condition
 from upstreams_app.route_headers import check_header_name, is_sendable
 
 MAX_TEMPLATES: Final = 16
@@ -84,8 +84,8 @@ def _compiled(value: Any) -> Iterator[tuple[str, Expression]]:
 
 
 def _try(name: str, expression: Expression, form: Callable[[Any], object]) -> None:
-    """Which headers a request has nobody knows before, so that those that ask for some are not tried."""
-    if "headers" in expression.variables:
+    """ValueError where example values give nothing to send."""
+    if not OPEN_NAMES.isdisjoint(expression.variables):
         return
     if form(expression.result(EXAMPLE_VALUES)) is None:
         raise ValueError(f"The template of '{name}' has no result that can be sent, with example values.")

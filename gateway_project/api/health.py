@@ -30,7 +30,10 @@ from gateway_project.readiness import (
     without_database,
 )
 from gateway_project.registries import store
+from security_app.registry import DOORS
+from security_app.registry.identities import MANAGEMENT
 from security_app.services.authentication import authenticate_in
+from security_app.services.door_modes import require_token
 from security_app.services.permissions import decide_scope, require_entry
 from upstreams_app.services.health import UpstreamHealth, health_by_upstream
 from usage_app.services.ledger import ledger
@@ -66,6 +69,7 @@ def _may_see_details(exchange: Exchange) -> bool:
         return False
     try:
         principal = authenticate_in(store.current, token)
+        require_token(store.current.sections[DOORS].value, principal, MANAGEMENT)
         require_entry(principal, exchange.path, access="", ip=exchange.client_ip)
     except AuthenticationFailed as error:
         metrics.observe_denial(error.reason)

@@ -292,10 +292,13 @@ def _model_id(fields: RawFields) -> str:
 
 async def resolve(context: RequestContext, model_id: str) -> ModelEntry | AgentEntry:
     """What a model id stands for, for this key; an unknown one may have been made elsewhere a moment ago."""
-    entry = find_model(context.snapshot, model_id)
+    facts = context.principal.facts
+    # What the caller's own name for a model leads to is all that access, limits and records know.
+    meant = model_id if facts is None else facts.aliases.get(model_id, model_id)
+    entry = find_model(context.snapshot, meant)
     if entry is None:
         context.snapshot = await reloaded_snapshot()
-        entry = find_model(context.snapshot, model_id)
+        entry = find_model(context.snapshot, meant)
     if entry is None:
         raise ModelNotFound(f"The model '{model_id}' does not exist.", param="model")
     pins = context.principal.policy.agent_versions

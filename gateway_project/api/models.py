@@ -61,7 +61,9 @@ async def list_models(exchange: Exchange) -> None:
 async def retrieve_model(exchange: Exchange) -> None:
     """One model; ids may hold slashes, also percent-encoded."""
     context = exchange.caller()
-    model_id = exchange.path_params["model_id"]
+    model_id, facts = exchange.path_params["model_id"], context.principal.facts
+    if facts is not None:
+        model_id = facts.aliases.get(model_id, model_id)
     entry = find_model(context.snapshot, model_id)
     if entry is None:
         context.snapshot = await reloaded_snapshot()

@@ -30,6 +30,7 @@ class RequestContext:
         "place",
         "principal",
         "request_id",
+        "route",
         "scope",
         "settled_call",
         "snapshot",
@@ -55,6 +56,8 @@ class RequestContext:
         self.client_api_key = ""
         # The address of the client itself, beyond the proxies that are trusted; "" where there is none.
         self.client_ip = ""
+        # The operation's own path with its values in place; "" for what begins within the gateway.
+        self.route = ""
         # Whom the client serves with this request, by the client's own id, and its words for reports.
         self.end_user = ""
         self.tags: tuple[str, ...] = ()

@@ -15,13 +15,18 @@ from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, Team
 from security_app.models.access import OBJECT_KINDS
+from security_app.registry.counters import BudgetRule
+from security_app.registry.limits import SECTION as LIMITS
 from security_app.services.configuration import store
+from security_app.services.limit_answers import span_text
+from security_app.services.limit_conditions import Tried, try_limits
 from security_app.services.permissions import Decision, Question, Step
 from security_app.services.subjects import Somebody, explain_all, of_key, of_people
 
 _WHO = (("key", "Key"), ("team", "Team"), ("user", "User"), ("end_user", "End user"))
 _WHAT = [(kind, "address" if kind == "ip" else kind) for kind in OBJECT_KINDS]
 _KEYS_OFFERED = 50
+_LIMITS_SHOWN = 100
 # How outcomes are shown: a word and a colour.
 _SHOWN = {
     "passed": ("passed", "success"),
@@ -56,6 +61,20 @@ class ExplainForm(forms.Form):
         max_length=50,
         widget=TextWidget,
         help_text="For conditions.",
+    )
+    route = forms.CharField(
+        label="By the path",
+        required=False,
+        max_length=200,
+        widget=TextWidget(attrs={"placeholder": "/v1/chat/completions", "spellcheck": "false"}),
+        help_text="For conditions of limits.",
+    )
+    tags = forms.CharField(
+        label="With the tags",
+        required=False,
+        max_length=500,
+        widget=TextWidget(attrs={"spellcheck": "false"}),
+        help_text="Separated by commas; for limits of tags, and conditions of limits.",
     )
 
     def clean_name(self) -> str:
@@ -96,15 +115,17 @@ def explain_view(request: HttpRequest) -> HttpResponse:
     initial = {"name": request.GET.get("name", ""), "who": request.GET.get("who", "key")}
     form = ExplainForm(request.GET if asks else None, initial=initial)
     decision: Decision | None = None
+    tried: list[Tried] = []
     if asks and form.is_valid():
         try:
-            decision = _decision(form)
+            decision, tried = _answers(form)
         except forms.ValidationError as error:
             form.add_error("name", error)
     context = {
         "form": form,
         "decision": decision,
         "steps": [] if decision is None else [_shown(step) for step in decision.checked],
+        "limits": [_shown_limit(one) for one in tried],
         "submit_title": "Explain",
         "asked": form.cleaned_data.get("object") if decision is not None else "",
         "keys": ApiKey.objects.filter(deleted_at=None)
@@ -114,13 +135,24 @@ def explain_view(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin_gateway/explain.html", context)
 
 
-def _decision(form: ExplainForm) -> Decision:
+def _answers(form: ExplainForm) -> tuple[Decision, list[Tried]]:
+    """Whether it may be used, and what it would take from."""
     if not store.is_loaded:
         store.refresh()
-    asked = form.cleaned_data
-    question = Question(asked["kind"], asked["object"], asked["ip"])
-    (decision,) = explain_all(form.somebody(), [question])
-    return decision
+    asked, somebody = form.cleaned_data, form.somebody()
+    (decision,) = explain_all(somebody, [Question(asked["kind"], asked["object"], asked["ip"])])
+    if asked["kind"] not in ("model", "agent", "tool"):
+        return decision, []
+    tried = try_limits(
+        store.current.sections[LIMITS].value,
+        somebody.principal,
+        asked["kind"],
+        asked["object"],
+        route=asked["route"],
+        ip=asked["ip"],
+        tags=[tag for tag in map(str.strip, asked["tags"].split(",")) if tag],
+    )
+    return decision, tried[:_LIMITS_SHOWN]
 
 
 def _shown(step: Step) -> dict[str, str]:
@@ -132,4 +164,24 @@ def _shown(step: Step) -> dict[str, str]:
         "colour": colour,
         "reason": step.reason,
         "url": "" if rule is None else reverse("admin:security_app_accessrule_change", args=(rule.id,)),
+    }
+
+
+def _shown_limit(tried: Tried) -> dict[str, str]:
+    rule = tried.meter.rule
+    kind = rule.kind.replace("_", " ")
+    whose = f"{kind} {tried.meter.subject}" if rule.subject else f"each {kind}, here {tried.meter.subject}"
+    if isinstance(rule, BudgetRule):
+        reason, page = f"budget {rule.name} of {whose}", "admin:security_app_budget_change"
+    else:
+        span = "" if rule.metric == "concurrency" else f" in any {span_text(rule.window_ms // 1000)}"
+        what = f"at most {rule.value:,} {rule.metric.replace('_', ' ')}{span}"
+        reason, page = f"{what} of {whose}", "admin:security_app_limit_change"
+    if rule.condition_text:
+        reason += f", if {rule.condition_text}"
+    return {
+        "outcome": "counts" if tried.counts else "does not count",
+        "colour": "success" if tried.counts else "info",
+        "reason": reason,
+        "url": reverse(page, args=(UUID(rule.id),)),
     }

@@ -42,6 +42,15 @@ class LinesField(forms.CharField):
             super().run_validators(item)
 
 
+def aliases_field(help_text: str) -> JsonObjectField:
+    """Names for models as a JSON object."""
+    return JsonObjectField(
+        label="Names for models",
+        widget=TextAreaWidget(attrs={"rows": 3, "placeholder": '{"gpt-4": "openai/gpt-4.1"}'}),
+        help_text=help_text,
+    )
+
+
 class JsonObjectField(forms.JSONField):
     """A JSON object that every database can store; empty means `{}`."""
 

@@ -10,7 +10,7 @@ from django import forms
 
 from gateway_project.admin_base import CheckboxesWidget, ModelForm, TextAreaWidget, TextWidget
 from gateway_project.core.clock import utc_now
-from security_app.admin.form_fields import JsonObjectField, LinesField
+from security_app.admin.form_fields import JsonObjectField, LinesField, aliases_field
 from security_app.models import SCOPES, ApiKey
 from security_app.models.key import default_scopes
 from security_app.services.rotation import schedule
@@ -48,6 +48,9 @@ class ApiKeyForm(ModelForm[ApiKey]):
         help_text="A JSON object: the version that a declared agent has for this key, by the agent's id; "
         "other agents are as they are now.",
     )
+    model_aliases = aliases_field(
+        "Models by the names that its requests give them; what the key may use stays as it is."
+    )
     allowed_ips = LinesField(
         label="Allowed addresses",
         widget=TextAreaWidget(attrs={"rows": 2, "placeholder": "10.0.0.0/8"}),
@@ -68,7 +71,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
     )
     metadata = JsonObjectField(
         widget=TextAreaWidget(attrs={"rows": 3}),
-        help_text="A JSON object of your own; the gateway only keeps it.",
+        help_text="A JSON object of your own; conditions of routes may ask for its plain members.",
     )
 
     class Meta:
@@ -82,6 +85,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
             "allowed_models",
             "allowed_tools",
             "agent_versions",
+            "model_aliases",
             "allowed_ips",
             "allowed_routes",
             "trusts_end_user",

@@ -128,7 +128,7 @@ class ApiKeyAdmin(TeamScope[ApiKey], RotationActions):
     )
     _whose: Any = (("name", "user_id"), ("team", "is_service_account"))
     _rules: Any = (
-        ("May", {"fields": ("scopes", "allowed_models", "allowed_tools", "agent_versions")}),
+        ("May", {"fields": ("scopes", "allowed_models", "allowed_tools", "agent_versions", "model_aliases")}),
         ("From", {"fields": ("allowed_ips", "allowed_routes")}),
         ("For", {"fields": (("trusts_end_user", "token_issuer"),)}),
         ("Until", {"fields": (("expires_at", "rotation_days"), "is_blocked")}),

@@ -39,6 +39,7 @@ class LimitAdmin(TeamBounds[Limit]):
     fieldsets = (
         (None, {"fields": ("subject_kind", "subject_id", "model")}),
         ("At most", {"fields": ("value", "metric", "window_seconds")}),
+        ("Only if", {"fields": ("condition",)}),
         ("More", {"fields": ("when_unavailable", "is_enabled")}),
     )
 

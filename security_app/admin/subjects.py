@@ -23,7 +23,7 @@ from gateway_project.admin_base import (
     moment,
     selected_rows,
 )
-from security_app.admin.form_fields import JsonObjectField, LinesField
+from security_app.admin.form_fields import JsonObjectField, LinesField, aliases_field
 from security_app.models import EndUser, GatewayUser, Organization, Team
 
 S = TypeVar("S", Organization, Team, GatewayUser, EndUser)
@@ -43,7 +43,7 @@ def metadata_field() -> JsonObjectField:
     """Data of one's own as a JSON object."""
     return JsonObjectField(
         widget=TextAreaWidget(attrs={"rows": 3}),
-        help_text="A JSON object of your own; the gateway only keeps it.",
+        help_text="A JSON object of your own; of a team, conditions of routes may ask for plain members.",
     )
 
 
@@ -135,10 +135,13 @@ class TeamForm(SubjectForm[Team]):
         widget=TextAreaWidget(attrs={"rows": 3, "placeholder": "crm_*\nfind_order"}),
         help_text="What agents may use for its keys at most: one tool or pattern a line; empty: every tool.",
     )
+    model_aliases = aliases_field(
+        "Models by the names that requests of its keys give them; a key's own names come first."
+    )
 
     class Meta:
         model = Team
-        fields = ("name", "organization", *_RULES, "allowed_tools", "metadata")
+        fields = ("name", "organization", *_RULES, "allowed_tools", "model_aliases", "metadata")
 
 
 class OrganizationForm(SubjectForm[Organization]):

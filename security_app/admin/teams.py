@@ -27,7 +27,7 @@ from security_app.services.team_rights import require_removable
 _MAY: Any = ("May", {"fields": ("allowed_models",)})
 _BLOCK: Any = ("Until", {"fields": ("is_blocked",)})
 # Fields of a team that are nothing for its own admins.
-_SET_ABOVE = ("name", "organization", "allowed_models", "allowed_tools", "is_blocked")
+_SET_ABOVE = ("name", "organization", "allowed_models", "allowed_tools", "model_aliases", "is_blocked")
 _DATA: Any = ("Your own data", {"fields": ("metadata",)})
 
 
@@ -125,7 +125,7 @@ class TeamAdmin(TeamScope[Team], SubjectAdmin[Team]):
     inlines = (MembershipInline,)
     fieldsets = (
         (None, {"fields": (("name", "organization"),)}),
-        ("May", {"fields": ("allowed_models", "allowed_tools")}),
+        ("May", {"fields": ("allowed_models", "allowed_tools", "model_aliases")}),
         _BLOCK,
         _DATA,
     )

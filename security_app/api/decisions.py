@@ -23,7 +23,6 @@ from security_app.schemas.access import (
     ShownDecision,
     ShownRule,
     ShownStep,
-    Target,
 )
 from security_app.services import access, keys
 from security_app.services.configuration import store
@@ -128,6 +127,8 @@ def _questions(body: Preview) -> list[Question]:
 def _somebody(body: Preview) -> Somebody:
     named = [name for name in _PEOPLE if getattr(body, name) is not None]
     if body.key is not None:
+        if body.claims is not None:
+            raise InvalidRequest("Keys have no claims; give people instead.", param="claims")
         if set(named) - {"end_user"}:
             raise InvalidRequest(
                 "A key says itself whose it is; give it alone, or with 'end_user'.", param="key"
@@ -140,11 +141,16 @@ def _somebody(body: Preview) -> Somebody:
         organization_id=_uuid("org", body.organization_id, "organization_id"),
         user_id=body.user_id or "",
         end_user=body.end_user or "",
+        claims=body.claims,
     )
 
 
-def _itself(body: Target, caller: Principal) -> Somebody:
-    if body.key is not None or any(getattr(body, name) is not None for name in _PEOPLE):
+def _itself(body: Preview, caller: Principal) -> Somebody:
+    if (
+        body.key is not None
+        or body.claims is not None
+        or any(getattr(body, name) is not None for name in _PEOPLE)
+    ):
         raise PermissionDenied(
             "This key may ask only for itself; others need the scope 'admin'.", param="key"
         )

@@ -130,7 +130,7 @@ def _values(body: ProviderFields) -> dict[str, Any]:
         values["jwks_text"] = dumps(given["jwks"]).decode() if given["jwks"] else ""
     if "default_team_id" in given:
         reference = given["default_team_id"]
-        values["default_team"] = find_team(reference) if reference else None
+        values["default_team"] = find_team(reference, param="default_team_id") if reference else None
     return values
 
 

@@ -161,6 +161,8 @@ def _changed(request: HttpRequest, row: ApiKey, **values: Any) -> KeyRow:
 
 def _visible_key(principal: Principal, reference: str | None) -> ApiKey:
     if reference is None:
+        if principal.claims is not None:
+            raise NotFound("A token has no key; name one by '?key='.", param="key")
         row = None if principal.key_id is None else keys.find_key_by_id(principal.key_id)
         if row is None:
             raise NotFound("The master key is not a row in the database; name a key by '?key='.", param="key")

@@ -90,6 +90,7 @@ def _shown(row: Limit) -> ShownLimit:
         metric=row.metric,  # type: ignore[arg-type]
         window_seconds=None if is_momentary else row.window_seconds,
         value=row.value,
+        condition=row.condition,
         when_unavailable=row.when_unavailable,  # type: ignore[arg-type]
         enabled=row.is_enabled,
         managed_by=row.managed_by,

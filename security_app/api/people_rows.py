@@ -19,7 +19,12 @@ from security_app.schemas.people import (
 )
 from security_app.services.limit_fields import limit_rows
 
-_PLAIN = {"metadata": "metadata", "blocked": "is_blocked", "allowed_tools": "allowed_tools"}
+_PLAIN = {
+    "metadata": "metadata",
+    "blocked": "is_blocked",
+    "allowed_tools": "allowed_tools",
+    "model_aliases": "model_aliases",
+}
 
 
 def subject_values(body: SubjectFields, names: dict[str, str]) -> dict[str, Any]:
@@ -59,6 +64,7 @@ def team_rows(rows: Sequence[Team]) -> list[TeamRow]:
             team_alias=row.name,
             organization_id=None if row.organization_id is None else public_id("org", row.organization_id),
             allowed_tools=row.allowed_tools,
+            model_aliases=row.model_aliases,
             members_with_roles=member_rows(row),
             **_subject(row, limits[row.id.hex]),
         )

@@ -1,4 +1,4 @@
-"""Conditions of access rules: the names that a CEL expression may use, and values to try it with."""
+"""Conditions of access rules and limits: the names that CEL expressions may use, and values to try them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ EXAMPLE_VALUES: dict[str, Any] = {
     "claims": {},
 }
 NAMES = frozenset(EXAMPLE_VALUES)
+# As above, for conditions of limits.
+LIMIT_EXAMPLES: dict[str, Any] = {
+    "model": "openai/gpt-4o",
+    "route": "/v1/chat/completions",
+    "ip": "203.0.113.7",
+    "agent": "desk/billing",
+    "tags": ["nightly"],
+    "now": EXAMPLE_VALUES["now"],
+    "principal": EXAMPLE_VALUES["principal"],
+}
+LIMIT_NAMES = frozenset(LIMIT_EXAMPLES)
 
 
 def compile_condition(text: str) -> Expression:
@@ -48,5 +59,19 @@ def validate_condition(text: str) -> None:
         expression = compile_condition(text)
         if expression.variables.isdisjoint({"arguments", "claims"}):
             expression.check_with(EXAMPLE_VALUES)
+    except ExpressionError as error:
+        raise ValidationError(f"This condition can't be used: {error}.", code="unusable") from error
+
+
+def compile_limit_condition(text: str) -> Expression:
+    """A condition over `LIMIT_NAMES`; ExpressionError if it can't be used."""
+    return compile_expression(text, names=LIMIT_NAMES)
+
+
+def validate_limit_condition(text: str) -> None:
+    """ValidationError unless it compiles and, tried with examples, is true or false."""
+    try:
+        if text.strip():
+            compile_limit_condition(text).check_with(LIMIT_EXAMPLES)
     except ExpressionError as error:
         raise ValidationError(f"This condition can't be used: {error}.", code="unusable") from error

@@ -28,6 +28,8 @@ UNUSABLE = "unusable"
 # The section of the snapshot that holds the versions of agents that keys are pinned to.
 PINS_SECTION = "agents"
 MAX_PINS = 50
+MAX_ALIASES = 50
+_MAX_MODEL_CHARS = 264
 _MAX_VERSION = 2**31 - 1
 _AGENT_ID = re.compile(r"[a-z0-9_-]{1,99}/[a-z0-9_-]{1,99}")
 
@@ -76,6 +78,27 @@ def _is_pin(pin: tuple[Any, Any]) -> bool:
     agent_id, number = pin
     # In Python true is a number, too.
     return bool(_AGENT_ID.fullmatch(agent_id)) and type(number) is int and 1 <= number <= _MAX_VERSION
+
+
+def validate_model_aliases(value: Any) -> None:
+    """Names for models are a JSON object of at most 50 names with a model's id each.
+
+    Whether there is such a model, and who may use it, is asked when a request comes.
+    """
+    if not isinstance(value, dict) or not all(map(_is_alias, value.items())):
+        raise ValidationError('Give a JSON object such as {"gpt-4": "openai/gpt-4.1"}.', code=UNUSABLE)
+    if len(value) > MAX_ALIASES:
+        raise ValidationError(f"At most {MAX_ALIASES} names.", code=UNUSABLE)
+
+
+def _is_alias(item: tuple[Any, Any]) -> bool:
+    return all(
+        isinstance(text, str)
+        and 0 < len(text) <= _MAX_MODEL_CHARS
+        and text == text.strip()
+        and text.isprintable()
+        for text in item
+    )
 
 
 def validate_networks(value: Any) -> None:
@@ -175,6 +198,14 @@ class ApiKey(ConfigModel):
         validators=[validate_agent_versions],
         help_text="The version that a declared agent has for this key, by the agent's id; others are as they "
         "are now.",
+    )
+    model_aliases = models.JSONField(
+        "names for models",
+        default=dict,
+        blank=True,
+        validators=[validate_model_aliases],
+        help_text='Models by the names that its requests give them, such as {"gpt-4": "openai/gpt-4.1"}; '
+        "what the key may use stays as it is.",
     )
     expires_at = models.DateTimeField("expires", null=True, blank=True, help_text="UTC; empty means never.")
     is_blocked = models.BooleanField(

@@ -15,8 +15,10 @@ from django.db import models
 from django.db.models import Q
 
 from gateway_project.core.clock import utc_now
+from gateway_project.core.expressions import MAX_CHARS
 from gateway_project.core.ids import public_id, uuid7
 from gateway_project.core.money import NANO_PER_DOLLAR, MoneyField
+from security_app.models.conditions import validate_limit_condition
 from security_app.models.config import ConfigModel, ConfigQuerySet
 
 # Counters are doubles on Valkey: whole numbers are exact up to 2^53, and sums must stay below that.
@@ -183,6 +185,15 @@ class Limit(ScopedModel):
     value = models.BigIntegerField(
         "at most", validators=[MinValueValidator(0), MaxValueValidator(MAX_UNITS)], help_text="0 refuses all."
     )
+    condition = models.CharField(
+        max_length=MAX_CHARS,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_limit_condition],
+        help_text="CEL over model, route, ip, agent, tags, now and principal: only calls for which it is "
+        "true count, beside all other limits. A call for which it fails counts, too.",
+    )
 
     class Meta:
         ordering = ("subject_kind", "subject_id", "metric", "window_seconds")
@@ -190,7 +201,8 @@ class Limit(ScopedModel):
         constraints = [
             *_subject_constraints("limit"),
             models.UniqueConstraint(
-                fields=["subject_kind", "subject_id", "model", "metric", "window_seconds"], name="limit_once"
+                fields=["subject_kind", "subject_id", "model", "metric", "window_seconds", "condition"],
+                name="limit_once",
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -221,6 +233,7 @@ class Limit(ScopedModel):
     def clean(self) -> None:
         """A tool is called, and uses no tokens that could be counted."""
         super().clean()
+        self.condition = self.condition.strip()
         if self.metric == self.Metric.CONCURRENCY:
             self.window_seconds = 60
         if self.subject_kind == SubjectKind.TOOL:

@@ -8,7 +8,12 @@ from django.db import models
 
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models.config import ConfigModel
-from security_app.models.key import validate_metadata, validate_model_patterns, validate_tool_patterns
+from security_app.models.key import (
+    validate_metadata,
+    validate_model_aliases,
+    validate_model_patterns,
+    validate_tool_patterns,
+)
 
 MAX_SUBJECT_ID = 200
 
@@ -78,6 +83,13 @@ class Team(ConfigModel):
         validators=[validate_tool_patterns],
         help_text="Tools that agents may use for its keys at most: names or patterns such as crm_*; empty "
         "narrows nothing.",
+    )
+    model_aliases = models.JSONField(
+        "names for models",
+        default=dict,
+        blank=True,
+        validators=[validate_model_aliases],
+        help_text="Models by the names that requests of its keys give them; a key's own names come first.",
     )
     metadata = _metadata_field()
 

@@ -14,6 +14,7 @@ from math import inf
 from typing import NamedTuple
 from zlib import crc32
 
+from gateway_project.core.expressions import Expression
 from security_app.calendar_windows import CALENDAR, window_at
 from security_app.limits import MAX_AMOUNT, CalendarWindow, Counter, Lifetime, SlidingWindow, Window
 
@@ -36,6 +37,13 @@ class LimitRule(NamedTuple):
     is_fail_open: bool
     # False for one that holds beside what holds for each one of its kind.
     stands_in: bool = True
+    # Only calls count for which it is true, or fails; None for every call.
+    condition: Expression | None = None
+
+    @property
+    def condition_text(self) -> str:
+        """The condition as it was written; "" for none."""
+        return "" if self.condition is None else self.condition.text
 
     @property
     def denial(self) -> str:
@@ -67,6 +75,11 @@ class BudgetRule(NamedTuple):
     def metric(self) -> str:
         """What is counted: money."""
         return "cost"
+
+    @property
+    def condition_text(self) -> str:
+        """Budgets have none."""
+        return ""
 
     @property
     def denial(self) -> str:
@@ -105,7 +118,8 @@ class Meter:
     def _made(self, now_ms: int) -> Counter:
         rule = self.rule
         self.from_ms, self.until_ms = -inf, inf
-        counted = crc32(f"{rule.metric} {rule.model}".encode())
+        condition = f" {rule.condition_text}" if rule.condition_text else ""
+        counted = crc32(f"{rule.metric} {rule.model}{condition}".encode())
         key = f"{rule.id}:{counted:08x}:{self.subject}"
         if isinstance(rule, LimitRule):
             window: Window = Lifetime() if rule.metric == "concurrency" else SlidingWindow(rule.window_ms)

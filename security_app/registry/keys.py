@@ -18,6 +18,7 @@ from gateway_project.core.codec import loads
 from gateway_project.core.crypto import Ring
 from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
+from security_app.registry.facts import read_facts
 from security_app.registry.policy import DoorRules, KeyPolicy, Principal, parsed_network, texts_of
 
 SECTION = "security"
@@ -152,7 +153,7 @@ def pinned_versions(sections: Mapping[str, Section[Any]]) -> list[tuple[str, int
 _COLUMNS = (
     "id, digest, scopes, allowed_models, allowed_tools, agent_versions, expires_at, is_blocked, name, "
     "user_id, deleted_at IS NOT NULL, team_id, is_service_account, allowed_ips, allowed_routes, "
-    "trusts_end_user, token_issuer_id, previous_digest, previous_until"
+    "trusts_end_user, token_issuer_id, previous_digest, previous_until, model_aliases, metadata"
 )
 
 
@@ -198,7 +199,7 @@ def _load_row(config: SecurityConfig, row: tuple[Any, ...]) -> None:
         return
     try:
         config.put(bytes(digest), _principal(config, key_uuid, row))
-        previous_digest, previous_until = row[17:]
+        previous_digest, previous_until = row[17:19]
         if previous_digest is not None and previous_until is not None:
             config.retire(key_uuid, bytes(previous_digest), _timestamp(previous_until))
     except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
@@ -223,4 +224,5 @@ def _principal(config: SecurityConfig, key_id: UUID, row: tuple[Any, ...]) -> Pr
         None,
         "service" if is_service_account else "user" if user_id else "",
         door_rules=None if door == _NO_DOOR_RULES else config.rules_at_door(door),
+        facts=read_facts(*row[19:]),
     )

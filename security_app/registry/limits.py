@@ -6,24 +6,26 @@ Which rows apply to one caller and one model is computed once and kept as a `Pla
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
+from gateway_project.core.expressions import Expression
 from gateway_project.core.snapshot import Section
 from security_app.limits import METRICS, Counters
-from security_app.models.limits import TEAM_MADE
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
 from security_app.registry.limit_lines import LimitLines, picker
+from security_app.registry.limit_rows import stored_rules
 from security_app.registry.policy import Principal
 
+logger = logging.getLogger(__name__)
 SECTION = "limits"
 _MAX_PLANS = 20_000
+_MAX_NARROWED = 64
 _SPENT = frozenset({"tokens", "input_tokens", "output_tokens", "cost"})
 _ENTERED = frozenset({"requests", "concurrency"})
 _ALL = _SPENT | _ENTERED
@@ -48,16 +50,20 @@ NOBODY = Who()
 class Plan:
     """The counters that a call takes from, and whether its tokens and its cost must be estimated for them.
 
-    `stops_streams` is whether one of them is a budget that ends streams, `has_soft_amounts` whether somebody
-    wants to know when a part of one is used. `amounts_of` gives the amount for each counter, in the order of
-    `meters`, of what a call comes to by metric, in the order of METRICS.
+    `conditions` are those of its limits, each with the place of its counter in `meters`: a call takes from
+    what `narrowed` leaves. `stops_streams` is whether one of them is a budget that ends streams,
+    `has_soft_amounts` whether somebody wants to know when a part of one is used. `amounts_of` gives the
+    amount for each counter, in the order of `meters`, of what a call comes to by metric, in the order of
+    METRICS.
     """
 
     __slots__ = (
         "_counters",
         "_from_ms",
+        "_narrowed",
         "_until_ms",
         "amounts_of",
+        "conditions",
         "has_soft_amounts",
         "lines",
         "meters",
@@ -76,6 +82,13 @@ class Plan:
         self.stops_streams = any(rule.stops_streams for rule in budgets)
         self.has_soft_amounts = any(rule.soft for rule in budgets)
         self.lines = LimitLines(meters)
+        self.conditions: tuple[tuple[int, Expression], ...] = tuple(
+            (index, meter.rule.condition)
+            for index, meter in enumerate(meters)
+            if isinstance(meter.rule, LimitRule) and meter.rule.condition is not None
+        )
+        # By which counters are left out, a bit for each.
+        self._narrowed: dict[int, Plan] = {}
         self._counters = Counters(())
         self._from_ms = self._until_ms = 0.0
 
@@ -86,6 +99,20 @@ class Plan:
             self._from_ms = max([meter.from_ms for meter in self.meters], default=-inf)
             self._until_ms = min([meter.until_ms for meter in self.meters], default=inf)
         return self._counters
+
+    def narrowed(self, values: Mapping[str, Any]) -> Plan:
+        """The plan of a call that these values are of: without limits whose condition is false.
+
+        A condition that fails is none that is false: what it limits is limited.
+        """
+        left_out = sum(1 << index for index, condition in self.conditions if condition.is_false(values))
+        plan = self._narrowed.get(left_out)
+        if plan is None:
+            if len(self._narrowed) >= _MAX_NARROWED:
+                self._narrowed.clear()
+            kept = [meter for index, meter in enumerate(self.meters) if not left_out >> index & 1]
+            plan = self._narrowed[left_out] = Plan(kept)
+        return plan
 
 
 class LimitsConfig:
@@ -222,9 +249,9 @@ class LimitsConfig:
         return [*own, *(rule for rule in subjects.get("", ()) if _place(rule) not in has_own)]
 
 
-def _place(rule: Rule) -> tuple[str, str]:
-    """Where a rule of one's own stands in for the common one: what is counted, and for which models."""
-    return rule.metric, rule.model
+def _place(rule: Rule) -> tuple[str, str, str]:
+    """Where a rule of one's own stands in for the common one: what is counted, for which models and when."""
+    return rule.metric, rule.model, rule.condition_text
 
 
 def _subjects(who: Who) -> Iterator[tuple[str, str]]:
@@ -250,15 +277,6 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
     yield ("agent", model_id, _ENTERED) if variant == RUN else ("model", model_id, _ALL)
 
 
-_LIMIT_COLUMNS = (
-    "id, subject_kind, subject_id, model, metric, window_seconds, value, when_unavailable, managed_by"
-)
-_BUDGET_COLUMNS = (
-    "id, subject_kind, subject_id, model, budget_id, amount, {window}, rolling_days, time_zone, soft_amount, "
-    "temporary_increase, temporary_until, when_unavailable, allows_unpriced, stops_streams, managed_by"
-)
-
-
 def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, Section[Any]]) -> Section[Any]:
     """Load all rules, or only those that changed since the previous version."""
     if previous is not None and previous.version <= version:
@@ -273,24 +291,11 @@ def build(previous: Section[Any] | None, version: int, _sections: Mapping[str, S
 
 
 def _load(config: LimitsConfig, *, since: int | None) -> None:
-    condition = "is_enabled" if since is None else "changed_version > %s"
-    with connection.cursor() as cursor:
-        quoted = connection.ops.quote_name
-        for table, columns, rule_of in (
-            ("security_app_limit", _LIMIT_COLUMNS, _limit),
-            ("security_app_budget", _BUDGET_COLUMNS.format(window=quoted("window")), _budget),
-        ):
-            cursor.execute(
-                f"SELECT is_enabled, {columns} FROM {table} WHERE {condition}",  # noqa: S608  (constants only)
-                None if since is None else [since],
-            )
-            while rows := cursor.fetchmany(5000):
-                for is_enabled, row_id, *row in rows:
-                    rule_id = row_id.hex if isinstance(row_id, UUID) else str(row_id)
-                    if is_enabled:
-                        config.put(rule_of(rule_id, *row))
-                    else:
-                        config.remove(rule_id)
+    for rule_id, rule in stored_rules(since):
+        if rule is None:
+            config.remove(rule_id)
+        else:
+            config.put(rule)
 
 
 def _count() -> int:
@@ -300,73 +305,3 @@ def _count() -> int:
             "+ (SELECT COUNT(*) FROM security_app_budget WHERE is_enabled)"
         )
         return int(cursor.fetchone()[0])
-
-
-def _limit(
-    rule_id: str,
-    kind: str,
-    subject: str,
-    model: str,
-    metric: str,
-    seconds: int,
-    value: int,
-    unavailable: str,
-    managed_by: str,
-) -> LimitRule:
-    intern = sys.intern
-    return LimitRule(
-        rule_id,
-        intern(kind),
-        subject,
-        model,
-        intern(metric),
-        seconds * 1000,
-        value,
-        unavailable == "open",
-        not managed_by.startswith(TEAM_MADE),
-    )
-
-
-def _budget(rule_id: str, *row: Any) -> BudgetRule:
-    (
-        kind,
-        subject,
-        model,
-        name,
-        amount,
-        window,
-        days,
-        zone,
-        soft,
-        increase,
-        until,
-        without,
-        unpriced,
-        stops_streams,
-        managed_by,
-    ) = row
-    return BudgetRule(
-        id=rule_id,
-        kind=kind,
-        subject=subject,
-        model=model,
-        name=name,
-        amount=amount,
-        window=window,
-        days=days or 0,
-        zone=zone,
-        soft=soft or 0,
-        increase=increase or 0,
-        until_ms=_milliseconds(until),
-        is_fail_open=without == "open",
-        allows_unpriced=bool(unpriced),
-        stops_streams=bool(stops_streams),
-        stands_in=not managed_by.startswith(TEAM_MADE),
-    )
-
-
-def _milliseconds(value: datetime | str | None) -> int:
-    if not value:
-        return 0
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

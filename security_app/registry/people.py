@@ -16,6 +16,7 @@ from gateway_project.core.codec import loads
 from gateway_project.core.ids import public_id
 from gateway_project.core.snapshot import Diagnostic, Section
 from security_app.models.secret import unseal
+from security_app.registry.facts import Facts, read_facts
 from security_app.registry.jwks import IssuerKey, public_keys
 from security_app.registry.policy import Bound, Principal, texts_of
 
@@ -40,6 +41,7 @@ class TeamEntry(NamedTuple):
     organization: OrganizationEntry | None
     is_blocked: bool
     bound: Bound | None
+    facts: Facts | None = None
 
 
 class UserEntry(NamedTuple):
@@ -145,6 +147,14 @@ class _Loader:
             self.leave_out(shown, error)
             return None, True
 
+    def facts(self, shown: str, *texts: str) -> Facts | None:
+        """What is said of a team; None also where that is unusable, which is shown."""
+        try:
+            return read_facts(*texts)
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one row, it is shown and never fatal)
+            self.leave_out(shown, error)
+            return None
+
     def leave_out(self, shown: str, error: Exception) -> None:
         """Show what is wrong with a row."""
         self.diagnostics.append(Diagnostic(PEOPLE, shown, f"{type(error).__name__}: {error}"[:300]))
@@ -156,14 +166,19 @@ class _Loader:
             self.config.organizations[key] = OrganizationEntry(key, name, bool(is_blocked) or is_bad, bound)
 
     def teams(self) -> None:
-        columns = "id, name, organization_id, is_blocked, allowed_models, allowed_tools"
-        for row_id, name, organization_id, is_blocked, models, tools in _rows("team", columns):
-            key = _uuid(row_id)
+        columns = (
+            "id, name, organization_id, is_blocked, allowed_models, allowed_tools, model_aliases, metadata"
+        )
+        for row_id, name, organization_id, is_blocked, *texts in _rows("team", columns):
+            key, (models, tools, *told) = _uuid(row_id), texts
             bound, is_bad = self.checked_bound(f"team {name}", "team", models, tools)
             organization = None
             if organization_id is not None:
                 organization = self.config.organizations[_uuid(organization_id)]
-            self.config.teams[key] = TeamEntry(key, name, organization, bool(is_blocked) or is_bad, bound)
+            facts = self.facts(f"team {name}", *told)
+            self.config.teams[key] = TeamEntry(
+                key, name, organization, bool(is_blocked) or is_bad, bound, facts
+            )
 
     def users(self) -> None:
         columns = "user_id, name, email, role, is_blocked, allowed_models"

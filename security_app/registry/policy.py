@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from gateway_project.core.ids import public_id
+from security_app.registry.facts import Facts
 
 GROUP_PREFIX = "group:"
 # Of ::ffff:0:0/96, in which IPv6 carries addresses of IPv4.
@@ -149,6 +150,8 @@ class Principal(NamedTuple):
     bounds: tuple[Bound, ...] = ()
     door_rules: DoorRules | None = None
     is_end_user_trusted: bool = False
+    # Names for models, and what conditions may ask; the team's too, once a request arrives.
+    facts: Facts | None = None
     # What the token claims that was shown in the place of a key; None for keys.
     claims: Mapping[str, Any] | None = None
 

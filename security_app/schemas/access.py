@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from security_app.schemas.base import ShortText, StrictModel
+from security_app.schemas.base import Metadata, ShortText, StrictModel
 
 SubjectKind = Literal["key", "team", "organization", "user", "end_user"]
 ObjectKind = Literal["model", "agent", "tool", "route", "ip"]
@@ -176,6 +176,9 @@ class Preview(Target):
     """`POST /security/preview`."""
 
     arguments: dict[str, Any] | None = Field(default=None, description="What the tool would be called with.")
+    claims: Metadata | None = Field(
+        default=None, description="What the token would claim of who shows one; not with `key`."
+    )
 
 
 class ShownStep(BaseModel):

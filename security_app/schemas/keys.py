@@ -44,7 +44,12 @@ class KeyFields(LimitFields):
         default=None,
         description="Versions that declared agents have for it, by their ids; others are as they are now.",
     )
-    metadata: Metadata | None = None
+    aliases: dict[str, str] | None = Field(
+        default=None, description="Models by the names that its requests give them."
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="Yours; conditions of routes may ask for its plain members."
+    )
     team_id: Reference | None = Field(
         default=None, description="The team that the key is of; null takes it out of its team."
     )
@@ -179,6 +184,7 @@ class KeyRow(LimitRow):
     models: list[str]
     allowed_tools: list[str]
     agent_versions: dict[str, int]
+    aliases: dict[str, str]
     scopes: list[str]
     user_id: str | None
     team_id: str | None

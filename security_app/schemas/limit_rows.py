@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from gateway_project.core.expressions import MAX_CHARS
 from security_app.models.limits import LONGEST_WINDOW_S, MAX_UNITS, SHORTEST_WINDOW_S
 from security_app.schemas.base import QueryModel, StrictModel
 
@@ -39,6 +40,11 @@ class LimitRowFields(StrictModel):
     when_unavailable: WhenUnavailable | None = Field(
         default=None, description="Without counters: open lets calls through, closed refuses them."
     )
+    condition: Annotated[str, StringConstraints(max_length=MAX_CHARS)] | None = Field(
+        default=None,
+        description="CEL over model, route, ip, agent, tags, now and principal: only calls for which it is "
+        "true, or fails, count; empty: all.",
+    )
     enabled: bool | None = None
 
 
@@ -66,6 +72,7 @@ class ShownLimit(BaseModel):
     metric: Metric
     window_seconds: int | None = Field(description="null for concurrency, which holds at any moment.")
     value: int
+    condition: str
     when_unavailable: WhenUnavailable
     enabled: bool
     managed_by: str

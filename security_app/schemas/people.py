@@ -66,6 +66,9 @@ class TeamFields(SubjectFields):
     allowed_tools: list[str] | None = Field(
         default=None, description="Tools that agents may use for its keys at most; empty: all."
     )
+    model_aliases: dict[str, str] | None = Field(
+        default=None, description="Models by the names that requests of its keys give them."
+    )
 
 
 class TeamNew(TeamFields):
@@ -153,6 +156,7 @@ class TeamRow(SubjectRow):
     team_alias: str
     organization_id: str | None
     allowed_tools: list[str]
+    model_aliases: dict[str, str]
     members_with_roles: list[MemberRow]
 
 

@@ -14,6 +14,7 @@ from gateway_project.core.crypto import KEY_PREFIX, has_valid_checksum, key_dige
 from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.core.snapshot import Snapshot
 from security_app.registry import PEOPLE, SECTION, KeyPolicy, PeopleConfig, Principal, SecurityConfig
+from security_app.registry.facts import with_team
 
 MASTER = Principal(None, "master key", "", KeyPolicy(frozenset({"admin", "metrics"}), ()), 0.0, False)
 _MAX_KEY_CHARS = 512
@@ -65,6 +66,7 @@ def _placed(people: PeopleConfig, principal: Principal) -> Principal:
     user = people.users.get(principal.user_id) if principal.user_id else None
     bounds = []
     organization_id = None
+    facts = principal.facts
     if principal.team_id is not None:
         team = people.teams.get(principal.team_id)
         if team is None:
@@ -72,6 +74,7 @@ def _placed(people: PeopleConfig, principal: Principal) -> Principal:
         if team.is_blocked:
             raise AuthenticationFailed(reason="team_blocked")
         bounds.append(team.bound)
+        facts = with_team(facts, team.facts)
         if team.organization is not None:
             if team.organization.is_blocked:
                 raise AuthenticationFailed(reason="organization_blocked")
@@ -82,9 +85,9 @@ def _placed(people: PeopleConfig, principal: Principal) -> Principal:
             raise AuthenticationFailed(reason="user_blocked")
         bounds.append(user.bound)
     narrowing = tuple([bound for bound in bounds if bound is not None])
-    if not narrowing and organization_id is None:
+    if not narrowing and organization_id is None and facts is principal.facts:
         return principal
-    return principal._replace(organization_id=organization_id, bounds=narrowing)
+    return principal._replace(organization_id=organization_id, bounds=narrowing, facts=facts)
 
 
 def authenticate(config: SecurityConfig, token: str) -> Principal:

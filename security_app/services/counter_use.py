@@ -12,14 +12,15 @@ from security_app.services.spend import UseQuestion, used_since
 
 
 def use_of_counters(counters: Sequence[Counter]) -> list[int]:
-    """What each has used in its window up to now; 0 for one whose rule is gone. Asks the database."""
+    """What each has used in its window up to now; 0 for one whose rule is gone or has a condition."""
     limits: LimitsConfig = store.current.sections[SECTION].value
     questions: list[UseQuestion] = []
     places: list[int] = []
     for place, counter in enumerate(counters):
         rule_id, subject = named_in(counter)
         rule = limits.rule(rule_id)
-        if rule is not None:
+        # Which calls a condition held for no ledger knows: such a counter begins with nothing.
+        if rule is not None and not rule.condition_text:
             start_ms, end_ms = _span(counter)
             questions.append(UseQuestion(rule.kind, subject, rule.model, counter.metric, start_ms, end_ms))
             places.append(place)

@@ -13,11 +13,16 @@ from security_app.models import IdentityProvider
 from security_app.registry import Principal
 from security_app.services.configuration import store
 from security_app.services.identity_keys import DECISIVE, fetched_keys, store_keys
-from security_app.services.people import create_row, delete_row, update_row
+from security_app.services.people import check_row, create_row, delete_row, update_row
 from security_app.services.token_principals import LacksUser, principal_of_token
 
 _KIND = "identity_provider"
-_NAMES = {"is_enabled": "enabled", "jwks_text": "jwks", "default_team": "default_team_id"}
+_NAMES = {
+    "is_enabled": "enabled",
+    "jwks_text": "jwks",
+    "default_team": "default_team_id",
+    "allowed_models": "models",
+}
 
 
 def find_provider(reference: str) -> IdentityProvider:
@@ -34,6 +39,7 @@ def create_provider(*, actor: str, **values: Any) -> IdentityProvider:
     """Make a provider with its keys as they are now; InvalidRequest or Conflict with the field."""
     row = IdentityProvider(**values)
     _require_one_source(row)
+    check_row(row, _NAMES)
     keys, source = fetched_keys(row)
     with transaction.atomic():
         create_row(row, kind=_KIND, actor=actor, names=_NAMES)
@@ -46,6 +52,7 @@ def update_provider(row: IdentityProvider, *, actor: str, **values: Any) -> Iden
     for name, value in values.items():
         setattr(row, name, value)
     _require_one_source(row)
+    check_row(row, _NAMES)
     found = fetched_keys(row) if values.keys() & {*DECISIVE} else None
     with transaction.atomic():
         update_row(row, kind=_KIND, actor=actor, names=_NAMES, values=values)

@@ -94,7 +94,7 @@ def limit_rows(kind: str, subjects: Iterable[str]) -> dict[str, dict[str, Any]]:
     by_metric = {metric: name for name, metric in _LIMITS.items()}
     of_models = {metric: name for name, metric in _MODEL_LIMITS.items()}
     in_force = {"subject_kind": kind, "subject_id__in": found, "is_enabled": True}
-    for row in Limit.objects.filter(**in_force, window_seconds=_MINUTE_S):
+    for row in Limit.objects.filter(**in_force, window_seconds=_MINUTE_S, condition=""):
         if row.model and row.metric in of_models:
             found[row.subject_id].setdefault(of_models[row.metric], {})[row.model] = row.value
         elif not row.model and row.metric in by_metric:
@@ -148,7 +148,7 @@ def _set_limits(
     kind: str, subject: str, metric: str, by_model: Mapping[str, int], param: str, *, of_models: bool = False
 ) -> None:
     rows = Limit.objects.filter(
-        subject_kind=kind, subject_id=subject, metric=metric, window_seconds=_MINUTE_S
+        subject_kind=kind, subject_id=subject, metric=metric, window_seconds=_MINUTE_S, condition=""
     )
     rows = rows.exclude(model="") if of_models else rows.filter(model="")
     there = {row.model: row for row in rows}

@@ -25,9 +25,9 @@ MAX_COUNTERS = 100
 class CounterState(NamedTuple):
     """A counter and how far it is used up; money is in nano-dollars.
 
-    `used` is None for requests at a time, which no ledger knows. `resets_at` is when all that was used is
-    free again: the end of a calendar window, and of others the latest moment, if nothing more is used until
-    then; None if it never is by itself.
+    `used` is None for requests at a time and under conditions, which no ledger knows. `resets_at` is when all
+    that was used is free again: the end of a calendar window, and of others the latest moment, if nothing
+    more is used until then; None if it never is by itself.
     """
 
     rule: Rule
@@ -67,17 +67,22 @@ def binding_counters(somebody: Iterable[Who]) -> list[CounterState]:
 def _states(meters: Sequence[Meter]) -> list[CounterState]:
     now_ms = int(time.time() * 1000)
     counters = [meter.counter(now_ms) for meter in meters]
-    known = [counter for counter in counters if counter.metric != "concurrency"]
-    used = iter(use_of_counters(known))
+    is_known = [
+        counter.metric != "concurrency" and not meter.rule.condition_text
+        for meter, counter in zip(meters, counters, strict=True)
+    ]
+    used = iter(
+        use_of_counters([counter for counter, known in zip(counters, is_known, strict=True) if known])
+    )
     return [
         CounterState(
             meter.rule,
             meter.subject,
             counter.limit,
-            None if counter.metric == "concurrency" else next(used),
+            next(used) if known else None,
             _reset(counter.window, now_ms),
         )
-        for meter, counter in zip(meters, counters, strict=True)
+        for meter, counter, known in zip(meters, counters, is_known, strict=True)
     ]
 
 

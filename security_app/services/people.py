@@ -39,7 +39,7 @@ def page_of(rows: QuerySet[M], *, page: int, size: int) -> Page[M]:
 
 def create_row(row: R, *, kind: str, actor: str, names: Mapping[str, str]) -> R:
     """Save a new row; InvalidRequest or Conflict with the API's name of the field, from `names`."""
-    _check(row, names)
+    check_row(row, names)
     with transaction.atomic():
         row.save(force_insert=True)
         refresh_after_commit()
@@ -51,7 +51,7 @@ def update_row(row: R, *, kind: str, actor: str, names: Mapping[str, str], value
     """Change fields of a row, and no others; raises as `create_row`."""
     for name, value in values.items():
         setattr(row, name, value)
-    _check(row, names)
+    check_row(row, names)
     with transaction.atomic():
         row.save(update_fields=set(values))
         refresh_after_commit()
@@ -75,7 +75,8 @@ def delete_row(
     logger.info("people.deleted", extra={"kind": kind, "id": shown, "actor": actor})
 
 
-def _check(row: ConfigModel, names: Mapping[str, str]) -> None:
+def check_row(row: ConfigModel, names: Mapping[str, str]) -> None:
+    """InvalidRequest or Conflict, with the API's name of the field, unless a row can be saved."""
     try:
         row.full_clean()
     except ValidationError as error:

@@ -155,20 +155,25 @@ class Trial:
             "ip": question.ip,
             "agent": question.agent,
             "now": datetime.fromtimestamp(self._now, UTC),
-            "principal": {
-                "key_id": principal.key_id.hex if principal.key_id else "",
-                "key_name": principal.name,
-                "team_id": principal.team_id.hex if principal.team_id else "",
-                "organization_id": principal.organization_id.hex if principal.organization_id else "",
-                "user_id": principal.user_id,
-                "end_user": principal.end_user if principal.is_end_user_trusted else "",
-                "scopes": sorted(principal.policy.scopes),
-            },
+            "principal": principal_values(principal),
             "claims": principal.claims or {},
         }
         if question.arguments is not None:
             values["arguments"] = question.arguments
         return values
+
+
+def principal_values(principal: Principal) -> dict[str, Any]:
+    """What conditions may read of a principal."""
+    return {
+        "key_id": principal.key_id.hex if principal.key_id else "",
+        "key_name": principal.name,
+        "team_id": principal.team_id.hex if principal.team_id else "",
+        "organization_id": principal.organization_id.hex if principal.organization_id else "",
+        "user_id": principal.user_id,
+        "end_user": principal.end_user if principal.is_end_user_trusted else "",
+        "scopes": sorted(principal.policy.scopes),
+    }
 
 
 def current_rules() -> RulesConfig:

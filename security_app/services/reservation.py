@@ -15,6 +15,7 @@ from gateway_project.core.ids import ticket_id
 from gateway_project.observability import metrics
 from security_app.limits import MAX_AMOUNT, NOTHING, Granted, Limiter, Refused, Take, Takes, Unavailable
 from security_app.registry import Principal
+from security_app.registry.authorizers import ABOUT_MODELS
 from security_app.registry.counters import BudgetRule, Meter
 from security_app.registry.limits import (
     CALL,
@@ -29,8 +30,9 @@ from security_app.registry.limits import (
     Who,
 )
 from security_app.services import soft_budgets
-from security_app.services.authorizing import ABOUT_MODELS, ask_for_use, is_asked
+from security_app.services.authorizing import ask_for_use, is_asked
 from security_app.services.limit_answers import out_of_order, refusal, unpriced
+from security_app.services.limit_conditions import call_values
 from security_app.services.limiting import limiting
 from security_app.services.permissions import require_model
 from security_app.services.stream_budgets import StreamBudgets
@@ -65,6 +67,7 @@ class Ticket:
         "_plan",
         "_stream_budgets",
         "_takes",
+        "context",
         "id",
         "is_degraded",
         "limits",
@@ -74,12 +77,19 @@ class Ticket:
     )
 
     def __init__(
-        self, principal: Principal, model_id: str, limits: LimitsConfig = _NO_LIMITS, who: Who = NOBODY
+        self,
+        principal: Principal,
+        model_id: str,
+        limits: LimitsConfig = _NO_LIMITS,
+        who: Who = NOBODY,
+        context: RequestContext | None = None,
     ) -> None:
         self.principal = principal
         self.model_id = model_id
         self.limits = limits
         self.who = who
+        # Of the request that it all began with, for conditions.
+        self.context = context
         self.id = ""
         self.is_degraded = False
         self._limiter: Limiter | None = None
@@ -213,9 +223,11 @@ async def reserve(
         return Ticket(principal, model_id, limits)
     who = _who(context, principal, limits)
     plan = limits.plan(RUN if is_agent else CALL, who, model_id)
+    if plan.conditions:
+        plan = plan.narrowed(call_values(context, principal, model_id))
     if is_agent:
         who = who._replace(agent=model_id)
-    return await Ticket(principal, model_id, limits, who).take(plan, demand, replaces)
+    return await Ticket(principal, model_id, limits, who, context).take(plan, demand, replaces)
 
 
 async def reserve_child(
@@ -231,14 +243,21 @@ async def reserve_child(
     It takes tokens and money wherever the run's caller is counted, but requests and concurrency only of its
     own model, or of the agent that is called as a tool. Raises as `reserve`, but for permissions.
     """
-    limits, who = ticket.limits, ticket.who
+    limits, who, context = ticket.limits, ticket.who, ticket.context
     if not limits.kinds:
         return Ticket(ticket.principal, model_id, limits, who)
     if is_agent:
-        child = Ticket(ticket.principal, model_id, limits, who._replace(agent=model_id))
-        return await child.take(limits.plan(RUN_IN_RUN, NOBODY, model_id), ONE_REQUEST)
-    child = Ticket(ticket.principal, model_id, limits, who)
-    return await child.take(limits.plan(CALL_IN_RUN, who, model_id), demand, replaces)
+        who, plan, demand = (
+            who._replace(agent=model_id),
+            limits.plan(RUN_IN_RUN, NOBODY, model_id),
+            ONE_REQUEST,
+        )
+        replaces = None
+    else:
+        plan = limits.plan(CALL_IN_RUN, who, model_id)
+    if plan.conditions:
+        plan = plan.narrowed(call_values(context, ticket.principal, model_id, agent=ticket.who.agent))
+    return await Ticket(ticket.principal, model_id, limits, who, context).take(plan, demand, replaces)
 
 
 async def reserve_tool(context: RequestContext, name: str) -> Ticket:
@@ -247,7 +266,10 @@ async def reserve_tool(context: RequestContext, name: str) -> Ticket:
     ticket = Ticket(context.principal, name, limits)
     if "tool" not in limits.kinds:
         return ticket
-    return await ticket.take(limits.plan(TOOL, NOBODY, name), ONE_REQUEST)
+    plan = limits.plan(TOOL, NOBODY, name)
+    if plan.conditions:
+        plan = plan.narrowed(call_values(context, context.principal, name))
+    return await ticket.take(plan, ONE_REQUEST)
 
 
 def limits_of(context: RequestContext) -> LimitsConfig:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from gateway_project.core.errors import AuthenticationFailed, NotFound
@@ -17,10 +17,12 @@ from security_app.registry import (
     Principal,
     SecurityConfig,
 )
+from security_app.registry.identities import INFERENCE
 from security_app.services.authentication import with_people
+from security_app.services.authorizing import current_doors
 from security_app.services.configuration import store
 from security_app.services.explanations import explain
-from security_app.services.permissions import Decision, Question, Step
+from security_app.services.permissions import SCOPE_BY_KIND, Decision, Question, Step
 
 _PROBLEMS = {
     "blocked": "the key is blocked",
@@ -55,10 +57,15 @@ def of_people(
     organization_id: UUID | None = None,
     user_id: str = "",
     end_user: str = "",
+    claims: Mapping[str, Any] | None = None,
 ) -> Somebody:
-    """Who enters with a key of these people that has no lists of its own; a team brings its organization."""
+    """Who enters with a key of these people that has no lists of its own; a team brings its organization.
+
+    With `claims` it is a token, for which the same holds.
+    """
     policy = KeyPolicy(frozenset({"inference"}), ())
     principal = Principal(None, "any key", user_id, policy, 0.0, is_blocked=False, team_id=team_id)
+    principal = principal._replace(claims=claims)
     somebody = _among_people(principal, end_user, "")
     if organization_id is None or team_id is not None:
         return somebody
@@ -75,11 +82,17 @@ def of_people(
 
 def explain_all(somebody: Somebody, questions: Iterable[Question]) -> list[Decision]:
     """The decision on each question, with all steps; who is not let in may nothing."""
-    decisions = [explain(somebody.principal, question) for question in questions]
-    if not somebody.problem:
-        return decisions
-    entry = Step("entry", "denied", somebody.problem)
-    return [Decision(False, somebody.problem, None, (entry, *one.checked)) for one in decisions]
+    return [_explained(somebody, question) for question in questions]
+
+
+def _explained(somebody: Somebody, question: Question) -> Decision:
+    decision = explain(somebody.principal, question)
+    problem = somebody.problem
+    if not problem and question.kind in SCOPE_BY_KIND and somebody.principal.claims is None:
+        problem = "keys are not taken here, only tokens" if INFERENCE in current_doors().strict else ""
+    if not problem:
+        return decision
+    return Decision(False, problem, None, (Step("entry", "denied", problem), *decision.checked))
 
 
 def _among_people(principal: Principal, end_user: str, problem: str) -> Somebody:

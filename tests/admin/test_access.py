@@ -11,7 +11,7 @@ from django.test import Client
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.snapshot import SnapshotStore
-from security_app.models import AccessGroup, AccessRule, Team
+from security_app.models import AccessGroup, AccessRule, Limit, Team
 from security_app.services.access import create_group, create_rule, grant
 from security_app.services.keys import create_key
 from tests.admin.rows import permit
@@ -182,3 +182,19 @@ def test_the_page_is_for_those_who_may_see_keys_and_rules(charlie: User, charlie
     assert charlies_client.get(EXPLAIN).status_code == 200
     assert charlies_client.get(RULES).status_code == 200
     assert charlies_client.post(f"{RULES}add/", form()).status_code == 403
+
+
+def test_limits_that_a_call_would_take_from_are_named(admin_client: Client, snapshots: SnapshotStore) -> None:
+    key = create_key(actor="t", name="billing").row
+    limit = {"subject_kind": "key", "subject_id": key.pk.hex, "value": 5}
+    Limit.objects.create(**limit)
+    Limit.objects.create(**limit, condition="'nightly' in tags && route == '/v1/embeddings'")
+    snapshots.refresh()
+
+    by_day = explained(admin_client, name="billing")
+    by_night = explained(admin_client, name="billing", tags="a, nightly", route="/v1/embeddings")
+
+    assert by_day.count("at most 5 requests in any minute of key") == 2
+    assert "does not count" in by_day
+    assert "does not count" not in by_night
+    assert "nightly" in by_day

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ from security_app.models.authorizer import SENT
 from security_app.registry import DoorsConfig, KeyPolicy, Principal
 from security_app.registry.authorizers import Authorizer
 from security_app.services import authorizing
-from security_app.services.authorizer_wire import Asked
+from security_app.services.authorizer_wire import Answer, Asked
 from security_app.services.authorizing import FAILURES_TO_OPEN, Lines, ask_authorizers, ask_authorizers_here
 from tests.fakes.authorizer import SECRET, FakeAuthorizer
 
@@ -168,7 +169,7 @@ def test_kept_answers_have_bounds(fake: FakeAuthorizer, monkeypatch: pytest.Monk
     line = authorizing.Line(authorizer(fake))
 
     for number in range(50):
-        line.note(str(number).encode(), authorizing.Answer(True))
+        line.note(str(number).encode(), Answer(True))
 
     assert len(line._answers) <= 10
     assert line.known(b"49") is not None
@@ -188,9 +189,10 @@ def test_after_failures_nobody_waits_until_one_asks_again(
         still = await _outcome(config, "models", MODEL)
         monkeypatch.setattr(authorizing, "monotonic", lambda: later)
         again = [await _outcome(config, "models", MODEL) for _ in range(2)]
+        await authorizing.lines.close()
         return [str(asked), still[:3], *again]
 
-    later = authorizing.monotonic() + 10 * authorizing.OPEN_S
+    later = time.monotonic() + 10 * authorizing.OPEN_S
     assert asyncio.run(run()) == [str(FAILURES_TO_OPEN), "503", "allowed", "allowed"]
 
 

@@ -351,7 +351,8 @@ def test_conditions_read_claims_and_keys_have_none() -> None:
 
 
 def test_claims_beyond_what_conditions_may_be_given_are_left_out() -> None:
-    found = of(provider(), token(many=list(range(100)), few=[1], **{f"c{i}": i for i in range(100)}))
+    others: dict[str, Any] = {f"c{number}": number for number in range(100)}
+    found = of(provider(), token(many=list(range(100)), few=[1], **others))
 
     assert found.claims is not None
     assert "many" not in found.claims

@@ -9,7 +9,11 @@ import pytest
 
 from gateway_project.core.errors import Conflict
 from security_app.models import Budget, Limit
+from security_app.registry.counters import LimitRule
+from security_app.registry.limits import CALL, LimitsConfig, Who
+from security_app.registry.limits import build as build_limits
 from security_app.services.limit_fields import apply_limits, limit_rows
+from tests.usage.entries import ALICE
 
 pytestmark = pytest.mark.django_db
 DAILY = [{"budget_duration": "1d", "max_budget": Decimal(1)}]
@@ -59,3 +63,13 @@ def test_an_amount_puts_a_budget_in_force_that_was_switched_off() -> None:
 
     row = Budget.objects.get()
     assert (row.amount, row.is_enabled) == (3, True)
+
+
+def test_a_stored_condition_that_can_not_be_used_counts_every_call() -> None:
+    Limit.objects.create(subject_kind="key", subject_id=ALICE.hex, value=1, condition="no such name")
+
+    config: LimitsConfig = build_limits(None, 1, {}).value
+
+    (meter,) = config.plan(CALL, Who(key=ALICE.hex), "acme/a").meters
+    assert isinstance(meter.rule, LimitRule)
+    assert (meter.rule.condition, meter.rule.stands_in) == (None, False)

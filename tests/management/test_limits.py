@@ -153,3 +153,19 @@ def test_unknown_parameters_are_refused(admin: Caller) -> None:
     assert admin.refused("GET", "/limits?color=red")["param"] == "color"
     assert admin.refused("GET", "/limits?size=101")["param"] == "size"
     assert admin.refused("GET", "/limits?subject_kind=planet")["param"] == "subject_kind"
+
+
+def test_a_limit_may_have_a_condition_and_stands_beside_one_without(admin: Caller) -> None:
+    admin.ok("POST", "/limits", LIMIT)
+
+    made = admin.ok("POST", "/limits", LIMIT | {"condition": " 'nightly' in tags "})
+
+    assert made["condition"] == "'nightly' in tags"
+    assert admin.refused("POST", "/limits", LIMIT | {"condition": "'nightly' in tags"})["status"] == 409
+    path = f"/limits/{made['id']}"
+    assert admin.refused("PATCH", path, {"condition": "secret == 'x'"})["param"] == "condition"
+    assert admin.refused("PATCH", path, {"condition": "model"})["param"] == "condition"
+    assert admin.ok("PATCH", path, {"condition": "ip == ''"})["condition"] == "ip == ''"
+    # What `rpm_limit` sets is the limit that always holds.
+    admin.ok("POST", "/user/new", {"user_id": "ada", "rpm_limit": 7})
+    assert sorted(Limit.objects.values_list("condition", "value")) == [("", 7), ("ip == ''", 10)]

@@ -189,7 +189,6 @@ def test_what_is_no_message_is_not_taken_for_one(body: bytes) -> None:
             "response_format",
             "invalid_request_error",
         ),
-        (400, "invalid_request_error", "Your credit balance is too low", 400, None, "invalid_request_error"),
         (
             400,
             "invalid_request_error",
@@ -205,6 +204,22 @@ def test_what_is_no_message_is_not_taken_for_one(body: bytes) -> None:
             400,
             "messages",
             "context_length_exceeded",
+        ),
+        (
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low to access the Anthropic API.",
+            403,
+            None,
+            "invalid_request_error",
+        ),
+        (
+            400,
+            "invalid_request_error",
+            "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+            429,
+            None,
+            "invalid_request_error",
         ),
         (401, "authentication_error", "invalid x-api-key", 401, None, "authentication_error"),
         (403, "permission_error", "no", 403, None, "permission_error"),
@@ -254,3 +269,11 @@ def test_the_sdk_reads_what_the_fake_of_the_api_sends(said: Said) -> None:
 
     assert kinds[0] == "message_start"
     assert kinds[-2:] == ["message_delta", "message_stop"]
+
+
+def test_usage_that_nobody_tells_is_estimated() -> None:
+    wire = {"type": "message", "id": "m", "model": "x", "content": [], "stop_reason": "end_turn"}
+
+    answer = json.loads(exchange().answer(json.dumps(wire).encode()))
+
+    assert "usage" not in answer

@@ -216,6 +216,30 @@ def test_the_input_of_the_answer_tool_streams_as_text() -> None:
     assert not any("tool_calls" in event["choices"][0]["delta"] for event in made if event["choices"])
 
 
+def test_input_that_is_told_at_the_beginning_is_the_calls_arguments() -> None:
+    block = {"type": "tool_use", "id": "t1", "name": "get_weather", "input": {"city": "Zürich"}}
+    whole = chunk(
+        start(),
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_stop", "index": 0},
+        *end("tool_use"),
+    )
+
+    deltas = [choice["delta"] for event in data(read(whole)) for choice in event["choices"]]
+
+    pieces = [call["function"]["arguments"] for delta in deltas for call in delta.get("tool_calls", ())]
+    assert json.loads("".join(pieces)) == {"city": "Zürich"}
+
+
+def test_usage_that_nobody_tells_is_estimated() -> None:
+    begun = {"type": "message_start", "message": {"id": "msg_1"}}
+    ended = [{key: item for key, item in event.items() if key != "usage"} for event in end()]
+
+    events = data(read(chunk(begun, *ended)))
+
+    assert not any("usage" in event for event in events)
+
+
 def test_usage_is_the_last_that_was_told() -> None:
     first = start(cache_read_input_tokens=50, cache_creation_input_tokens=3)
     last = end()

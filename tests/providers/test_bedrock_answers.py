@@ -141,6 +141,7 @@ def test_sources_on_the_web_are_annotations() -> None:
         ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"),
         ("content_filtered", "content_filter"),
+        ("refusal", "content_filter"),
         ("something_new", "stop"),
     ],
 )

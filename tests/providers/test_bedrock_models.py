@@ -16,6 +16,7 @@ from gateway_project.core.errors import InvalidRequest
 from tests.providers.bedrock_cases import SITE
 from upstreams_app.providers.anthropic.traits import traits_of
 from upstreams_app.providers.bedrock import provider
+from upstreams_app.providers.bedrock.embeddings import embedding_answer
 from upstreams_app.providers.bedrock.families import family_of
 from upstreams_app.providers.wire import Exchange, ReadsHead, Site
 
@@ -192,6 +193,14 @@ def test_what_a_model_has_nothing_for_is_named(model: str, fields: dict[str, Any
         embedding(model, **fields)
 
     assert caught.value.param == param
+
+
+def test_tokens_that_nobody_tells_are_estimated() -> None:
+    body = json.dumps({"embeddings": {"float": [[0.5]]}}).encode()
+
+    answer = json.loads(embedding_answer(body, fields={}, model="cohere.embed-v4", tokens=None))
+
+    assert "usage" not in answer
 
 
 def test_bedrock_has_chats_and_embeddings_only() -> None:

@@ -26,11 +26,11 @@ PACKAGES = (
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 # Modules that are part of a direct dependency's own interface, and come with it.
 COMES_WITH = {
+    "anyio": "mcp",
     "asgiref": "django",
     "execnet": "pytest-xdist",
     "httpx2": "openai-agents",
-    "mcp": "openai-agents",
-    "mcp_types": "openai-agents",
+    "mcp_types": "mcp",
     "pydantic_core": "pydantic",
     "referencing": "jsonschema",
     "uvloop": "uvicorn",

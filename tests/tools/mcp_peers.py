@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from tests.services import free_port, wait_until
@@ -32,13 +32,26 @@ async def waits(seconds: float) -> str:
     return "waited"
 
 
-class McpPeer:
-    """A server over streamable HTTP in a thread of its own. `headers` are those of its requests."""
+async def steps(ctx: Context) -> str:
+    """Says how far it is."""
+    await ctx.report_progress(1, 2, "half")
+    return "done"
 
-    def __init__(self, *tools: Callable[..., Any], transport: str = "http") -> None:
+
+_REFUSAL = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no such version"}}'
+
+
+class McpPeer:
+    """A server over streamable HTTP, or SSE, in a thread of its own. `headers` are those of its requests.
+
+    An old one knows nothing of the protocol without sessions, as servers before 2026-07-28.
+    """
+
+    def __init__(self, *tools: Callable[..., Any], transport: str = "http", is_old: bool = False) -> None:
         self.server = MCPServer("peer", version="1.2.3", instructions="Ask politely.")
         for tool in tools or (add, fails, waits):
             self.server.add_tool(tool)
+        self._is_old = is_old
         self.port = free_port()
         self.headers: list[dict[str, str]] = []
         self._transport = transport
@@ -57,6 +70,9 @@ class McpPeer:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 self.headers.append({name.decode(): text.decode() for name, text in scope["headers"]})
+            if self._is_old and scope.get("headers") and _version(scope) == "2026-07-28":
+                await _answer(send, 400, _REFUSAL)
+                return
             await inner(scope, receive, send)
 
         config = uvicorn.Config(app, host="127.0.0.1", port=self.port, log_config=None, ws="none")
@@ -74,6 +90,19 @@ class McpPeer:
         thread.join(10)
         self._uvicorn = self._thread = None
 
+    def rename(self, description: str) -> None:
+        """Have a tool that says something else of `add`, and tells that it does."""
+
+        async def rename(ctx: Context) -> str:
+            self.change(add, description)
+            if self._is_old:
+                await ctx.session.send_tool_list_changed()
+            else:
+                await ctx.notify_tools_changed()
+            return "renamed"
+
+        self.server.add_tool(rename)
+
     def change(self, tool: Callable[..., Any], description: str) -> None:
         """Say something else of a tool."""
         self.server.remove_tool(tool.__name__)
@@ -90,6 +119,16 @@ class McpPeer:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
+
+
+def _version(scope: Any) -> str:
+    return str(dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode())
+
+
+async def _answer(send: Any, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 @contextmanager

@@ -147,3 +147,19 @@ async def test_a_changed_tool_is_kept_from_everybody_and_returns_as_it_was(
     peer.change(add, "Adds two numbers.")
     peer.start()
     await until(lambda: "peer__add" in served())
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
+async def test_a_server_that_tells_of_a_change_is_read_again(
+    pool: McpPool, snapshots: SnapshotStore, is_old: bool
+) -> None:
+    with McpPeer(add, is_old=is_old) as peer:
+        peer.rename("Adds numbers, and more.")
+        await made(peer.url, max_sessions=1)
+        await until(lambda: len(served()) == 2)
+        tool = served()["peer__rename"]
+
+        await call_tool(context(tool), "peer__rename", {}, call_id="call_1")
+
+        await until(lambda: "peer__add" not in served())
+    assert await state("peer__add") == "quarantined"

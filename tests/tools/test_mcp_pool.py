@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tools.mcp_peers import McpPeer, peers
+from tests.tools.mcp_peers import McpPeer, peers, steps
 from tools_app.mcp_entry import McpServerEntry, server_entry
 from tools_app.models import McpServer
 from tools_app.services.mcp_client.failures import McpFailure, McpTimeout
@@ -24,10 +24,10 @@ def server(url: str, **columns: Any) -> McpServerEntry:
     return server_entry(McpServer(name="peer", url=url, **columns))
 
 
-@pytest.fixture
-def peer() -> Iterator[McpPeer]:
-    """A server that answers."""
-    with McpPeer() as one:
+@pytest.fixture(params=["new", "old"])
+def peer(request: pytest.FixtureRequest) -> Iterator[McpPeer]:
+    """A server that answers, by either protocol: without sessions, and with them."""
+    with McpPeer(is_old=request.param == "old") as one:
         yield one
 
 
@@ -188,3 +188,29 @@ async def test_credentials_and_headers_are_sent(peer: McpPeer) -> None:
     assert {headers["authorization"] for headers in peer.headers} == {"Bearer token-4711"}
     assert {headers["x-team"] for headers in peer.headers} == {"ops"}
     await link.close()
+
+
+async def test_progress_is_told_while_a_call_runs() -> None:
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    async def ask(client: Any) -> Any:
+        return await client.call_tool("steps", {}, progress_callback=tell)
+
+    with McpPeer(steps) as peer:
+        link = McpLink(server(peer.url))
+        await link.request(ask)
+        await link.close()
+
+    assert told == [(1, 2, "half")]
+
+
+async def test_a_server_over_sse_is_asked_too() -> None:
+    with McpPeer(transport="sse") as peer:
+        link = McpLink(server(peer.url, transport="sse"))
+
+        assert await added(link, 2, 2) == 4
+
+        await link.close()

@@ -16,7 +16,8 @@ from gateway_project.core.codec import loads
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
-from security_app.services.authorizing import ABOUT_TOOLS, ask_for_use, is_asked
+from security_app.registry.authorizers import ABOUT_TOOLS
+from security_app.services.authorizing import ask_for_use, is_asked
 from security_app.services.permissions import decide_tool
 from security_app.services.reservation import reserve_tool
 from tools_app.entry import PartialText, Progress, ToolCall, ToolEntry, ToolResult

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -21,11 +22,14 @@ from security_app.models.chain import cleaned
 from security_app.services.configuration import refresh_after_commit
 from tools_app.errors import ConfigProblem
 from tools_app.mcp_definitions import changed_members, exposed_name, fingerprint_of, kept_definition
+from tools_app.mcp_scanner import Finding, LookAlikes, is_grave, scanned
 from tools_app.models import McpServer, McpServerState, McpTool, Tool
 from tools_app.services.mcp_client.listing import Listing
 
 logger = logging.getLogger(__name__)
 _ACTOR = "system:mcp-catalogue"
+# A definition with its fingerprint.
+Listed = tuple[dict[str, Any], str]
 
 
 @dataclass(slots=True)
@@ -46,12 +50,16 @@ class Changes:
 
 def store_listing(server_id: UUID, listing: Listing) -> Changes:
     """Bring the catalogue up to date with what a server says now."""
+    changes = Changes()
+    # Reading what a stranger wrote takes a while: not while everybody waits for the configuration's lock.
+    listed = _readable(listing, changes)
+    findings = _scanned(server_id, listed)
     with acting_as(_ACTOR), transaction.atomic():
         ConfigVersion.lock()
         server = McpServer.objects.filter(pk=server_id).first()
         if server is None:
             return Changes()
-        changes = _store_tools(server, listing)
+        _store_tools(server, listed, findings, changes)
         _store_lists(server, listing)
         refresh_after_commit()
     if changes.count or changes.skipped:
@@ -69,10 +77,9 @@ def store_listing(server_id: UUID, listing: Listing) -> Changes:
     return changes
 
 
-def _store_tools(server: McpServer, listing: Listing) -> Changes:
-    changes = Changes()
-    known = {row.name: row for row in McpTool.objects.filter(server=server)}
-    listed: set[str] = set()
+def _readable(listing: Listing, changes: Changes) -> dict[str, Listed]:
+    """The definitions that can be used, by the tools' own names, with their fingerprints."""
+    found: dict[str, Listed] = {}
     for given in listing.tools:
         name = str(given.get("name", ""))[:200]
         try:
@@ -80,64 +87,95 @@ def _store_tools(server: McpServer, listing: Listing) -> Changes:
         except ConfigProblem as error:
             changes.skipped[name] = error.message
             continue
-        if definition["name"] in listed:
+        if definition["name"] in found:
             # The first of two of the same name counts, for a second can't be told from it.
             changes.skipped[name] = "It is listed twice."
             continue
-        listed.add(definition["name"])
-        row = known.get(definition["name"])
+        found[definition["name"]] = (definition, fingerprint_of(definition))
+    return found
+
+
+def _scanned(server_id: UUID, listed: Mapping[str, Listed]) -> dict[str, list[Finding]]:
+    """What the scanner has to say of the definitions that nobody knows yet, by their fingerprints."""
+    known: set[str] = set()
+    for row in McpTool.objects.filter(server=server_id).values_list("fingerprint", "seen_fingerprint"):
+        known.update(row)
+    new = [one for one in listed.values() if one[1] not in known]
+    if not new:
+        return {}
+    server = McpServer.objects.filter(pk=server_id).values_list("name", flat=True).first() or ""
+    others = McpTool.objects.exclude(server=server_id).values_list("server__name", "name")
+    alike = LookAlikes(others.iterator())
+    return {
+        fingerprint: scanned(definition) + alike.of(server, definition["name"])
+        for definition, fingerprint in new
+    }
+
+
+def _store_tools(
+    server: McpServer,
+    listed: Mapping[str, Listed],
+    findings: Mapping[str, list[Finding]],
+    changes: Changes,
+) -> None:
+    known = {row.name: row for row in McpTool.objects.filter(server=server)}
+    for name, (definition, fingerprint) in listed.items():
+        row = known.get(name)
+        said = findings.get(fingerprint, [])
         if row is None:
-            _add(server, definition, changes)
+            _add(server, definition, said, changes)
         else:
-            _compare(row, definition, changes)
+            _compare(row, (definition, fingerprint), said, changes)
     for name, row in known.items():
         if name not in listed and row.state == McpTool.State.PINNED:
             row.state = McpTool.State.GONE
             row.save(update_fields={"state"})
             changes.gone.append(name)
-    return changes
 
 
-def _add(server: McpServer, definition: dict[str, Any], changes: Changes) -> None:
+def _add(server: McpServer, definition: dict[str, Any], findings: list[Finding], changes: Changes) -> None:
     name = definition["name"]
-    fingerprint = fingerprint_of(definition)
     shown = exposed_name(server.name, name)
     if _is_taken(shown):
         shown = exposed_name(server.name, name, is_taken=True)
         if _is_taken(shown):
             changes.skipped[name] = f"There is another tool of the name {shown}."
             return
-    state = McpTool.State.PENDING if server.needs_approval else McpTool.State.PINNED
+    waits = server.needs_approval or is_grave(findings)
     McpTool(
         server=server,
         name=name,
         exposed_name=shown,
         definition=definition,
-        fingerprint=fingerprint,
-        state=state,
+        fingerprint=fingerprint_of(definition),
+        state=McpTool.State.PENDING if waits else McpTool.State.PINNED,
+        findings=findings,
     ).save(force_insert=True)
     changes.added.append(name)
 
 
-def _compare(row: McpTool, definition: dict[str, Any], changes: Changes) -> None:
+def _compare(row: McpTool, listed: Listed, findings: list[Finding], changes: Changes) -> None:
     """A tool that is as it was pinned is served, also again; any other waits for a person."""
-    fingerprint = fingerprint_of(definition)
+    definition, fingerprint = listed
     state = McpTool.State
     if fingerprint == row.fingerprint:
         if row.state in (state.GONE, state.QUARANTINED):
             row.state, row.seen, row.seen_fingerprint = state.PINNED, {}, ""
-            row.save(update_fields={"state", "seen", "seen_fingerprint"})
+            # Of what was seen meanwhile; those of what is pinned were there for a person to see.
+            row.findings = scanned(definition)
+            row.save(update_fields={"state", "seen", "seen_fingerprint", "findings"})
             changes.back.append(row.name)
-        return
-    if row.state == state.PENDING:
-        # Nobody was told of it yet: the newest is what is decided on.
-        row.definition, row.fingerprint = definition, fingerprint
-        row.save(update_fields={"definition", "fingerprint"})
         return
     if row.state == state.QUARANTINED and row.seen_fingerprint == fingerprint:
         return
+    row.findings = findings
+    if row.state == state.PENDING:
+        # Nobody was told of it yet: the newest is what is decided on.
+        row.definition, row.fingerprint = definition, fingerprint
+        row.save(update_fields={"definition", "fingerprint", "findings"})
+        return
     row.state, row.seen, row.seen_fingerprint = state.QUARANTINED, definition, fingerprint
-    row.save(update_fields={"state", "seen", "seen_fingerprint"})
+    row.save(update_fields={"state", "seen", "seen_fingerprint", "findings"})
     changes.quarantined.append(row.name)
     logger.warning(
         "mcp.tool_quarantined",

@@ -27,7 +27,8 @@ _NOT_KEPT: Mapping[str, str] = {
     "has_tools": "whether it brought tools",
     "has_images": "whether it brought images",
     "headers": "its headers",
-    "metadata": "what its key and team said of themselves then",
+    "metadata": "what its key's metadata was then: it is today's that is asked",
+    "team_metadata": "what its team's metadata was then: it is today's that is asked",
 }
 _OF_THE_MOMENT = frozenset({"hour", "now"})
 

@@ -127,4 +127,8 @@ _VALUES: Mapping[str, Callable[[Question], Any]] = {
     "hour": lambda question: _moment(question).hour,
     "now": _moment,
     "principal": _principal,
+    "metadata": lambda question: question.principal.facts.metadata if question.principal.facts else {},
+    "team_metadata": lambda question: (
+        question.principal.facts.team_metadata if question.principal.facts else {}
+    ),
 }

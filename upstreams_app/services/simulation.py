@@ -96,10 +96,12 @@ def simulate(ask: Ask) -> Simulated:
         store.refresh()
     snapshot = store.current
     upstreams: UpstreamsConfig = snapshot.sections["upstreams"].value
-    entry = upstreams.models.get(ask.model) or upstreams.aliases.get(ask.model)
-    if entry is None:
-        raise ModelNotFound(f"There is no model or route '{ask.model}'.", param="model")
     somebody = _somebody(ask)
+    facts = somebody.principal.facts
+    meant = ask.model if facts is None else facts.aliases.get(ask.model, ask.model)
+    entry = upstreams.models.get(meant) or upstreams.aliases.get(meant)
+    if entry is None:
+        raise ModelNotFound(f"There is no model or route '{meant}'.", param="model")
     question = _question(ask, entry, snapshot, somebody.principal)
     clients = facts_exchange.clients
     groups = _groups(entry, None if clients is None else clients.tracker)

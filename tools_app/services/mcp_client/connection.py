@@ -6,7 +6,7 @@ The only module that opens one. The SDK is imported here, so this is imported wh
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from mcp_types import Implementation
 from tools_app.mcp_entry import DEFAULT_KEY_HEADER, McpServerEntry
 from tools_app.models import McpServer
 from tools_app.services.mcp_client.guarded_http import MAX_EVENT_BYTES, guarded_client
+from tools_app.services.mcp_client.stdio import stdio_streams
 
 # How long an SSE connection may say nothing: servers send comments, and the health loop asks.
 _QUIET_S = 3600.0
@@ -28,9 +29,11 @@ _QUIET_S = 3600.0
 
 @asynccontextmanager
 async def opened(
-    server: McpServerEntry, *, on_message: MessageHandlerFnT | None = None
+    server: McpServerEntry, *, on_end: Callable[[], None], on_message: MessageHandlerFnT | None = None
 ) -> AsyncIterator[Client]:
     """An open session, after the handshake. Must be entered and left in the same task.
+
+    `on_end` is told when the other end is gone, as far as the transport can know.
 
     Raises whatever the SDK does, in groups or not: `failures.reason_of` finds words for it. How long opening
     may take is for the caller to say.
@@ -38,7 +41,7 @@ async def opened(
     # Over SSE and stdio there are servers that never answer what they do not know, as the newer probe is.
     mode = "auto" if server.transport == McpServer.Transport.HTTP else "legacy"
     client = Client(
-        _transport(server),
+        _transport(server, on_end),
         mode=mode,
         message_handler=on_message,
         client_info=Implementation(name="agent-gateway", version=settings.VERSION),
@@ -48,10 +51,10 @@ async def opened(
         yield client
 
 
-def _transport(server: McpServerEntry) -> AbstractAsyncContextManager[Any]:
+def _transport(server: McpServerEntry, on_end: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
     if server.transport == McpServer.Transport.HTTP:
         return _streamable_http(server)
-    return _sse(server)
+    return stdio_streams(server, on_end=on_end) if server.is_stdio else _sse(server)
 
 
 @asynccontextmanager

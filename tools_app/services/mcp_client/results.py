@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway_project.core.codec import dumps_loosely
 from tools_app.entry import ToolResult
 
+# Text that no person sees, or sees in another order: tags, overrides of direction, controls of terminals.
+_UNSEEN = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CUT = "[The result was cut after {limit} bytes.]"
 
 
 def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
     """A `CallToolResult` as JSON, cut at `limit` bytes: once as text, once in its blocks."""
     given = answer.get("content")
-    blocks = [block for block in given if isinstance(block, dict)] if isinstance(given, list) else []
+    blocks = [_seen(block) for block in given if isinstance(block, dict)] if isinstance(given, list) else []
     structured = answer.get("structuredContent")
     texts = [text for block in blocks if (text := _text_of(block))]
     if not texts and structured is not None:
@@ -26,6 +29,14 @@ def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
         structured if structured is not None and _size(structured) <= max(left, 0) else None,
         bool(answer.get("isError")),
     )
+
+
+def _seen(block: dict[str, Any]) -> dict[str, Any]:
+    """A block without what a person can't see of its text: models would read it."""
+    text = block.get("text")
+    if block.get("type") == "text" and isinstance(text, str) and _UNSEEN.search(text):
+        return {**block, "text": _UNSEEN.sub("", text)}
+    return block
 
 
 def _text_of(block: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mcp import Client
 
 logger = logging.getLogger(__name__)
-_CLOSE_S = 2.0
+_CLOSE_S = 4.0
 _CONNECTION_CLOSED = -32000
 _WORDS = {NOT_SENT: "it can't be reached", BROKEN_OFF: "it broke off the connection"}
 # Told of each message that no call waits for.
@@ -114,7 +114,7 @@ class McpSession:
             from tools_app.services.mcp_client.connection import opened
 
             limit = asyncio.timeout(self.server.connect_timeout_s)
-            async with limit, opened(self.server, on_message=self._hear) as client:
+            async with limit, opened(self.server, on_end=self.close, on_message=self._hear) as client:
                 limit.reschedule(None)
                 self._client = client
                 self._ready.set_result(None)

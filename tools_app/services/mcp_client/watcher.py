@@ -47,7 +47,8 @@ class McpWatcher:
         self._changed = asyncio.Event()
         self._listed_at = _NEVER
         self._is_first = True
-        self._between_s = _LEAST_BETWEEN_LISTS_S
+        self._least_s = min(_LEAST_BETWEEN_LISTS_S, interval_s)
+        self._between_s = self._least_s
         self._listening: asyncio.Task[None] | None = None
         self._told = ""
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -133,7 +134,7 @@ class McpWatcher:
         listing = await read_listing(session)
         changes = await in_thread(store_listing, self.server.id, listing)
         factor = 2 if changes.count and not self._is_first else 0.5
-        self._between_s = min(_MOST_BETWEEN_LISTS_S, max(_LEAST_BETWEEN_LISTS_S, self._between_s * factor))
+        self._between_s = min(_MOST_BETWEEN_LISTS_S, max(self._least_s, self._between_s * factor))
         self._listed_at = monotonic()
         self._is_first = False
         self._listen(session)

@@ -41,8 +41,10 @@ def read_answer(body: bytes, *, answer_tool: str) -> bytes:
     if reason == CONTENT_FILTER:
         message.refusal = explanation(wire.get("stop_details"))
     message.stop = wire.get("stop_sequence") or ""
-    usage = Usage()
-    add_usage(usage, wire["usage"])
+    usage = None
+    if isinstance(told := wire.get("usage"), dict):
+        usage = Usage()
+        add_usage(usage, told)
     return completion(wire["id"], wire["model"], [(message, reason)], usage)
 
 

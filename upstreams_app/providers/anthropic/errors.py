@@ -13,6 +13,9 @@ from upstreams_app.providers.answers import error_object, refusal
 from upstreams_app.providers.chat_parts import Json
 
 _OVERLOADED: Final = 529
+# What is no fault of the request, though its status says so: another upstream may serve it.
+_UNPAID: Final = re.compile(r"credit balance is too low", re.IGNORECASE)
+_USED_UP: Final = re.compile(r"reached your (?:specified|monthly)? ?(?:API )?usage limits?", re.IGNORECASE)
 _TOO_LONG: Final = re.compile(
     r"prompt is too long|exceeds? (the )?(model's )?(maximum )?context|exceed context limit", re.IGNORECASE
 )
@@ -40,7 +43,15 @@ def read_error(status: int, body: bytes) -> tuple[int, bytes]:
         made = _error(error)
     except (AttributeError, KeyError, TypeError, ValueError):
         made = error_object("The vendor gave no reason.")
-    return 503 if status == _OVERLOADED else status, refusal(status, made)[1]
+    return _status(status, made["message"]), refusal(status, made)[1]
+
+
+def _status(status: int, message: str) -> int:
+    if status == 400 and _UNPAID.search(message):
+        return 403
+    if status == 400 and _USED_UP.search(message):
+        return 429
+    return 503 if status == _OVERLOADED else status
 
 
 def event_error(error: Any) -> Json:

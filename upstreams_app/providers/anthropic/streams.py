@@ -8,7 +8,13 @@ from __future__ import annotations
 from gateway_project.core import sse
 from gateway_project.core.codec import loads
 from upstreams_app.providers.answers import CONTENT_FILTER, Chunks, Usage
-from upstreams_app.providers.anthropic.answers import add_usage, explanation, finish_reason, placed
+from upstreams_app.providers.anthropic.answers import (
+    add_usage,
+    explanation,
+    finish_reason,
+    input_text,
+    placed,
+)
 from upstreams_app.providers.anthropic.errors import event_error
 from upstreams_app.providers.chat_parts import Json
 
@@ -20,6 +26,7 @@ class StreamReader:
         self._splitter = sse.EventSplitter()
         self._chunks = Chunks(model)
         self._usage = Usage()
+        self._has_usage = False
         self._answer_tool = answer_tool
         self._block: Json = {}
         self._has_input = False
@@ -60,17 +67,23 @@ class StreamReader:
             return self._stop()
         if kind == "message_start":
             self._chunks.begin(event["message"]["id"])
-            add_usage(self._usage, event["message"]["usage"])
+            self._add_usage(event["message"].get("usage"))
         elif kind == "message_delta":
-            add_usage(self._usage, event.get("usage") or {})
+            self._add_usage(event.get("usage"))
             return self._end(event["delta"])
         elif kind == "message_stop" and self._is_finished and not self._is_over:
             # Said at once: the connection may stay open for a while.
             self._is_over = True
-            return self._chunks.end(self._usage)
+            return self._chunks.end(self._usage if self._has_usage else None)
         elif kind == "error":
             return self._chunks.error(event_error(event["error"]))
         return b""
+
+    def _add_usage(self, told: object) -> None:
+        """Servers that copy the API may tell nothing; then it is estimated."""
+        if isinstance(told, dict):
+            self._has_usage = True
+            add_usage(self._usage, told)
 
     def _start(self, block: Json) -> bytes:
         self._block, self._has_input = dict(block), False
@@ -113,8 +126,8 @@ class StreamReader:
         if kind == "redacted_thinking" or (kind == "thinking" and block["signature"]):
             return self._chunks.thinking(placed(block, self._calls))
         if kind == "tool_use" and not self._has_input:
-            # Tools without arguments: OpenAI's are never an empty text.
-            text = "{}"
+            # OpenAI's arguments are never an empty text. Some servers tell all of them at the beginning.
+            text = input_text(block.get("input") or {})
             is_answer = block["name"] == self._answer_tool
             return self._chunks.text(text) if is_answer else self._chunks.arguments(text)
         return b""

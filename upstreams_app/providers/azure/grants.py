@@ -23,6 +23,7 @@ from django.conf import settings
 
 from gateway_project.core.threads import in_own_thread
 from upstreams_app.errors import UpstreamUnreachable
+from upstreams_app.providers.azure.arc import is_arc, token_of_arc
 from upstreams_app.providers.oauth import TIMEOUT_S, ask_for_token, exchange
 from upstreams_app.providers.tokens import Token
 
@@ -71,6 +72,10 @@ async def token_of_workload(cloud: Cloud, tenant: str, client: str) -> Token:
 
 async def token_of_managed_identity(cloud: Cloud, client_id: str) -> Token:
     """A token for what this machine is to Azure; `client_id` names one of several identities."""
+    if is_arc():
+        if client_id:
+            raise UpstreamUnreachable("a machine of Azure Arc has one identity: leave client_id empty")
+        return await token_of_arc(cloud.resource)
     query = {"resource": cloud.resource, **({"client_id": client_id} if client_id else {})}
     endpoint, header = os.environ.get("IDENTITY_ENDPOINT", ""), os.environ.get("IDENTITY_HEADER", "")
     if endpoint and header:

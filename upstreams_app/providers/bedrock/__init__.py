@@ -38,7 +38,7 @@ class Bedrock:
             return _Chat(fields, model, site.options)
         if path == "/embeddings":
             return _Embedding(fields, model)
-        raise InvalidRequest(f"Bedrock serves no '{path}'.", param="model")
+        raise InvalidRequest(f"Bedrock serves no '{path}'.", param="model", code="unsupported_parameter")
 
     def max_choices(self, fields: Mapping[str, Any], *, model: str) -> int:
         """One."""
@@ -117,7 +117,8 @@ class _Embedding(_Call):
         self._fields = fields
 
     def answer(self, body: bytes) -> bytes:
-        tokens = int(self._head.get(TOKENS_HEADER, "0"))
+        told = self._head.get(TOKENS_HEADER, "")
+        tokens = int(told) if told else None
         return embedding_answer(body, fields=self._fields, model=self._model, tokens=tokens)
 
     def feed(self, piece: bytes) -> bytes:

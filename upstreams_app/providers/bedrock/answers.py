@@ -30,6 +30,8 @@ FINISH_REASONS: Final = {
     "tool_use": TOOL_CALLS,
     "guardrail_intervened": CONTENT_FILTER,
     "content_filtered": CONTENT_FILTER,
+    # Claude's own word, which Bedrock's reference does not list.
+    "refusal": CONTENT_FILTER,
 }
 # The model wrote what is neither text nor a call: nobody may take that for an answer.
 MALFORMED: Final = frozenset({"malformed_model_output", "malformed_tool_use"})

@@ -44,8 +44,8 @@ def embedding_request(fields: Json, *, model: str) -> bytes:
     return dumps(body)
 
 
-def embedding_answer(body: bytes, *, fields: Json, model: str, tokens: int) -> bytes:
-    """OpenAI's list of embeddings; `tokens` are those of the head. ValueError if the answer is none."""
+def embedding_answer(body: bytes, *, fields: Json, model: str, tokens: int | None) -> bytes:
+    """OpenAI's list of embeddings; `tokens` are those of the head, if it tells. ValueError if it is none."""
     answer = loads(body)
     if is_cohere(model):
         found = answer["embeddings"]
@@ -57,8 +57,9 @@ def embedding_answer(body: bytes, *, fields: Json, model: str, tokens: int) -> b
         {"object": "embedding", "index": index, "embedding": _packed(vector) if is_base64 else vector}
         for index, vector in enumerate(vectors)
     ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return dumps({"object": "list", "data": data, "model": model, "usage": usage})
+    # Where nobody tells, it is estimated.
+    usage: Json = {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}} if tokens is not None else {}
+    return dumps({"object": "list", "data": data, "model": model, **usage})
 
 
 def _for_cohere(fields: Json, texts: list[str], size: int | None) -> bytes:

@@ -77,7 +77,9 @@ class ChatExchange(GoogleExchange):
 
 def unknown_path(path: str) -> InvalidRequest:
     """The error for a call that Google has nothing for."""
-    return InvalidRequest(f"Google's models can't be called at '{path}'.", param="model")
+    return InvalidRequest(
+        f"Google's models can't be called at '{path}'.", param="model", code="unsupported_parameter"
+    )
 
 
 def quoted(name: str) -> str:
