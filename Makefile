@@ -32,18 +32,18 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	$(patsubst %,tests/agents/test_%.py,agent_copies chat client_tools concurrency confinement convert declared_chat \
 	definition examples failing_runs folders forkserver guide isolated_runs judge loader mixture policy \
 	ledger probe process_link reload request_fuzz resuming runs saved_state silent_work trace version_pages visibility watching) \
-	$(patsubst %,tests/limits/test_%.py,calendar_windows conditions counter_names counting door estimate exchange failover faults many_workers \
+	$(patsubst %,tests/limits/test_%.py,calendar_windows conditions counter_names counting door estimate exchange failover faults many_workers members \
 	model runs seeding settled_once upkeep ways_of_service) \
 	$(patsubst %,tests/core/test_%.py,authentication clock codec crypto deadline environment errors ids outbound own_address \
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
 	$(patsubst %,tests/usage/test_%.py,extraction journal killed_push lines live pictures) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
-	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio) \
+	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers flights management policies similar stores) \
-	$(patsubst %,tests/routing/test_%.py,admission aliases attempts chaos exchange fallback_leave health_watch hedging selection sent_headers treatment) \
+	$(patsubst %,tests/routing/test_%.py,admission aliases attempts chaos exchange fallback_leave health_watch hedge_bounds hedging selection sent_headers treatment) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \
 	$(filter-out $(patsubst %,tests/management/test_%.py,background keys races),$(wildcard tests/management/test_*.py)) \
 	$(patsubst %,tests/agents/test_%.py,admin builder declared_admin declared_management management members pinned_keys pins \

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import django
 
-from bench.routing_live import p99s
+from bench.routing_live import arrivals, p99s
 
 _ROUNDS = 5
 _REQUESTS = 10_000
@@ -128,7 +128,9 @@ def p99_s(strategy: str, seed: int) -> float:
             busy[chosen.target.upstream.id] -= 1
             chosen.facts.succeeded(ended, seconds * 1000, is_stream=False)
 
-    for number, now in enumerate(_arrivals(draw)):
+    for number, moment in enumerate(arrivals(draw, requests=_REQUESTS, per_s=_PER_S)):
+        # A moment of 0 would be one that never was.
+        now = 1.0 + moment
         end_until(now)
         query = Query(now, False, busy.__getitem__, {}, draw.random)
         chosen = make_plan(entry, tracker.groups(entry), query).order[0]
@@ -140,13 +142,6 @@ def p99_s(strategy: str, seed: int) -> float:
         heapq.heappush(under_way, (now + seconds, number, chosen, seconds))
         took.append(seconds)
     return statistics.quantiles(took, n=100)[98]
-
-
-def _arrivals(draw: random.Random) -> Iterator[float]:
-    now = 1.0
-    for _ in range(_REQUESTS):
-        now += draw.expovariate(_PER_S)
-        yield now
 
 
 def _table(rounds: Sequence[tuple[float, ...]]) -> Iterator[str]:

@@ -70,7 +70,7 @@ async def _p99_s(target: Target, seed: int) -> float:
 
     began = loop.time()
     async with asyncio.TaskGroup() as group:
-        for moment in _arrivals(random.Random(seed)):
+        for moment in arrivals(random.Random(seed), requests=_REQUESTS, per_s=_PER_S):
             await asyncio.sleep(max(0.0, began + moment - loop.time()))
             group.create_task(ask(began + moment))
     for connection in idle:
@@ -78,10 +78,11 @@ async def _p99_s(target: Target, seed: int) -> float:
     return statistics.quantiles(took, n=100)[98]
 
 
-def _arrivals(draw: random.Random) -> Iterator[float]:
+def arrivals(draw: random.Random, *, requests: int, per_s: float) -> Iterator[float]:
+    """When so many requests come, in seconds from the start: each for itself, that many in a second."""
     moment = 0.0
-    for _ in range(_REQUESTS):
-        moment += draw.expovariate(_PER_S)
+    for _ in range(requests):
+        moment += draw.expovariate(per_s)
         yield moment
 
 

@@ -139,7 +139,7 @@ KINDS: dict[str, Kind] = {
             1234,
             None,
             options=THOUGHTS,
-            lacks=_LACKS,
+            lacks=_LACKS | {"logprobs", "top_logprobs"},
         ),
         Kind("vllm", "vLLM", "http://127.0.0.1:8001", "/v1", 8001, None, options=THOUGHTS, lacks=_THOUGHTS),
         Kind("tensorrt-llm", "TensorRT-LLM", "http://127.0.0.1:8355", "/v1", 8355, None, options=THOUGHTS),

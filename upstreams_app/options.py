@@ -196,8 +196,8 @@ THOUGHTS = (
     Option(
         "thought_tags",
         "Models that think in tags",
-        "Their names, one a line, or * for all: what stands in <think>…</think> at the beginning of a text "
-        "becomes reasoning_content.",
+        "Their names, one a line, or * for all: what stands between “think” tags where a text begins becomes "
+        "reasoning_content.",
         'a list of names of models, or ["*"]',
         type="names",
         pattern=r"\S.{0,199}",
@@ -205,7 +205,7 @@ THOUGHTS = (
     Option(
         "thought_tags_opened",
         "Models whose template opens the tag",
-        "Names, or *: their texts begin with what they think, without <think>, up to </think>.",
+        "Names, or *: their texts begin with what they think, up to the closing “think” tag.",
         'a list of names of models, or ["*"]',
         type="names",
         pattern=r"\S.{0,199}",

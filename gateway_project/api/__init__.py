@@ -13,6 +13,7 @@ def all_doors() -> DoorTable:
         health,
         inference,
         judging,
+        mcp,
         mcp_rest,
         media,
         messages,

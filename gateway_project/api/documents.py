@@ -8,7 +8,16 @@ from typing import Any
 from django.conf import settings
 from ninja import NinjaAPI, Router
 
-from gateway_project.api import health, inference, judging, mcp_rest, media, messages, models, passthrough
+from gateway_project.api import (
+    health,
+    inference,
+    judging,
+    mcp_rest,
+    media,
+    messages,
+    models,
+    passthrough,
+)
 from gateway_project.api.doors import PUBLIC, door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.management import management_api

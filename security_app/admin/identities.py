@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib import messages
+from django.db.models import QuerySet
 from django.forms import ModelForm as DjangoModelForm
 from django.http import HttpRequest
 
@@ -13,6 +15,7 @@ from gateway_project.admin_base import (
     ModelForm,
     TextAreaWidget,
     TextWidget,
+    action,
     display,
     log_change,
     moment,
@@ -34,8 +37,10 @@ from security_app.models.key import (
 )
 from security_app.registry.jwks import public_keys
 from security_app.services import identities
+from security_app.services.identity_keys import refresh_keys
 
 _SMALL = {"rows": 3}
+_MAX_FETCHES = 10
 
 
 class IdentityProviderForm(ModelForm[IdentityProvider]):
@@ -136,6 +141,7 @@ class IdentityProviderAdmin(ConfigModelAdmin[IdentityProvider]):
     list_select_related = ("key_set",)
     autocomplete_fields = ("default_team",)
     readonly_fields = ("key_state",)
+    actions = ("fetch_keys",)
     fieldsets = (
         (None, {"fields": (("name", "is_enabled"), "issuer", ("inference_mode", "management_mode"))}),
         ("What a token must be", {"fields": ("audiences", "algorithms", "leeway_s")}),
@@ -182,6 +188,17 @@ class IdentityProviderAdmin(ConfigModelAdmin[IdentityProvider]):
             return "–"
         state = f"{self.keys(row)} from {found.source}, {moment(found.fetched_at) or 'never'}"
         return f"{state}. The last try failed: {found.failure}" if found.failure else state
+
+    @action(description="Fetch keys of selected identity providers", permissions=("change",))
+    def fetch_keys(self, request: HttpRequest, queryset: QuerySet[IdentityProvider]) -> None:
+        """Fetch them now, and say what came of it."""
+        for row in queryset.filter(jwks_text="")[:_MAX_FETCHES]:
+            is_new = refresh_keys(row.pk, not_sooner_s=0)
+            found = IdentityKeySet.objects.filter(pk=row.pk).first()
+            if found is None or found.failure:
+                messages.error(request, f"“{row}”: {'it is disabled' if found is None else found.failure}")
+            else:
+                messages.success(request, f"“{row}” has {'other' if is_new else 'the same'} keys.")
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Without Django's deletion of many, which asks no service."""

@@ -65,11 +65,11 @@ class TeamBounds(TeamScope[B], SwitchableModelAdmin[B]):
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: B | None = None) -> Any:
-        """For a team admin: the key of a new row, of an old one whose it is."""
+        """For a team admin: the key or the member of a new row, of an old one whose it is."""
         if not self.fills_in_team_form(request, obj):
             return super().get_fieldsets(request, obj)
-        whose = "key" if obj is None else "subject"
-        return ((None, {"fields": (whose, "model")}), *self.team_fieldsets)
+        whose = ("key", "member") if obj is None else ("subject",)
+        return ((None, {"fields": (*whose, "model")}), *self.team_fieldsets)
 
     def get_readonly_fields(self, request: HttpRequest, obj: B | None = None) -> Any:
         """Whose a row is stays as it is."""

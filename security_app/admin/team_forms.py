@@ -1,4 +1,4 @@
-"""The forms of a team admin: limits and budgets of the own teams' keys, and members of the own teams."""
+"""The forms of a team admin: limits and budgets of the own teams' keys and members, and who is a member."""
 
 from __future__ import annotations
 
@@ -12,50 +12,75 @@ from django.core.exceptions import ValidationError
 from gateway_project.admin_base import ModelForm, TextWidget
 from gateway_project.core.errors import GatewayError
 from gateway_project.core.ids import public_id
-from security_app.models import ApiKey, Budget, GatewayUser, Limit, Membership
+from security_app.models import Budget, GatewayUser, Limit, Membership
 from security_app.models.limits import ScopedModel
-from security_app.services.team_rights import find_team_key, mark_of, require_room
+from security_app.services.team_rights import Bounded, find_bounded, require_room
 
 B = TypeVar("B", bound=ScopedModel)
 
 
 class TeamBoundForm(ModelForm[B]):
-    """Adds and changes what tightens a key of the own teams; `teams` are these, and a subclass sets them."""
+    """Adds and changes what tightens a key or a member of the own `teams`, which a subclass sets."""
 
     teams: ClassVar[Collection[UUID]] = ()
 
     key = forms.CharField(
-        max_length=64, widget=TextWidget, help_text="The key_… id of a key of your team; its page shows it."
+        max_length=64,
+        required=False,
+        widget=TextWidget,
+        help_text="The key_… id of a key of your team; its page shows it.",
+    )
+    member = forms.CharField(
+        max_length=264,
+        required=False,
+        widget=TextWidget,
+        help_text="In place of a key: the user id of a member, for all of the member’s keys in your team. "
+        "TEAM_ID:USER_ID if you have several teams with this member.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
             # Whose it is stays, whatever is sent.
-            self.fields.pop("key", None)
+            for name in ("key", "member"):
+                self.fields.pop(name, None)
 
-    def clean_key(self) -> ApiKey:
-        """A key of the own teams that has room for one more."""
+    def clean(self) -> dict[str, Any]:
+        """A key or a member of the own teams that has room for one more."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not self.instance._state.adding:
+            return cleaned
+        key, member = cleaned.get("key", "").strip(), cleaned.get("member", "").strip()
+        if bool(key) == bool(member):
+            self.add_error("key", "Give a key or a member.")
+            return cleaned
         row: Any = self.instance
         try:
-            key = find_team_key(self.cleaned_data["key"], self.teams)
-            require_room(type(row), key)
+            bounded = find_bounded("key" if key else "member", key or member, self.teams)
+            require_room(type(row), bounded)
         except GatewayError as error:
-            raise ValidationError(error.message) from error
-        row.subject_kind, row.subject_id, row.managed_by = "key", key.pk.hex, mark_of(key)
+            self.add_error("key" if key else "member", error.message)
+        else:
+            self._take(bounded)
+        return cleaned
+
+    def _take(self, bounded: Bounded) -> None:
+        row: Any = self.instance
+        row.subject_kind, row.subject_id, row.managed_by = bounded.kind, bounded.subject, bounded.mark
         if isinstance(row, Budget):
             # Names are everybody's: one that is chosen could tell of others, or be in their way.
             row.budget_id = public_id("budget", row.pk)
-        return key
 
     def _get_validation_exclusions(self) -> set[str]:
         """Uniqueness is checked with what was set here, though it is no field of the form."""
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # Unknown to stubs.
-        return excluded - {"subject_kind", "subject_id"} if self.instance.subject_id else excluded
+        return (
+            excluded - {"subject_kind", "subject_id", "condition"} if self.instance.subject_id else excluded
+        )
 
 
 class TeamLimitForm(TeamBoundForm[Limit]):
-    """A limit of a key."""
+    """A limit of a key or a member."""
 
     class Meta:
         model = Limit
@@ -63,7 +88,7 @@ class TeamLimitForm(TeamBoundForm[Limit]):
 
 
 class TeamBudgetForm(TeamBoundForm[Budget]):
-    """A budget of a key; what it alerts is the administrators' business."""
+    """A budget of a key or a member; what it alerts is the administrators' business."""
 
     class Meta:
         model = Budget

@@ -7,6 +7,7 @@ from security_app.api.audit import router as audit
 from security_app.api.auth import admin_key, any_key
 from security_app.api.authorizers import router as authorizers
 from security_app.api.budgets import router as budgets
+from security_app.api.content import router as content
 from security_app.api.customers import router as customers
 from security_app.api.decisions import router as decisions
 from security_app.api.findings import router as findings
@@ -32,6 +33,7 @@ routers: tuple[Router, ...] = (
     organizations,
     budgets,
     limits,
+    content,
     access,
     decisions,
     audit,

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ninja import Query, Router
 
 from gateway_project.core.errors import InvalidRequest, NotFound, PermissionDenied
-from security_app.api.auth import actor_name, admin_key, any_key, principal_of
+from security_app.api.auth import TEAM_SCOPE, actor_name, any_key, principal_of, reach_of, team_key
 from security_app.api.key_fields import key_row, key_values, used_key_row, used_key_rows
 from security_app.api.queries import page_count, refuse_unknown_parameters
 from security_app.models import ApiKey
@@ -33,14 +33,15 @@ from security_app.services.limit_fields import apply_limits, limit_values
 from security_app.services.organizations import find_organization
 from security_app.services.permissions import decide_scope
 from security_app.services.spend import NOTHING_USED, key_usage
-from security_app.services.teams import find_team
+from security_app.services.team_keys import find_team_keys, require_fields, require_values
+from security_app.services.team_rights import team_within
 
 router = Router(tags=["Keys"])
 _SORT_COLUMNS = {"expires": "expires_at", "key_alias": "name"}
 
 
 @router.post(
-    "/key/generate", auth=admin_key, response=GeneratedKey, operation_id="generate_key", summary="Make a key"
+    "/key/generate", auth=team_key, response=GeneratedKey, operation_id="generate_key", summary="Make a key"
 )
 def generate_key(request: HttpRequest, body: KeyGenerate) -> GeneratedKey:
     """The answer holds the key; it can't be shown again."""
@@ -49,7 +50,7 @@ def generate_key(request: HttpRequest, body: KeyGenerate) -> GeneratedKey:
 
 @router.post(
     "/key/service-account/generate",
-    auth=admin_key,
+    auth=team_key,
     response=GeneratedKey,
     operation_id="generate_service_account_key",
     summary="Make a key of a team itself",
@@ -61,13 +62,16 @@ def generate_service_account_key(request: HttpRequest, body: ServiceAccountGener
     return _made(request, body, is_service_account=True)
 
 
-@router.post(
-    "/key/update", auth=admin_key, response=KeyRow, operation_id="update_key", summary="Change a key"
-)
+@router.post("/key/update", auth=team_key, response=KeyRow, operation_id="update_key", summary="Change a key")
 def update_key(request: HttpRequest, body: KeyUpdate) -> KeyRow:
     """What is left out stays. `duration` counts from now; null or -1 lets the key live forever."""
-    row = keys.find_key(body.key)
+    reach = reach_of(request)
+    row = _key(request, body.key)
+    if reach is not None:
+        require_fields(body.model_fields_set - {"key"}, is_new=False)
     values = key_values(body, row)
+    if reach is not None:
+        require_values(values, reach, row)
     with transaction.atomic():
         has_limits = apply_limits("key", row.id.hex, limit_values(body))
         if values:
@@ -77,22 +81,22 @@ def update_key(request: HttpRequest, body: KeyUpdate) -> KeyRow:
     return KeyRow(**key_row(row))
 
 
-@router.post("/key/block", auth=admin_key, response=KeyRow, operation_id="block_key", summary="Block a key")
+@router.post("/key/block", auth=team_key, response=KeyRow, operation_id="block_key", summary="Block a key")
 def block_key(request: HttpRequest, body: KeyReference) -> KeyRow:
     """The key is refused everywhere within two seconds."""
-    return _changed(request, keys.find_key(body.key), is_blocked=True)
+    return _changed(request, _key(request, body.key), is_blocked=True)
 
 
 @router.post(
-    "/key/unblock", auth=admin_key, response=KeyRow, operation_id="unblock_key", summary="Unblock a key"
+    "/key/unblock", auth=team_key, response=KeyRow, operation_id="unblock_key", summary="Unblock a key"
 )
 def unblock_key(request: HttpRequest, body: KeyReference) -> KeyRow:
     """The key works again, unless it has expired."""
-    return _changed(request, keys.find_key(body.key), is_blocked=False)
+    return _changed(request, _key(request, body.key), is_blocked=False)
 
 
 @router.post(
-    "/key/delete", auth=admin_key, response=DeletedKeys, operation_id="delete_keys", summary="Delete keys"
+    "/key/delete", auth=team_key, response=DeletedKeys, operation_id="delete_keys", summary="Delete keys"
 )
 def delete_keys(request: HttpRequest, body: KeyDelete) -> DeletedKeys:
     """All of them, or none if one is not found. Their past use stays in the ledger."""
@@ -102,30 +106,37 @@ def delete_keys(request: HttpRequest, body: KeyDelete) -> DeletedKeys:
         raise InvalidRequest(
             "The list is empty.", param="keys" if body.key_aliases is None else "key_aliases"
         )
-    rows = keys.find_keys(body.keys) if body.keys else keys.find_keys_by_name(body.key_aliases or [])
+    reach = reach_of(request)
+    if body.key_aliases and reach is not None:
+        raise PermissionDenied("Name keys by their ids: others may have this alias.", param="key_aliases")
+    rows = find_team_keys(body.keys, reach) if body.keys else keys.find_keys_by_name(body.key_aliases or [])
     keys.delete_keys(rows, actor=actor_name(request))
     return DeletedKeys(deleted_keys=[row.public_id for row in rows])
 
 
 @router.get("/key/info", auth=any_key, response=KeyInfo, operation_id="key_info", summary="Show a key")
 def key_info(request: HttpRequest, query: Query[KeyInfoQuery]) -> KeyInfo:
-    """Any key may ask for itself; the keys of others, deleted ones too, need the scope `admin`."""
+    """Any key may ask for itself; those of own teams need the scope `team`, all others `admin`."""
     refuse_unknown_parameters(request, KeyInfoQuery)
-    row = _visible_key(principal_of(request), query.key)
+    row = _visible_key(request, principal_of(request), query.key)
     usage = key_usage([row.id]).get(row.id, NOTHING_USED)
     return KeyInfo(key=row.public_id, info=used_key_row(row, usage))
 
 
-@router.get("/key/list", auth=admin_key, response=KeyList, operation_id="list_keys", summary="List keys")
+@router.get("/key/list", auth=team_key, response=KeyList, operation_id="list_keys", summary="List keys")
 def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
     """Ids by default, rows with `return_full_object=true`."""
     refuse_unknown_parameters(request, KeyListQuery)
+    reach = reach_of(request)
+    if reach is not None and query.organization_id is not None:
+        raise PermissionDenied("Only administrators ask for organizations.", param="organization_id")
     page = keys.list_keys(
         keys.KeyFilter(
             name=query.key_alias,
             user_id=query.user_id,
             status=query.status,
-            team=None if query.team_id is None else find_team(query.team_id),
+            team=None if query.team_id is None else team_within(reach, query.team_id),
+            teams=reach,
             organization=None if query.organization_id is None else find_organization(query.organization_id),
         ),
         order=_SORT_COLUMNS.get(query.sort_by, query.sort_by),
@@ -142,24 +153,44 @@ def list_keys(request: HttpRequest, query: Query[KeyListQuery]) -> KeyList:
 
 
 def _made(request: HttpRequest, body: KeyGenerate, **more: Any) -> GeneratedKey:
+    values = _new_values(request, body)
     with transaction.atomic():
         created = keys.create_key(
             actor=actor_name(request),
             plain=body.key,
-            requires_unique_name=True,
-            **key_values(body),
+            requires_unique_name=reach_of(request) is None,
+            **values,
             **more,
         )
         apply_limits("key", created.row.id.hex, limit_values(body))
     return GeneratedKey(key=created.plain, **key_row(created.row))
 
 
+def _new_values(request: HttpRequest, body: KeyGenerate) -> dict[str, Any]:
+    reach = reach_of(request)
+    if reach is None:
+        return key_values(body)
+    require_fields(body.model_fields_set, is_new=True)
+    # Asked first: whether there is a team that is none of theirs is not told.
+    team_within(reach, body.team_id or "")
+    values = key_values(body)
+    require_values(values, reach)
+    return values
+
+
 def _changed(request: HttpRequest, row: ApiKey, **values: Any) -> KeyRow:
-    keys.update_key(row, actor=actor_name(request), requires_unique_name=True, **values)
+    is_unique = reach_of(request) is None
+    keys.update_key(row, actor=actor_name(request), requires_unique_name=is_unique, **values)
     return KeyRow(**key_row(row))
 
 
-def _visible_key(principal: Principal, reference: str | None) -> ApiKey:
+def _key(request: HttpRequest, reference: str) -> ApiKey:
+    """A key that the caller may change."""
+    reach = reach_of(request)
+    return keys.find_key(reference) if reach is None else find_team_keys([reference], reach)[0]
+
+
+def _visible_key(request: HttpRequest, principal: Principal, reference: str | None) -> ApiKey:
     if reference is None:
         if principal.claims is not None:
             raise NotFound("A token has no key; name one by '?key='.", param="key")
@@ -177,6 +208,8 @@ def _visible_key(principal: Principal, reference: str | None) -> ApiKey:
     except NotFound as error:
         # One answer for both: a stranger must not learn which keys exist.
         raise denied from error
-    if row.id != principal.key_id:
-        raise denied
-    return row
+    if row.id == principal.key_id:
+        return row
+    if decide_scope(principal, TEAM_SCOPE).is_allowed and row.team_id in (reach_of(request) or ()):
+        return row
+    raise denied

@@ -38,6 +38,7 @@ LIMIT_EXAMPLES: dict[str, Any] = {
     "tags": ["nightly"],
     "now": EXAMPLE_VALUES["now"],
     "principal": EXAMPLE_VALUES["principal"],
+    "claims": {},
 }
 LIMIT_NAMES = frozenset(LIMIT_EXAMPLES)
 
@@ -69,9 +70,12 @@ def compile_limit_condition(text: str) -> Expression:
 
 
 def validate_limit_condition(text: str) -> None:
-    """ValidationError unless it compiles and, tried with examples, is true or false."""
+    """ValidationError unless it compiles and, tried with examples, is true or false; not so claims."""
+    if not text.strip():
+        return
     try:
-        if text.strip():
-            compile_limit_condition(text).check_with(LIMIT_EXAMPLES)
+        expression = compile_limit_condition(text)
+        if "claims" not in expression.variables:
+            expression.check_with(LIMIT_EXAMPLES)
     except ExpressionError as error:
         raise ValidationError(f"This condition can't be used: {error}.", code="unusable") from error

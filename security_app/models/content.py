@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from gateway_project.core.ids import uuid7
+from gateway_project.core.ids import public_id, uuid7
 from security_app.models.config import ConfigModel
 from security_app.models.limits import stored_subject_id
 
@@ -80,6 +80,11 @@ class ContentPolicy(ConfigModel):
 
     def __str__(self) -> str:
         return self.subject_text()
+
+    @property
+    def public_id(self) -> str:
+        """`content_policy_` and the row's UUID in hex."""
+        return public_id("content_policy", self.id)
 
     def clean(self) -> None:
         """Bring the id into its one form: who asks has a key's id as `key_<hex>`."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from django.core.exceptions import ValidationError
@@ -44,6 +45,7 @@ class SubjectKind(models.TextChoices):
     TEAM = "team", "Team"
     ORGANIZATION = "organization", "Organization"
     USER = "user", "User"
+    MEMBER = "member", "Member of a team"
     END_USER = "end_user", "End user"
     MODEL = "model", "Model"
     AGENT = "agent", "Agent"
@@ -76,10 +78,19 @@ def validate_time_zone(name: str) -> None:
 
 def stored_subject_id(kind: str, text: str) -> str | None:
     """The one form in which rows have a subject's id, "" for each one; None for what can't be one."""
+    if text and kind == SubjectKind.MEMBER:
+        team, _, user_id = text.partition(":")
+        team_id = stored_subject_id(SubjectKind.TEAM, team)
+        return f"{team_id}:{user_id}" if team_id and user_id else None
     if not text or kind not in UUID_KINDS:
         return text
     match = _UUID_SUBJECT.fullmatch(text)
     return None if match is None else match[1].replace("-", "").lower()
+
+
+def member_id(team_id: UUID, user_id: str) -> str:
+    """The id of a user as a member of a team: who has keys of several teams is another one in each."""
+    return f"{team_id.hex}:{user_id}"
 
 
 def budget_title(name: str, kind: str, subject_id: str) -> str:
@@ -107,7 +118,8 @@ class ScopedModel(ConfigModel):
         "which one",
         max_length=264,
         blank=True,
-        help_text="The id of the key, team, user, model, …; empty: each one has a counter of its own, unless "
+        help_text="The id of the key, team, user, model, …; of a member the team’s, a colon and the user’s; "
+        "empty: each one has a counter of its own, unless "
         "it has a row of its own.",
     )
     model = models.CharField(
@@ -134,7 +146,8 @@ class ScopedModel(ConfigModel):
         self.model = self.model.strip()
         subject_id = stored_subject_id(self.subject_kind, self.subject_id)
         if subject_id is None:
-            raise ValidationError({"subject_id": f"That is no id of a {self.subject_kind}."})
+            hint = " Give the team’s id, a colon and the user’s." if self.subject_kind == "member" else ""
+            raise ValidationError({"subject_id": f"That is no id of a {self.subject_kind}.{hint}"})
         self.subject_id = subject_id
 
     @property

@@ -18,7 +18,7 @@ from security_app.registry.policy import GROUP_PREFIX, KeyPolicy, texts_of
 
 INFERENCE, MANAGEMENT = "inference", "management"
 OFF, OPTIONAL, PERMISSIVE, STRICT = "off", "optional", "permissive", "strict"
-_MAX_SHARED_POLICIES = 10_000
+_MAX_SHARED_POLICIES = 1_000
 # A list that allows nothing, for who is in no group: an empty one would allow everything.
 _NOTHING = (GROUP_PREFIX,)
 

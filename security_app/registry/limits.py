@@ -17,6 +17,7 @@ from django.db import connection
 from gateway_project.core.expressions import Expression
 from gateway_project.core.snapshot import Section
 from security_app.limits import METRICS, Counters
+from security_app.models.limits import member_id
 from security_app.registry.counters import BudgetRule, LimitRule, Meter, Rule, applies_to
 from security_app.registry.limit_lines import LimitLines, picker
 from security_app.registry.limit_rows import stored_rules
@@ -30,6 +31,8 @@ _SPENT = frozenset({"tokens", "input_tokens", "output_tokens", "cost"})
 _ENTERED = frozenset({"requests", "concurrency"})
 _ALL = _SPENT | _ENTERED
 CALL, RUN, CALL_IN_RUN, RUN_IN_RUN, TOOL = "call", "run", "call in run", "run in run", "tool"
+# Of a client, and of no model: what is called has limits of its own as a tool.
+REQUEST = "request"
 
 
 class Who(NamedTuple):
@@ -42,6 +45,7 @@ class Who(NamedTuple):
     end_user: str = ""
     tags: tuple[str, ...] = ()
     agent: str = ""
+    member: str = ""
 
 
 NOBODY = Who()
@@ -193,6 +197,8 @@ class LimitsConfig:
     def plan(self, variant: str, who: Who, model_id: str) -> Plan:
         """What a call takes from: `CALL` of a client, `RUN` of an agent by a client, or what these cause.
 
+        A `REQUEST` of a client asks no model: it takes no tokens and no money.
+
         A call in a run takes tokens and money wherever its run's caller is counted, but requests and
         concurrency only of its own model: else an agent could not work on a key with one request a minute.
         """
@@ -221,6 +227,9 @@ class LimitsConfig:
             if principal.organization_id is not None and "organization" in kinds
             else "",
             user=principal.user_id if "user" in kinds else "",
+            member=member_id(principal.team_id, principal.user_id)
+            if "member" in kinds and principal.team_id is not None and principal.user_id
+            else "",
         )
 
     def _made(self, variant: str, who: Who, model_id: str) -> Plan:
@@ -258,6 +267,8 @@ def _subjects(who: Who) -> Iterator[tuple[str, str]]:
     for kind, subject in zip(("key", "team", "organization", "user", "end_user"), who, strict=False):
         if isinstance(subject, str) and subject:
             yield kind, subject
+    if who.member:
+        yield "member", who.member
 
 
 def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, frozenset[str]]]:
@@ -267,11 +278,13 @@ def _scopes(variant: str, who: Who, model_id: str) -> Iterator[tuple[str, str, f
     if variant == RUN_IN_RUN:
         yield "agent", model_id, _ENTERED
         return
-    metrics = {CALL: _ALL, RUN: _ENTERED, CALL_IN_RUN: _SPENT}[variant]
+    metrics = {CALL: _ALL, RUN: _ENTERED, CALL_IN_RUN: _SPENT, REQUEST: _ENTERED}[variant]
     for kind, subject in _subjects(who):
         yield kind, subject, metrics
     for tag in who.tags:
         yield "tag", tag, metrics
+    if variant == REQUEST:
+        return
     if who.agent:
         yield "agent", who.agent, _SPENT
     yield ("agent", model_id, _ENTERED) if variant == RUN else ("model", model_id, _ALL)

@@ -11,7 +11,9 @@ from gateway_project.core.expressions import MAX_CHARS
 from security_app.models.limits import LONGEST_WINDOW_S, MAX_UNITS, SHORTEST_WINDOW_S
 from security_app.schemas.base import QueryModel, StrictModel
 
-SubjectKind = Literal["key", "team", "organization", "user", "end_user", "model", "agent", "tool", "tag"]
+SubjectKind = Literal[
+    "key", "team", "organization", "user", "member", "end_user", "model", "agent", "tool", "tag"
+]
 Metric = Literal["requests", "input_tokens", "output_tokens", "tokens", "concurrency"]
 WhenUnavailable = Literal["open", "closed"]
 # As long as the columns.

@@ -29,7 +29,7 @@ Amount = Annotated[
 # Strict bodies know no text for a moment, and JSON has nothing else.
 Moment = Annotated[AwareDatetime, Strict(False)]
 BudgetId = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-BudgetSubject = Literal["key", "team", "organization", "user", "end_user", "model", "agent", "tag"]
+BudgetSubject = Literal["key", "team", "organization", "user", "member", "end_user", "model", "agent", "tag"]
 Count = Annotated[int, Field(ge=0, le=MAX_UNITS)]
 MAX_MODELS = 100
 

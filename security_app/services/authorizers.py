@@ -89,7 +89,7 @@ def try_authorizer(row: ExternalAuthorizer) -> Trial:
         return trial(False, False, "its secret can't be decrypted")
     except BadAnswer as error:
         return trial(False, False, str(error))
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return trial(False, False, f"it can't be reached ({type(error).__name__})")
     return trial(True, answer.is_allowed, answer.reason)
 

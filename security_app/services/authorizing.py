@@ -40,7 +40,7 @@ MAX_ANSWERS = 10_000
 FAILURES_TO_OPEN = 5
 OPEN_S = 5.0
 _KEPT_CONNECTIONS = 20
-_FAULTS = (httpx.HTTPError, OSError, ValueError, BadAnswer)
+_FAULTS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, BadAnswer)
 
 
 class Line:
@@ -142,8 +142,10 @@ class Lines:
 
     async def close(self) -> None:
         """End all of them, with the process."""
-        for task in list(self._closing):
+        closing = list(self._closing)
+        for task in closing:
             task.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
         lines, self._lines, self._doors = list(self._lines.values()), {}, None
         for line in lines:
             await line.close()
@@ -208,16 +210,15 @@ async def ask_for_use(
     context: RequestContext, about: str, kind: str, object_id: str, *, agent: str = ""
 ) -> None:
     """Ask about a model, an agent or a tool for one request; raises as `ask_authorizers`."""
-    doors: DoorsConfig = context.snapshot.sections[DOORS].value
+    doors = current_doors()
     method, path = getattr(context, "place", ("", ""))
     asked = Asked(kind, object_id, "inference", context.client_ip, method, path, agent)
     await ask_authorizers(doors, about, context.principal, asked, request_id=context.request_id.hex)
 
 
-def is_asked(context: RequestContext, about: str) -> bool:
-    """Whether anybody is asked about this at all."""
-    section = context.snapshot.sections.get(DOORS)
-    return section is not None and about in section.value.authorizers
+def is_asked(about: str) -> bool:
+    """Whether anybody is asked about this at all, at this moment: also what has begun meets a new one."""
+    return about in current_doors().authorizers
 
 
 async def ask(line: Line, body: dict[str, object], request_id: str) -> Answer:

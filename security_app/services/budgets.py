@@ -21,11 +21,11 @@ from security_app.services.configuration import refresh_after_commit
 from security_app.services.limit_fields import saved, set_budget_values
 from security_app.services.spend import UseQuestion, used_since
 from security_app.services.team_rights import (
+    Bounded,
     Reach,
     bounds_made_by_teams,
     bounds_of_teams,
-    find_team_key,
-    mark_of,
+    find_bounded,
     require_room,
 )
 
@@ -52,14 +52,17 @@ _PARAMS |= {"temporary_increase": "temp_budget_increase", "temporary_until": "te
 def create_budget(values: Mapping[str, Any], *, reach: Reach = None) -> Budget:
     """Make a budget; `values` are LiteLLM's fields and the subject. InvalidRequest or Conflict.
 
-    Within a reach of teams only one of a key of theirs, or PermissionDenied.
+    Within a reach of teams only one of a key or a member of theirs, or PermissionDenied.
     """
-    managed_by = "admin" if reach is None else _mark(values, reach)
+    managed_by, subject_id = "admin", values.get("subject_id", "")
+    if reach is not None:
+        bounded = _bounded(values, reach)
+        managed_by, subject_id = bounded.mark, bounded.subject
     name = values.get("budget_id") or public_id("budget", uuid7())
     row = Budget(
         budget_id=name,
         subject_kind=values["subject_kind"],
-        subject_id=values.get("subject_id", ""),
+        subject_id=subject_id,
         model=values.get("model", ""),
         window=Budget.Window.LIFETIME,
     )
@@ -140,14 +143,14 @@ def question_of(row: Budget) -> UseQuestion:
     return UseQuestion(row.subject_kind, row.subject_id, row.model, "cost", start_ms, end_ms)
 
 
-def _mark(values: Mapping[str, Any], reach: Collection[UUID]) -> str:
-    """Whose the new row is; PermissionDenied unless it is of a key of these teams."""
+def _bounded(values: Mapping[str, Any], reach: Collection[UUID]) -> Bounded:
+    """Whom the new row is of; PermissionDenied unless it is of a key or a member of these teams."""
     _require_of_team(values, _OF_TEAM | {"subject_kind", "subject_id", "model"})
-    if values.get("subject_kind") != "key":
-        raise PermissionDenied("This key may set budgets only of keys of its teams.", param="subject_kind")
-    key = find_team_key(str(values.get("subject_id", "")), reach, param="subject_id")
-    require_room(Budget, key)
-    return mark_of(key)
+    bounded = find_bounded(
+        str(values.get("subject_kind")), str(values.get("subject_id", "")), reach, param="subject_id"
+    )
+    require_room(Budget, bounded)
+    return bounded
 
 
 def _require_of_team(values: Mapping[str, Any], known: Collection[str]) -> None:

@@ -60,21 +60,28 @@ def _pasted(row: IdentityProvider) -> dict[str, Any]:
 def store_keys(row: IdentityProvider, jwks: Mapping[str, Any], source: str) -> bool:
     """Keep what was fetched for a provider; whether it differs from what was there."""
     now = utc_now()
-    with transaction.atomic():
-        ConfigVersion.lock()
-        if not _is_as_it_was(row):
-            return False
-        known = IdentityKeySet.objects.filter(pk=row.pk).first()
-        is_new = known is None or known.jwks != jwks or known.source != source
-        IdentityKeySet.objects.update_or_create(
-            provider_id=row.pk,
-            defaults={"jwks": jwks, "source": source, "fetched_at": now, "tried_at": now, "failure": ""},
-        )
-        if is_new:
-            ConfigVersion.bump(DOORS)
-            refresh_after_commit()
+    known = IdentityKeySet.objects.filter(pk=row.pk).first()
+    is_new = known is None or known.jwks != jwks or known.source != source
+    if is_new and not _replace_keys(row, jwks, source):
+        return False
+    IdentityKeySet.objects.filter(pk=row.pk).update(fetched_at=now, tried_at=now, failure="")
     key_freshness.note_fetched(row.pk, now.timestamp())
     return is_new
+
+
+def _replace_keys(row: IdentityProvider, jwks: Mapping[str, Any], source: str) -> bool:
+    """Change the configuration; False if the row says meanwhile that its keys are elsewhere."""
+    now = utc_now()
+    with transaction.atomic():
+        ConfigVersion.bump(DOORS)
+        if not _is_as_it_was(row):
+            return False
+        IdentityKeySet.objects.update_or_create(
+            provider_id=row.pk,
+            defaults={"jwks": jwks, "source": source, "fetched_at": now, "tried_at": now},
+        )
+        refresh_after_commit()
+    return True
 
 
 def _is_as_it_was(row: IdentityProvider) -> bool:

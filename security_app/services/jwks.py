@@ -61,7 +61,7 @@ def _fetched(url: str, param: str) -> Any:
     check_keys_url(url, param=param)
     try:
         return loads(_body(url))
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise _unusable(f"it can't be fetched ({type(error).__name__})", param) from error
     except ValueError as error:
         raise _unusable(f"what is there is not JSON: {error}", param) from error

@@ -211,6 +211,7 @@ class KeyFilter:
     status: str | None = None
     team: Team | None = None
     organization: Organization | None = None
+    teams: frozenset[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,8 @@ def _filtered(wanted: KeyFilter) -> QuerySet[ApiKey]:
         rows = rows.filter(user_id=wanted.user_id)
     if wanted.team is not None:
         rows = rows.filter(team=wanted.team)
+    if wanted.teams is not None:
+        rows = rows.filter(team__in=wanted.teams)
     if wanted.organization is not None:
         rows = rows.filter(team__organization=wanted.organization)
     if wanted.status == "deleted":

@@ -82,6 +82,8 @@ def whose(kind: str, subject: str) -> str:
         return "this API key"
     if kind in ("team", "organization"):
         return f"this key's {kind}"
+    if kind == "member":
+        return "this key's user in its team"
     return f"the {kind.replace('_', ' ')} '{subject}'"
 
 

@@ -73,4 +73,5 @@ def _values(
         "tags": list(tags),
         "now": utc_now(),
         "principal": principal_values(principal),
+        "claims": principal.claims or {},
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -86,6 +87,23 @@ def remove_limits(kind: str, subjects: Collection[str]) -> None:
         if found.exists():
             found.delete()
             refresh_after_commit()
+
+
+def remove_member_limits(
+    *, team_ids: Collection[UUID] | None = None, user_ids: Collection[str] | None = None
+) -> None:
+    """Members of these teams, or these users as members, are gone; with both, these users in these teams."""
+    teams = None if team_ids is None else {team_id.hex for team_id in team_ids}
+    gone = {
+        subject
+        for rows in (Limit.objects, Budget.objects)
+        for subject in rows.filter(subject_kind="member").values_list("subject_id", flat=True)
+        if (teams is None or subject.partition(":")[0] in teams)
+        and (user_ids is None or subject.partition(":")[2] in user_ids)
+        and subject
+    }
+    if gone:
+        remove_limits("member", gone)
 
 
 def limit_rows(kind: str, subjects: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -18,8 +18,7 @@ from security_app.services.team_rights import (
     Reach,
     bounds_made_by_teams,
     bounds_of_teams,
-    find_team_key,
-    mark_of,
+    find_bounded,
     require_room,
 )
 
@@ -37,7 +36,13 @@ _PARAMS = {
 
 def create_limit(values: Mapping[str, Any], *, reach: Reach = None) -> Limit:
     """Make a limit; `values` are fields of Limit. InvalidRequest, or Conflict for one that is there."""
-    return _written(Limit(), values, managed_by=_mark(values, reach, is_new=True))
+    if reach is None:
+        return _written(Limit(), values, managed_by="admin")
+    _require_of_team(values, _OF_TEAM)
+    kind, subject = str(values.get("subject_kind")), str(values.get("subject_id", ""))
+    bounded = find_bounded(kind, subject, reach)
+    require_room(Limit, bounded)
+    return _written(Limit(), {**values, "subject_id": bounded.subject}, managed_by=bounded.mark)
 
 
 def change_limit(reference: str, values: Mapping[str, Any], *, reach: Reach = None) -> Limit:
@@ -46,8 +51,9 @@ def change_limit(reference: str, values: Mapping[str, Any], *, reach: Reach = No
         # So that a row which goes meanwhile does not come back.
         ConfigVersion.lock()
         row = find_limit(reference, reach=reach, changes=True)
-        mark = _mark(values, reach, is_new=False)
-        return _written(row, values, managed_by=mark if reach is None else row.managed_by)
+        if reach is not None:
+            _require_of_team(values, _OF_TEAM - _SUBJECT)
+        return _written(row, values, managed_by="admin" if reach is None else row.managed_by)
 
 
 def delete_limit(reference: str, *, reach: Reach = None) -> str:
@@ -93,19 +99,9 @@ def limits_of(subject_kind: str | None, subject_id: str | None, *, reach: Reach 
     return rows.filter(Q(subject_id=subject_id) | Q(subject_kind__in=kinds, subject_id=stored or subject_id))
 
 
-def _mark(values: Mapping[str, Any], reach: Reach, *, is_new: bool) -> str:
-    """Whose the row is; within a reach of teams only a limit of one of their keys passes."""
-    if reach is None:
-        return "admin"
-    if others := sorted(values.keys() - (_OF_TEAM if is_new else _OF_TEAM - _SUBJECT)):
+def _require_of_team(values: Mapping[str, Any], known: Collection[str]) -> None:
+    if others := sorted(values.keys() - set(known)):
         raise PermissionDenied("An administrator sets this.", param=_PARAMS.get(others[0], others[0]))
-    if not is_new:
-        return ""
-    if values.get("subject_kind") != "key":
-        raise PermissionDenied("This key may limit only keys of its teams.", param="subject.kind")
-    key = find_team_key(str(values.get("subject_id", "")), reach)
-    require_room(Limit, key)
-    return mark_of(key)
 
 
 def _written(row: Limit, values: Mapping[str, Any], *, managed_by: str) -> Limit:

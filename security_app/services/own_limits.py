@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from security_app.limits import CalendarWindow, SlidingWindow
+from security_app.models.limits import member_id
 from security_app.registry import Principal
 from security_app.registry.counters import Meter, Rule
 from security_app.registry.limits import SECTION, LimitsConfig, Who
@@ -49,6 +50,9 @@ def who_is(principal: Principal) -> Who:
         team=principal.team_id.hex if principal.team_id is not None else "",
         organization=principal.organization_id.hex if principal.organization_id is not None else "",
         user=principal.user_id,
+        member=member_id(principal.team_id, principal.user_id)
+        if principal.team_id is not None and principal.user_id
+        else "",
     )
 
 

@@ -21,6 +21,7 @@ from security_app.registry.limits import (
     CALL,
     CALL_IN_RUN,
     NOBODY,
+    REQUEST,
     RUN,
     RUN_IN_RUN,
     SECTION,
@@ -216,7 +217,7 @@ async def reserve(
     again; InvalidRequest for a model without a price under a budget; Overloaded while counters are away.
     """
     require_model(principal, model_id, is_agent=is_agent, ip=context.client_ip)
-    if is_asked(context, ABOUT_MODELS):
+    if is_asked(ABOUT_MODELS):
         await ask_for_use(context, ABOUT_MODELS, "agent" if is_agent else "model", model_id)
     limits = limits_of(context)
     if not limits.kinds:
@@ -258,6 +259,21 @@ async def reserve_child(
     if plan.conditions:
         plan = plan.narrowed(call_values(context, ticket.principal, model_id, agent=ticket.who.agent))
     return await Ticket(ticket.principal, model_id, limits, who, context).take(plan, demand, replaces)
+
+
+async def reserve_request(context: RequestContext, name: str) -> Ticket:
+    """Leave for a client's request that asks no model, as the call of a tool: requests and concurrency alone.
+
+    Raises RateLimited, with when to try again, and Overloaded while counters are away.
+    """
+    limits, principal = limits_of(context), context.principal
+    if not limits.kinds:
+        return Ticket(principal, name, limits)
+    who = _who(context, principal, limits)
+    plan = limits.plan(REQUEST, who, name)
+    if plan.conditions:
+        plan = plan.narrowed(call_values(context, principal, name))
+    return await Ticket(principal, name, limits, who, context).take(plan, ONE_REQUEST)
 
 
 async def reserve_tool(context: RequestContext, name: str) -> Ticket:

@@ -13,8 +13,14 @@ Subject = tuple[str, str]
 
 
 def subject_names(subjects: Iterable[Subject]) -> dict[Subject, str]:
-    """A name for each kind and id, in at most three queries; the id itself where there is no better one."""
+    """A name for each kind and id, in at most four queries; the id itself where there is no better one."""
     names = {subject: subject[1] for subject in subjects}
+    members = {
+        subject: subject[1].partition(":") for subject in names if subject[0] == "member" and subject[1]
+    }
+    teams = subject_names({("team", team) for team, _, _ in members.values()}) if members else {}
+    for subject, (team, _, user_id) in members.items():
+        names[subject] = f"{user_id} in {teams['team', team]}"
     for kind, model in _NAMED.items():
         ids = {subject_id: found for at, subject_id in names if at == kind and (found := _uuid(subject_id))}
         if not ids:

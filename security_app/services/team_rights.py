@@ -1,12 +1,14 @@
 """What a team admin may do in the own teams, whichever way: pages and the API ask here.
 
 Never more than the own rights: no key that manages the gateway, no limit that an administrator set, nobody
-of another team. Limits and budgets are of single keys of the team: a user's would bind in other teams, too.
+of another team. Limits and budgets are of single keys and members of the team: a user's would bind in other
+teams, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import CharField, Q, QuerySet, Value
@@ -15,13 +17,13 @@ from django.db.models.functions import Cast, Replace
 from gateway_project.core.errors import InvalidRequest, PermissionDenied
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, Budget, GatewayUser, Limit, Membership, Team
-from security_app.models.limits import TEAM_MADE
+from security_app.models.limits import TEAM_MADE, member_id
 from security_app.services.teams import Member, find_team
 
 # What a key may do that a team admin makes, changes and ends.
 TEAM_SCOPES = ("inference",)
-# Each call of the key is counted by all of them.
-MAX_PER_KEY = 20
+# Each call of the key or member is counted by all of them.
+MAX_PER_SUBJECT = 20
 # The teams that somebody manages; None for who manages everything.
 Reach = frozenset[UUID] | None
 
@@ -33,14 +35,67 @@ def administered_teams(members: Q) -> frozenset[UUID]:
 
 
 def bounds_of_teams(teams: Collection[UUID]) -> Q:
-    """The limits and budgets of teams and of their keys: what a team admin may look at."""
-    of_team = Q(subject_kind="team", subject_id__in=[team.hex for team in teams])
-    return of_team | Q(subject_kind="key", subject_id__in=_key_ids(teams))
+    """The limits and budgets of teams, their keys and members: what a team admin may look at."""
+    return Q(subject_kind="team", subject_id__in=[team.hex for team in teams]) | _of_keys_and_members(teams)
 
 
 def bounds_made_by_teams(teams: Collection[UUID]) -> Q:
-    """Those of their keys that a team admin made, and may change and end."""
-    return Q(managed_by__startswith=TEAM_MADE, subject_kind="key", subject_id__in=_key_ids(teams))
+    """Those of their keys and members that a team admin made, and may change and end."""
+    return Q(managed_by__startswith=TEAM_MADE) & _of_keys_and_members(teams)
+
+
+def _of_keys_and_members(teams: Collection[UUID]) -> Q:
+    found = Q(subject_kind="key", subject_id__in=_key_ids(teams))
+    for team in teams:
+        found |= Q(subject_kind="member", subject_id__startswith=f"{team.hex}:")
+    return found
+
+
+class Bounded(NamedTuple):
+    """Whom a team admin limits: a key or a member of the team."""
+
+    kind: str
+    subject: str
+    team_id: UUID | None
+
+    @property
+    def mark(self) -> str:
+        """What `managed_by` says of limits and budgets that the team made."""
+        return mark_of(self.team_id)
+
+
+def mark_of(team_id: UUID | None) -> str:
+    """As `Bounded.mark`."""
+    return f"{TEAM_MADE}{'' if team_id is None else team_id.hex}"
+
+
+def find_bounded(kind: str, reference: str, teams: Collection[UUID], *, param: str = "subject") -> Bounded:
+    """A key or a member of these teams; PermissionDenied for all others and all other kinds."""
+    if kind == "key":
+        key = find_team_key(reference, teams, param=param)
+        return Bounded("key", key.pk.hex, key.team_id)
+    if kind == "member":
+        row = find_team_member(reference, teams, param=param)
+        return Bounded("member", member_id(row.team_id, row.user.user_id), row.team_id)
+    raise PermissionDenied("Only keys and members of your teams may be chosen.", param=param)
+
+
+def find_team_member(reference: str, teams: Collection[UUID], *, param: str) -> Membership:
+    """A member of these teams by the team's id, a colon and the user's id; by the latter if it tells.
+
+    PermissionDenied for all others: whether there is such a user elsewhere is not told.
+    """
+    rows = Membership.objects.filter(team__in=teams).select_related("user")
+    team, colon, user_id = reference.strip().partition(":")
+    team_id = parse_public_id("team", team) if colon else None
+    if team_id is not None:
+        found = list(rows.filter(team_id=team_id, user__user_id=user_id))
+    else:
+        found = list(rows.filter(user__user_id=reference.strip())[:2])
+    if len(found) != 1:
+        hint = "" if not found else " of just one; write TEAM_ID:USER_ID"
+        raise PermissionDenied(f"This is no member of your teams{hint}.", param=param)
+    return found[0]
 
 
 def find_team_key(reference: str, teams: Collection[UUID], *, param: str = "subject.id") -> ApiKey:
@@ -56,16 +111,14 @@ def find_team_key(reference: str, teams: Collection[UUID], *, param: str = "subj
     return row
 
 
-def mark_of(key: ApiKey) -> str:
-    """What `managed_by` says of limits and budgets that the key's team made."""
-    return f"{TEAM_MADE}{'' if key.team_id is None else key.team_id.hex}"
-
-
-def require_room(model: type[Limit | Budget], key: ApiKey) -> None:
-    """InvalidRequest if the key's team has made as many limits, or budgets, of the key as it may."""
-    made = model.objects.filter(managed_by__startswith=TEAM_MADE, subject_kind="key", subject_id=key.pk.hex)
-    if made.count() >= MAX_PER_KEY:
-        raise InvalidRequest(f"Of a key a team makes at most {MAX_PER_KEY} of these.", param="subject")
+def require_room(model: type[Limit | Budget], bounded: Bounded) -> None:
+    """InvalidRequest if the team has made as many limits, or budgets, of the key or member as it may."""
+    of = {"subject_kind": bounded.kind, "subject_id": bounded.subject}
+    made = model.objects.filter(managed_by__startswith=TEAM_MADE, **of)
+    if made.count() >= MAX_PER_SUBJECT:
+        raise InvalidRequest(
+            f"Of one {bounded.kind} a team makes at most {MAX_PER_SUBJECT}.", param="subject"
+        )
 
 
 def team_within(reach: Reach, reference: str) -> Team:

@@ -12,7 +12,7 @@ from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import ApiKey, GatewayUser, Membership, Organization, Team
 from security_app.services.keys import delete_keys
-from security_app.services.limit_fields import remove_limits
+from security_app.services.limit_fields import remove_limits, remove_member_limits
 from security_app.services.people import create_row, delete_row, update_row
 from security_app.services.users import find_user
 
@@ -75,6 +75,7 @@ def delete_teams(rows: Sequence[Team], *, actor: str) -> int:
         ended = list(ApiKey.objects.filter(team__in=rows, deleted_at=None))
         delete_keys(ended, actor=actor)
         remove_limits("team", [row.id.hex for row in rows])
+        remove_member_limits(team_ids=[row.id for row in rows])
         for row in rows:
             delete_row(row, kind=_KIND, actor=actor)
     return len(ended)
@@ -133,6 +134,7 @@ def remove_member(row: Team, user: GatewayUser, *, actor: str) -> int:
     with transaction.atomic():
         ended = list(ApiKey.objects.filter(team=row, user_id=user.user_id, deleted_at=None))
         delete_keys(ended, actor=actor)
+        remove_member_limits(team_ids=[row.id], user_ids=[user.user_id])
         delete_row(membership, kind="membership", actor=actor)
     return len(ended)
 

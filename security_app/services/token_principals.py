@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid5
 
+from gateway_project.core.codec import dumps
 from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.core.expressions import is_small
 from gateway_project.core.snapshot import Snapshot
@@ -155,12 +156,20 @@ def _in_organization(principal: Principal, who: Mapped) -> Principal:
     return principal._replace(organization_id=organization.id, bounds=bounds)
 
 
+def _is_plain(name: str, value: Any) -> bool:
+    """Whether it can be told to others as JSON: no half characters, no numbers beyond all bounds."""
+    try:
+        dumps({name: value})
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _capped(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     """As much of the claims as conditions may be given. A condition over what is left out does not hold."""
+    first = list(claims.items())[:_MAX_CLAIMS]
     kept = {
-        name: value
-        for name, value in list(claims.items())[:_MAX_CLAIMS]
-        if is_small({"claims": {name: value}})
+        name: value for name, value in first if is_small({"claims": {name: value}}) and _is_plain(name, value)
     }
     if is_small({"claims": kept}):
         return kept

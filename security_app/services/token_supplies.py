@@ -21,7 +21,7 @@ from django.db import DatabaseError, transaction
 
 from gateway_project.core.acting import SYSTEM, Acting, acting_as
 from gateway_project.core.db import in_thread, with_fresh_connections
-from gateway_project.core.errors import Conflict
+from gateway_project.core.errors import Conflict, Overloaded
 from gateway_project.core.threads import in_own_thread
 from security_app.models import ConfigVersion, GatewayUser, IdentityProvider
 from security_app.registry import DOORS, DoorsConfig
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 SOONEST_S = 10.0
 _LOOK_S = 15.0
 _FULL_S = 60.0
+_WAIT_S = 5.0
 _MAX_NAME_CHARS = 200
 
 
@@ -80,8 +81,10 @@ class KeyWatch:
             )
             self._running[provider_id] = running
             running.add_done_callback(lambda _: self._running.pop(provider_id, None))
-        # One who leaves, leaves the others their keys.
-        await asyncio.shield(running)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_S):
+                # One who leaves, leaves the others their keys.
+                await asyncio.shield(running)
 
     def fetch_now_here(self, provider_id: UUID) -> None:
         """The same in a thread."""
@@ -107,19 +110,29 @@ key_watch = KeyWatch()
 
 
 async def supply(lacking: TokenRefused) -> None:
-    """Have what a token lacks looked for; whoever asked looks once more."""
-    if isinstance(lacking, LacksKey):
-        await key_watch.fetch_now(lacking.provider.id)
-    elif isinstance(lacking, LacksUser):
-        await in_thread(make_user, lacking)
+    """Have what a token lacks looked for; whoever asked looks once more. Overloaded without a database."""
+    try:
+        if isinstance(lacking, LacksKey):
+            await key_watch.fetch_now(lacking.provider.id)
+        elif isinstance(lacking, LacksUser):
+            await in_thread(make_user, lacking)
+    except DatabaseError as error:
+        raise _nobody_can_tell() from error
 
 
 def supply_here(lacking: TokenRefused) -> None:
     """The same in a thread."""
-    if isinstance(lacking, LacksKey):
-        key_watch.fetch_now_here(lacking.provider.id)
-    elif isinstance(lacking, LacksUser):
-        make_user(lacking)
+    try:
+        if isinstance(lacking, LacksKey):
+            key_watch.fetch_now_here(lacking.provider.id)
+        elif isinstance(lacking, LacksUser):
+            make_user(lacking)
+    except DatabaseError as error:
+        raise _nobody_can_tell() from error
+
+
+def _nobody_can_tell() -> Overloaded:
+    return Overloaded("The token can't be looked up now.", headers={"retry-after": "5"})
 
 
 # Providers that have made all the users that they may, until a moment of the monotonic clock.

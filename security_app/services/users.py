@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from security_app.models import ApiKey, EndUser, GatewayUser
 from security_app.services.keys import delete_keys
-from security_app.services.limit_fields import remove_limits
+from security_app.services.limit_fields import remove_limits, remove_member_limits
 from security_app.services.people import create_row, delete_row, update_row
 
 USER_NAMES = {"email": "user_email", "name": "user_alias", "role": "user_role"}
@@ -70,6 +70,7 @@ def delete_users(rows: Sequence[GatewayUser], *, actor: str) -> int:
         ended = list(ApiKey.objects.filter(user_id__in=ids, deleted_at=None))
         delete_keys(ended, actor=actor)
         remove_limits("user", ids)
+        remove_member_limits(user_ids=ids)
         for row in rows:
             delete_row(row, kind="user", actor=actor)
     return len(ended)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -66,7 +68,33 @@ def test_nothing_is_approved_without_the_question(admin_client: Client) -> None:
     event = AuditEvent.objects.filter(object_type="usage_app.price").latest("seq")
     assert (event.action, event.actor) == ("created", "admin")
     assert "Dismissed 1 changes" in act(admin_client, "dismiss_selected", second)
+    left = AuditEvent.objects.latest("seq")
+    assert (left.action, left.object_id, left.actor) == ("prices.dismissed", "acme/big", "admin")
+    assert json.loads(left.detail) == {"changes": 1, "models": ["acme/big"]}
     assert Price.objects.count() == 1
+
+
+def test_a_price_that_has_begun_stays_and_a_new_one_begins_with_its_rates(admin_client: Client) -> None:
+    begun = make_price(
+        model="acme/own", input=Decimal("2.5"), tiers=[{"above_input_tokens": 9, "input": "5"}]
+    )
+    later = make_price(model="acme/own", valid_from=utc_now() + timedelta(days=1))
+    pages = {row.pk: f"/admin/usage_app/price/{row.pk}/" for row in (begun, later)}
+
+    shown = admin_client.get(f"{pages[begun.pk]}change/").content.decode()
+    refused = [
+        admin_client.post(f"{pages[begun.pk]}{what}/", {"post": "yes"}) for what in ("change", "delete")
+    ]
+    url = f"/admin/usage_app/price/add/?like={begun.pk.hex}"
+    new = admin_client.get(url).content.decode()
+
+    assert url.replace("&", "&amp;") in shown
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert 'value="acme/own"' in new
+    assert 'value="2.5' in new
+    assert "above_input_tokens" in new
+    assert "like=" not in admin_client.get(f"{pages[later.pk]}change/").content.decode()
+    assert admin_client.post(f"{pages[later.pk]}delete/", {"post": "yes"}).status_code == 302
 
 
 def test_all_of_it_is_approved_after_one_question(admin_client: Client) -> None:

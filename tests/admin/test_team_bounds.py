@@ -12,7 +12,7 @@ from gateway_project.core.snapshot import SnapshotStore
 from security_app.models import ApiKey, Budget, GatewayUser, Limit, Membership, Organization, Team
 from security_app.registry.limits import CALL, LimitsConfig, Who
 from security_app.services.keys import create_key
-from security_app.services.team_rights import MAX_PER_KEY, mark_of
+from security_app.services.team_rights import MAX_PER_SUBJECT, mark_of
 from tests.admin.test_people import members
 
 APP = "/admin/security_app"
@@ -81,7 +81,7 @@ def test_a_key_of_the_own_team_is_bounded(world: World, client: Client, kind: st
 
     assert answer.status_code == 302, answer.context["adminform"].form.errors
     made = rows_of(kind, world.key)[-1]
-    assert made.managed_by == mark_of(world.key)
+    assert made.managed_by == mark_of(world.ours.pk)
     path = f"{APP}/{kind}/{made.pk}"
     changed = fields(kind, None, **{"value" if kind == "limit" else "amount": "5"})
     assert client.post(f"{path}/change/", changed).status_code == 302
@@ -89,6 +89,23 @@ def test_a_key_of_the_own_team_is_bounded(world: World, client: Client, kind: st
     assert (made.value if kind == "limit" else made.amount) == 5
     assert client.post(f"{path}/delete/", {"post": "yes"}).status_code == 302
     assert made not in rows_of(kind, world.key)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_member_of_the_own_team_is_bounded(world: World, client: Client, kind: str) -> None:
+    for refused in ("mallory", f"{world.theirs.pk}:mallory", "nobody"):
+        answer = client.post(f"{APP}/{kind}/add/", fields(kind, None, member=refused))
+        assert "no member of your teams" in answer.content.decode()
+    both = client.post(f"{APP}/{kind}/add/", fields(kind, world.key, member="alice"))
+    assert "Give a key or a member." in both.content.decode()
+
+    answer = client.post(f"{APP}/{kind}/add/", fields(kind, None, member="alice"))
+
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    made = (Limit if kind == "limit" else Budget).objects.get(subject_kind="member")
+    assert made.subject_id == f"{world.ours.pk.hex}:alice"
+    assert made.managed_by == mark_of(world.ours.pk)
+    assert "alice in ours" in client.get(f"{APP}/{kind}/").content.decode()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,7 +155,7 @@ def test_actions_on_many_reach_the_own_rows_only(
 ) -> None:
     if also_auditor:
         world.account.groups.add(Group.objects.get(name="auditor"))
-    own = bound("key", world.key.pk.hex, mark_of(world.key), value=9)[KINDS.index(kind)]
+    own = bound("key", world.key.pk.hex, mark_of(world.ours.pk), value=9)[KINDS.index(kind)]
     model: Any = type(own)
     chosen = [str(pk) for pk in model.objects.values_list("pk", flat=True)]
 
@@ -157,7 +174,7 @@ def test_what_a_team_adds_never_stands_in_for_what_holds_for_each_key(
 ) -> None:
     Limit.objects.all().delete()
     Limit.objects.create(subject_kind="key", metric="requests", value=60)
-    bound("key", world.key.pk.hex, mark_of(world.key), value=1_000_000)
+    bound("key", world.key.pk.hex, mark_of(world.ours.pk), value=1_000_000)
     snapshots.refresh()
 
     config: LimitsConfig = snapshots.current.sections["limits"].value
@@ -170,7 +187,7 @@ def test_what_a_team_adds_never_stands_in_for_what_holds_for_each_key(
 def test_a_row_that_an_administrator_saves_is_the_administrators(
     world: World, client: Client, admin_user: User
 ) -> None:
-    row, _ = bound("key", world.key.pk.hex, mark_of(world.key), value=9)
+    row, _ = bound("key", world.key.pk.hex, mark_of(world.ours.pk), value=9)
     client.force_login(admin_user)
     sent = fields("limit", None, subject_kind="key", subject_id=world.key.pk.hex, when_unavailable="open")
     client.post(f"{APP}/limit/{row.pk}/change/", sent)
@@ -181,8 +198,8 @@ def test_a_row_that_an_administrator_saves_is_the_administrators(
 
 
 def test_a_key_has_so_many_of_them_and_no_more(world: World, client: Client) -> None:
-    for number in range(MAX_PER_KEY):
-        bound("key", world.key.pk.hex, mark_of(world.key), value=100 + number)
+    for number in range(MAX_PER_SUBJECT):
+        bound("key", world.key.pk.hex, mark_of(world.ours.pk), value=100 + number)
 
     answer = client.post(f"{APP}/limit/add/", fields("limit", world.key))
 

@@ -6,12 +6,14 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
+from gateway_project.core.ids import uuid7, uuid7_time
 from security_app.services.configuration import store
 from tests.admin import rows
 from tests.browser.accessibility import assert_good
 from tests.browser.chromium import Page
 from tests.browser.session import sign_in
 from upstreams_app.models import Route, RouteTarget, UpstreamModel
+from usage_app.models import UsageRecord
 
 pytestmark = pytest.mark.browser
 LONG = "long-" * 20 + "name"
@@ -32,11 +34,27 @@ def test_the_pages_are_good_for_everybody(
     for each in (route, other):
         RouteTarget.objects.create(route=each, model=model, condition="tokens >= 0 && " * 10 + "true")
     store.refresh()
+    identifier = uuid7()
+    kept = UsageRecord.objects.create(
+        id=identifier,
+        at=uuid7_time(identifier),
+        operation="chat",
+        model=LONG,
+        upstream=model.upstream.name,
+        upstream_model=model.name,
+        status=200,
+        state="reported",
+        decision={"strategy": "weighted", "candidates": [f"{LONG}/{LONG}"], "barred": {LONG: "timeout"}},
+    )
 
     browser.emulate(width=1400, height=900, is_dark=False)
     sign_in(browser, live_server.url, "admin", "password")
     browser.emulate(width=width, height=900, is_dark=is_dark)
-    for path in (f"upstreams_app/route/{route.pk}/change/", f"simulator/?model={LONG}"):
+    for path in (
+        f"upstreams_app/route/{route.pk}/change/",
+        f"simulator/?request={kept.request_id}",
+        f"simulator/?model={LONG}",
+    ):
         browser.open(f"{live_server.url}/admin/{path}")
         assert_good(browser)
     browser.evaluate(SIMULATE)

@@ -137,6 +137,38 @@ def test_the_admin_says_so_too(admin_client: Client, settings: SettingsWrapper) 
     assert "The cache can" in page.content.decode()
 
 
+@pytest.mark.parametrize("is_one", [True, False])
+def test_a_policy_that_is_deleted_in_the_admin_takes_its_answers_along(
+    admin_client: Client, *, is_one: bool
+) -> None:
+    row = CachePolicy.objects.create(model="fast")
+    selected = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
+
+    if is_one:
+        admin_client.post(f"{LIST}{row.pk}/delete/", {"post": "yes"})
+    else:
+        admin_client.post(LIST, selected)
+
+    assert not CachePolicy.objects.exists()
+    assert len(answer_cache.memory) == 1
+    assert events() == [("cache.model_forgotten", "fast")] * 2
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_in_the_admin_too_it_stays_while_they_can_not_be_forgotten(
+    admin_client: Client, settings: SettingsWrapper, *, is_one: bool
+) -> None:
+    row = CachePolicy.objects.create(model="fast")
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    selected = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
+
+    path, body = (f"{LIST}{row.pk}/delete/", {"post": "yes"}) if is_one else (LIST, selected)
+    page = admin_client.post(path, body, follow=True).content.decode()
+
+    assert CachePolicy.objects.count() == 1
+    assert "The cache can" in page
+
+
 def test_a_policy_is_made_changed_and_deleted_with_its_answers(admin: Caller) -> None:
     made = admin.ok("PUT", "/cache/policies/team/long", {"scope": "team", "ttl_s": 60})
     changed = admin.ok("PUT", "/cache/policies/team/long", {"includes_tools": True})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -192,7 +192,7 @@ def test_after_failures_nobody_waits_until_one_asks_again(
         await authorizing.lines.close()
         return [str(asked), still[:3], *again]
 
-    later = time.monotonic() + 10 * authorizing.OPEN_S
+    later = monotonic() + 10 * authorizing.OPEN_S
     assert asyncio.run(run()) == [str(FAILURES_TO_OPEN), "503", "allowed", "allowed"]
 
 

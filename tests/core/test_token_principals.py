@@ -351,10 +351,11 @@ def test_conditions_read_claims_and_keys_have_none() -> None:
 
 
 def test_claims_beyond_what_conditions_may_be_given_are_left_out() -> None:
-    others: dict[str, Any] = {f"c{number}": number for number in range(100)}
-    found = of(provider(), token(many=list(range(100)), few=[1], **others))
+    odd: dict[str, Any] = {"large": 10**30, "half": "\ud800", "deep": [[[[[[[[[1]]]]]]]]]}
+    many: dict[str, Any] = {f"c{number}": number for number in range(100)}
+    found = of(provider(), token(many=list(range(100)), few=[1], **odd, **many))
 
     assert found.claims is not None
-    assert "many" not in found.claims
+    assert found.claims.keys().isdisjoint({"many", *odd})
     assert found.claims["few"] == [1]
     assert len(found.claims) <= 64

@@ -62,6 +62,8 @@ def test_a_token_is_served_as_its_user_who_is_made_counted_limited_and_blocked(
     assert first.status_code == 200, first.text
     record = gateway.record(first.headers["x-request-id"])
     assert (record["user_id"], record["key_name"]) == (user, f"Okta: {user}")
+    with gateway.client(token) as client:
+        assert MODEL in {item["id"] for item in client.get("/v1/models").json()["data"]}
     manage(gateway, "/user/update", user_id=user, models=["other/*"])
     assert reason(ask(gateway, token)) == (403, "insufficient_permissions")
     manage(gateway, "/user/update", user_id=user, models=[], rpm_limit=1)
@@ -125,6 +127,23 @@ def test_an_external_authorizer_is_asked_after_the_gateway_s_own_decision(gatewa
     assert asked == 4
     assert reason(listed) == (403, "authorizer_denied")
     assert ask(gateway, KEY).status_code == 200
+
+
+def test_an_external_authorizer_is_asked_about_each_call_of_a_tool(gateway: Gateway) -> None:
+    tool = {"name": "orders", "kind": "http", "description": "Orders", "parameters": {"type": "object"}}
+    manage(gateway, "/tools", **tool, config={"method": "GET", "url": "http://127.0.0.1:9/orders"})
+    with FakeAuthorizer() as fake, gateway.client(KEY) as client:
+        fake.answer = (403, {"reason": "out of hours"})
+        body = {"name": "policy", "url": fake.url, "secret": SECRET, "asked_about": ["tools"]}
+        made = manage(gateway, "/authorizer/new", **body)["authorizer"]
+        refused = client.post("/mcp/tools/call", json={"name": "orders", "arguments": {}})
+        manage(gateway, "/authorizer/delete", authorizer=made)
+        called = client.post("/mcp/tools/call", json={"name": "orders", "arguments": {}})
+
+    assert refused.status_code == 403
+    assert "out of hours" in refused.text
+    assert [(one["asked"]["kind"], one["asked"]["object"]) for one in fake.questions] == [("tool", "orders")]
+    assert called.status_code != 403
 
 
 @pytest.mark.usefixtures("vendor")

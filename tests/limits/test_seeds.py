@@ -62,13 +62,30 @@ def test_each_scope_is_summed_up_by_its_own_column() -> None:
             question(subject=BOB.hex),
             question(kind="team", subject=TEAM.hex),
             question(kind="user", subject="ann"),
+            question(kind="member", subject=f"{TEAM.hex}:ann"),
+            question(kind="member", subject=f"{BOB.hex}:ann"),
             question(kind="end_user", subject="zoe"),
             question(kind="tag", subject="red"),
             question(kind="agent", subject="default/helper"),
             question(kind="model", subject="other/large"),
             question(kind="tool", subject="search", metric="requests"),
         ]
-    ) == [12, 11, 7, 7, 7, 7, 7, 11, 0]
+    ) == [12, 11, 7, 7, 7, 0, 7, 7, 7, 11, 0]
+
+
+def test_a_member_is_summed_up_alike_from_rollups_and_from_records() -> None:
+    hours_ago = utc_now() - timedelta(hours=3)
+    for number, (team, user) in enumerate(((TEAM, "ann"), (TEAM, "bob"), (BOB, "ann"), (TEAM, "ann"))):
+        store_entries(
+            make_entry(id=id_at(hours_ago, number + 1), cost_nano=10**number, team_id=team, user_id=user)
+        )
+    of_ann = question(kind="member", subject=f"{TEAM.hex}:ann")
+    by_records = answers([of_ann])
+    while roll_up():
+        pass
+    UsageRecord.objects.all().delete()
+
+    assert answers([of_ann]) == by_records == [1001]
 
 
 def test_only_the_models_of_the_rule_and_the_moments_of_the_window_count() -> None:

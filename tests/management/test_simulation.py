@@ -76,6 +76,15 @@ def test_it_says_what_becomes_of_a_request_that_takes_long(admin: Caller, admin_
     assert ask(admin)["hedge"].startswith("no second call: no other target")
 
 
+def test_conditions_are_asked_about_what_the_route_makes_of_a_request(admin: Caller) -> None:
+    admin.ok("PATCH", "/routes/fast", {"prompt_append": [{"role": "user", "content": "word " * 2000}]})
+    long = ask(admin, request={"messages": []})
+    admin.ok("PATCH", "/routes/fast", {"prompt_append": [], "body_templates": {"tools": "[{'a': 'b'}]"}})
+
+    assert long["selected_model"] == "lab/l"
+    assert ask(admin, request={"messages": []})["selected_model"] == "lab/l"
+
+
 def test_what_is_known_of_targets_counts(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     store.refresh()
     clients = ClientPool()

@@ -161,9 +161,135 @@ def test_other_budgets_are_out_of_reach(world: World) -> None:
     assert Budget.objects.count() == 2
 
 
+def test_a_member_of_an_own_team_is_bounded_in_that_team(world: World) -> None:
+    bob = {"subject": {"kind": "member", "id": f"{world.ours}:bob"}}
+    denied(world.alice, "POST", "/limits", limit(world.key, **bob))
+    world.alice.ok("POST", "/team/member_add", {"team_id": world.ours, "member": {"user_id": "bob"}})
+
+    made = world.alice.ok("POST", "/limits", limit(world.key, **bob))
+    spending = {"subject_kind": "member", "subject_id": "bob"}
+    budgeted = world.alice.ok("POST", "/budget/new", budget(world.key, **spending))
+
+    stored = f"{world.ours.removeprefix('team_')}:bob"
+    assert (made["subject"], budgeted["subject_id"]) == ({"kind": "member", "id": stored}, stored)
+    assert Limit.objects.get(subject_id=stored).is_made_by_team
+    assert made in world.alice.ok("GET", "/limits?subject_kind=member")["data"]
+    assert world.alice.ok("PATCH", f"/limits/{made['id']}", {"value": 1})["value"] == 1
+    # Who leaves the team has none of it when coming back.
+    world.alice.ok("POST", "/team/member_delete", {"team_id": world.ours, "user_id": "bob"})
+    assert not Limit.objects.filter(subject_kind="member").exists()
+    assert not Budget.objects.filter(subject_kind="member").exists()
+
+
+def test_members_of_other_teams_are_out_of_reach(world: World, admin: Caller) -> None:
+    stranger = {"kind": "member", "id": f"{world.theirs}:mallory"}
+    made = admin.ok("POST", "/limits", {"subject": stranger, "value": 5})
+
+    for reference in (stranger["id"], "mallory", f"{world.ours}:mallory", ""):
+        subject = {"subject": {"kind": "member", "id": reference}}
+        denied(world.alice, "POST", "/limits", limit(world.key, **subject))
+        spending = {"subject_kind": "member", "subject_id": reference}
+        denied(world.alice, "POST", "/budget/new", budget(world.key, **spending))
+    denied(world.alice, "GET", f"/limits/{made['id']}")
+    denied(world.alice, "PATCH", f"/limits/{made['id']}", {"value": 1})
+    assert (
+        admin.refused("POST", "/limits", {"subject": stranger | {"id": "mallory"}, "value": 1})["status"]
+        == 400
+    )
+
+
+def test_keys_of_an_own_team_are_made_changed_listed_and_ended(world: World) -> None:
+    alice = world.alice
+    made = alice.ok("POST", "/key/generate", {"team_id": world.ours, "user_id": "alice", "key_alias": "mine"})
+    service = alice.ok("POST", "/key/service-account/generate", {"team_id": world.ours})
+
+    assert (made["scopes"], made["user_id"], service["service_account"]) == (["inference"], "alice", True)
+    assert set(alice.ok("GET", "/key/list")["keys"]) == {
+        made["key_id"],
+        service["key_id"],
+        world.key["key_id"],
+    }
+    assert alice.ok("GET", f"/key/info?key={world.key['key_id']}")["info"]["key_alias"] == "ours"
+    changed = alice.ok("POST", "/key/update", {"key": made["key_id"], "models": ["acme/*"], "duration": "1d"})
+    assert changed["models"] == ["acme/*"]
+    assert alice.ok("POST", "/key/block", {"key": made["key_id"]})["blocked"] is True
+    assert alice.ok("POST", "/key/unblock", {"key": made["key_id"]})["blocked"] is False
+    assert alice.ok("POST", "/key/delete", {"keys": [made["key_id"]]})["deleted_keys"] == [made["key_id"]]
+    # The same alias as another team's key is nothing that anybody is told of.
+    alice.ok("POST", "/key/generate", {"team_id": world.ours, "key_alias": "theirs"})
+    assert (
+        alice.refused("POST", "/key/generate", {"team_id": world.ours, "key_alias": "ours"})["status"] == 409
+    )
+
+
+def test_keys_of_others_are_out_of_reach_whether_they_exist_or_not(world: World) -> None:
+    for key in (world.foreign["key_id"], world.foreign["key"], "key_" + "0" * 32):
+        assert denied(world.alice, "GET", f"/key/info?key={key}") == "key"
+        assert denied(world.alice, "POST", "/key/update", {"key": key, "models": []}) == "key"
+        assert denied(world.alice, "POST", "/key/block", {"key": key}) == "key"
+        assert denied(world.alice, "POST", "/key/unblock", {"key": key}) == "key"
+        assert denied(world.alice, "POST", "/key/delete", {"keys": [world.key["key_id"], key]}) == "key"
+    denied(world.alice, "POST", "/key/delete", {"key_aliases": ["ours"]})
+    denied(world.alice, "GET", f"/key/list?team_id={world.theirs}")
+    denied(world.alice, "GET", "/key/list?organization_id=x")
+    for body in ({}, {"team_id": world.theirs}, {"team_id": "team_" + "0" * 32}):
+        assert denied(world.alice, "POST", "/key/generate", body) == "team_id"
+    assert (
+        denied(world.alice, "POST", "/key/update", {"key": world.key["key_id"], "team_id": None}) == "team_id"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ({"scopes": ["admin"]}, "scopes"),
+        ({"scopes": ["inference", "team"]}, "scopes"),
+        ({"key_type": "management"}, "scopes"),
+        ({"user_id": "mallory"}, "user_id"),
+        ({"user_id": "nobody"}, "user_id"),
+        ({"trusts_end_user": "header"}, "trusts_end_user"),
+        ({"token_issuer": "x"}, "token_issuer"),
+        ({"rpm_limit": 1000}, "rpm_limit"),
+        ({"max_budget": 1000}, "max_budget"),
+        ({"agent_versions": {}}, "agent_versions"),
+        ({"auto_rotate": True}, "auto_rotate"),
+    ],
+)
+def test_no_key_gets_more_than_its_team_may_give(world: World, field: dict[str, Any], param: str) -> None:
+    before = world.alice.ok("GET", f"/key/info?key={world.key['key_id']}")
+
+    assert denied(world.alice, "POST", "/key/generate", {"team_id": world.ours, **field}) == param
+    assert denied(world.alice, "POST", "/key/update", {"key": world.key["key_id"], **field}) == param
+
+    assert world.alice.ok("GET", f"/key/info?key={world.key['key_id']}") == before
+
+
+def test_a_key_that_manages_the_gateway_is_seen_and_not_changed(world: World, admin: Caller) -> None:
+    managing = new_key(admin, team_id=world.ours, scopes=["admin"])["key_id"]
+
+    world.alice.ok("GET", f"/key/info?key={managing}")
+    world.alice.ok("GET", f"/key/info?key={world.alice.key}")
+    world.alice.ok("GET", "/key/info")
+    denied(world.alice, "POST", "/key/update", {"key": managing, "models": []})
+    denied(world.alice, "POST", "/key/block", {"key": managing})
+    denied(world.alice, "POST", "/key/delete", {"keys": [managing]})
+    denied(world.alice, "POST", "/key/generate", {"team_id": world.ours, "key": "sk-chosen-by-somebody"})
+
+
+def test_a_key_without_the_scope_sees_no_keys_of_its_team(world: World, admin: Caller) -> None:
+    plain = admin.with_key(new_key(admin, user_id="alice", team_id=world.ours)["key"])
+
+    denied(plain, "GET", f"/key/info?key={world.key['key_id']}")
+    denied(plain, "GET", "/key/list")
+    denied(plain, "POST", "/key/generate", {"team_id": world.ours})
+
+
 def test_the_scope_opens_nothing_else(world: World) -> None:
     for method, path in (
-        ("GET", "/key/list"),
+        ("GET", "/key/aliases"),
+        ("POST", "/key/regenerate"),
+        ("POST", "/key/reveal"),
+        ("POST", "/v2/key/info"),
         ("POST", "/team/new"),
         ("POST", "/user/new"),
         ("GET", "/audit/events"),
@@ -171,7 +297,6 @@ def test_the_scope_opens_nothing_else(world: World) -> None:
         assert world.alice.refused(method, path, {} if method == "POST" else None)["status"] in (403, 404), (
             path
         )
-    denied(world.alice, "POST", "/key/generate", {"team_id": world.ours})
 
 
 @pytest.mark.parametrize("whose", ["member", "service", "blocked", "nobody", "other team"])

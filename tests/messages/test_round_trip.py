@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from gateway_project.api.anthropic.answers import read_answer
 from gateway_project.api.anthropic.requests import MessageRequest, read_request
 from gateway_project.api.anthropic.streams import MessageStream
-from gateway_project.api.anthropic.targets import anthropic_fields
 from gateway_project.core.codec import dumps, loads
 from tests.messages.reading import message_of
 from upstreams_app.providers.anthropic.answers import read_answer as read_vendors_answer
@@ -146,7 +145,7 @@ def test_a_request_reaches_claude_as_it_was_written(
     chosen = {} if choice is None else {"tool_choice": choice}
     asked: Json = {"model": MODEL, "max_tokens": 5000, "messages": turns, "tools": tools, **options, **chosen}
 
-    fields = loads(dumps(anthropic_fields(read_request(asked).fields)))
+    fields = loads(dumps(read_request(asked).fields))
     sent = wire_call(fields, model=MODEL, options={}).body
 
     # An effort alone has the upstream's model think as it does by itself.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.fakes.bodies import sse_events
@@ -40,8 +40,9 @@ _SMALL = _OPENAIS - {"max_completion_tokens", "n"}
 class Habits:
     """What differs between them.
 
-    `thoughts` is the member that holds what the model thinks, "" where that is not told. `reads` are the
-    members that it reads; `path` is where its chats are, `key_header` what a key comes in.
+    `thoughts` is the member that holds what the model thinks, "" where that is not told, TAGS where it stands
+    in the text. `reads` are the members that it reads; `path` is where its chats are, `key_header` what a key
+    comes in.
     """
 
     thoughts: str = "reasoning_content"
@@ -52,6 +53,8 @@ class Habits:
     tells_reasoning_tokens: bool = True
 
 
+# No member: the thoughts stand before the answer, between tags.
+TAGS = "tags"
 HABITS: dict[str, Habits] = {
     "openai": Habits(thoughts=""),
     "azure": Habits(thoughts="", path="/openai/v1/chat/completions", key_header="api-key"),
@@ -70,7 +73,7 @@ HABITS: dict[str, Habits] = {
     ),
     "lmstudio": Habits(reads=_SMALL - {"parallel_tool_calls"}),
     "vllm": Habits(thoughts="reasoning", tells_reasoning_tokens=False),
-    "tensorrt-llm": Habits(tells_reasoning_tokens=False),
+    "tensorrt-llm": Habits(thoughts=TAGS, tells_reasoning_tokens=False),
 }
 
 
@@ -85,7 +88,10 @@ def responder(name: str) -> Callable[[Exchange], Awaitable[None]]:
             return
         body = {name: value for name, value in exchange.request.json.items() if name in habits.reads}
         asked = asked_of(body)
-        saids = [think(asked)] * (body.get("n") or 1)
+        said = think(asked)
+        if habits.thoughts == TAGS and said.reasoning:
+            said = replace(said, text=f"<think>\n{said.reasoning}\n</think>\n\n{said.text}", reasoning="")
+        saids = [said] * (body.get("n") or 1)
         if not body.get("stream"):
             await exchange.respond(200, json.dumps(_answer(saids, habits)).encode())
             return

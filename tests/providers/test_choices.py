@@ -211,6 +211,21 @@ def test_tokens_that_one_answer_does_not_tell_are_not_summed() -> None:
     )
 
 
+def test_of_a_choice_that_tells_its_usage_with_each_event_the_last_one_counts() -> None:
+    events = JoinedEvents(2)
+
+    def told(tokens: int) -> bytes:
+        usage = {"prompt_tokens": 3, "completion_tokens": tokens}
+        return b"data: %b\n\n" % json.dumps({"choices": [{"index": 0}], "usage": usage}).encode()
+
+    events.feed(0, told(1) + told(2) + told(5))
+    events.feed(1, told(1))
+    events.feed(0, b"data: [DONE]\n\n")
+    last = events.feed(1, told(4) + b"data: [DONE]\n\n")
+
+    assert b'"usage":{"prompt_tokens":6,"completion_tokens":9}' in last
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "times"),
     [

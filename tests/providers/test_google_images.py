@@ -173,6 +173,17 @@ async def test_more_pictures_are_as_many_calls_with_their_sums(server: HttpServe
     assert (body["usage"]["output_tokens"], body["usage"]["images"]) == (3870, 3)
 
 
+async def test_tokens_that_are_not_told_apart_are_the_pictures(server: HttpServer, studio: Studio) -> None:
+    counts = {"promptTokenCount": 6, "candidatesTokenCount": 1290, "thoughtsTokenCount": 40}
+    studio.answers = [{**drawn(1), "usageMetadata": {**counts, "totalTokenCount": 1336}}]
+
+    _, body = await make(server, "gemini", NANO)
+
+    tokens = token_usage(json.dumps(body["usage"]).encode())
+    assert tokens is not None
+    assert (tokens.output, tokens.output_image, tokens.reasoning) == (1330, 1290, 40)
+
+
 async def test_only_pictures_that_were_not_filtered_count(server: HttpServer, studio: Studio) -> None:
     studio.answers = [predicted(1, filtered=2)]
 

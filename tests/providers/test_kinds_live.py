@@ -25,7 +25,7 @@ from tests.fakes.exchange import Exchange
 from tests.fakes.http_server import HttpServer
 from tests.providers import fake_openai
 from tests.providers.fake_claude_at_google import PLACE, claude
-from tests.providers.fake_openai import HABITS
+from tests.providers.fake_openai import HABITS, TAGS
 from tests.providers.google_fake import Json, responder
 from tests.providers.mind import FORBIDDEN
 from tests.providers.prompts import PROMPTS, WEATHER, reasoning, refused, user
@@ -114,8 +114,13 @@ def served() -> Iterator[list[Served]]:
             return f"http://127.0.0.1:{stack.enter_context(HttpServer(respond)).port}"
 
         made = [
-            Served(KINDS.get(name, name), serve(fake_openai.responder(name)), name=name)
-            for name in HABITS
+            Served(
+                KINDS.get(name, name),
+                serve(fake_openai.responder(name)),
+                name=name,
+                options={"thought_tags": ["model"]} if habits.thoughts == TAGS else {},
+            )
+            for name, habits in HABITS.items()
             if name != "azure-deployments"
         ]
         made += [

@@ -40,6 +40,16 @@ def test_no_tool_is_offered_where_none_may_be_called() -> None:
     assert _fitted(tools=TOOLS, tool_choice="auto", parallel_tool_calls=True) == {**ASK, "tools": TOOLS}
 
 
+@pytest.mark.parametrize("name", ["logprobs", "top_logprobs"])
+def test_lm_studio_tells_no_probabilities(name: str) -> None:
+    lacks = KINDS["lmstudio"].lacks
+
+    assert fitted({**ASK, name: 0}, lacks, "LM Studio") == ASK
+    with pytest.raises(InvalidRequest) as caught:
+        fitted({**ASK, name: 1}, lacks, "LM Studio")
+    assert caught.value.param == name
+
+
 def test_what_says_that_all_is_as_usual_is_left_out() -> None:
     assert _fitted(modalities=["text"], audio=None, web_search_options=None) == ASK
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
 
 import pytest
 
 from gateway_project.api.inference import embeddings
 from gateway_project.lifecycle import lifecycle
-from tests.limits.door import CARD, Answer, Door, budget, limit
+from tests.limits.door import Answer, Door, budget, limit
 from tests.routing.candidates import route, target
+from tests.routing.hedged import PRICES, below, decision, hedged
 from tests.routing.routed import door_of, record_of, with_vendors
 from tests.routing.shaky import FAILS, HANG, OK, ShakyVendor
-from upstreams_app.hedge_policy import HedgePolicy
-from upstreams_app.registry import ModelEntry
-from upstreams_app.route_conditions import compile_condition
 from upstreams_app.services import background
 from usage_app.models import UsageRecord
 from usage_app.services.ledger import ledger
@@ -26,54 +22,15 @@ from usage_app.services.reconciliation import differences
 from usage_app.services.rollups import HOUR, roll_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PRICES = {f"u{index}/m": CARD for index in range(3)}
 BOTH_WAYS = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
-
-
-def hedged(
-    vendors: Sequence[ShakyVendor],
-    *,
-    after_s: float = 0.03,
-    share: float = 0.5,
-    condition: str = "",
-    breaker_failures: int = 3,
-    upstream: dict[str, Any] | None = None,
-    **policy: Any,
-) -> ModelEntry:
-    """A route whose targets are asked in the order of the vendors; `upstream` is of the first."""
-    targets = [
-        target(
-            f"u{index}/m",
-            vendor.url,
-            priority=index + 1,
-            breaker_failures=breaker_failures,
-            **((not index and upstream) or {}),
-        )
-        for index, vendor in enumerate(vendors)
-    ]
-    compiled = compile_condition(condition) if condition else None
-    return route(
-        *targets, hedge=HedgePolicy(after_s, at_p95=False, share=share, condition=compiled), **policy
-    )
-
-
-def decision(record: UsageRecord) -> dict[str, Any]:
-    """The decision record."""
-    found: dict[str, Any] = record.decision or {}
-    return found
-
-
-def below(answer: Answer) -> list[UsageRecord]:
-    """The records below a request's."""
-    parent = record_of(answer)
-    return list(UsageRecord.objects.filter(parent_id=parent.pk))
 
 
 @BOTH_WAYS
 def test_the_second_target_answers_for_a_first_one_that_takes_long(is_stream: bool) -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
         await vendors[0].become(HANG)
-        one, calls, money = limit(metric="concurrency", value=1), limit(value=9), budget(amount=10**9)
+        one, calls = limit(metric="concurrency", value=1), limit(value=9)
+        money = budget(amount=10**9, stops_streams=True)
         door = door_of(hedged(vendors), rules=[one, calls, money], prices=PRICES)
 
         answer = await door.ask("fast", stream=is_stream, max_tokens=5)
@@ -172,6 +129,24 @@ def test_where_both_fail_the_next_target_is_asked() -> None:
     assert below(answers[0]) == []
 
 
+def test_where_both_fail_and_no_target_is_left_the_fallback_answers() -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        await vendors[0].become(HANG)
+        await vendors[1].become(FAILS)
+        entry = hedged(
+            vendors[:2], upstream={"first_token_timeout_s": 0.1}, fallbacks={"general": ("other",)}
+        )
+        other = route(target("u2/m", vendors[2].url), name="other")
+        money = budget(amount=10**9)
+
+        answer = await door_of(entry, other, rules=[money], prices=PRICES).ask("fast", max_tokens=5)
+
+        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u2")
+        assert answer.headers["x-gateway-attempts"] == "3"
+
+    with_vendors(3, work)
+
+
 @pytest.mark.parametrize("mode", [FAILS, "400"])
 def test_a_second_target_that_fails_does_no_harm(mode: str) -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
@@ -185,51 +160,6 @@ def test_a_second_target_that_fails_does_no_harm(mode: str) -> None:
 
     assert (answers[0].status, answers[0].headers["x-gateway-attempts"]) == (200, "2")
     assert record_of(answers[0]).upstream == "u0"
-
-
-def test_no_more_than_the_share_of_the_requests_is_asked_twice() -> None:
-    async def work(vendors: list[ShakyVendor]) -> None:
-        vendors[0].delay_s = 0.04
-        door = door_of(hedged(vendors, after_s=0.01, share=0.1))
-
-        for _ in range(11):
-            await door.ask("fast")
-
-        # The first, and one in ten.
-        assert vendors[1].asked.total() == 2
-
-    with_vendors(2, work)
-
-
-def test_a_budget_without_room_for_two_calls_has_one() -> None:
-    async def work(vendors: list[ShakyVendor]) -> None:
-        vendors[0].delay_s = 0.1
-        small = budget(amount=60_000)
-        door = door_of(hedged(vendors), rules=[small], prices=PRICES)
-
-        answers.append(await door.ask("fast", max_tokens=5))
-
-        assert vendors[1].asked.total() == 0
-
-    answers: list[Answer] = []
-    with_vendors(2, work)
-
-    assert answers[0].status == 200
-    assert decision(record_of(answers[0]))["hedged"][0]["outcome"] == "refused"
-    assert below(answers[0]) == []
-
-
-def test_who_is_refused_the_second_call_still_falls_over_to_that_target() -> None:
-    async def work(vendors: list[ShakyVendor]) -> None:
-        await vendors[0].become(HANG)
-        small = budget(amount=60_000)
-        entry = hedged(vendors, upstream={"first_token_timeout_s": 0.1})
-
-        answer = await door_of(entry, rules=[small], prices=PRICES).ask("fast", max_tokens=5)
-
-        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u1")
-
-    with_vendors(2, work)
 
 
 @BOTH_WAYS
@@ -278,19 +208,6 @@ def test_one_deadline_ends_both() -> None:
     assert record_of(answers[0]).attempts + len(below(answers[0])) == 2
 
 
-def test_only_what_the_condition_holds_for_is_asked_twice() -> None:
-    async def work(vendors: list[ShakyVendor]) -> None:
-        vendors[0].delay_s = 0.1
-        door = door_of(hedged(vendors, condition="!has_tools"))
-
-        await door.ask("fast", tools=[{"type": "function", "function": {"name": "send"}}])
-        assert vendors[1].asked.total() == 0
-        await door.ask("fast")
-        assert vendors[1].asked.total() == 1
-
-    with_vendors(2, work)
-
-
 def test_a_first_call_that_waits_for_a_place_is_helped_and_leaves_the_queue() -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
         entry = hedged(vendors, max_attempts=2, upstream={"max_concurrency": 1, "queue_size": 5})
@@ -321,25 +238,6 @@ def test_embeddings_are_asked_twice_of_the_one_model_only() -> None:
         assert vendors[1].asked.total() == 0
 
     with_vendors(3, work)
-
-
-def test_a_second_target_without_a_place_is_not_asked() -> None:
-    async def work(vendors: list[ShakyVendor]) -> None:
-        vendors[0].delay_s = 0.1
-        entry = hedged(vendors)
-        first, second = entry.targets
-        full = replace(second, upstream=replace(second.upstream, max_concurrency=1, queue_size=5))
-        lifecycle.clients.get(full.upstream)
-        lifecycle.clients.places(full.upstream).held = 1
-        door = door_of(replace(entry, targets=(first, full)))
-
-        answer = await door.ask("fast")
-
-        assert (answer.status, answer.headers["x-gateway-upstream"]) == (200, "u0")
-        assert vendors[1].asked.total() == 0
-        assert lifecycle.clients.places(full.upstream).held == 1
-
-    with_vendors(2, work)
 
 
 def test_whatever_happens_each_call_of_a_vendor_is_in_the_ledger_and_nothing_stays_held() -> None:

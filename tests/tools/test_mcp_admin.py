@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from gateway_project.core.clock import utc_now
+from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.snapshot import SnapshotStore
+from security_app.models import AccessGroup
 from security_app.services.configuration import store
+from tests.audit.findings import audit, open_findings
 from tests.tools.mcp_peers import McpPeer
-from tools_app.models import McpServer, McpTool
+from tools_app.models import McpServer, McpServerState, McpTool
 from tools_app.registry import servers_of, tools_of
 from tools_app.services.mcp_catalogue import store_listing
 from tools_app.services.mcp_client.listing import Listing
-from tools_app.services.mcp_management import create_mcp_server
+from tools_app.services.mcp_groups import groups_by_server
+from tools_app.services.mcp_management import create_mcp_server, delete_mcp_server, update_mcp_server
 
 LIST = "/admin/tools_app/mcpserver/"
 TOOLS = "/admin/tools_app/mcptool/"
@@ -230,3 +236,35 @@ def test_a_tool_is_switched_off_and_a_server_goes_with_its_tools(admin_client: C
 
     assert not McpServer.objects.exists()
     assert not McpTool.objects.exists()
+
+
+def test_a_server_is_in_access_groups_by_the_pattern_of_its_tools(admin_client: Client) -> None:
+    sales = AccessGroup.objects.create(name="sales", tool_patterns=["orders"])
+    AccessGroup.objects.create(name="other")
+    kept = {"secret": "…wxyz", "headers": '{"x-team": "…abcd"}'}
+
+    admin_client.post(ADD, form(access_groups=["sales"]))
+    row = McpServer.objects.get()
+    sales.refresh_from_db()
+    assert sales.tool_patterns == ["orders", "crm__*"]
+    assert groups_by_server() == {"crm": ["sales"]}
+    admin_client.post(f"{LIST}{row.pk}/change/", form(access_groups=["other"], **kept))
+
+    sales.refresh_from_db()
+    assert sales.tool_patterns == ["orders"]
+    assert groups_by_server() == {"crm": ["other"]}
+    with pytest.raises(InvalidRequest, match="no access group 'nobody'"):
+        update_mcp_server(row, actor="alice", access_groups=["nobody"])
+    delete_mcp_server(row, actor="alice")
+    assert groups_by_server() == {}
+
+
+def test_the_nightly_audit_tells_of_what_waits_and_of_servers_that_are_down() -> None:
+    row = create_mcp_server(actor="alice", name="crm", url=URL, needs_approval=True)
+    listed(row, tool("find", "Finds people."))
+    long_ago = utc_now() - timedelta(hours=2)
+    McpServerState.objects.filter(server=row).update(state="failing", since=long_ago)
+
+    audit("mcp_tools_waiting", "mcp_servers_failing")
+
+    assert open_findings() == [("mcp_server_down", "crm"), ("mcp_tool_waits", "crm__find")]

@@ -19,7 +19,7 @@ from tools_app.models import McpServer, McpServerState, McpTool
 from tools_app.registry import tools_of
 from tools_app.services.call import call, call_tool
 from tools_app.services.mcp_client.pool import McpPool
-from tools_app.services.mcp_management import create_mcp_server
+from tools_app.services.mcp_management import create_mcp_server, update_mcp_server
 
 pytestmark = pytest.mark.asyncio
 WITHIN_S = 15
@@ -163,3 +163,36 @@ async def test_a_server_that_tells_of_a_change_is_read_again(
 
         await until(lambda: "peer__add" not in served())
     assert await state("peer__add") == "quarantined"
+
+
+async def test_a_server_that_is_changed_or_switched_off_acts_at_once(pool: McpPool, peer: McpPeer) -> None:
+    row = await made(peer.url)
+    await until(lambda: len(served()) == 3)
+    old = served()["peer__add"]
+
+    await in_thread(update_mcp_server, row, actor="alice", allowed_tools=["w*"])
+    await until(lambda: sorted(served()) == ["peer__waits"])
+    assert (await call(old, {"a": 1, "b": 1}, context(old))).text == "2"
+    await in_thread(update_mcp_server, row, actor="alice", is_enabled=False)
+    await until(lambda: pool.open_sessions() == {})
+
+    with pytest.raises(ToolError, match="served no more"):
+        await call(old, {"a": 1, "b": 1}, context(old))
+
+
+async def test_one_process_of_all_looks_after_a_server(
+    pool: McpPool, peer: McpPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made(peer.url)
+    await until(served)
+    other = McpPool(interval_s=0.05)
+    holder = await state("peer", "holder")
+
+    other.start()
+    await until(lambda: "peer" in other.open_sessions())
+
+    assert other.open_sessions() == {"peer": 0}
+    assert await state("peer", "holder") == holder
+    await pool.stop()
+    await until(lambda: other.open_sessions() == {"peer": 1})
+    await other.stop()

@@ -15,12 +15,12 @@ def text(words: str) -> dict[str, Any]:
 
 
 def test_parts_become_one_text_and_stay_parts() -> None:
-    link = {"type": "resource_link", "uri": "file:///tmp/a", "name": "a"}
-    inner = {"type": "resource", "resource": {"uri": "file:///tmp/b", "text": "of b"}}
+    link = {"type": "resource_link", "uri": "memo://a", "name": "a"}
+    inner = {"type": "resource", "resource": {"uri": "memo://b", "text": "of b"}}
 
     found = tool_result({"content": [text("one"), IMAGE, link, inner]}, limit=10_000)
 
-    assert found.text == "one\n[image image/png]\n[resource file:///tmp/a]\nof b"
+    assert found.text == "one\n[image image/png]\n[resource memo://a]\nof b"
     assert found.content == (text("one"), IMAGE, link, inner)
 
 

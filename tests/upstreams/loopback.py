@@ -76,6 +76,17 @@ def answering(server: Server, *answers: bytes) -> Handler:
     return handle
 
 
+def refusing(body: bytes) -> Handler:
+    """Refuses a request when its head has come, and takes no more of it."""
+
+    async def handle(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await peer.wait_gone()
+
+    return handle
+
+
 @contextlib.asynccontextmanager
 async def serving(
     handler: Handler | None = None,

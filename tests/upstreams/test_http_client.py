@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from tests.fakes.certificates import certificate
 from tests.fakes.certificates import serving as serving_tls
-from tests.upstreams.loopback import HI, Handler, Peer, RecordedScope, config, phases, serving
+from tests.upstreams.loopback import HI, Handler, Peer, RecordedScope, config, phases, refusing, serving
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.registry import UpstreamConfig
 from upstreams_app.services.client import HttpClient
@@ -179,12 +179,7 @@ async def test_nothing_is_sent_twice_once_a_byte_came(said: bytes) -> None:
 
 
 async def test_a_server_may_refuse_before_it_has_read_all() -> None:
-    async def refuses(peer: Peer) -> None:
-        await peer.reader.readuntil(b"\r\n\r\n")
-        peer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge")
-        await peer.wait_gone()
-
-    async with serving(refuses) as server:
+    async with serving(refusing(b"large")) as server:
         upstream = config(server.url)
         client = HttpClient(upstream)
         for _ in range(2):

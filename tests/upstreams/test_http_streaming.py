@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.upstreams.loopback import HI, Peer, config, phases, serving
+from tests.upstreams.loopback import HI, Peer, config, phases, refusing, serving
 from upstreams_app.errors import UpstreamUnreachable
 from upstreams_app.services.client import HttpClient
 from upstreams_app.services.outbound import OutboundRequest
@@ -121,12 +121,7 @@ async def test_an_upstream_that_takes_nothing_is_sent_little() -> None:
 
 
 async def test_an_answer_ends_the_sending_and_the_connection() -> None:
-    async def handle(peer: Peer) -> None:
-        await peer.reader.readuntil(b"\r\n\r\n")
-        peer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-        await peer.wait_gone()
-
-    async with serving(handle) as server:
+    async with serving(refusing(b"no")) as server:
         upstream = config(server.url)
         client = HttpClient(upstream)
         source = Source(100_000)

@@ -19,6 +19,8 @@ from usage_app.services.extraction import MAX_TOKENS, estimate_tokens, token_usa
         ({"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}, TokenUsage(12, 34)),
         ({"prompt_tokens": 8, "total_tokens": 8}, TokenUsage(8)),
         ({"total_tokens": 8}, TokenUsage(8)),
+        ({"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 146}, TokenUsage(12, 134)),
+        ({"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 1}, TokenUsage(12, 34)),
         ({"input_tokens": 5, "output_tokens": 7}, TokenUsage(5, 7)),
         ({"prompt_tokens": None, "completion_tokens": 3, "total_tokens": None}, TokenUsage(0, 3)),
         ({"prompt_tokens": 12.0, "completion_tokens": 3.7}, TokenUsage(12, 3)),

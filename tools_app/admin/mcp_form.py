@@ -6,12 +6,15 @@ from typing import Any
 
 from django import forms
 
-from gateway_project.admin_base import ModelForm, TextAreaWidget, TextWidget
+from gateway_project.admin_base import CheckboxesWidget, ModelForm, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
+from security_app.models import AccessGroup
 from tools_app.models import McpServer
+from tools_app.services.mcp_groups import groups_by_server
 from tools_app.services.mcp_management import check_mcp_server, set_secrets, shown_secrets
 
+_MOST_GROUPS = 200
 SECRETS = ("headers", "environment", "secret")
 COLUMNS = (
     "name",
@@ -71,14 +74,24 @@ class McpServerForm(ModelForm[McpServer]):
         help_text="Names or patterns of the server's own tools, one a line, such as read_*. Empty: all.",
     )
 
+    access_groups = forms.MultipleChoiceField(
+        label="Access groups",
+        required=False,
+        widget=CheckboxesWidget,
+        help_text="They hold the pattern of all its tools, name__*, for the lists of keys and for rules.",
+    )
+
     class Meta:
         model = McpServer
         fields = COLUMNS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        names = AccessGroup.objects.order_by("name").values_list("name", flat=True)[:_MOST_GROUPS]
+        self.fields["access_groups"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         if not self.instance._state.adding:
             self.initial.update(shown_secrets(self.instance))
+            self.initial["access_groups"] = groups_by_server().get(self.instance.name, [])
             if "name" in self.fields:
                 self.fields["name"].disabled = True
 
@@ -109,4 +122,5 @@ class McpServerForm(ModelForm[McpServer]):
     def values(self) -> dict[str, Any]:
         """What the service takes."""
         columns = {name: self.cleaned_data[name] for name in COLUMNS if name in self.cleaned_data}
-        return columns | self._secrets()
+        groups = {"access_groups": self.cleaned_data["access_groups"]}
+        return columns | self._secrets() | groups

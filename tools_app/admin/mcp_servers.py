@@ -43,7 +43,7 @@ class McpServerAdmin(SwitchableModelAdmin[McpServer]):
         (None, {"fields": ("name", "description", "is_enabled")}),
         ("Connection", {"fields": ("transport", "url", "headers", "command", "args", "environment")}),
         ("Authorisation", {"fields": ("auth", "auth_name", "secret", "token_url", "scopes")}),
-        ("Tools", {"fields": ("allowed_tools", "needs_approval", "refresh_interval_s")}),
+        ("Tools", {"fields": ("allowed_tools", "needs_approval", "access_groups", "refresh_interval_s")}),
         ("Limits", {"fields": _pairs}),
     )
 
@@ -59,7 +59,7 @@ class McpServerAdmin(SwitchableModelAdmin[McpServer]):
         """Without the secrets for those who may only look."""
         if obj is None or self.has_change_permission(request, obj):
             return self.fieldsets
-        hidden = {"headers", "environment", "secret"}
+        hidden = {"headers", "environment", "secret", "access_groups"}
         return [
             (title, {"fields": tuple(name for name in options["fields"] if name not in hidden)})
             for title, options in self.fieldsets

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from gateway_project.core.errors import GatewayError, InvalidRequest
 from tools_app.mcp_schemas import Credentials, ServerFields, ServerHealth, ShownServer
 from tools_app.models import McpServer, McpServerState, McpTool
-from tools_app.services.mcp_groups import groups_of_servers
+from tools_app.services.mcp_groups import groups_by_server
 from tools_app.services.mcp_management import shown_secrets
 from tools_app.services.server_states import STATUS_OF, UNKNOWN
 from tools_app.services.states import server_problems
@@ -23,6 +23,7 @@ _FIELD_OF = {column: field for field, column in _COLUMN_OF.items()} | {
     "secret": "credentials.auth_value",
     "scopes": "credentials.scopes",
     "access_group": "mcp_access_groups",
+    "access_groups": "mcp_access_groups",
 }
 # What is looked at by itself.
 _APART = {"server_name", "alias", "server_id", "mcp_access_groups", "credentials", "timeout"}
@@ -83,12 +84,15 @@ def shown_server(row: McpServer) -> ShownServer:
 def shown_servers(rows: QuerySet[McpServer]) -> list[ShownServer]:
     """Servers as the API shows them, with a fixed number of queries."""
     found = list(rows.select_related("noted_state"))
-    groups = groups_of_servers(row.name for row in found)
+    groups = groups_by_server()
     states: dict[Any, Counter[str]] = {row.pk: Counter() for row in found}
     for server_id, state in McpTool.objects.filter(server__in=found).values_list("server_id", "state"):
         states[server_id][state] += 1
     problems = server_problems()
-    return [_shown(row, groups[row.name], dict(states[row.pk]), problems.get(row.name, "")) for row in found]
+    return [
+        _shown(row, groups.get(row.name, []), dict(states[row.pk]), problems.get(row.name, ""))
+        for row in found
+    ]
 
 
 def shown_health(row: McpServer) -> ServerHealth:
@@ -117,7 +121,7 @@ def noted_state(row: McpServer) -> McpServerState | None:
     return state
 
 
-def _shown(row: McpServer, groups: Iterable[str], tools: dict[str, int], problem: str) -> ShownServer:
+def _shown(row: McpServer, groups: Iterable[str], *, tools: dict[str, int], problem: str) -> ShownServer:
     secrets = shown_secrets(row)
     state = noted_state(row)
     is_oauth = row.auth == McpServer.Auth.CLIENT_CREDENTIALS

@@ -32,7 +32,7 @@ from tools_app.mcp_schemas import (
     TestedServer,
 )
 from tools_app.models import McpServer
-from tools_app.services.mcp_groups import all_groups, servers_in_group
+from tools_app.services.mcp_groups import groups_of_servers, servers_in_group
 from tools_app.services.mcp_management import delete_mcp_server, find_mcp_server
 from tools_app.services.mcp_rows import create_in_groups, update_in_groups
 from tools_app.services.mcp_trial import connect_and_list
@@ -157,7 +157,7 @@ def patch_server(request: HttpRequest, reference: str, body: ServerPatch) -> Sho
     summary="Delete an MCP server",
 )
 def remove_server(request: HttpRequest, reference: str) -> DeletedServer:
-    """With its tools. Lists, groups and rules that name them stay as they are."""
+    """With its tools, and out of its groups. Lists and rules that name them stay as they are."""
     row = find_mcp_server(reference)
     gone = DeletedServer(server_id=row.public_id, server_name=row.name)
     delete_mcp_server(row, actor=actor_name(request))
@@ -202,7 +202,7 @@ def test_server(request: HttpRequest, reference: str) -> TestedServer:
 def list_access_groups(request: HttpRequest) -> AccessGroups:
     """Groups that hold all tools of some server; `/access_group/*` has all groups."""
     refuse_unknown_parameters(request)
-    return AccessGroups(access_groups=all_groups())
+    return AccessGroups(access_groups=groups_of_servers())
 
 
 def _changed(request: HttpRequest, row: McpServer, body: ServerFields) -> ShownServer:

@@ -103,7 +103,7 @@ async def call(
         # Once more, as rules may ask what the tool is called with.
         _require_tool(context, entry.name, agent, given)
         entry.check_arguments(given)
-        if is_asked(context, ABOUT_TOOLS):
+        if is_asked(ABOUT_TOOLS):
             await _ask_authorizers(context, entry.name, agent)
         result = await _limited(ToolCall(context, entry, given, call_id, agent, on_progress))
         status = FAILED if result.is_error else OK

@@ -21,7 +21,14 @@ from security_app.models import ConfigVersion
 from security_app.models.chain import cleaned
 from security_app.services.configuration import refresh_after_commit
 from tools_app.errors import ConfigProblem
-from tools_app.mcp_definitions import changed_members, exposed_name, fingerprint_of, kept_definition
+from tools_app.mcp_definitions import (
+    MAX_NAME_CHARS,
+    SEPARATOR,
+    changed_members,
+    exposed_name,
+    fingerprint_of,
+    kept_definition,
+)
 from tools_app.mcp_scanner import Finding, LookAlikes, is_grave, scanned
 from tools_app.models import McpServer, McpServerState, McpTool, Tool
 from tools_app.services.mcp_client.listing import Listing
@@ -119,13 +126,24 @@ def _store_tools(
     changes: Changes,
 ) -> None:
     known = {row.name: row for row in McpTool.objects.filter(server=server)}
+    new: dict[str, McpTool] = {}
+    taken = _taken_names(server)
     for name, (definition, fingerprint) in listed.items():
         row = known.get(name)
         said = findings.get(fingerprint, [])
-        if row is None:
-            _add(server, definition, said, changes)
-        else:
+        if row is not None:
             _compare(row, (definition, fingerprint), said, changes)
+            continue
+        shown = exposed_name(server.name, name)
+        if shown in taken:
+            shown = exposed_name(server.name, name, is_taken=True)
+        if shown in taken:
+            changes.skipped[name] = f"There is another tool of the name {shown}."
+            continue
+        taken.add(shown)
+        new[name] = _new(server, shown, (definition, fingerprint), said)
+    McpTool.objects.bulk_create(new.values())
+    changes.added += new
     for name, row in known.items():
         if name not in listed and row.state == McpTool.State.PINNED:
             row.state = McpTool.State.GONE
@@ -133,25 +151,26 @@ def _store_tools(
             changes.gone.append(name)
 
 
-def _add(server: McpServer, definition: dict[str, Any], findings: list[Finding], changes: Changes) -> None:
-    name = definition["name"]
-    shown = exposed_name(server.name, name)
-    if _is_taken(shown):
-        shown = exposed_name(server.name, name, is_taken=True)
-        if _is_taken(shown):
-            changes.skipped[name] = f"There is another tool of the name {shown}."
-            return
+def _new(server: McpServer, shown: str, listed: Listed, findings: list[Finding]) -> McpTool:
+    """Pinned as it is first seen, unless a person has to look at it."""
+    definition, fingerprint = listed
     waits = server.needs_approval or is_grave(findings)
-    McpTool(
+    return McpTool(
         server=server,
-        name=name,
+        name=definition["name"],
         exposed_name=shown,
         definition=definition,
-        fingerprint=fingerprint_of(definition),
+        fingerprint=fingerprint,
         state=McpTool.State.PENDING if waits else McpTool.State.PINNED,
         findings=findings,
-    ).save(force_insert=True)
-    changes.added.append(name)
+    )
+
+
+def _taken_names(server: McpServer) -> set[str]:
+    """Names of the catalogue that a new tool of this server could meet."""
+    prefix = f"{server.name}{SEPARATOR}"[:MAX_NAME_CHARS]
+    names = {*McpTool.objects.filter(exposed_name__startswith=prefix).values_list("exposed_name", flat=True)}
+    return names | {*Tool.objects.filter(name__startswith=prefix).values_list("name", flat=True)}
 
 
 def _compare(row: McpTool, listed: Listed, findings: list[Finding], changes: Changes) -> None:
@@ -181,10 +200,6 @@ def _compare(row: McpTool, listed: Listed, findings: list[Finding], changes: Cha
         "mcp.tool_quarantined",
         extra={"tool": row.exposed_name, "changed": changed_members(row.definition, definition)},
     )
-
-
-def _is_taken(name: str) -> bool:
-    return McpTool.objects.filter(exposed_name=name).exists() or Tool.objects.filter(name=name).exists()
 
 
 def _storable(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

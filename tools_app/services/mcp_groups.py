@@ -1,65 +1,59 @@
-"""MCP servers in access groups: a group holds a server if it names all of its tools, as `server__*`.
+"""Access groups that hold a whole MCP server: as the pattern of its tools' names, and nowhere beside it.
 
-There is one kind of access group. Rules and lists of keys say `group:<name>` of these as of all others.
+So one list says what a group holds, and one function decides who may use a tool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 
 from django.db import transaction
 
+from gateway_project.core.errors import InvalidRequest
 from security_app.models import AccessGroup, ConfigVersion
-from security_app.services.access import create_group, update_group
+from security_app.services.access import update_group
 from tools_app.mcp_definitions import SEPARATOR
 from tools_app.models import McpServer
 
 
-def pattern_of(server: str) -> str:
-    """What names all tools of a server in lists and groups."""
+def tools_pattern(server: str) -> str:
+    """The pattern that names all tools of a server: `github__*`."""
     return f"{server}{SEPARATOR}*"
 
 
-def groups_of_servers(servers: Iterable[str]) -> dict[str, list[str]]:
-    """The groups that hold each of these servers, by name."""
-    found: dict[str, list[str]] = {server: [] for server in servers}
-    patterns = {pattern_of(server): server for server in found}
-    for name, held in AccessGroup.objects.order_by("name").values_list("name", "tool_patterns"):
-        for pattern in dict.fromkeys(held):
-            if pattern in patterns:
-                found[patterns[pattern]].append(name)
+def groups_by_server() -> Mapping[str, list[str]]:
+    """The names of the groups that hold a server, by the server's name; servers in none are left out."""
+    found: dict[str, list[str]] = {}
+    suffix = tools_pattern("")
+    for name, patterns in AccessGroup.objects.order_by("name").values_list("name", "tool_patterns"):
+        for pattern in patterns:
+            if isinstance(pattern, str) and pattern.endswith(suffix):
+                found.setdefault(pattern.removesuffix(suffix), []).append(name)
     return found
 
 
-def servers_in_group(group: str) -> set[str]:
-    """The names of the servers that a group holds."""
-    row = AccessGroup.objects.filter(name=group).first()
-    held = set() if row is None else set(row.tool_patterns)
-    return {name for name in _names() if pattern_of(name) in held}
-
-
-def all_groups() -> list[str]:
-    """The groups that hold any server, by name."""
-    return sorted({group for groups in groups_of_servers(_names()).values() for group in groups})
-
-
-def set_groups(server: McpServer, groups: Iterable[str], *, actor: str) -> None:
-    """Have these groups hold a server, and no others; one that does not exist is made."""
-    wanted, pattern = set(groups), pattern_of(server.name)
+def set_groups(row: McpServer, groups: Collection[str], *, actor: str) -> None:
+    """Have these groups hold the server, and no others; InvalidRequest for one that there is not."""
+    pattern = tools_pattern(row.name)
     with transaction.atomic():
-        # Two changes of one group at the same time would lose one of them.
         ConfigVersion.lock()
-        known = {row.name: row for row in AccessGroup.objects.all()}
-        for name in sorted(wanted - set(known)):
-            create_group(actor=actor, name=name, tool_patterns=[pattern])
-        for name, row in known.items():
-            held = [one for one in row.tool_patterns if one != pattern]
-            is_held = len(held) != len(row.tool_patterns)
-            if name in wanted and not is_held:
-                update_group(row, actor=actor, tool_patterns=[*held, pattern])
-            elif name not in wanted and is_held:
-                update_group(row, actor=actor, tool_patterns=held)
+        known = {group.name: group for group in AccessGroup.objects.order_by("name")}
+        if missing := sorted(set(groups) - known.keys()):
+            raise InvalidRequest(f"There is no access group '{missing[0][:100]}'.", param="access_groups")
+        for name, group in known.items():
+            has = pattern in group.tool_patterns
+            if has != (name in groups):
+                kept = [one for one in group.tool_patterns if one != pattern]
+                update_group(group, actor=actor, tool_patterns=[*kept, pattern] if name in groups else kept)
 
 
-def _names() -> list[str]:
-    return list(McpServer.objects.values_list("name", flat=True))
+def servers_in_group(group: str) -> list[str]:
+    """The names of the servers that a group holds."""
+    return [server for server, groups in groups_by_server().items() if group in groups]
+
+
+def groups_of_servers() -> list[str]:
+    """The names of the groups that hold any server that there is."""
+    found = groups_by_server()
+    servers = McpServer.objects.filter(name__in=found).values_list("name", flat=True)
+    return sorted({group for server in servers for group in found[server]})

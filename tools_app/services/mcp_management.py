@@ -20,6 +20,7 @@ from tools_app.kinds.http_config import checked_headers, is_reference, kept_head
 from tools_app.mcp_definitions import SEPARATOR
 from tools_app.mcp_entry import server_entry
 from tools_app.models import McpServer, Tool
+from tools_app.services.mcp_groups import set_groups
 from upstreams_app.models.upstream import validate_reference
 from upstreams_app.secret_hints import MASK, masked
 
@@ -36,13 +37,16 @@ _SECRETS = ("headers", "environment", "secret")
 
 
 def create_mcp_server(*, actor: str, **values: Any) -> McpServer:
-    """Make a server; `values` are fields of McpServer, and `headers`, `environment`, `secret`."""
+    """Make a server; `values` are fields of it, `headers`, `environment`, `secret` and `access_groups`."""
     secrets = {name: values.pop(name) for name in _SECRETS if name in values}
+    groups = values.pop("access_groups", [])
     row = McpServer(**values)
     set_secrets(row, secrets, before=None)
     check_mcp_server(row)
     with transaction.atomic():
         row.save(force_insert=True)
+        if groups:
+            set_groups(row, groups, actor=actor)
         refresh_after_commit()
     logger.info("mcp_server.created", extra={"server": row.name, "transport": row.transport, "actor": actor})
     return row
@@ -54,6 +58,7 @@ def update_mcp_server(row: McpServer, *, actor: str, **values: Any) -> McpServer
     secrets = {name: values.pop(name) for name in _SECRETS if name in values}
     if values.get("name", row.name) != row.name:
         raise InvalidRequest("The name of a server stays: rules and agents know it.", param="name")
+    groups = values.pop("access_groups", None)
     for name, value in values.items():
         setattr(row, name, value)
     set_secrets(row, secrets, before=before)
@@ -63,6 +68,8 @@ def update_mcp_server(row: McpServer, *, actor: str, **values: Any) -> McpServer
         if not McpServer.objects.select_for_update().filter(pk=row.pk).exists():
             raise NotFound("There is no such MCP server any more.", param="name")
         row.save(update_fields=changed)
+        if groups is not None:
+            set_groups(row, groups, actor=actor)
         refresh_after_commit()
     logger.info("mcp_server.updated", extra={"server": row.name, "fields": sorted(values), "actor": actor})
     return row
@@ -72,6 +79,8 @@ def delete_mcp_server(row: McpServer, *, actor: str) -> None:
     """End a server, with its tools."""
     name = row.name
     with transaction.atomic():
+        # Else the next server of this name would be in its groups.
+        set_groups(row, [], actor=actor)
         row.delete()
         refresh_after_commit()
     logger.info("mcp_server.deleted", extra={"server": name, "actor": actor})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from gateway_project.admin_base import (
     BadgedValue,
@@ -53,6 +58,42 @@ class CachePolicyAdmin(SwitchableModelAdmin[CachePolicy]):
         ("What is nearly the same", {"fields": (("embedding_model", "similarity"),)}),
     )
 
+    def delete_model(self, request: HttpRequest, obj: CachePolicy) -> None:
+        """With the answers that it keeps; while the cache can't be reached it stays."""
+        self._forget(request, [obj])
+        super().delete_model(request, obj)
+        # Those that came while it was deleted.
+        transaction.on_commit(lambda: self._forget(request, [obj]))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
+        """As `delete_model`, of several."""
+        rows = list(queryset)
+        self._forget(request, rows)
+        super().delete_queryset(request, queryset)
+        transaction.on_commit(lambda: self._forget(request, rows))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """While the cache can't be reached, the list says so."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Overloaded as error:
+            return self._told(request, error)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """As `delete_view`, for the action that deletes."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except Overloaded as error:
+            return self._told(request, error)
+
+    def _forget(self, request: HttpRequest, rows: Sequence[CachePolicy]) -> int:
+        actor = request.user.get_username()
+        return sum(forget_answers_of(row, actor=actor) for row in rows)
+
+    def _told(self, request: HttpRequest, error: Overloaded) -> HttpResponseRedirect:
+        messages.error(request, error.message)
+        return HttpResponseRedirect(reverse("admin:upstreams_app_cachepolicy_changelist"))
+
     @display(description="State", label={"off": "info", "broken": "danger", "on": "success"})
     def state(self, row: CachePolicy) -> BadgedValue:
         """Whether answers are kept now."""
@@ -79,9 +120,8 @@ class CachePolicyAdmin(SwitchableModelAdmin[CachePolicy]):
         rows = selected_rows(request, queryset)
         if not is_confirmed(request):
             return confirmation_page(request, self, rows=rows, question=_QUESTION, button="Delete answers")
-        actor = request.user.get_username()
         try:
-            count = sum(forget_answers_of(row, actor=actor) for row in rows)
+            count = self._forget(request, rows)
         except Overloaded as error:
             messages.error(request, error.message)
             return None

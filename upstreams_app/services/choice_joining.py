@@ -98,7 +98,8 @@ class JoinedEvents:
         self.has_failed = False
         self._count = count
         self._head: RawFields = {}
-        self._usages: list[Json] = []
+        # By choice, as it was told last: who tells it with each event tells all of it so far.
+        self._usages: dict[int, Json] = {}
 
     def feed(self, index: int, block: bytes) -> bytes:
         """Whole events of a choice. After one with the member `error` nothing more is to be fed.
@@ -130,7 +131,7 @@ class JoinedEvents:
         if not self._head:
             self._head = {name: fields[name] for name in _HEAD if name in fields}
         if usage is not None:
-            self._usages.append(usage)
+            self._usages[index] = usage
             if not choices:
                 return b""
         fields |= self._head
@@ -140,5 +141,5 @@ class JoinedEvents:
     def _end(self) -> bytes:
         if len(self._usages) < self._count:
             return sse.DONE
-        usage = msgspec.Raw(dumps(summed(self._usages)))
+        usage = msgspec.Raw(dumps(summed(list(self._usages.values()))))
         return sse.event(join_object({**self._head, "choices": _list([]), "usage": usage})) + sse.DONE

@@ -10,7 +10,7 @@ from upstreams_app.registry import ModelEntry
 from upstreams_app.routing.hedge_state import HedgeStates
 from upstreams_app.routing.plan import Plan
 from upstreams_app.services.course import Course
-from upstreams_app.services.hedging import is_safe_path
+from upstreams_app.services.hedging import is_safe_path, why_not_twice
 from upstreams_app.services.questions import Question
 
 
@@ -27,10 +27,8 @@ def preview_hedge(
         return ""
     if not is_safe_path(question.path):
         return "no second call: this is never asked twice"
-    if hedge.condition is not None and not hedge.condition.is_true(
-        question.values(hedge.condition.variables)
-    ):
-        return f"no second call: its condition does not hold: {hedge.condition.text}"
+    if reason := why_not_twice(hedge, question):
+        return f"no second call: {reason}"
     candidate = Course(entry, plan.order).beside(monotonic(), busy)
     if candidate is None:
         return "no second call: no other target may be asked, is well and has a place"

@@ -31,6 +31,7 @@ from upstreams_app.services.client import ClientPool
 from upstreams_app.services.course import Course
 from upstreams_app.services.deciding import EMBEDDINGS
 from upstreams_app.services.demand import estimate_call
+from upstreams_app.services.questions import Question
 from usage_app.entry import TokenUsage
 from usage_app.services.extraction import estimate_tokens
 from usage_app.services.settlement import CLIENT_LEFT, Settlement
@@ -39,6 +40,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 # What may be asked twice: models, whose answers have no effect but their price.
 _SAFE_PATHS = frozenset({"/chat/completions", "/completions", EMBEDDINGS})
+_BEFORE_SENDING = frozenset({"queue", "connect"})
 # Why a call was cancelled that another one was quicker than.
 OUTRUN = "outrun"
 LOST_CODE = "hedge_lost"
@@ -79,6 +81,16 @@ def hedge_of(call: Call, entry: ModelEntry) -> HedgePolicy | None:
 def is_safe_path(path: str) -> bool:
     """Whether what is asked there has no effect but its price."""
     return path in _SAFE_PATHS
+
+
+def why_not_twice(hedge: HedgePolicy, question: Question) -> str:
+    """What of a request itself speaks against asking twice; "" if nothing does."""
+    if bytes(question.read_fields().get("store", b"")) == b"true":
+        return "the vendor is to keep the answer"
+    condition = hedge.condition
+    if condition is None or condition.is_true(question.values(condition.variables)):
+        return ""
+    return f"its condition does not hold: {condition.text}"
 
 
 class Arm(Generic[T]):
@@ -178,12 +190,8 @@ class Race(Generic[T]):
     def _begin_second(self, hedge: HedgePolicy) -> None:
         """Ask a second target, if there is one, the request may be asked twice, and the share allows it."""
         candidate = self._course.beside(monotonic(), self._clients.busy)
-        if candidate is None:
+        if candidate is None or why_not_twice(hedge, self._call.question()):
             return
-        if hedge.condition is not None:
-            values = self._call.question().values(hedge.condition.variables)
-            if not hedge.condition.is_true(values):
-                return
         self.after_ms = round(self.first.elapsed_ms)
         if not self._state.take():
             self._end(CAPPED)
@@ -328,7 +336,7 @@ class Race(Generic[T]):
     def _estimate(self, arm: Arm[T]) -> None:
         """What a vendor has done by then: read the request, and for a whole answer as much as the winner."""
         theirs, ours = arm.call.settlement, self._call.settlement
-        is_unsent = arm.call.context.scope.phase == "connect"
+        is_unsent = arm.call.context.scope.phase in _BEFORE_SENDING
         if arm.error is not None or is_unsent or theirs.tokens is not None or theirs.told is not None:
             return
         self._call.target, asked = arm.call.target, self._call.target

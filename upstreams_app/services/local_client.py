@@ -95,8 +95,9 @@ def fitted(fields: Json, lacks: frozenset[str], label: str) -> Json:
         kept.pop("tools", None)
     if "parallel_tool_calls" in given and fields["parallel_tool_calls"] is not True and kept.get("tools"):
         raise _nothing(label, "parallel_tool_calls")
-    if "logit_bias" in given and fields["logit_bias"]:
-        raise _nothing(label, "logit_bias")
+    for name in ("logit_bias", "logprobs", "top_logprobs"):
+        if name in given and fields[name]:
+            raise _nothing(label, name)
     if "modalities" in given and fields["modalities"] != ["text"]:
         raise _nothing(label, "modalities")
     for name in ("audio", "web_search_options"):

@@ -175,23 +175,23 @@ def _question(ask: Ask, entry: ModelEntry, snapshot: Snapshot, principal: Princi
     except NotAnObject as error:
         raise InvalidRequest(f"The request must be a JSON object: {error}.", param="request") from error
     headers = {name.lower().encode("latin-1", "replace"): text.encode() for name, text in ask.headers.items()}
-
-    def read_fields() -> RawFields:
-        return fields
-
-    return Question(
+    question = Question(
         snapshot,
         principal,
         utc_now().timestamp(),
         _PATHS.get(ask.operation, f"/{ask.operation}"),
         bytes(fields.get("stream", b"")) == b"true",
-        read_fields,
+        lambda: fields,
         headers,
         ask.tags,
         headers.get(b"x-session-id", b"").decode("latin-1"),
         ask.end_user,
         entry.id,
     )
+    if entry.treatment is None:
+        return question
+    treated: RawFields = entry.treatment.resolved(question.values).apply(fields)
+    return question._replace(read_fields=lambda: treated)
 
 
 def _groups(entry: ModelEntry, tracker: Tracker | None) -> Groups:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from gateway_project.admin_base import ConfigModelAdmin, display, register
 from gateway_project.core.clock import utc_now
+from gateway_project.core.ids import parse_public_id
 from usage_app.models import Price, PriceChange
+from usage_app.models.rates import ALL_RATES, STRUCTURED_RATES
 from usage_app.services.prices import prices_for_display, state_of
 from usage_app.services.unpriced import unpriced_models
 
@@ -25,6 +28,10 @@ _STATES = {
     "withdrawn": ("danger", "withdrawn"),
 }
 _STATE_COLOURS = {name: colour for name, (colour, _) in _STATES.items()}
+
+
+# What a new price takes over from the one that it is to stand for.
+_COPIED = ("model", *ALL_RATES, *STRUCTURED_RATES)
 
 
 @register(Price)
@@ -46,6 +53,7 @@ class PriceAdmin(ConfigModelAdmin[Price]):
     ordering = ("model", "-valid_from")
     readonly_fields = ("source", "listed_as")
     list_before_template = "admin/usage_app/price/list_tools.html"
+    change_form_outer_before_template = "admin/usage_app/price/instead.html"
     fieldsets = (
         (None, {"fields": ("model", "valid_from", "source", "listed_as", "is_withdrawn")}),
         (
@@ -82,19 +90,28 @@ class PriceAdmin(ConfigModelAdmin[Price]):
         return price.source, price.get_source_display()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """A new price holds from now on."""
-        return {
-            "valid_from": utc_now().replace(microsecond=0),
-            **super().get_changeform_initial_data(request),
-        }
+        """A new price holds from now on; `like` names one whose rates it begins with."""
+        given = super().get_changeform_initial_data(request)
+        like = parse_public_id("price", str(given.pop("like", "")))
+        row = None if like is None else Price.objects.filter(pk=like).first()
+        said = {} if row is None else {name: getattr(row, name) for name in _COPIED}
+        return {"valid_from": utc_now().replace(microsecond=0), **said, **given}
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """With the way to a price instead of it."""
+        row = self.get_object(request, unquote(object_id))
+        if row is not None and _is_settled(row) and self.has_add_permission(request):
+            url = f"{reverse('admin:usage_app_price_add')}?{urlencode({'like': row.pk.hex})}"
+            kwargs["extra_context"] = {**(kwargs.get("extra_context") or {}), "instead_url": url}
+        return super().change_view(request, object_id, *args, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        """What the catalogue says is not ours to change: add an override instead."""
-        return super().has_change_permission(request, obj) and not _is_catalogue(obj)
+        """What the catalogue says is not ours to change, and what has begun has made costs: add another."""
+        return super().has_change_permission(request, obj) and not _is_settled(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        """Catalogue rows would come back; records refer to them as well."""
-        return super().has_delete_permission(request, obj) and not _is_catalogue(obj)
+        """Catalogue rows would come back, and records refer to what has begun: withdraw it by another one."""
+        return super().has_delete_permission(request, obj) and not _is_settled(obj)
 
 
 class UnpricedRow(NamedTuple):
@@ -129,5 +146,8 @@ def add_price_url(request: HttpRequest, model: str) -> str:
     return f"{reverse('admin:usage_app_price_add')}?{urlencode({'model': model})}"
 
 
-def _is_catalogue(price: Price | None) -> bool:
-    return price is not None and price.source == Price.Source.CATALOGUE
+def _is_settled(price: Price | None) -> bool:
+    """Whether a row is the catalogue's, or may have made a cost that leads to it."""
+    if price is None or price._state.adding:
+        return False
+    return price.source == Price.Source.CATALOGUE or price.valid_from <= utc_now()

@@ -141,6 +141,9 @@ def _tokens(usage: _Usage) -> TokenUsage | None:
     if reasoning and total == input_tokens + output + reasoning:
         # xAI counts reasoning beside the completion's tokens, everybody else among them.
         output += reasoning
+    elif given_input is not None and given_output is not None and not reasoning:
+        # Google's endpoint in OpenAI's format has thoughts in the total alone.
+        output = max(output, total - input_tokens)
     cached = usage.prompt_cache_hit_tokens if details.cached_tokens is None else details.cached_tokens
     written = (
         details.cache_creation_tokens if details.cache_write_tokens is None else details.cache_write_tokens

@@ -19,6 +19,7 @@ from django.db.models import F
 from gateway_project.core import acting
 from gateway_project.core.clock import utc_now
 from security_app.models import ConfigVersion
+from security_app.services import audit
 from security_app.services.configuration import refresh_after_commit
 from usage_app.models import Price, PriceChange
 from usage_app.models.rates import ALL_RATES, STRUCTURED_RATES
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _DECIDED_ARE_KEPT = timedelta(days=400)
+# Of many changes the audit names the first models.
+_MAX_TOLD = 20
 _MAX_PERCENT = Decimal(10) ** 9
 
 
@@ -129,6 +132,15 @@ def dismiss(ids: Iterable[UUID] | None = None) -> list[PriceChange]:
         ConfigVersion.lock()
         changes = _open(ids)
         _decide(changes, PriceChange.State.DISMISSED, utc_now())
+        if changes:
+            # What is approved makes prices, which have events of their own; this leaves nothing else behind.
+            models = [change.model for change in changes]
+            audit.record(
+                "prices.dismissed",
+                object_type="price_change",
+                object_id=models[0] if len(models) == 1 else f"{len(models)} changes",
+                detail={"changes": len(models), "models": models[:_MAX_TOLD]},
+            )
     return changes
 
 

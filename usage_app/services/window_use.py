@@ -32,7 +32,7 @@ _FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
 _LONGEST_RANGE = timedelta(days=1000)
 _TICK = timedelta(milliseconds=1)
 # End users and tags are rolled up by whole days only.
-_ROLLED_UP = ("key", "team", "organization", "user", "agent", "model")
+_ROLLED_UP = ("key", "team", "organization", "user", "member", "agent", "model")
 _OF_ROW: dict[str, Callable[[UsageRow], int]] = {
     "cost": lambda row: row.cost_nano,
     "input_tokens": lambda row: row.input_tokens,
@@ -86,6 +86,9 @@ def _answer(question: UseQuestion, now: datetime) -> int:
 def _from_rollups(question: UseQuestion, start: datetime, end: datetime) -> int:
     measure, matches = _OF_ROW[question.metric], model_matcher(question.model)
     filters = {question.kind: (question.subject,)}
+    if question.kind == "member":
+        team, _, user_id = question.subject.partition(":")
+        filters = {"team": (team,), "user": (user_id,)}
     total = 0
     while start < end:
         following = min(start + _LONGEST_RANGE, end)
@@ -140,6 +143,9 @@ def _of_subject(question: UseQuestion) -> QuerySet[UsageRecord]:
     records = UsageRecord.objects.all()
     if question.kind == "tag":
         return records.exclude(tags=[])
+    if question.kind == "member":
+        team, _, user_id = question.subject.partition(":")
+        return records.filter(team_id=UUID(team), user_id=user_id)
     subject: Any = UUID(question.subject) if question.kind in _BY_UUID else question.subject
     return records.filter(**{_COLUMNS[question.kind]: subject})
 

@@ -59,7 +59,8 @@ class Fields:
 
     def _form(self, form: str) -> Json:
         if form == "anthropic":
-            return anthropic_fields(self._fields)
+            # For Claude nothing is lost.
+            return self._fields
         if form == "vendor":
             return _vendor_fields(self._fields)
         made = openai_fields(self._fields)
@@ -67,13 +68,6 @@ class Fields:
             # Its models that reason take no other; other servers may know only the older name.
             made["max_completion_tokens"] = made.pop("max_tokens")
         return made
-
-
-def anthropic_fields(fields: Json) -> Json:
-    """For Claude: nothing is lost."""
-    if fields.get("reasoning_effort") != "max":
-        return fields
-    return {**fields, "reasoning_effort": "xhigh", "output_config": {"effort": "max"}}
 
 
 def _vendor_fields(fields: Json) -> Json:

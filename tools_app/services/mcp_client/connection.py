@@ -22,6 +22,7 @@ from tools_app.mcp_entry import DEFAULT_KEY_HEADER, McpServerEntry
 from tools_app.models import McpServer
 from tools_app.services.mcp_client.guarded_http import MAX_EVENT_BYTES, guarded_client
 from tools_app.services.mcp_client.stdio import stdio_streams
+from tools_app.services.mcp_client.tokens import ClientCredentials, token_source
 
 # How long an SSE connection may say nothing: servers send comments, and the health loop asks.
 _QUIET_S = 3600.0
@@ -38,6 +39,9 @@ async def opened(
     Raises whatever the SDK does, in groups or not: `failures.reason_of` finds words for it. How long opening
     may take is for the caller to say.
     """
+    if server.auth == McpServer.Auth.CLIENT_CREDENTIALS:
+        # That there is no token is told here; later it would be the server that refuses.
+        await token_source(server).token()
     # Over SSE and stdio there are servers that never answer what they do not know, as the newer probe is.
     mode = "auto" if server.transport == McpServer.Transport.HTTP else "legacy"
     client = Client(
@@ -88,4 +92,6 @@ def _http(server: McpServerEntry) -> httpx2.AsyncClient:
     elif server.auth == McpServer.Auth.BASIC:
         pair = f"{server.auth_name}:{server.secret}".encode()
         headers["authorization"] = f"Basic {b64encode(pair).decode()}"
-    return guarded_client(server.url, headers=headers, auth=None, connect_timeout_s=server.connect_timeout_s)
+    is_oauth = server.auth == McpServer.Auth.CLIENT_CREDENTIALS
+    auth = ClientCredentials(token_source(server)) if is_oauth else None
+    return guarded_client(server.url, headers=headers, auth=auth, connect_timeout_s=server.connect_timeout_s)

@@ -40,6 +40,9 @@ class McpLink:
         self._ending: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(server.max_sessions * _CALLS_A_SESSION)
         self._waiting = 0
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._failures = 0
         self._not_before = 0.0
         self._reason = ""
@@ -56,6 +59,8 @@ class McpLink:
         `timeout_s` is for the request alone. All of it, with waiting and connecting, ends after the server's
         total time.
         """
+        self._running += 1
+        self._idle.clear()
         try:
             async with asyncio.timeout(self.server.total_timeout_s):
                 await self._take_place()
@@ -66,6 +71,10 @@ class McpLink:
         except TimeoutError as error:
             message = f"it did not answer within {self.server.total_timeout_s:g} s in all"
             raise McpTimeout(message) from error
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
 
     async def _take_place(self) -> None:
         if self._waiting >= _MAX_WAITING:
@@ -171,8 +180,12 @@ class McpLink:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    async def close(self) -> None:
-        """End all sessions, and what is being opened."""
+    async def close(self, *, drain_s: float = 0.0) -> None:
+        """End all sessions, and what is being opened; calls that run have so long to end by themselves."""
+        if drain_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(drain_s):
+                    await self._idle.wait()
         self._is_closed = True
         if self._opening is not None:
             self._opening.cancel()

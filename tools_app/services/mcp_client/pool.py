@@ -26,6 +26,8 @@ from tools_app.services.mcp_client.watcher import McpWatcher
 logger = logging.getLogger(__name__)
 _RECONCILE_S = 1.0
 _INTERVAL_S = 15.0
+# What runs in sessions of a configuration that was changed may go on so long.
+_DRAIN_S = 60.0
 
 
 class McpPool:
@@ -36,6 +38,7 @@ class McpPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._watchers: dict[UUID, McpWatcher] = {}
+        self._draining: set[McpWatcher] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._seen: Snapshot | None = None
         self._holder = ""
@@ -53,8 +56,11 @@ class McpPool:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        for watcher in list(self._watchers.values()):
-            self._close(watcher)
+        # What still drains has had its time.
+        for closing in self._closing:
+            closing.cancel()
+        watchers, self._watchers = [*self._watchers.values(), *self._draining], {}
+        await asyncio.gather(*(_ended(watcher) for watcher in watchers))
         if self._closing:
             await asyncio.wait(set(self._closing))
         self._loop = None
@@ -73,24 +79,33 @@ class McpPool:
     def _link(self, server: McpServerEntry) -> McpLink:
         """The link for this configuration, or the newer one that is there already."""
         watcher = self._watchers.get(server.id)
-        if watcher is None or watcher.server.version < server.version:
-            watcher = self._watch(server)
-        return watcher.link
+        if watcher is not None and watcher.server.version >= server.version:
+            return watcher.link
+        current = servers_of(store.current.sections).get(server.name)
+        if current is None or current.id != server.id:
+            raise McpFailure("it is served no more", was_sent=False)
+        return self._watch(current).link
 
     def _watch(self, server: McpServerEntry) -> McpWatcher:
         old = self._watchers.pop(server.id, None)
         if old is not None:
-            self._close(old)
+            self._drain(old)
         watcher = McpWatcher(server, holder=self._holder, interval_s=self._interval_s)
         self._watchers[server.id] = watcher
         return watcher
 
-    def _close(self, watcher: McpWatcher) -> None:
-        if self._watchers.get(watcher.server.id) is watcher:
-            del self._watchers[watcher.server.id]
-        task = asyncio.get_running_loop().create_task(_ended(watcher))
+    def _drain(self, watcher: McpWatcher) -> None:
+        """End a configuration that is no more, as soon as its calls are over."""
+        self._draining.add(watcher)
+        task = asyncio.get_running_loop().create_task(self._drained(watcher))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    async def _drained(self, watcher: McpWatcher) -> None:
+        await watcher.close(drain_s=_DRAIN_S)
+        self._draining.discard(watcher)
+        if watcher.server.id not in self._watchers:
+            await watcher.release()
 
     async def _run(self) -> None:
         """Keep a watcher for each enabled server."""
@@ -105,9 +120,9 @@ class McpPool:
             await asyncio.sleep(min(_RECONCILE_S, self._interval_s))
 
     def _reconcile(self, servers: dict[UUID, McpServerEntry]) -> None:
-        for key, watcher in list(self._watchers.items()):
+        for key in list(self._watchers):
             if key not in servers:
-                self._close(watcher)
+                self._drain(self._watchers.pop(key))
         for key, server in servers.items():
             known = self._watchers.get(key)
             if known is None or known.server.version != server.version:
@@ -129,11 +144,8 @@ async def asked_once(server: McpServerEntry, ask: Request, *, timeout_s: float |
 
 
 async def _ended(watcher: McpWatcher) -> None:
-    try:
-        await watcher.close()
-        await watcher.release()
-    except McpFailure:
-        logger.exception("mcp.close_failed", extra={"server": watcher.server.name})
+    await watcher.close()
+    await watcher.release()
 
 
 def _read_sdk() -> None:

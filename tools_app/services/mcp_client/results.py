@@ -24,7 +24,7 @@ def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
     content = _within(blocks, limit)
     left = limit - sum(_size(block) for block in content)
     return ToolResult(
-        _cut("\n".join(texts), limit),
+        _cut(_UNSEEN.sub("", "\n".join(texts)), limit),
         tuple(content),
         structured if structured is not None and _size(structured) <= max(left, 0) else None,
         bool(answer.get("isError")),

@@ -86,7 +86,9 @@ class McpSession:
             self.in_flight -= 1
             if not task.done():
                 task.cancel()
-        if not task.done() or task.cancelled():
+        if task.cancelled():
+            raise McpFailure("the session was closed")
+        if not task.done():
             # What made it late may hold up its neighbours: new calls get another session.
             self.is_retired = True
             raise McpTimeout(f"it did not answer within {timeout_s:g} s")

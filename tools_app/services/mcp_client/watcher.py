@@ -30,6 +30,7 @@ _LEAST_BETWEEN_LISTS_S = 2.0
 # Each look at lists that changed something doubles the wait for the next, up to this; quiet halves it.
 _MOST_BETWEEN_LISTS_S = 600.0
 _LEASE_FACTOR = 3
+_LEAST_LEASE_S = 15.0
 _PING_S = 10.0
 # One that does not answer is tried sooner again.
 _RETRY_S = 5.0
@@ -53,14 +54,14 @@ class McpWatcher:
         self._told = ""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def close(self) -> None:
-        """End it, its sessions, and its lease."""
+    async def close(self, *, drain_s: float = 0.0) -> None:
+        """End it and its sessions; calls that run have so long to end by themselves."""
         self._task.cancel()
         await asyncio.wait({self._task})
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait({self._listening})
-        await self.link.close()
+        await self.link.close(drain_s=drain_s)
 
     async def release(self) -> None:
         """Let another process look at once."""
@@ -79,7 +80,7 @@ class McpWatcher:
         while True:
             try:
                 if self._changed.is_set() or await in_thread(
-                    take, self.server.id, self._holder, self._interval_s * _LEASE_FACTOR
+                    take, self.server.id, self._holder, max(_LEAST_LEASE_S, self._interval_s * _LEASE_FACTOR)
                 ):
                     await self._look()
             except Error as error:
@@ -164,6 +165,8 @@ async def _heard(session: McpSession, tell: Callable[[], None]) -> None:
         async with session.client.listen(
             tools_list_changed=True, prompts_list_changed=True, resources_list_changed=True
         ) as subscription:
+            # What changed between the lists and this, nobody told.
+            tell()
             async for _ in subscription:
                 tell()
     except Exception as error:  # noqa: BLE001  (of the SDK; the next look listens again, the timer looks anyway)

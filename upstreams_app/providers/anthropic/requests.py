@@ -193,7 +193,7 @@ def _add_thinking(body: Json, request: ChatRequest, traits: Traits, answer_tool:
         return
     is_forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
     if traits.thinking == "adaptive":
-        body.setdefault("output_config", {})["effort"] = _own_effort(request) or _effort(effort, traits)
+        body.setdefault("output_config", {})["effort"] = _effort(effort, traits)
         if own is None and not is_forced:
             shown = {"display": "summarized"} if traits.omits_thoughts else {}
             body["thinking"] = {"type": "adaptive", **shown}
@@ -211,12 +211,6 @@ def _turn_off(body: Json, traits: Traits) -> None:
         raise _unsupported("reasoning_effort", "This model always reasons; the least is 'low'.")
     if traits.off != "omit":
         body["thinking"] = {"type": traits.off}
-
-
-def _own_effort(request: ChatRequest) -> str:
-    """The one effort that OpenAI has no word for, as clients of Anthropic's name it."""
-    own = request.more.get("output_config")
-    return "max" if isinstance(own, dict) and own.get("effort") == "max" else ""
 
 
 def _effort(effort: str, traits: Traits) -> str:

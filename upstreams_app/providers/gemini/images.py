@@ -53,7 +53,7 @@ class ImageExchange(GoogleExchange):
         made = [piece for candidate in candidates for piece in pieces(candidate)]
         pictures = [{"b64_json": piece.text} for piece in made if piece.kind == "image"]
         if pictures:
-            return images_answer(pictures, usage(answer.get("usageMetadata")) or Usage())
+            return images_answer(pictures, _usage(answer.get("usageMetadata")))
         if reason := blocked(answer.get("promptFeedback")):
             raise withheld(reason, is_policy=True)
         if not candidates:
@@ -70,6 +70,14 @@ class ImageExchange(GoogleExchange):
     def finish(self) -> bytes:
         """As `Exchange.finish`."""
         raise ValueError("pictures come at once")
+
+
+def _usage(metadata: Json | None) -> Usage:
+    """The tokens; where Google does not tell which are the picture's, all are that are no thoughts."""
+    told = usage(metadata) or Usage()
+    if not told.output_image:
+        told.output_image = max(told.output - (told.reasoning or 0), 0)
+    return told
 
 
 def _image_config(asked: ImageRequest, model: str, *, has_formats: bool) -> Json:
