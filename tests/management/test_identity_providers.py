@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
+from gateway_project.api.exchange import Exchange
+from gateway_project.api.second_look import may_still_enter
 from gateway_project.core.clock import utc_now
+from gateway_project.core.deadline import CallScope
 from gateway_project.core.errors import AuthenticationFailed
 from security_app.models import AuditEvent, ConfigVersion, GatewayUser, IdentityKeySet, IdentityProvider
 from security_app.registry import DOORS
@@ -43,6 +48,20 @@ def version() -> int:
 def user_of(token: str) -> str:
     store.refresh()
     return principal_of_token(store.current, token, "inference").user_id
+
+
+def may_enter(token: str, key: str = "") -> bool:
+    """Whether a stream that came in with these may stay open."""
+
+    async def entered() -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        headers = [(b"authorization", f"Bearer {token}".encode()), (b"x-api-key", key.encode())]
+        http = {"type": "http", "method": "GET", "path": "/mcp", "query_string": b"", "headers": headers}
+        exchange = Exchange(http, AsyncMock(), AsyncMock(), CallScope(task))
+        return may_still_enter(exchange, "inference")
+
+    return asyncio.run(entered())
 
 
 def age(seconds: float) -> None:
@@ -197,6 +216,25 @@ def test_a_strict_management_api_takes_no_keys_but_the_master_key(admin: Caller,
     bad = admin.with_key(issuer.token(exp=1))
     bad._headers["x-api-key"] = key
     assert bad.ok("GET", "/team/list") == []
+
+
+def test_a_stream_s_token_is_good_until_it_ends_or_its_user_is_blocked(
+    admin: Caller, issuer: FakeIssuer
+) -> None:
+    user = GatewayUser.objects.create(user_id="ada")
+    key = admin.ok("POST", "/key/generate", {})["key"]
+    new_provider(admin, issuer)
+    good, bad = issuer.token(), issuer.token(exp=1)
+    assert may_enter(good)
+    assert not may_enter(bad, key)
+    assert may_enter(key)
+
+    change = {"identity_provider": "Okta", "inference_mode": "permissive"}
+    admin.ok("POST", "/identity_provider/update", change)
+    assert may_enter(bad, key)
+    assert not may_enter(bad, "sk-unknown")
+    admin.ok("POST", "/user/update", {"user_id": user.user_id, "blocked": True})
+    assert not may_enter(good)
 
 
 def test_private_parts_of_given_keys_are_not_kept(admin: Caller, issuer: FakeIssuer) -> None:
