@@ -5,11 +5,13 @@ For programs that speak no MCP. LiteLLM's paths (`/mcp-rest/…`) and shorter on
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from ninja import Router
 
+from gateway_project.api.admission import admit
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.openapi_tools import CALL_TOOL, LIST_TOOLS
@@ -31,6 +33,7 @@ from tools_app.errors import DENIED, INVALID, LIMITED, NOT_FOUND, TIMEOUT, ToolE
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.registry import servers_of
 from tools_app.services.call import call
+from tools_app.services.client_calls import accounted, work_of
 from tools_app.services.observation import GATEWAY, observe_tool
 from tools_app.services.server_states import STATUS_OF, UNHEALTHY, UNKNOWN, server_states
 from tools_app.services.tool_lists import MAX_PAGE, described, find_listed, find_server, listed_tools, may_see
@@ -104,11 +107,19 @@ async def _statuses(context: RequestContext, server: McpServerEntry | None) -> l
 
 
 async def _answer_call(exchange: Exchange) -> None:
+    admit()
     asked = _asked(await exchange.read_body())
     context = exchange.caller()
     entry = await _found(context, asked)
+    exchange.model_id = entry.name
+    work = partial(call, entry, asked.arguments, context)
     try:
-        result = await call(entry, asked.arguments, context)
+        result = await accounted(
+            context,
+            work_of(entry),
+            work,
+            on_ticket=lambda ticket: exchange.add_lines(ticket.header_lines()),
+        )
     except ToolError as error:
         raise _refusal(error) from error
     await exchange.send_body(200, dumps_loosely(_shown(result)))
