@@ -135,7 +135,7 @@ def _principal(provider: Provider, people: PeopleConfig, claims: Mapping[str, An
         f"{provider.name}: {who.user_id}"[:_MAX_NAME_CHARS],
         who.user_id,
         provider.policy(who.scopes, who.groups),
-        0.0,
+        float(claims["exp"]) + provider.leeway_s,
         False,
         who.team_id,
         owner_kind="user",

@@ -16,6 +16,7 @@ from security_app.registry import DOORS
 from security_app.services import key_freshness, token_supplies
 from security_app.services.configuration import store
 from security_app.services.denials import chain_denials, folds
+from security_app.services.finding_sources.providers import unreached
 from security_app.services.identity_keys import refresh_due_keys, refresh_keys
 from security_app.services.token_principals import LacksUser, principal_of_token
 from tests.fakes.identities import AUDIENCE, FakeIssuer
@@ -196,6 +197,47 @@ def test_a_strict_management_api_takes_no_keys_but_the_master_key(admin: Caller,
     bad = admin.with_key(issuer.token(exp=1))
     bad._headers["x-api-key"] = key
     assert bad.ok("GET", "/team/list") == []
+
+
+def test_private_parts_of_given_keys_are_not_kept(admin: Caller, issuer: FakeIssuer) -> None:
+    jwks = {"keys": [key | {"d": "c2VjcmV0LXBhcnQ"} for key in issuer.jwks["keys"]]}
+
+    made = new_provider(admin, issuer, jwks=jwks)
+    admin.ok("POST", "/identity_provider/update", {"identity_provider": "Okta", "jwks": jwks})
+
+    assert made["keys"] == 1
+    assert "c2VjcmV0LXBhcnQ" not in IdentityProvider.objects.get().jwks_text
+    assert not AuditEvent.objects.filter(after__contains="c2VjcmV0LXBhcnQ").exists()
+
+
+def test_the_default_team_of_a_provider_stays(admin: Caller, issuer: FakeIssuer) -> None:
+    team = new_team(admin)["team_id"]
+    new_provider(admin, issuer, default_team_id=team)
+    GatewayUser.objects.create(user_id="ada")
+    store.refresh()
+
+    error = admin.refused("POST", "/team/delete", {"team_ids": [team]})
+    verdict = admin.ok("POST", "/identity_provider/preview", {"token": issuer.token()})
+    admin.ok("POST", "/identity_provider/update", {"identity_provider": "Okta", "default_team_id": ""})
+    admin.ok("POST", "/team/delete", {"team_ids": [team]})
+
+    assert (error["status"], error["param"]) == (409, "team_ids")
+    assert verdict["team_id"] == team
+
+
+def test_a_provider_that_is_away_for_long_is_a_finding(admin: Caller, issuer: FakeIssuer) -> None:
+    new_provider(admin, issuer)
+    (row,) = IdentityProvider.objects.all()
+    issuer.fail()
+    age(301)
+    refresh_due_keys({row.pk})
+    soon = list(unreached(utc_now()))
+
+    (found,) = unreached(utc_now() + timedelta(hours=2))
+
+    assert soon == []
+    assert found.object_id == row.pk.hex
+    assert "503" in found.detail
 
 
 def test_a_preview_says_whom_a_token_is_for_or_why_it_is_refused(admin: Caller, issuer: FakeIssuer) -> None:
