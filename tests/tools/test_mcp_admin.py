@@ -220,6 +220,7 @@ def test_those_who_may_only_look_decide_nothing(client: Client) -> None:
     found = McpTool.objects.get()
     path = f"{TOOLS}{found.pk}/decide/"
 
+    assert client.get(f"{LIST}{row.pk}/change/").status_code == 200
     assert client.post(path, {"fingerprint": found.fingerprint}).status_code == 403
     assert "Approve" not in client.get(path).content.decode()
     assert client.post(f"{LIST}{row.pk}/connect/").status_code == 403

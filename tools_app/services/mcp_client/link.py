@@ -32,8 +32,15 @@ Request = Callable[["Client"], Coroutine[Any, Any, Any]]
 class McpLink:
     """The sessions with one configuration of a server, in one event loop."""
 
-    def __init__(self, server: McpServerEntry, *, on_message: OnMessage | None = None) -> None:
+    def __init__(
+        self,
+        server: McpServerEntry,
+        *,
+        on_message: OnMessage | None = None,
+        on_open: Callable[[], None] | None = None,
+    ) -> None:
         self.server = server
+        self._on_open = on_open
         self._on_message = on_message
         self._sessions: list[McpSession] = []
         self._opening: asyncio.Task[McpSession] | None = None
@@ -86,13 +93,13 @@ class McpLink:
             self._waiting -= 1
 
     async def _asked(self, ask: Request, timeout_s: float) -> Any:
-        session = await self.session()
-        try:
-            return await session.ask(ask(session.client), timeout_s=timeout_s)
-        except McpSessionGone:
-            # It did nothing yet: the same is asked once more, and nobody notices.
+        # A server that forgets a session did nothing yet: the same is asked once more, and nobody notices.
+        for _ in range(self.server.max_sessions):
             session = await self.session()
-            return await session.ask(ask(session.client), timeout_s=timeout_s)
+            with suppress(McpSessionGone):
+                return await session.ask(ask(session.client), timeout_s=timeout_s)
+        session = await self.session()
+        return await session.ask(ask(session.client), timeout_s=timeout_s)
 
     async def session(self) -> McpSession:
         """The session with the fewest calls; another is opened beside while all have some."""
@@ -100,6 +107,8 @@ class McpLink:
         if not usable:
             return await self._opened()
         best = min(usable, key=lambda session: session.in_flight)
+        if len(self._sessions) >= self.server.max_sessions:
+            self._sweep()
         is_room = len(self._sessions) < self.server.max_sessions
         if best.in_flight and is_room and self._opening is None and monotonic() >= self._not_before:
             self._open()
@@ -149,6 +158,8 @@ class McpLink:
         elif not task.cancelled():
             self._failures = 0
             self._not_before = 0.0
+            if self._on_open is not None:
+                self._on_open()
 
     def _sweep(self) -> None:
         """Forget sessions that ended, and end what is retired and done, or idle beside others."""

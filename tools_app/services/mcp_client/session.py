@@ -165,7 +165,10 @@ class McpSession:
         if not isinstance(error, MCPError):
             return McpFailure(f"its answer can't be read ({type(error).__name__})")
         code, message = error.error.code, error.error.message
-        if code in (SESSION_GONE, _CONNECTION_CLOSED):
+        if code == SESSION_GONE:
+            # Its neighbours learn the same for themselves, and are asked again.
+            self.is_retired = True
+        if code == _CONNECTION_CLOSED:
             self.close()
         if code in _WORDS:
             return McpFailure(_WORDS[code], was_sent=code != NOT_SENT)
