@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.services.mcp_client.failures import McpBusy, McpFailure, McpSessionGone, McpTimeout
-from tools_app.services.mcp_client.session import McpSession, OnMessage
+from tools_app.services.mcp_client.session import NO_SESSION, McpSession, OnMessage
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -118,7 +118,7 @@ class McpLink:
         opening = self._opening
         if opening is None:
             if monotonic() < self._not_before:
-                raise McpFailure(self._reason, was_sent=False)
+                raise McpFailure(NO_SESSION, was_sent=False, reason=self._reason)
             opening = self._open()
         try:
             return await asyncio.shield(opening)
@@ -154,8 +154,8 @@ class McpLink:
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10))
             # Chance spreads the tries of many processes, and guards no secret.
             self._not_before = monotonic() + pause_s * random.uniform(0.8, 1.2)  # noqa: S311
-            self._reason = error.message
-        elif not task.cancelled():
+            self._reason = error.reason
+        elif error is None and not task.cancelled():
             self._failures = 0
             self._not_before = 0.0
             if self._on_open is not None:

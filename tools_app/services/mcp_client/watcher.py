@@ -123,7 +123,7 @@ class McpWatcher:
                 else:
                     await _ping(session)
         except McpFailure as failure:
-            await self._note(FAILING, None, failure.message)
+            await self._note(FAILING, None, failure.reason)
         except TimeoutError:
             await self._note(FAILING, None, "it did not answer in time")
         else:
