@@ -31,6 +31,7 @@ from tools_app.errors import DENIED, INVALID, LIMITED, NOT_FOUND, TIMEOUT, ToolE
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.registry import servers_of
 from tools_app.services.call import call
+from tools_app.services.client_calls import accounted, work_of
 from tools_app.services.observation import GATEWAY, observe_tool
 from tools_app.services.server_states import STATUS_OF, UNHEALTHY, UNKNOWN, server_states
 from tools_app.services.tool_lists import MAX_PAGE, described, find_listed, find_server, listed_tools, may_see
@@ -108,7 +109,12 @@ async def _answer_call(exchange: Exchange) -> None:
     context = exchange.caller()
     entry = await _found(context, asked)
     try:
-        result = await call(entry, asked.arguments, context)
+        result = await accounted(
+            context,
+            work_of(entry),
+            lambda: call(entry, asked.arguments, context),
+            on_ticket=lambda ticket: exchange.add_lines(ticket.header_lines()),
+        )
     except ToolError as error:
         raise _refusal(error) from error
     await exchange.send_body(200, dumps_loosely(_shown(result)))

@@ -153,7 +153,7 @@ def _referred(asked: Asked, reference: dict[str, Any]) -> tuple[Place, dict[str,
 
 
 async def _of_server(asked: Asked, work: Work, place: Place, do: Any) -> dict[str, Any]:
-    if is_asked(asked.context, ABOUT_TOOLS):
+    if is_asked(ABOUT_TOOLS):
         await ask_for_use(asked.context, ABOUT_TOOLS, "tool", place.object)
     try:
         found: dict[str, Any] = await accounted(asked.context, work, do, on_ticket=asked.on_ticket)
