@@ -38,7 +38,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
 	$(patsubst %,tests/usage/test_%.py,extraction journal killed_push lines live pictures) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
-	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_door mcp_gateway mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
+	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_definitions mcp_door mcp_gateway mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
@@ -53,7 +53,7 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/health/test_%.py,alerts maintenance page probe_rounds states) \
 	$(patsubst %,tests/reports/test_%.py,admin api command schedule uploads) \
 	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_admin mcp_catalogue) \
-	$(patsubst %,tests/usage/test_%.py,admin alerts budget_burn catalogue dashboard price_changes pricing rates) \
+	$(patsubst %,tests/usage/test_%.py,admin alerts refusals budget_burn catalogue dashboard price_changes pricing rates) \
 	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
 	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \
 	$(patsubst %,tests/limits/test_%.py,limit_fields limit_rows) tests/doors/test_live.py

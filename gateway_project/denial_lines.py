@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+from django.db import transaction
 
-from security_app.services.denials import VERSION, Denials, chain_denials, set_denial_sink
+from security_app.services.denials import LIMITED, VERSION, Denials, chain_denials, set_denial_sink
 from usage_app.services.ledger import ledger
 from usage_app.services.line_kinds import register_line_kind
 from usage_app.services.lines import BadLine, LaterVersion
+from usage_app.services.refusals import store_refusals
 
 KIND = "denials"
 _encode = msgspec.json.Encoder().encode
@@ -37,8 +39,10 @@ class DenialLines:
             raise BadLine(f"{type(error).__name__}: {error}"[:300]) from error
 
     def store(self, lines: Sequence[Denials]) -> int:
-        """Chain what the audit lacks; how many were new."""
-        return chain_denials(lines)
+        """Chain what the audit lacks, and count what limits and budgets refused; how many were new."""
+        with transaction.atomic():
+            counted = store_refusals([line for line in lines if line.action == LIMITED])
+            return counted + chain_denials([line for line in lines if line.action != LIMITED])
 
 
 def encode_denials(fold: Denials) -> bytes:

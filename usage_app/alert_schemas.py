@@ -100,7 +100,8 @@ class NewAlertRule(AlertRuleFields):
 
     name: Name
     kind: Kind = Field(
-        description="cost, tokens, errors, unpriced, latency, off_hours, budget, soft_budget, upstream_down."
+        description="cost, tokens, errors, unpriced, latency, off_hours, rate_limited, over_budget, budget, "
+        "soft_budget, upstream_down, findings, sink_lag."
     )
     threshold: Figure = Field(description="From this figure on; what it counts depends on the kind.")
 

@@ -20,7 +20,7 @@ class UsageConfig(AppConfig):
         Also have partitions made after each migration.
         """
         from security_app.services.spend import register_spend_source
-        from usage_app.services import finding_sources
+        from usage_app.services import finding_sources, refusals
         from usage_app.services.alerts import budgets, findings
         from usage_app.services.sinks import lag
         from usage_app.services.spend_source import LedgerSource
@@ -30,6 +30,7 @@ class UsageConfig(AppConfig):
         findings.register()
         finding_sources.register()
         lag.register()
+        refusals.register()
         post_migrate.connect(_ensure_partitions, sender=self)
 
 

@@ -103,7 +103,7 @@ def _task(value: object) -> str:
 
 @asynccontextmanager
 async def _run_below(call: ToolCall, entry: AgentEntry) -> AsyncIterator[AgentRun]:
-    """A run for the call: below the one that calls, for a client, or for a trial with connections of its own."""
+    """A run for the call: below the one that calls, for a client, or on own connections for a trial."""
     from agents_app.services.runs import AgentRun
     from security_app.services.reservation import Ticket
     from upstreams_app.services import background

@@ -40,6 +40,7 @@ from security_app.api.auth import shown_token
 from security_app.registry import Principal
 from security_app.services.authentication import EXPIRY_HEADER, expiry_warning
 from security_app.services.denials import note_denial
+from tools_app.api import mcp_servers_router, mcp_tools_router
 from tools_app.api import router as tools_router
 from upstreams_app.api import (
     cache_router,
@@ -75,6 +76,8 @@ management_api.add_router("", routes_router)
 management_api.add_router("", simulation_router)
 management_api.add_router("", cache_router)
 management_api.add_router("", tools_router)
+management_api.add_router("", mcp_servers_router)
+management_api.add_router("", mcp_tools_router)
 management_api.add_router("", agents_router)
 management_api.add_router("", spend_router, auth=admin_key)
 management_api.add_router("", reports_router, auth=admin_key)

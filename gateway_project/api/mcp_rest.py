@@ -5,11 +5,13 @@ For programs that speak no MCP. LiteLLM's paths (`/mcp-rest/…`) and shorter on
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from ninja import Router
 
+from gateway_project.api.admission import admit
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.openapi_tools import CALL_TOOL, LIST_TOOLS
@@ -105,14 +107,17 @@ async def _statuses(context: RequestContext, server: McpServerEntry | None) -> l
 
 
 async def _answer_call(exchange: Exchange) -> None:
+    admit()
     asked = _asked(await exchange.read_body())
     context = exchange.caller()
     entry = await _found(context, asked)
+    exchange.model_id = entry.name
+    work = partial(call, entry, asked.arguments, context)
     try:
         result = await accounted(
             context,
             work_of(entry),
-            lambda: call(entry, asked.arguments, context),
+            work,
             on_ticket=lambda ticket: exchange.add_lines(ticket.header_lines()),
         )
     except ToolError as error:

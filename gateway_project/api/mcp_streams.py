@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from gateway_project.api.mcp_exchange import McpExchange, as_event
-from gateway_project.core.errors import AuthenticationFailed, Overloaded, PermissionDenied, RateLimited
+from gateway_project.api.second_look import may_still_enter
+from gateway_project.core.errors import Overloaded, RateLimited
 from gateway_project.lifecycle import lifecycle
-from security_app.services.authentication import SignedToken, authenticate_in
-from security_app.services.permissions import require_entry
+from security_app.registry.identities import INFERENCE
 from tools_app.services.mcp_gateway.changes import Marks, marks_of, read_marks, section_version
 from tools_app.services.mcp_gateway.protocol import SUBSCRIPTION_KEY, RpcId, notification_body
 
@@ -95,7 +95,7 @@ async def follow_changes(
         if first:
             await exchange.send_piece(first)
         version = -2
-        while not lifecycle.is_draining and time.time() < until and _is_welcome(exchange):
+        while not lifecycle.is_draining and time.time() < until and may_still_enter(exchange, INFERENCE):
             snapshot = lifecycle.snapshot()
             if section_version(snapshot) != version:
                 version, now = section_version(snapshot), marks_of(snapshot, server)
@@ -108,20 +108,6 @@ async def follow_changes(
                 async with asyncio.timeout(max(until - time.time(), 0)):
                     await stirred.wait()
         await exchange.end_stream(last)
-
-
-def _is_welcome(exchange: McpExchange) -> bool:
-    """Whether whoever opened the stream could still do so."""
-    context = exchange.caller()
-    try:
-        principal = authenticate_in(lifecycle.snapshot(), exchange.token())
-        require_entry(principal, context.route, access=ACCESS, ip=context.client_ip)
-    except SignedToken:
-        # It holds until it expires, and so does the stream.
-        return True
-    except (AuthenticationFailed, PermissionDenied):
-        return False
-    return True
 
 
 def told_by_id(kind: str, marks: Marks) -> bytes:

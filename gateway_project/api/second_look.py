@@ -10,7 +10,7 @@ from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
 from security_app.registry import Principal
 from security_app.registry.identities import INFERENCE, MANAGEMENT
-from security_app.services.authentication import UnknownKey, authenticate_in
+from security_app.services.authentication import SignedToken, UnknownKey, authenticate_in
 from security_app.services.token_principals import LACKING, TokenRefused, principal_of_token
 from security_app.services.token_supplies import supply
 
@@ -52,6 +52,34 @@ async def enter_with_token(exchange: Exchange, token: str, door: str) -> tuple[P
         raise
 
 
+def may_still_enter(exchange: Exchange, door: str) -> bool:
+    """Whether what a request showed when it came in would be let in now; for streams that stay open."""
+    snapshot = lifecycle.snapshot()
+    token = exchange.token()
+    try:
+        authenticate_in(snapshot, token)
+    except SignedToken:
+        return _is_token_good(exchange, token, door)
+    except AuthenticationFailed:
+        return False
+    return True
+
+
+def _is_token_good(exchange: Exchange, token: str, door: str) -> bool:
+    snapshot = lifecycle.snapshot()
+    try:
+        principal_of_token(snapshot, token, door)
+    except AuthenticationFailed as refused:
+        key = exchange.other_key()
+        if not (key and isinstance(refused, TokenRefused) and refused.is_permissive):
+            return False
+        try:
+            authenticate_in(snapshot, key)
+        except AuthenticationFailed:
+            return False
+    return True
+
+
 async def _authenticate_token(token: str, door: str) -> tuple[Principal, Snapshot]:
     """Each thing that a token lacks is looked for once."""
     supplied: set[type[TokenRefused]] = set()
@@ -60,8 +88,7 @@ async def _authenticate_token(token: str, door: str) -> tuple[Principal, Snapsho
         try:
             return principal_of_token(snapshot, token, door), snapshot
         except LACKING as lacking:
-            if type(lacking) in supplied:
+            if type(lacking) in supplied or not await supply(lacking):
                 raise
             supplied.add(type(lacking))
-            await supply(lacking)
             snapshot = await reloaded_snapshot()

@@ -121,8 +121,11 @@ def authenticate(config: SecurityConfig, token: str) -> Principal:
 
 
 def expiry_warning(principal: Principal) -> str:
-    """When the secret that was shown ends, in UTC, if that is within a week; "" otherwise."""
+    """When the secret that was shown ends, in UTC, if that is within a week; "" otherwise, and for tokens."""
     if not principal.expires_at or principal.expires_at - time.time() > _WARNING_S:
+        return ""
+    if principal.claims is not None:
+        # That they end soon is what they are for.
         return ""
     return datetime.fromtimestamp(principal.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

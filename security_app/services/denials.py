@@ -24,6 +24,8 @@ from security_app.registry import Principal
 
 logger = logging.getLogger(__name__)
 DENIED, LOGIN_FAILED = "denied", "login_failed"
+# Of limits and budgets: these are counted, and no events of the audit.
+LIMITED = "limited"
 VERSION = 1
 # In one minute of one process; whoever is beyond that is counted together with all others.
 MAX_FOLDS = 64
@@ -136,6 +138,8 @@ def _keep(examples: list[str], text: str) -> None:
 
 
 folds = DenialFolds()
+# Apart: keys that meet their limits do not hide what else is refused.
+limited_folds = DenialFolds()
 _sink: Callable[[Denials], None] | None = None
 
 
@@ -161,9 +165,18 @@ def note_failed_login(name: str, *, reason: str = "credentials", ip: str = "") -
     folds.add(LOGIN_FAILED, (name or "(nobody)", ANONYMOUS), reason, ip=ip)
 
 
+def note_limited(principal: Principal, reason: str) -> None:
+    """Count a call that a limit or a budget refused; never blocks, never raises."""
+    limited_folds.add(LIMITED, (principal.shown, KEY), reason)
+
+
 def hand_on(*, everything: bool = False) -> None:
     """Give complete minutes to the sink; each second, and with `everything` before the process ends."""
-    due = folds.take(everything=everything)
+    for counted in (folds, limited_folds):
+        _hand_on(counted, counted.take(everything=everything))
+
+
+def _hand_on(counted: DenialFolds, due: Sequence[Denials]) -> None:
     if _sink is None:
         return
     for position, fold in enumerate(due):
@@ -171,7 +184,7 @@ def hand_on(*, everything: bool = False) -> None:
             _sink(fold)
         except GatewayError:
             # The journal is full; it is tried again.
-            if dropped := folds.give_back(due[position:]):
+            if dropped := counted.give_back(due[position:]):
                 logger.warning("audit.denials_dropped", extra={"folds": dropped})
             return
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
+from gateway_project.core.codec import dumps
 from gateway_project.core.errors import AuthenticationFailed, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
 from security_app.models import IdentityProvider
@@ -41,6 +43,7 @@ def create_provider(*, actor: str, **values: Any) -> IdentityProvider:
     _require_one_source(row)
     check_row(row, _NAMES)
     keys, source = fetched_keys(row)
+    _keep_public_parts(row, keys)
     with transaction.atomic():
         create_row(row, kind=_KIND, actor=actor, names=_NAMES)
         store_keys(row, keys, source)
@@ -54,6 +57,9 @@ def update_provider(row: IdentityProvider, *, actor: str, **values: Any) -> Iden
     _require_one_source(row)
     check_row(row, _NAMES)
     found = fetched_keys(row) if values.keys() & {*DECISIVE} else None
+    if found is not None and row.jwks_text:
+        _keep_public_parts(row, found[0])
+        values["jwks_text"] = row.jwks_text
     with transaction.atomic():
         update_row(row, kind=_KIND, actor=actor, names=_NAMES, values=values)
         if found is not None:
@@ -79,6 +85,12 @@ def try_token(token: str, door: str) -> Principal:
         raise AuthenticationFailed(
             f"The token is good; its user '{error.user_id}' would be made.", reason="user_would_be_made"
         ) from error
+
+
+def _keep_public_parts(row: IdentityProvider, keys: Mapping[str, Any]) -> None:
+    """Of keys that were pasted with private parts, those are not stored."""
+    if row.jwks_text:
+        row.jwks_text = dumps(keys).decode()
 
 
 def _require_one_source(row: IdentityProvider) -> None:

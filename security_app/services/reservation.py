@@ -32,6 +32,7 @@ from security_app.registry.limits import (
 )
 from security_app.services import soft_budgets
 from security_app.services.authorizing import ask_for_use, is_asked
+from security_app.services.denials import note_limited
 from security_app.services.limit_answers import out_of_order, refusal, unpriced
 from security_app.services.limit_conditions import call_values
 from security_app.services.limiting import limiting
@@ -184,7 +185,9 @@ class Ticket:
         if isinstance(answer, Granted):
             self._limiter, self._plan, self._takes, self._answer = limiter, plan, takes, answer
         elif isinstance(answer, Refused):
-            metrics.observe_denial(plan.meters[answer.index].rule.denial)
+            reason = plan.meters[answer.index].rule.denial
+            metrics.observe_denial(reason)
+            note_limited(self.principal, reason)
             raise refusal(plan, takes, answer)
         else:
             self._go_on_without(takes, answer)

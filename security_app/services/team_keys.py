@@ -22,6 +22,7 @@ _CHANGED = frozenset(
         "duration",
         "models",
         "allowed_tools",
+        "object_permission",
         "metadata",
         "allowed_routes",
         "allowed_ips",
@@ -70,5 +71,7 @@ def find_team_keys(references: Sequence[str], teams: Reach) -> list[ApiKey]:
 def _require_free_name(name: str, teams: Collection[UUID], row: ApiKey | None) -> None:
     """Names of other teams' keys are not told, and so not compared with."""
     taken = ApiKey.objects.filter(name=name, deleted_at=None, team__in=teams)
-    if name and taken.exclude(pk=None if row is None else row.pk).exists():
+    if row is not None:
+        taken = taken.exclude(pk=row.pk)
+    if name and taken.exists():
         raise Conflict(f"Another key of your teams has the alias '{name}'.", param="key_alias")

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.core.ids import parse_public_id
-from security_app.models import ApiKey, GatewayUser, Membership, Organization, Team
+from security_app.models import ApiKey, GatewayUser, IdentityProvider, Membership, Organization, Team
 from security_app.services.keys import delete_keys
 from security_app.services.limit_fields import remove_limits, remove_member_limits
 from security_app.services.people import create_row, delete_row, update_row
@@ -71,6 +71,7 @@ def update_team(row: Team, *, actor: str, **values: Any) -> Team:
 
 def delete_teams(rows: Sequence[Team], *, actor: str) -> int:
     """Delete teams, their memberships and their keys, all or none; how many keys ended."""
+    _require_no_default(rows)
     with transaction.atomic():
         ended = list(ApiKey.objects.filter(team__in=rows, deleted_at=None))
         delete_keys(ended, actor=actor)
@@ -79,6 +80,15 @@ def delete_teams(rows: Sequence[Team], *, actor: str) -> int:
         for row in rows:
             delete_row(row, kind=_KIND, actor=actor)
     return len(ended)
+
+
+def _require_no_default(rows: Sequence[Team]) -> None:
+    """Conflict if tokens of an identity provider would be without their team, and so without its bounds."""
+    provider = IdentityProvider.objects.filter(default_team__in=rows).first()
+    if provider is not None:
+        raise Conflict(
+            f"It is the default team of the identity provider '{provider.name}'.", param="team_ids"
+        )
 
 
 def add_models(row: Team, models: Sequence[str], *, actor: str) -> Team:

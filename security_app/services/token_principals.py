@@ -77,10 +77,9 @@ def principal_of_token(snapshot: Snapshot, token: str, door: str) -> Principal:
     if len(text) > MAX_TOKEN_BYTES:
         raise TokenRefused("token_too_large", is_permissive=door in doors.permissive)
     digest = hashlib.sha256(text).digest()
-    known = token_memory.find(digest, doors, people)
+    known, generation = token_memory.find(digest, doors, people)
     provider = _provider(doors, text, door) if known is None else known.provider
     mode = provider.mode(door)
-    generation = token_memory.generation
     if known is not None and known.generation == generation and mode != OFF:
         return known.principal
     try:
@@ -135,7 +134,7 @@ def _principal(provider: Provider, people: PeopleConfig, claims: Mapping[str, An
         f"{provider.name}: {who.user_id}"[:_MAX_NAME_CHARS],
         who.user_id,
         provider.policy(who.scopes, who.groups),
-        0.0,
+        float(claims["exp"]) + provider.leeway_s,
         False,
         who.team_id,
         owner_kind="user",

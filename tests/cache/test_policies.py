@@ -64,7 +64,9 @@ def test_what_is_behind_the_id_is_part_of_every_key() -> None:
     seen.add(last := rules_of("fast").served_by)
     Route.objects.filter(name="fast").update(prompt_prepend=[{"role": "system", "content": "Be brief."}])
     seen.add(last := rules_of("fast").served_by)
-    assert len(seen) == 5
+    Route.objects.filter(name="fast").update(upstream_header_overrides={"x-region": "eu"})
+    seen.add(last := rules_of("fast").served_by)
+    assert len(seen) == 6
 
     target.weight, target.priority = 7, 2
     target.save()
@@ -93,6 +95,18 @@ def test_what_callers_pay_with_their_own_credential_is_not_kept(model: str) -> N
     assert section.value.models["a/m"].cache is None
     told = [] if model == "*" else ["cache policy a/m"]
     assert [item.object for item in section.diagnostics] == told
+
+
+@pytest.mark.parametrize("column", ["body_templates", "upstream_header_templates"])
+def test_what_a_route_makes_of_who_asks_is_not_kept(column: str) -> None:
+    route = Route.objects.create(name="fast", **{column: {"x-team": "principal.team_id"}})
+    RouteTarget.objects.create(route=route, model=upstream("a"))
+    CachePolicy.objects.create(model="fast")
+
+    section = build(None, 1, {})
+
+    assert section.value.models["fast"].cache is None
+    assert [item.object for item in section.diagnostics] == ["cache policy fast"]
 
 
 def test_a_policy_for_nothing_is_told() -> None:

@@ -11,8 +11,10 @@ from uuid import UUID
 import pytest
 
 from gateway_project.api.inference import embeddings
+from gateway_project.core.ids import public_id
 from gateway_project.readiness import readiness_warnings
 from security_app.limits import LocalLimiter, Take, Unavailable
+from security_app.services import denials
 from security_app.services.limiting import limiting
 from tests.doors.conftest import shared_vendor, vendor
 from tests.fakes import bodies
@@ -46,6 +48,19 @@ def test_a_limit_is_kept_and_told(vendor: FakeVendor) -> None:
         assert await door.used(rule) == 2
 
     at_the_door(vendor, work, rule)
+
+
+def test_what_is_refused_is_counted_for_alerts(vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = denials.DenialFolds()
+    monkeypatch.setattr(denials, "limited_folds", counted)
+
+    async def work(door: Door) -> None:
+        for _ in range(3):
+            await door.ask()
+
+    at_the_door(vendor, work, limit(value=1))
+    (fold,) = counted.take(everything=True)
+    assert (fold.who, fold.reason, fold.count) == (public_id("key", ALICE), "limit", 2)
 
 
 def test_a_stream_is_told_before_its_first_byte(vendor: FakeVendor) -> None:

@@ -89,7 +89,7 @@ def test_another_target_is_named_and_a_key_that_is_gone_is_told(admin: Caller) -
 
     comparison = answer["comparison"]
     assert comparison["verdict"] == "lab/s would be asked first now; lab/l was asked last then."
-    assert "its key, which is gone: any key is meant instead" in comparison["unknown"]
+    assert "its key, which is none of the keys of today: any key is meant instead" in comparison["unknown"]
     assert comparison["recorded"]["note"] == "There was nothing to choose, and nothing failed."
 
 

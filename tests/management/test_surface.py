@@ -23,6 +23,7 @@ KEYHOLDERS = sorted(
     [
         ("GET", "/key/info"),
         ("GET", "/me"),
+        ("GET", "/v1/mcp/registry.json"),
         ("POST", "/key/health"),
         ("POST", "/security/preview"),
         ("GET", "/spend/logs"),

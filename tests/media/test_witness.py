@@ -137,6 +137,19 @@ def test_bedrocks_tokens_of_the_cache_are_beside_its_input() -> None:
     assert witness.finish() == TokenUsage(input=129, output=5, cached_input=100, cache_write=20)
 
 
+@pytest.mark.parametrize("step", [1000, 1_000_000])
+def test_the_kind_of_pictures_is_seen_in_streams(step: int) -> None:
+    made = {"quality": "high", "size": "1536x1024", "usage": {"input_tokens": 9, "output_tokens": 5}}
+    first = {"type": "image_generation.partial_image", "b64_json": "A" * 90_000}
+    body = events(first, {"type": "image_generation.completed", "b64_json": "A" * 90_000, **made})
+    witness = Witness("text/event-stream")
+    for start in range(0, len(body), step):
+        witness.feed(body[start : start + step])
+
+    assert witness.finish() == TokenUsage(9, 5)
+    assert (witness.quality_of_pictures, witness.size_of_pictures) == ("high", "1536x1024")
+
+
 def test_the_kind_of_pictures_is_seen() -> None:
     witness = Witness("application/json")
     witness.feed(

@@ -23,6 +23,8 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     json: Any
+    # What the ledger was told.
+    call: Any
 
 
 async def ask(
@@ -65,4 +67,4 @@ async def ask(
     finally:
         exchange.close()
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], headers, json.loads(sent[1]["body"]))
+    return Answer(sent[0]["status"], headers, json.loads(sent[1]["body"]), exchange.context.settled_call)

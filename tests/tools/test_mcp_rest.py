@@ -177,6 +177,14 @@ async def test_a_call_is_answered_as_mcp_does(caplog: pytest.LogCaptureFixture) 
         {"content": [{"type": "text", "text": "5"}], "structuredContent": {"result": 5}, "isError": False},
     )
     assert by_server.json["structuredContent"] == {"result": 6}
+    kept = by_server.call
+    assert (kept.operation, kept.model, kept.upstream, kept.status) == (
+        "tools/call",
+        "crm__add",
+        "mcp:crm",
+        200,
+    )
+    assert failed.call.error_code == "tool_error"
     assert failed.status == 200
     assert failed.json["isError"] is True
     assert "the cellar is flooded" in failed.json["content"][0]["text"]

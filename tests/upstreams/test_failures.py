@@ -43,6 +43,24 @@ def test_a_refused_credential_inside_a_stream_is_ours_to_know(error: dict[str, A
     assert failure.message == "Upstream 'acme' refused the gateway's credential."
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "known"),
+    [
+        (503, "7", {"retry-after": "7"}),
+        (503, "3600", {"retry-after": "3600", "x-should-retry": "false"}),
+        (503, "Wed, 21 Oct 2026 07:28:00 GMT", {}),
+        (429, "7", {"retry-after": "7"}),
+        (502, "7", {}),
+    ],
+)
+def test_who_is_overloaded_says_for_how_long(
+    target: Target, status: int, said: str, known: dict[str, str]
+) -> None:
+    failure = from_answer(status, {"Retry-After": said}, b"{}", target)
+
+    assert failure.headers == known
+
+
 def test_credentials_are_taken_out_of_every_text(target: Target) -> None:
     error = {"message": f"bad {SECRET}", "param": SECRET, "code": f"x-{SECRET}"}
 

@@ -45,3 +45,15 @@ def set_groups(row: McpServer, groups: Collection[str], *, actor: str) -> None:
             if has != (name in groups):
                 kept = [one for one in group.tool_patterns if one != pattern]
                 update_group(group, actor=actor, tool_patterns=[*kept, pattern] if name in groups else kept)
+
+
+def servers_in_group(group: str) -> list[str]:
+    """The names of the servers that a group holds."""
+    return [server for server, groups in groups_by_server().items() if group in groups]
+
+
+def groups_of_servers() -> list[str]:
+    """The names of the groups that hold any server that there is."""
+    found = groups_by_server()
+    servers = McpServer.objects.filter(name__in=found).values_list("name", flat=True)
+    return sorted({group for server in servers for group in found[server]})

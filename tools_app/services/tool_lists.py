@@ -7,6 +7,8 @@ from typing import Any
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.ids import parse_public_id, public_id
+from gateway_project.core.snapshot import Snapshot
+from security_app.registry import Principal
 from security_app.services.permissions import decide_tool
 from tools_app.entry import ToolEntry
 from tools_app.mcp_definitions import SEPARATOR, exposed_name
@@ -28,12 +30,16 @@ def find_server(context: RequestContext, reference: str) -> McpServerEntry | Non
 
 def may_see(context: RequestContext, server: str) -> bool:
     """Whether the request may use all tools of a server at once, or some that it has."""
-    everything = decide_tool(context.principal, f"{server}{SEPARATOR}*", ip=context.client_ip)
-    if everything.is_allowed:
-        return True
+    return sees_server(context.principal, server, context.snapshot, ip=context.client_ip)
+
+
+def sees_server(principal: Principal, server: str, snapshot: Snapshot, *, ip: str) -> bool:
+    """Whether a principal may use all tools of a server at once, or some that it has."""
     prefix = f"{server}{SEPARATOR}"
-    names = [name for name in tools_of(context.snapshot.sections) if name.startswith(prefix)]
-    return any(usable_tool(context, name) is not None for name in names)
+    if decide_tool(principal, f"{prefix}*", ip=ip).is_allowed:
+        return True
+    names = (name for name in tools_of(snapshot.sections) if name.startswith(prefix))
+    return any(decide_tool(principal, name, ip=ip).is_allowed for name in names)
 
 
 def listed_tools(

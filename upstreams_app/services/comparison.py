@@ -97,7 +97,7 @@ def ask_of(record: UsageRecord) -> tuple[Ask, tuple[str, ...]]:
         if ApiKey.objects.filter(pk=record.key_id, deleted_at=None).exists():
             key = public_id("key", record.key_id)
         else:
-            unknown = ("its key, which is gone: any key is meant instead",)
+            unknown = ("its key, which is none of the keys of today: any key is meant instead",)
     asked = Ask(
         model=record.model,
         body=b'{"stream":true}' if record.is_stream else b"{}",

@@ -112,20 +112,28 @@ def from_answer(
             message or f"Upstream '{name}' does not know the model '{target.model}'.", param="model"
         )
     if status == 429:
-        retry_after = headers.get("Retry-After", "")
-        known = {}
-        if retry_after.isdecimal() and retry_after.isascii() and len(retry_after) < 7:
-            known["retry-after"] = retry_after
-            if int(retry_after) > _LONGEST_WAIT_S:
-                known["x-should-retry"] = "false"
-        return RateLimited(message or f"Upstream '{name}' is rate limited.", code=code, headers=known)
+        text = message or f"Upstream '{name}' is rate limited."
+        return RateLimited(text, code=code, headers=_wait(headers))
     if status in (401, 403):
         return CredentialRefused(f"Upstream '{name}' refused the gateway's credential (status {status}).")
     if 300 <= status < 400:
         return UpstreamFailed(
             f"Upstream '{name}' answered with a redirect (status {status}); redirects are not followed."
         )
-    return UpstreamFailed(f"Upstream '{name}' answered with status {status}.")
+    # Who is overloaded may say for how long.
+    pause = _wait(headers) if status == 503 else {}
+    return UpstreamFailed(f"Upstream '{name}' answered with status {status}.", headers=pause)
+
+
+def _wait(headers: Mapping[str, str]) -> dict[str, str]:
+    """How long the upstream wants to be left alone, as our own headers."""
+    retry_after = headers.get("Retry-After", "")
+    if not retry_after.isdecimal() or not retry_after.isascii() or len(retry_after) > 6:
+        return {}
+    known = {"retry-after": retry_after}
+    if int(retry_after) > _LONGEST_WAIT_S:
+        known["x-should-retry"] = "false"
+    return known
 
 
 def _is_local(target: Target) -> bool:

@@ -78,6 +78,7 @@ class Witness:
         whole, line_end, rest = self._tail.rpartition(b"\n")
         if line_end:
             self._note(whole)
+            self._note_pictures(whole)
             self._tail = rest
 
     def _note(self, text: bytes) -> None:
@@ -94,16 +95,16 @@ class Witness:
             self._usage.update({name: item for name, item in value.items() if item is not None})
 
     def _note_pictures(self, text: bytes) -> None:
-        if found := _SIZE.search(text):
+        if b'"size"' in text and (found := _SIZE.search(text)):
             self.size_of_pictures = found[1].decode()
-        if found := _QUALITY.search(text):
+        if b'"quality"' in text and (found := _QUALITY.search(text)):
             self.quality_of_pictures = found[1].decode()
 
     def finish(self) -> TokenUsage | None:
         """The tokens, as far as the answer tells; `model` is known then as well."""
         self._note(self._tail)
-        self._note_pictures(self._head)
-        self._note_pictures(self._tail)
+        for text in (self._head, self._tail) if not self._is_stream else (self._tail,):
+            self._note_pictures(text)
         if not self._usage:
             self._note(self._head)
         self._tail = b""

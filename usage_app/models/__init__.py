@@ -5,6 +5,7 @@ from usage_app.models.bucket import Bucket
 from usage_app.models.price import Price
 from usage_app.models.price_change import PriceChange
 from usage_app.models.record import KeyUse, SpendCounter, UsageRecord
+from usage_app.models.refusal import RefusedCalls
 from usage_app.models.report import Report, ReportExport
 from usage_app.models.rollup import (
     DailyEndUserRollup,
@@ -37,6 +38,7 @@ __all__ = [
     "Price",
     "PriceChange",
     "Reconciliation",
+    "RefusedCalls",
     "Report",
     "ReportExport",
     "RollupDay",

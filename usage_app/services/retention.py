@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef
 from gateway_project.core.clock import utc_now
 from usage_app.models import Reconciliation, SpendCounter, UsageGroup, UsageRecord
 from usage_app.services.partitions import DEFAULT_PARTITION, drop_partitions_before
+from usage_app.services.refusals import purge_refusals
 from usage_app.services.rollups import ALL_ROLLUPS, ALL_USAGE, DAY, floor
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def purge_usage() -> int:
     rolled: tuple[type[models.Model], ...] = (SpendCounter, *ALL_ROLLUPS)
     deleted += sum(_delete_in_batches(model, "window_start", cutoff) for model in rolled)
     deleted += _delete_unused_groups() + _delete_in_batches(Reconciliation, "finished_at", cutoff)
+    deleted += purge_refusals()
     if partitions or deleted:
         logger.info("usage.purged", extra={"partitions": partitions, "rows": deleted})
     return deleted

@@ -21,6 +21,8 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 # Of one answer that is a stream of events; one event is bounded by the SDK.
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+# Many servers close what is idle for five seconds: a request must not meet that.
+_KEPT_S = 3.0
 _SESSION_HEADER = "mcp-session-id"
 _PLAIN = ("", "identity")
 _NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -55,7 +57,7 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
     """Connects to the addresses of one host that were checked; the name stays in `Host` and for TLS."""
 
     def __init__(self, url: str) -> None:
-        limits = httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30)
+        limits = httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=_KEPT_S)
         super().__init__(verify=_trusted(), retries=0, limits=limits, trust_env=False)
         self._host = httpx2.URL(url).host
         self._resolver = GuardedResolver(allow_private=settings.ALLOW_PRIVATE_HOSTS)

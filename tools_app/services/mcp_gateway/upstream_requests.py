@@ -1,6 +1,7 @@
 """Requests to one MCP server that are not calls of tools: prompts, resources, completions.
 
-The SDK is imported where there is something to ask, and answers are handed on as the server gave them, but for what no person sees in them.
+The SDK is imported where there is something to ask. Answers are handed on as the server gave them, but for
+what no person sees in them.
 """
 
 from __future__ import annotations
