@@ -77,10 +77,9 @@ def principal_of_token(snapshot: Snapshot, token: str, door: str) -> Principal:
     if len(text) > MAX_TOKEN_BYTES:
         raise TokenRefused("token_too_large", is_permissive=door in doors.permissive)
     digest = hashlib.sha256(text).digest()
-    known = token_memory.find(digest, doors, people)
+    known, generation = token_memory.find(digest, doors, people)
     provider = _provider(doors, text, door) if known is None else known.provider
     mode = provider.mode(door)
-    generation = token_memory.generation
     if known is not None and known.generation == generation and mode != OFF:
         return known.principal
     try:
