@@ -97,6 +97,7 @@ def test_where_secrets_go_changes_only_with_them(admin: Caller) -> None:
     [
         ({"url": ""}, "url"),
         ({"url": "http://169.254.169.254/"}, "url"),
+        ({"url": "https://siem.example.org/?token=a\nb"}, "url"),
         ({"secret": "plain"}, "secret"),
         ({"bucket": "none"}, "bucket"),
         ({"team": "none"}, "team"),

@@ -23,9 +23,11 @@ from tests.providers.bedrock_wire import check_signature
 from tests.usage.entries import id_at, make_entry, store
 from tests.usage.sinks import SECRET, Receiver, events, make_bucket, make_sink, receiving
 from usage_app.models import SinkState, UsageEvent, UsageSink
+from usage_app.services.sinks.batches import Batch
 from usage_app.services.sinks.event_log import note_events, purge_events
 from usage_app.services.sinks.lag import find_late_sinks, sink_lags
 from usage_app.services.sinks.push import push, push_due
+from usage_app.services.sinks.sending import send_batch
 
 pytestmark = pytest.mark.django_db
 LATER = timedelta(days=1)
@@ -208,6 +210,41 @@ def test_an_address_that_must_not_be_called_is_not(receiver: Receiver, settings:
 
     assert receiver.requests == []
     assert {state.error for state in SinkState.objects.all()} == {"ValueError"}
+
+
+def test_a_sink_that_can_t_be_sent_to_in_any_way_rests_and_holds_up_no_other(receiver: Receiver) -> None:
+    broken = make_sink(receiver.url + "/hook?token=a\nb", name="broken")
+    make_sink(receiver.url, name="fine")
+    record = stored()
+
+    assert push_due() == 1
+
+    state = SinkState.objects.get(sink=broken)
+    assert receiver.ids() == [record]
+    assert (state.error, state.attempts, state.lease_token) == ("InvalidURL", 1, None)
+    assert state.due_at > utc_now()
+
+
+def test_whatever_goes_wrong_with_one_sink_the_others_are_served(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = make_sink(receiver.url, name="broken")
+    make_sink(receiver.url, name="fine")
+    record = stored()
+
+    def send(sink: UsageSink, batch: Batch) -> int:
+        if sink.pk == broken.pk:
+            raise RuntimeError("such as the time that a task may take")
+        return send_batch(sink, batch)
+
+    monkeypatch.setattr("usage_app.services.sinks.push.send_batch", send)
+
+    assert push_due() == 1
+
+    state = SinkState.objects.get(sink=broken)
+    assert receiver.ids() == [record]
+    assert (state.error, state.attempts, state.lease_token) == ("RuntimeError", 1, None)
+    assert state.due_at > utc_now()
 
 
 def test_events_go_when_all_sinks_are_past_them(receiver: Receiver) -> None:

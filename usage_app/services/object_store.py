@@ -71,7 +71,7 @@ def put_object(bucket: Bucket, key: str, body: bytes | BinaryIO, *, content_type
             with client.stream("PUT", url, content=body, headers=headers) as answer:
                 if not answer.is_success:
                     raise NotStored(f"HTTP {answer.status_code}{_reason(answer)}")
-        except (httpx.HTTPError, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise NotStored(type(error).__name__) from error
 
 

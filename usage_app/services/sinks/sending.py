@@ -23,6 +23,8 @@ JSON_LINES = "application/x-ndjson"
 SECRET_PREFIX = "whsec_"  # noqa: S105  (what secrets of Standard Webhooks begin with)
 _MIN_SECRET_BYTES, _MAX_SECRET_BYTES = 24, 64
 _TIMEOUT_S = 10.0
+# How long an answer that comes byte by byte is listened to.
+_ANSWER_S = 15.0
 _MAX_ANSWER_BYTES = 65_536
 
 
@@ -125,14 +127,14 @@ def _post(sink: UsageSink, body: bytes, headers: dict[str, str]) -> bytes:
                 if not answer.is_success:
                     raise NotSent(f"HTTP {answer.status_code}")
                 return _beginning(answer)
-        except (httpx.HTTPError, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise NotSent(type(error).__name__) from error
 
 
 def _beginning(answer: httpx.Response) -> bytes:
-    found = b""
+    found, until = b"", time.monotonic() + _ANSWER_S
     for piece in answer.iter_bytes():
         found += piece
-        if len(found) > _MAX_ANSWER_BYTES:
+        if len(found) > _MAX_ANSWER_BYTES or time.monotonic() > until:
             return b""
     return found
