@@ -10,19 +10,22 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from security_app.registry import DoorsConfig, PeopleConfig, Principal, Provider
+from security_app.registry import DoorsConfig, Principal, Provider
 
 MAX_REMEMBERED = 5_000
 
 
 class Verified(NamedTuple):
-    """A token that is good until a moment, in seconds since 1970; `generation` is of its principal."""
+    """A token that is good until a moment, in seconds since 1970.
+
+    Its principal counts only for the people whose mark is `people`.
+    """
 
     provider: Provider
     until: float
     claims: Mapping[str, Any]
     principal: Principal
-    generation: int
+    people: object
 
 
 class TokenMemory:
@@ -30,29 +33,25 @@ class TokenMemory:
 
     def __init__(self, size: int = MAX_REMEMBERED) -> None:
         self._size = size
-        self._doors: DoorsConfig | None = None
-        self._people: PeopleConfig | None = None
-        # Counts the changes of people.
-        self.generation = 0
-        self._tokens: dict[bytes, Verified] = {}
+        # Together, so that no thread finds what is known under one configuration under another.
+        self._known: tuple[DoorsConfig | None, dict[bytes, Verified]] = (None, {})
 
     def __len__(self) -> int:
-        return len(self._tokens)
+        return len(self._known[1])
 
-    def find(self, digest: bytes, doors: DoorsConfig, people: PeopleConfig) -> Verified | None:
-        """What is known of a token; its principal counts only if it is of this generation."""
-        if doors is not self._doors:
-            self._doors, self._tokens = doors, {}
-        if people is not self._people:
-            self._people = people
-            self.generation += 1
-        known = self._tokens.get(digest)
+    def find(self, digest: bytes, doors: DoorsConfig) -> Verified | None:
+        """What is known of a token."""
+        of, tokens = self._known
+        if doors is not of:
+            self._known = (doors, {})
+            return None
+        known = tokens.get(digest)
         return known if known is not None and time.time() < known.until else None
 
     def keep(self, digest: bytes, verified: Verified, doors: DoorsConfig) -> None:
         """Remember it, unless the configuration is another by now; the first goes where there is no room."""
-        tokens = self._tokens
-        if doors is not self._doors:
+        of, tokens = self._known
+        if doors is not of:
             return
         tokens.pop(digest, None)
         if len(tokens) >= self._size:
