@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from gateway_project.core.acting import SYSTEM, Acting, acting_as
 from gateway_project.core.db import in_thread, with_fresh_connections
@@ -66,7 +66,7 @@ class KeyWatch:
             if fetched := _fetched_providers():
                 try:
                     await in_own_thread(with_fresh_connections, refresh_due_keys, fetched)
-                except DatabaseError as error:
+                except Error as error:
                     logger.warning("identity.keys_not_fetched", extra={"reason": type(error).__name__})
             await asyncio.sleep(_LOOK_S)
 
@@ -116,7 +116,7 @@ async def supply(lacking: TokenRefused) -> None:
             await key_watch.fetch_now(lacking.provider.id)
         elif isinstance(lacking, LacksUser):
             await in_thread(make_user, lacking)
-    except DatabaseError as error:
+    except Error as error:
         raise _nobody_can_tell() from error
 
 
@@ -127,7 +127,7 @@ def supply_here(lacking: TokenRefused) -> None:
             key_watch.fetch_now_here(lacking.provider.id)
         elif isinstance(lacking, LacksUser):
             make_user(lacking)
-    except DatabaseError as error:
+    except Error as error:
         raise _nobody_can_tell() from error
 
 
