@@ -8,6 +8,7 @@ import hmac
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -17,12 +18,14 @@ from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.db import close_connections_of_this_thread
+from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import public_id, uuid7
-from security_app.models import Team
+from security_app.models import AuditEvent, Team
+from security_app.services.restoring import Version, restore, version_of
 from tests.providers.bedrock_wire import check_signature
 from tests.usage.entries import id_at, make_entry, store
 from tests.usage.sinks import SECRET, Receiver, events, make_bucket, make_sink, receiving
-from usage_app.models import SinkState, UsageEvent, UsageSink
+from usage_app.models import Bucket, SinkState, UsageEvent, UsageSink
 from usage_app.services.sinks.batches import Batch
 from usage_app.services.sinks.event_log import note_events, purge_events
 from usage_app.services.sinks.lag import find_late_sinks, sink_lags
@@ -311,3 +314,23 @@ def _note_in_a_transaction(record_id: UUID) -> None:
     with transaction.atomic():
         note_events([record_id])
     close_connections_of_this_thread()
+
+
+def test_what_secrets_are_bound_to_does_not_come_back_under_them() -> None:
+    bucket = make_bucket("https://old.example.org")
+    bucket.endpoint = "https://new.example.org"
+    bucket.save()
+    sink = make_sink("https://siem.example.org", secret=SECRET)
+    sink.kind = "otlp"
+    sink.set_secret("")
+    sink.save()
+
+    for row, model in ((bucket, Bucket), (sink, UsageSink)):
+        events_of = AuditEvent.objects.filter(object_id=row.pk.hex)
+        made = events_of.get(action="created")
+        with pytest.raises(InvalidRequest):
+            restore(model, cast(Version, version_of(made)))
+        row.delete()
+        gone = events_of.get(action="deleted")
+        with pytest.raises(InvalidRequest):
+            restore(model, cast(Version, version_of(gone)))
