@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.errors import AuthenticationFailed
@@ -294,3 +296,16 @@ def test_what_is_lacking_is_looked_for_by_who_can_wait(admin: Caller, issuer: Fa
 
     assert not token_supplies.make_user(lacking.value)
     assert not GatewayUser.objects.exists()
+
+
+def test_a_list_asks_as_often_for_many_as_for_one(admin: Caller, issuer: FakeIssuer) -> None:
+    counts = []
+    for number in range(3):
+        body = {"name": f"P{number}", "issuer": f"https://{number}.example.org", "audiences": [AUDIENCE]}
+        admin.ok("POST", "/identity_provider/new", {**body, "jwks": issuer.jwks})
+        with CaptureQueriesContext(connection) as asked:
+            rows = admin.ok("GET", "/identity_provider/list")
+        counts.append(len(asked))
+        assert [row["keys"] for row in rows] == [1] * (number + 1)
+
+    assert counts[2] == counts[1]
