@@ -32,7 +32,7 @@ from agents_app.services.versions import (
 from gateway_project.core.errors import Conflict, InvalidRequest, NotFound
 from security_app.models import ConfigVersion
 from security_app.services.configuration import refresh_after_commit, store
-from tools_app.models import Tool
+from tools_app.services.management import existing_tools
 from upstreams_app.models import Route, Upstream
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def check_definition(row: Agent, definition: Definition, *, before: Definition |
 
 def _check_tools(names: tuple[str, ...], *, known: tuple[str, ...]) -> None:
     """Tools are looked up for each run, so one that is off counts as any other."""
-    there = {*known, *Tool.objects.filter(name__in=names).values_list("name", flat=True)}
+    there = {*known, *existing_tools(names)}
     for number, name in enumerate(names):
         if name not in there:
             raise InvalidRequest(f"There is no tool '{name}'.", param=f"tools[{number}]")

@@ -88,8 +88,7 @@ async def _authenticate_token(token: str, door: str) -> tuple[Principal, Snapsho
         try:
             return principal_of_token(snapshot, token, door), snapshot
         except LACKING as lacking:
-            if type(lacking) in supplied:
+            if type(lacking) in supplied or not await supply(lacking):
                 raise
             supplied.add(type(lacking))
-            await supply(lacking)
             snapshot = await reloaded_snapshot()

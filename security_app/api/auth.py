@@ -156,10 +156,9 @@ def _authenticate_token(token: str) -> Principal:
         try:
             return principal_of_token(_snapshot(), token, MANAGEMENT)
         except LACKING as lacking:
-            if type(lacking) in supplied:
+            if type(lacking) in supplied or not supply_here(lacking):
                 raise
             supplied.add(type(lacking))
-            supply_here(lacking)
             _looks.look()
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from gateway_project.core.clock import parse_duration, utc_now
 from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import public_id
-from security_app.models import ApiKey
+from security_app.models import ApiKey, Team
 from security_app.schemas.keys import KeyFields, UsedKeyRow
+from security_app.schemas.people import TeamFields
 from security_app.services import rotation
 from security_app.services.issuers import find_issuer
 from security_app.services.limit_fields import limit_rows
+from security_app.services.object_permissions import Permission, shown_permission, tools_with_permission
 from security_app.services.spend import NOTHING_USED, KeyUsage, key_usage
 from security_app.services.teams import find_team
 
@@ -55,6 +57,7 @@ def key_values(body: KeyFields, row: ApiKey | None = None) -> dict[str, Any]:
     if body.models is not None:
         team = values.get("team", row and row.team)
         values["allowed_models"] = model_patterns(body.models, has_team=team is not None)
+    values |= tool_values(body, row)
     if "duration" in given:
         values["expires_at"] = _expiry(body.duration)
     return values | _scopes(body) | _schedule(body, row)
@@ -65,6 +68,16 @@ def model_patterns(models: list[str], *, has_team: bool) -> list[str]:
     if _TEAM_MODELS in models and not has_team:
         raise InvalidRequest(f"'{_TEAM_MODELS}' needs a key with a team.", param="models")
     return ["*" if model in (_ALL_MODELS, _TEAM_MODELS) else model for model in models]
+
+
+def tool_values(body: KeyFields | TeamFields, row: ApiKey | Team | None) -> dict[str, Any]:
+    """The list of tools that `object_permission` asks for; nothing where a body has none."""
+    if body.object_permission is None:
+        return {}
+    given = body.object_permission.model_dump(exclude_none=True)
+    stored = [] if row is None else row.allowed_tools
+    tools = tools_with_permission(cast(Permission, given), stored=stored, allowed_tools=body.allowed_tools)
+    return {"allowed_tools": tools}
 
 
 def duration_of(text: str, *, param: str) -> timedelta:
@@ -89,6 +102,7 @@ def key_row(row: ApiKey, limits: Mapping[str, Any] | None = None) -> dict[str, A
         "status": row.status(),
         "models": row.allowed_models,
         "allowed_tools": row.allowed_tools,
+        "object_permission": shown_permission(row.allowed_tools),
         "agent_versions": row.agent_versions,
         "aliases": row.model_aliases,
         "scopes": row.scopes,

@@ -8,6 +8,7 @@ from typing import Any, cast
 from gateway_project.core.ids import public_id
 from security_app.api.key_fields import model_patterns
 from security_app.models import EndUser, GatewayUser, Membership, Organization, Team
+from security_app.schemas.object_permission import ShownPermission
 from security_app.schemas.people import (
     CustomerRow,
     MemberRow,
@@ -18,6 +19,7 @@ from security_app.schemas.people import (
     UserRow,
 )
 from security_app.services.limit_fields import limit_rows
+from security_app.services.object_permissions import shown_permission
 
 _PLAIN = {
     "metadata": "metadata",
@@ -64,6 +66,7 @@ def team_rows(rows: Sequence[Team]) -> list[TeamRow]:
             team_alias=row.name,
             organization_id=None if row.organization_id is None else public_id("org", row.organization_id),
             allowed_tools=row.allowed_tools,
+            object_permission=ShownPermission(**shown_permission(row.allowed_tools)),
             model_aliases=row.model_aliases,
             members_with_roles=member_rows(row),
             **_subject(row, limits[row.id.hex]),

@@ -11,7 +11,7 @@ from ninja import Query, Router
 from gateway_project.core.errors import InvalidRequest, NotFound, PermissionDenied
 from gateway_project.core.ids import parse_public_id
 from security_app.api.auth import actor_name, admin_key, reach_of, team_key
-from security_app.api.key_fields import used_key_rows
+from security_app.api.key_fields import tool_values, used_key_rows
 from security_app.api.people_rows import member_rows, subject_values, team_row, team_rows
 from security_app.api.queries import refuse_unknown_parameters
 from security_app.models import GatewayUser, Membership, Team
@@ -52,7 +52,7 @@ _ROLES = {"admin": Membership.Role.ADMIN, "user": Membership.Role.MEMBER}
 @router.post("/team/new", response=TeamRow, operation_id="new_team", summary="Make a team")
 def new_team(request: HttpRequest, body: TeamNew) -> TeamRow:
     """With its first members; those that are no users yet become some."""
-    values = _values(body)
+    values = _values(body) | tool_values(body, None)
     if body.team_id is not None:
         values["id"] = parse_public_id("team", body.team_id)
         if values["id"] is None:
@@ -235,7 +235,7 @@ def _wanted(query: TeamListQuery | TeamPageQuery) -> Any:
 
 def _changed(request: HttpRequest, reference: str, body: TeamFields) -> TeamRow:
     row = teams.find_team(reference)
-    values = _values(body)
+    values = _values(body) | tool_values(body, row)
     with transaction.atomic():
         has_limits = apply_limits("team", row.id.hex, limit_values(body))
         if values:

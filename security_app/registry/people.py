@@ -84,7 +84,6 @@ class PeopleConfig:
         "_named",
         "end_users",
         "issuers",
-        "mark",
         "organizations",
         "placed",
         "team_admins",
@@ -93,8 +92,6 @@ class PeopleConfig:
     )
 
     def __init__(self) -> None:
-        # What is kept of people elsewhere bears it, so as not to keep all of them in memory.
-        self.mark = object()
         self._named: tuple[dict[str, TeamEntry], dict[str, OrganizationEntry]] | None = None
         self.organizations: dict[UUID, OrganizationEntry] = {}
         self.teams: dict[UUID, TeamEntry] = {}

@@ -19,6 +19,7 @@ from security_app.schemas.base import (
     StrictModel,
 )
 from security_app.schemas.limits import LimitFields, LimitRow
+from security_app.schemas.object_permission import ObjectPermission, ShownPermission
 
 Scope = Literal["inference", "admin", "metrics", "team"]
 KeyType = Literal["llm_api", "management", "read_only", "default"]
@@ -39,6 +40,9 @@ class KeyFields(LimitFields):
     )
     allowed_tools: list[str] | None = Field(
         default=None, description="Tools that agents may use for it, or patterns such as crm_*; empty: all."
+    )
+    object_permission: ObjectPermission | None = Field(
+        default=None, description="MCP servers, groups and tools: another way to say allowed_tools."
     )
     agent_versions: dict[str, int] | None = Field(
         default=None,
@@ -183,6 +187,7 @@ class KeyRow(LimitRow):
     status: Status
     models: list[str]
     allowed_tools: list[str]
+    object_permission: ShownPermission
     agent_versions: dict[str, int]
     aliases: dict[str, str]
     scopes: list[str]

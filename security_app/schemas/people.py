@@ -21,6 +21,7 @@ from security_app.schemas.base import (
 )
 from security_app.schemas.keys import GeneratedKey, UsedKeyRow
 from security_app.schemas.limits import LimitFields, LimitRow
+from security_app.schemas.object_permission import ObjectPermission, ShownPermission
 
 MemberRole = Literal["admin", "user"]
 UserRole = Literal["proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer"]
@@ -65,6 +66,9 @@ class TeamFields(SubjectFields):
     )
     allowed_tools: list[str] | None = Field(
         default=None, description="Tools that agents may use for its keys at most; empty: all."
+    )
+    object_permission: ObjectPermission | None = Field(
+        default=None, description="MCP servers, groups and tools: another way to say allowed_tools."
     )
     model_aliases: dict[str, str] | None = Field(
         default=None, description="Models by the names that requests of its keys give them."
@@ -156,6 +160,7 @@ class TeamRow(SubjectRow):
     team_alias: str
     organization_id: str | None
     allowed_tools: list[str]
+    object_permission: ShownPermission
     model_aliases: dict[str, str]
     members_with_roles: list[MemberRow]
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.codec import loads
@@ -126,5 +126,16 @@ def refresh_due_keys(provider_ids: set[UUID]) -> int:
             key_freshness.note_fetched(provider_id, key_set.fetched_at.timestamp())
         wait_s = RETRY_S if key_set is not None and key_set.failure else REFRESH_S
         if key_set is None or key_set.tried_at <= now - timedelta(seconds=wait_s):
-            changed += refresh_keys(provider_id, not_sooner_s=wait_s)
+            changed += _refreshed(provider_id, wait_s)
     return changed
+
+
+def _refreshed(provider_id: UUID, wait_s: float) -> bool:
+    try:
+        return refresh_keys(provider_id, not_sooner_s=wait_s)
+    except DatabaseError:
+        raise
+    except Exception:
+        # Whatever is wrong with one provider, the others have their keys.
+        logger.exception("identity.keys_not_fetched", extra={"provider": str(provider_id)})
+        return False

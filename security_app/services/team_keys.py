@@ -22,6 +22,7 @@ _CHANGED = frozenset(
         "duration",
         "models",
         "allowed_tools",
+        "object_permission",
         "metadata",
         "allowed_routes",
         "allowed_ips",

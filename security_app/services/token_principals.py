@@ -77,10 +77,10 @@ def principal_of_token(snapshot: Snapshot, token: str, door: str) -> Principal:
     if len(text) > MAX_TOKEN_BYTES:
         raise TokenRefused("token_too_large", is_permissive=door in doors.permissive)
     digest = hashlib.sha256(text).digest()
-    known = token_memory.find(digest, doors)
+    known, generation = token_memory.find(digest, doors, people)
     provider = _provider(doors, text, door) if known is None else known.provider
     mode = provider.mode(door)
-    if known is not None and known.people is people.mark and mode != OFF:
+    if known is not None and known.generation == generation and mode != OFF:
         return known.principal
     try:
         if mode == OFF:
@@ -92,7 +92,7 @@ def principal_of_token(snapshot: Snapshot, token: str, door: str) -> Principal:
             raise LacksKey(error.reason, provider, is_permissive=mode == PERMISSIVE) from error
         raise TokenRefused(error.reason, is_permissive=mode == PERMISSIVE) from error
     until = min(float(claims["exp"]) + provider.leeway_s, good_until(provider))
-    token_memory.keep(digest, Verified(provider, until, claims, principal, people.mark), doors)
+    token_memory.keep(digest, Verified(provider, until, claims, principal, generation), doors)
     return principal
 
 

@@ -55,11 +55,10 @@ class KeyWatch:
     async def stop(self) -> None:
         """End it, and fetches that are under way."""
         task, self._task = self._task, None
-        for one in [task, *self._running.values()]:
-            if one is not None:
-                one.cancel()
-                with suppress(asyncio.CancelledError):
-                    await one
+        ending = [one for one in (task, *self._running.values()) if one is not None]
+        for one in ending:
+            one.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -70,12 +69,12 @@ class KeyWatch:
                     logger.warning("identity.keys_not_fetched", extra={"reason": type(error).__name__})
             await asyncio.sleep(_LOOK_S)
 
-    async def fetch_now(self, provider_id: UUID) -> None:
-        """Return after a fetch that began just now, if one may."""
+    async def fetch_now(self, provider_id: UUID) -> bool:
+        """Wait for a fetch that began just now; False if none may begin."""
         running = self._running.get(provider_id)
         if running is None:
             if not self._may_start(provider_id):
-                return
+                return False
             running = asyncio.create_task(
                 in_own_thread(with_fresh_connections, refresh_keys, provider_id, not_sooner_s=SOONEST_S)
             )
@@ -85,11 +84,14 @@ class KeyWatch:
             async with asyncio.timeout(_WAIT_S):
                 # One who leaves, leaves the others their keys.
                 await asyncio.shield(running)
+        return True
 
-    def fetch_now_here(self, provider_id: UUID) -> None:
+    def fetch_now_here(self, provider_id: UUID) -> bool:
         """The same in a thread."""
-        if self._may_start(provider_id):
-            refresh_keys(provider_id, not_sooner_s=SOONEST_S)
+        if not self._may_start(provider_id):
+            return False
+        refresh_keys(provider_id, not_sooner_s=SOONEST_S)
+        return True
 
     def _may_start(self, provider_id: UUID) -> bool:
         with self._lock:
@@ -109,24 +111,25 @@ def _fetched_providers() -> set[UUID]:
 key_watch = KeyWatch()
 
 
-async def supply(lacking: TokenRefused) -> None:
-    """Have what a token lacks looked for; whoever asked looks once more. Overloaded without a database."""
+async def supply(lacking: TokenRefused) -> bool:
+    """Have what a token lacks looked for; whether it is of use to look once more after a reload.
+
+    Overloaded without a database.
+    """
     try:
         if isinstance(lacking, LacksKey):
-            await key_watch.fetch_now(lacking.provider.id)
-        elif isinstance(lacking, LacksUser):
-            await in_thread(make_user, lacking)
+            return await key_watch.fetch_now(lacking.provider.id)
+        return await in_thread(make_user, lacking) if isinstance(lacking, LacksUser) else True
     except Error as error:
         raise _nobody_can_tell() from error
 
 
-def supply_here(lacking: TokenRefused) -> None:
+def supply_here(lacking: TokenRefused) -> bool:
     """The same in a thread."""
     try:
         if isinstance(lacking, LacksKey):
-            key_watch.fetch_now_here(lacking.provider.id)
-        elif isinstance(lacking, LacksUser):
-            make_user(lacking)
+            return key_watch.fetch_now_here(lacking.provider.id)
+        return make_user(lacking) if isinstance(lacking, LacksUser) else True
     except Error as error:
         raise _nobody_can_tell() from error
 

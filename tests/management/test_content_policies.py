@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from security_app.models import AuditEvent, ContentPolicy
 from security_app.services.configuration import store
 from security_app.services.keys import create_key
@@ -44,9 +42,8 @@ def test_policies_are_listed_by_whose_they_are(admin: Caller) -> None:
     assert admin.ok("GET", "/content/policies?size=1")["total_pages"] == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
+def test_what_is_wrong_is_named(admin: Caller) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"subject": {"kind": "everyone", "id": "x"}}, "subject.id"),
         ({"subject": {"kind": "team"}}, "subject.id"),
         ({"subject": {"kind": "key", "id": "sk-gw-secret"}}, "subject.id"),
@@ -55,10 +52,10 @@ def test_policies_are_listed_by_whose_they_are(admin: Caller) -> None:
         (EVERYONE | {"retention_days": 0}, "retention_days"),
         (EVERYONE | {"retention_days": 401}, "retention_days"),
         (EVERYONE | {"stores_text": True}, "stores_text"),
-    ],
-)
-def test_what_is_wrong_is_named(admin: Caller, body: dict[str, Any], param: str) -> None:
-    assert admin.refused("POST", "/content/policies", body)["param"] == param
+    ]
+
+    for body, param in cases:
+        assert admin.refused("POST", "/content/policies", body)["param"] == param
 
     assert not ContentPolicy.objects.exists()
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from gateway_project.api.exchange import Exchange
+from gateway_project.api.second_look import may_still_enter
 from gateway_project.core.clock import utc_now
+from gateway_project.core.deadline import CallScope
 from gateway_project.core.errors import AuthenticationFailed
 from security_app.models import AuditEvent, ConfigVersion, GatewayUser, IdentityKeySet, IdentityProvider
 from security_app.registry import DOORS
@@ -20,7 +25,7 @@ from security_app.services.configuration import store
 from security_app.services.denials import chain_denials, folds
 from security_app.services.finding_sources.providers import unreached
 from security_app.services.identity_keys import refresh_due_keys, refresh_keys
-from security_app.services.token_principals import LacksUser, principal_of_token
+from security_app.services.token_principals import principal_of_token
 from tests.fakes.identities import AUDIENCE, FakeIssuer
 from tests.management.caller import Caller
 from tests.management.people import new_team
@@ -45,6 +50,20 @@ def version() -> int:
 def user_of(token: str) -> str:
     store.refresh()
     return principal_of_token(store.current, token, "inference").user_id
+
+
+def may_enter(token: str, key: str = "") -> bool:
+    """Whether a stream that came in with these may stay open."""
+
+    async def entered() -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        headers = [(b"authorization", f"Bearer {token}".encode()), (b"x-api-key", key.encode())]
+        http = {"type": "http", "method": "GET", "path": "/mcp", "query_string": b"", "headers": headers}
+        exchange = Exchange(http, AsyncMock(), AsyncMock(), CallScope(task))
+        return may_still_enter(exchange, "inference")
+
+    return asyncio.run(entered())
 
 
 def age(seconds: float) -> None:
@@ -78,32 +97,29 @@ def test_keys_are_found_by_discovery_or_at_an_address_or_given(admin: Caller, is
         user_of(issuer.token())
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"audiences": []}, "audiences"),
-        ({"algorithms": ["HS256"]}, "algorithms"),
-        ({"algorithms": ["none"]}, "algorithms"),
-        ({"algorithms": ["RS256"]}, "issuer"),
-        ({"scopes": ["root"]}, "scopes"),
-        ({"scope_map": {"x": "root"}}, "scope_map"),
-        ({"jwks": {"keys": []}}, "jwks"),
-        ({"jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]}}, "jwks"),
-        ({"jwks_url": "https://169.254.169.254/jwks"}, "jwks_url"),
-        ({"jwks_url": "http://id.example.org/jwks"}, "jwks_url"),
-        ({"issuer": "http://127.0.0.1:1"}, "issuer"),
-        ({"default_team_id": "team_00"}, "default_team_id"),
-        ({"leeway_s": 301}, "leeway_s"),
-    ],
-)
-def test_what_can_t_be_used_is_refused_with_its_field(
-    admin: Caller, issuer: FakeIssuer, fields: dict[str, Any], param: str
-) -> None:
-    body = {"name": "Okta", "issuer": issuer.url, "audiences": [AUDIENCE], **fields}
+UNUSABLE: list[tuple[dict[str, Any], str]] = [
+    ({"audiences": []}, "audiences"),
+    ({"algorithms": ["HS256"]}, "algorithms"),
+    ({"algorithms": ["none"]}, "algorithms"),
+    ({"algorithms": ["RS256"]}, "issuer"),
+    ({"scopes": ["root"]}, "scopes"),
+    ({"scope_map": {"x": "root"}}, "scope_map"),
+    ({"jwks": {"keys": []}}, "jwks"),
+    ({"jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]}}, "jwks"),
+    ({"jwks_url": "https://169.254.169.254/jwks"}, "jwks_url"),
+    ({"jwks_url": "http://id.example.org/jwks"}, "jwks_url"),
+    ({"issuer": "http://127.0.0.1:1"}, "issuer"),
+    ({"default_team_id": "team_00"}, "default_team_id"),
+    ({"leeway_s": 301}, "leeway_s"),
+]
 
-    error = admin.refused("POST", "/identity_provider/new", body)
 
-    assert error["param"] == param
+def test_what_can_t_be_used_is_refused_with_its_field(admin: Caller, issuer: FakeIssuer) -> None:
+    body = {"name": "Okta", "issuer": issuer.url, "audiences": [AUDIENCE]}
+
+    named = [admin.refused("POST", "/identity_provider/new", body | more)["param"] for more, _ in UNUSABLE]
+
+    assert named == [param for _, param in UNUSABLE]
     assert not IdentityProvider.objects.exists()
 
 
@@ -201,6 +217,25 @@ def test_a_strict_management_api_takes_no_keys_but_the_master_key(admin: Caller,
     assert bad.ok("GET", "/team/list") == []
 
 
+def test_a_stream_s_token_is_good_until_it_ends_or_its_user_is_blocked(
+    admin: Caller, issuer: FakeIssuer
+) -> None:
+    user = GatewayUser.objects.create(user_id="ada")
+    key = admin.ok("POST", "/key/generate", {})["key"]
+    new_provider(admin, issuer)
+    good, bad = issuer.token(), issuer.token(exp=1)
+    assert may_enter(good)
+    assert not may_enter(bad, key)
+    assert may_enter(key)
+
+    change = {"identity_provider": "Okta", "inference_mode": "permissive"}
+    admin.ok("POST", "/identity_provider/update", change)
+    assert may_enter(bad, key)
+    assert not may_enter(bad, "sk-unknown")
+    admin.ok("POST", "/user/update", {"user_id": user.user_id, "blocked": True})
+    assert not may_enter(good)
+
+
 def test_private_parts_of_given_keys_are_not_kept(admin: Caller, issuer: FakeIssuer) -> None:
     jwks = {"keys": [key | {"d": "c2VjcmV0LXBhcnQ"} for key in issuer.jwks["keys"]]}
 
@@ -284,18 +319,6 @@ def test_a_preview_of_access_reads_claims_that_are_given(admin: Caller) -> None:
     a_key = admin.ok("POST", "/security/preview", body)
 
     assert [one["allowed"] for one in (with_factor, without, a_key)] == [True, False, False]
-
-
-def test_what_is_lacking_is_looked_for_by_who_can_wait(admin: Caller, issuer: FakeIssuer) -> None:
-    token_supplies._full.clear()
-    new_provider(admin, issuer, makes_users=True, max_users=0)
-    store.refresh()
-
-    with pytest.raises(LacksUser) as lacking:
-        principal_of_token(store.current, issuer.token(), "inference")
-
-    assert not token_supplies.make_user(lacking.value)
-    assert not GatewayUser.objects.exists()
 
 
 def test_a_list_asks_as_often_for_many_as_for_one(admin: Caller, issuer: FakeIssuer) -> None:

@@ -92,7 +92,7 @@ class ToolAdmin(SwitchableModelAdmin[Tool]):
         trial: Trial | None = None
         form = TrialForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
-            trial = try_tool(row, form.cleaned_data["arguments"], actor=request.user.get_username())
+            trial = try_tool(row.name, form.cleaned_data["arguments"], actor=request.user.get_username())
             log_change(request, row, "tried")
         context = {
             **self.admin_site.each_context(request),

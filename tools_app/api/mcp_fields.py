@@ -90,7 +90,7 @@ def shown_servers(rows: QuerySet[McpServer]) -> list[ShownServer]:
         states[server_id][state] += 1
     problems = server_problems()
     return [
-        _shown(row, groups.get(row.name, []), dict(states[row.pk]), problems.get(row.name, ""))
+        _shown(row, groups.get(row.name, []), tools=dict(states[row.pk]), problem=problems.get(row.name, ""))
         for row in found
     ]
 

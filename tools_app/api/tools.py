@@ -106,11 +106,12 @@ def remove_tool(request: HttpRequest, name: str) -> DeletedTool:
 )
 def try_out(request: HttpRequest, name: str, body: TrialBody) -> ShownTrial:
     """Really calls it. A tool that fails is no error of this route."""
-    row = find_tool(name)
-    trial = try_tool(row, body.arguments, actor=actor_name(request))
+    found = McpTool.objects.filter(exposed_name=name).first()
+    called = find_tool(name).name if found is None else found.exposed_name
+    trial = try_tool(called, body.arguments, actor=actor_name(request))
     is_ok = not trial.error
     return ShownTrial(
-        tool=row.name,
+        tool=called,
         status=trial.status,
         result=trial.result if is_ok else None,
         error=None if is_ok else trial.error,

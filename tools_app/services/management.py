@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,8 @@ from security_app.services.configuration import refresh_after_commit, store
 from tools_app.errors import ConfigProblem
 from tools_app.kinds import find_kind
 from tools_app.kinds.http_config import checked_headers, kept_headers, shown_headers
-from tools_app.models import Tool
+from tools_app.mcp_definitions import SEPARATOR
+from tools_app.models import McpServer, McpTool, Tool
 from tools_app.registry import tool_entry
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,12 @@ def reload_tools() -> None:
     store.refresh()
 
 
+def existing_tools(names: Collection[str]) -> set[str]:
+    """Which of these names tools of the catalogue have, those of MCP servers too; off or on."""
+    own = Tool.objects.filter(name__in=names).values_list("name", flat=True)
+    return {*own, *McpTool.objects.filter(exposed_name__in=names).values_list("exposed_name", flat=True)}
+
+
 def find_tool(reference: str) -> Tool:
     """A tool by its name or its public id; NotFound otherwise."""
     row = Tool.objects.filter(name=reference).first()
@@ -156,6 +163,11 @@ def check_tool(row: Tool) -> None:
         raise kind(problems[0].messages[0], param=names.get(field, field)) from error
     if row.name in _RESERVED_NAMES:
         raise InvalidRequest(f"No tool can be named '{row.name}'.", param="name")
+    server, separator, _ = row.name.partition(SEPARATOR)
+    if separator and McpServer.objects.filter(name=server).exists():
+        raise Conflict(
+            f"Names that begin with '{server}{SEPARATOR}' are those of an MCP server.", param="name"
+        )
     if not row.is_enabled:
         # One that broke, and one that is not ready yet, can be kept as it is.
         return

@@ -15,7 +15,6 @@ from security_app.registry import KeyPolicy, Principal
 from security_app.registry.limits import SECTION as LIMITS
 from security_app.services.configuration import store
 from tools_app.errors import ToolError
-from tools_app.models import Tool
 from tools_app.services.call import OK, call_tool
 from tools_app.services.observation import TRIAL
 
@@ -33,16 +32,16 @@ class Trial:
     latency_ms: float
 
 
-def try_tool(row: Tool, arguments: dict[str, Any], *, actor: str) -> Trial:
+def try_tool(name: str, arguments: dict[str, Any], *, actor: str) -> Trial:
     """Call a tool as the configuration has it now; it acts as if an agent had called it. Blocks."""
     store.refresh()
     started = perf_counter()
     try:
-        result, error, status = asyncio.run(_called(row.name, arguments, actor)), "", OK
+        result, error, status = asyncio.run(_called(name, arguments, actor)), "", OK
     except ToolError as failure:
         result, error, status = "", failure.message, failure.status
     latency_ms = round((perf_counter() - started) * 1000, 3)
-    logger.info("tool.tried", extra={"tool": row.name, "actor": actor, "status": status})
+    logger.info("tool.tried", extra={"tool": name, "actor": actor, "status": status})
     return Trial(status, result, error, latency_ms)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import quote
 
 import httpx
 from django.conf import settings
@@ -51,15 +52,14 @@ def parse_keys(credential: str) -> Keys:
 def object_url(bucket: Bucket, key: str) -> str:
     """Where an object is; `key` comes after the bucket's prefix."""
     endpoint = bucket.endpoint.rstrip("/") or f"https://s3.{bucket.region}.amazonaws.com"
-    return f"{endpoint}/{bucket.bucket}/{bucket.prefix}{key}"
+    # As the signature is made over it: what is no letter, digit or one of - _ . / stands encoded.
+    return f"{endpoint}/{bucket.bucket}/{quote(bucket.prefix + key)}"
 
 
 def put_object(bucket: Bucket, key: str, body: bytes | BinaryIO, *, content_type: str) -> None:
     """Store an object, over one of the same name; NotStored if the bucket does not take it.
 
     An open file is read twice, in pieces: for its digest, and to be sent.
-
-    `key` is of characters that stand for themselves in a URL: `A-Z a-z 0-9 / - _ = .`
     """
     url = object_url(bucket, key)
     try:
@@ -71,7 +71,9 @@ def put_object(bucket: Bucket, key: str, body: bytes | BinaryIO, *, content_type
             with client.stream("PUT", url, content=body, headers=headers) as answer:
                 if not answer.is_success:
                     raise NotStored(f"HTTP {answer.status_code}{_reason(answer)}")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except ValueError as error:
+            raise NotStored(f"it can't be called: {error}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise NotStored(type(error).__name__) from error
 
 

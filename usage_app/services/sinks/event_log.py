@@ -57,7 +57,8 @@ def purge_events(*, now: datetime | None = None) -> int:
 
 def _last_to_go(cutoff: datetime) -> int | None:
     done, last = _done_with(), None
-    for seq, stored_at in UsageEvent.objects.order_by("seq").values_list("seq", "stored_at")[:_BATCH]:
+    events = UsageEvent.objects.order_by("seq").values_list("seq", "stored_at")
+    for seq, stored_at in events[:_BATCH].iterator(chunk_size=500):
         if seq > done and stored_at >= cutoff:
             break
         last = seq

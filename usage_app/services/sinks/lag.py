@@ -42,7 +42,9 @@ def lag_of(sink: Any, now: datetime) -> timedelta:
 def sink_lags(*, now: datetime | None = None) -> list[SinkLag]:
     """All sinks, the furthest behind first."""
     moment = now or utc_now()
-    rows = [SinkLag(sink, lag_of(sink, moment)) for sink in with_oldest(UsageSink.objects.all())]
+    rows = [
+        SinkLag(sink, lag_of(sink, moment)) for sink in with_oldest(UsageSink.objects.exclude(state=None))
+    ]
     return sorted(rows, key=lambda row: row.lag, reverse=True)
 
 

@@ -127,7 +127,9 @@ def _post(sink: UsageSink, body: bytes, headers: dict[str, str]) -> bytes:
                 if not answer.is_success:
                     raise NotSent(f"HTTP {answer.status_code}")
                 return _beginning(answer)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except ValueError as error:
+            raise NotSent(f"it can't be called: {error}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise NotSent(type(error).__name__) from error
 
 
