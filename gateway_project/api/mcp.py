@@ -222,7 +222,8 @@ async def _answer(exchange: McpExchange, rpc: Rpc, rpc_id: RpcId, here: _Here) -
     progress = None
     if rpc.method in _ASKING:
         admit()
-        exchange.model_id = str(rpc.params.get("name") or rpc.params.get("uri") or "")[:200]
+        named = rpc.params.get("name") or rpc.params.get("uri")
+        exchange.model_id = named[:200] if isinstance(named, str) else ""
         if exchange.names_events():
             exchange.expect_stream()
             token = rpc.meta.get("progressToken")

@@ -16,6 +16,7 @@ from tools_app.services.mcp_gateway.sessions import LIFETIME_S, Sessions
 
 NUMBERS = schema(a="integer", b="integer")
 VERSION = "mcp-protocol-version"
+DEEP = b"[" * 1000 + b"]" * 1000
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,11 @@ def names(listed: dict[str, Any], kind: str = "tools", member: str = "name") -> 
         (b'{"jsonrpc":"2.0","id":1,"method":"server/discover"}', -32601, 200),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call"}', -32602, 200),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"nothing"}}', -32602, 200),
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%b}}' % DEEP,
+            -32602,
+            200,
+        ),
         (
             b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":[]}}',
             -32602,
