@@ -40,7 +40,7 @@ def kept_definition(given: Mapping[str, Any]) -> dict[str, Any]:
     for member in ("title", "description"):
         if not isinstance(kept.get(member, ""), str) or len(kept.get(member, "")) > _MAX_DESCRIPTION_CHARS:
             raise ConfigProblem(member, f"It must be a text of at most {_MAX_DESCRIPTION_CHARS} characters.")
-    if _depth(kept) > _MAX_DEPTH:
+    if depth_of(kept) > _MAX_DEPTH:
         raise ConfigProblem("inputSchema", "It is nested too deeply.")
     try:
         text = canonical(kept)
@@ -110,7 +110,7 @@ def checked_schema(schema: Any) -> Any:
     return kept
 
 
-def _depth(value: object) -> int:
+def depth_of(value: object) -> int:
     """How deep lists and objects are nested, without recursion."""
     deepest, waiting = 0, [(value, 1)]
     while waiting:

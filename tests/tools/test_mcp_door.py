@@ -235,6 +235,18 @@ async def test_a_tool_of_the_gateway_is_called() -> None:
     assert answer.result == {"content": [{"type": "text", "text": "5"}], "isError": False}
 
 
+async def test_arguments_that_would_end_the_session_with_a_server_are_not_sent() -> None:
+    nested: Any = 1
+    for _ in range(254):
+        nested = [nested]
+    call = request("tools/call", name="crm__find", arguments={"a": nested})
+
+    answer = await ask(catalogue(), call)
+
+    assert answer.error["code"] == -32602
+    assert "nested too deeply" in answer.error["message"]
+
+
 async def test_a_server_that_is_away_is_an_error_of_that_call_alone() -> None:
     answer = await ask(catalogue(), request("tools/call", name="crm__find"))
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tools_app.entry import ToolCall, ToolResult
-from tools_app.errors import LIMITED, TIMEOUT, ConfigProblem, ToolError
+from tools_app.errors import INVALID, LIMITED, TIMEOUT, ConfigProblem, ToolError
 from tools_app.kinds import ANY_OBJECT
 from tools_app.mcp_catalogue import KIND
+from tools_app.mcp_definitions import depth_of
 from tools_app.mcp_entry import McpTarget
 from tools_app.services.mcp_client.failures import McpBusy, McpFailure, McpRefusal, McpTimeout
 from tools_app.services.mcp_client.pool import mcp_pool
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mcp import Client
 
 logger = logging.getLogger(__name__)
+# The SDK writes messages of at most 255 levels; one level more ends the session, with all calls in it.
+_MAX_DEPTH = 128
 
 
 class McpKind:
@@ -43,6 +46,8 @@ class McpKind:
         """What the server answers, within the tool's limit."""
         target: McpTarget = call.tool.prepared
         name = target.server.name
+        if depth_of(call.arguments) > _MAX_DEPTH:
+            raise ToolError("the arguments are nested too deeply", status=INVALID)
 
         async def ask(client: Client) -> dict[str, Any]:
             return await call_tool(client, target.tool, call)
