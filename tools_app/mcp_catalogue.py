@@ -7,6 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from gateway_project.core.crypto import DecryptionError
+from tools_app.argument_guards import guarded
 from tools_app.arguments import argument_check
 from tools_app.entry import ToolEntry
 from tools_app.errors import ConfigProblem
@@ -72,7 +73,7 @@ def mcp_tool_entry(server: McpServerEntry, row: McpTool) -> ToolEntry:
         kind=KIND,
         description=description or f"The tool {row.name} of the MCP server {server.name}.",
         parameters=schema,
-        check_arguments=argument_check(checked_schema(schema)),
+        check_arguments=guarded(argument_check(checked_schema(schema)), server.argument_guards),
         prepared=McpTarget(server, row.name, row.definition, row.fingerprint),
         # The pool's own total time ends first, and can say where the time went.
         timeout_s=server.total_timeout_s + 1,
