@@ -25,7 +25,7 @@ UNIT := not browser and not clients and not soak
 SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys neighbours) tests/routing/test_facts.py tests/routing/test_hedge_races.py tests/routing/test_hedge_state.py tests/routing/test_strategies.py \
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
-	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_token_principals.py tests/core/test_authorizing.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
+	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_token_principals.py tests/core/test_key_watch.py tests/core/test_authorizing.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure cached_answers chat_clients client_libraries client_recipes django_bodies forwarding \
 	denials disconnects endurance failover faults health heads https_only identity_tokens key_entry lifecycle log management_cors media openai_client openai_errors \
 	passthrough paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \
@@ -38,7 +38,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
 	$(patsubst %,tests/usage/test_%.py,extraction journal killed_push lines live pictures) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
-	$(patsubst %,tests/tools/test_%.py,agent_use bounded_validation calls guide http_tools mcp_definitions mcp_door mcp_gateway mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
+	$(patsubst %,tests/tools/test_%.py,agent_use argument_guards bounded_validation calls guide http_tools mcp_definitions mcp_door mcp_gateway mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \

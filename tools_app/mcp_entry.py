@@ -47,6 +47,7 @@ class McpServerEntry:
     max_sessions: int
     max_result_bytes: int
     refresh_interval_s: int
+    argument_guards: tuple[str, ...] = ()
     prompts: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     resources: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     templates: tuple[dict[str, Any], ...] = field(default=(), repr=False)
@@ -103,6 +104,7 @@ def server_entry(row: McpServer) -> McpServerEntry:
         max_sessions=row.max_sessions,
         max_result_bytes=row.max_result_bytes,
         refresh_interval_s=row.refresh_interval_s,
+        argument_guards=tuple(row.argument_guards),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from tools_app.schemas import StrictModel
+from tools_app.schemas import Guard, StrictModel
 
 Transport = Literal["http", "streamable_http", "sse", "stdio"]
 AuthType = Literal["none", "api_key", "bearer", "bearer_token", "basic", "oauth2", "oauth_client_credentials"]
@@ -57,6 +57,9 @@ class ServerFields(StrictModel):
     )
     mcp_access_groups: Annotated[list[GroupName], Field(max_length=50)] | None = Field(
         default=None, description="Access groups that hold all of its tools; new ones are made."
+    )
+    argument_guards: list[Guard] | None = Field(
+        default=None, description="What no text in the arguments of its tools may hold."
     )
     needs_approval: bool | None = Field(default=None, description="Whether new tools wait for a person.")
     timeout: Seconds | None = Field(default=None, description="The same as call_timeout_s.")
@@ -128,6 +131,7 @@ class ShownServer(ServerHealth):
     token_url: str
     allowed_tools: list[str]
     mcp_access_groups: list[str]
+    argument_guards: list[str]
     needs_approval: bool
     connect_timeout_s: float
     call_timeout_s: float

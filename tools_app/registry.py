@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from gateway_project.core.crypto import DecryptionError
 from gateway_project.core.snapshot import Diagnostic, Section
+from tools_app.argument_guards import guarded
 from tools_app.arguments import argument_check
 from tools_app.entry import ToolEntry
 from tools_app.errors import ConfigProblem
@@ -76,7 +77,7 @@ def tool_entry(row: Tool) -> ToolEntry:
         raise ConfigProblem("kind", f"There is no kind '{row.kind}'.")
     config = row.whole_config()
     parameters = row.parameters or kind.default_parameters
-    check = argument_check(parameters)
+    check = guarded(argument_check(parameters), tuple(row.argument_guards))
     prepared = kind.prepare(config, parameters)
     description = row.description.strip() or kind.default_description(config)
     if not description:

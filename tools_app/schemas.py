@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 Kind = Literal["python", "http", "agent"]
 # Those of MCP servers are found, not made.
 ShownKind = Literal["python", "http", "agent", "mcp"]
+Guard = Literal["shell_characters", "path_traversal"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
@@ -37,6 +38,9 @@ class ToolFields(StrictModel):
     )
     parameters: dict[str, Any] | None = Field(
         default=None, description="JSON Schema of the arguments, of type object; {}: the kind's default."
+    )
+    argument_guards: list[Guard] | None = Field(
+        default=None, description="What no text in the arguments may hold, whatever the schema allows."
     )
     timeout_s: Annotated[float, Field(strict=False, ge=0.05, le=3600)] | None = None
     max_result_bytes: Annotated[int, Field(ge=64, le=4_194_304)] | None = None
@@ -72,6 +76,7 @@ class ShownTool(BaseModel):
     description: str
     config: dict[str, Any]
     parameters: dict[str, Any]
+    argument_guards: list[str]
     timeout_s: float
     max_result_bytes: int
     enabled: bool

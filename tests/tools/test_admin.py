@@ -65,9 +65,10 @@ def served() -> dict[str, Any]:
 
 
 def test_a_tool_is_added_and_served_at_once(admin_client: Client) -> None:
-    answer = admin_client.post(ADD, form(parameters=NUMBERS))
+    answer = admin_client.post(ADD, form(parameters=NUMBERS, argument_guards=["path_traversal"]))
 
     assert answer.status_code == 302, errors(answer)
+    assert Tool.objects.get().argument_guards == ["path_traversal"]
     assert served()["greet"].parameters["required"] == ["a"]
     assert "greet" in admin_client.get(LIST).content.decode()
 
@@ -87,6 +88,7 @@ WRONG = [
     ({"parameters": '{"type": "object", "required": 1}'}, "parameters", "required: "),
     ({"timeout_s": "0"}, "timeout_s", "greater than"),
     ({"max_result_bytes": "1"}, "max_result_bytes", "greater than"),
+    ({"argument_guards": ["luck"]}, "argument_guards", "not one of the available choices"),
 ]
 WRONG_REQUEST = [
     ({"http_url": ""}, "http_url", "Give a URL"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -270,6 +271,17 @@ async def test_what_does_not_exist_is_told_by_its_field(snapshots: SnapshotStore
 
         assert (answer.status, answer.json["error"]["param"]) == (status, param)
         assert words in answer.json["error"]["message"]
+
+
+async def test_a_text_that_a_servers_tools_must_not_get_is_refused_here() -> None:
+    crm = replace(server("crm"), argument_guards=("path_traversal",))
+    tool = found(crm, "read", schema(path="string"))
+    snapshot = configuration(tool, servers=(crm,))
+
+    answer = await ask(snapshot, "POST", CALL, {"name": "crm__read", "arguments": {"path": "../secrets"}})
+
+    error = answer.json["error"]
+    assert (answer.status, error["param"], error["code"]) == (400, "arguments.path", "invalid_arguments")
 
 
 async def test_a_body_that_is_no_json_is_refused() -> None:

@@ -28,6 +28,7 @@ GITHUB: dict[str, Any] = {
     "credentials": {"auth_value": TOKEN},
     "static_headers": {"X-Team": "0123456789-team-abcd"},
     "allowed_tools": ["read_*"],
+    "argument_guards": ["path_traversal"],
     "mcp_access_groups": ["developers"],
     "timeout": 30,
 }
@@ -50,6 +51,7 @@ def test_a_server_is_made_shown_changed_and_deleted(admin: Caller) -> None:
         "credentials": {"auth_value": "…wxyz"},
         "static_headers": {"X-Team": "…abcd"},
         "allowed_tools": ["read_*"],
+        "argument_guards": ["path_traversal"],
         "mcp_access_groups": ["developers"],
         "call_timeout_s": 30,
         "status": "unknown",
@@ -118,6 +120,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"max_sessions": 33}, "max_sessions", "32"),
     ({"mcp_access_groups": ["no spaces please"]}, "mcp_access_groups", "letters"),
     ({"allowed_tools": [""]}, "allowed_tools.0", "1"),
+    ({"argument_guards": ["luck"]}, "argument_guards.0", "shell_characters"),
+    ({"argument_guards": ["path_traversal"] * 2}, "argument_guards", "once"),
 ]
 
 

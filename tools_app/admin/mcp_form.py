@@ -10,6 +10,7 @@ from gateway_project.admin_base import CheckboxesWidget, ModelForm, TextAreaWidg
 from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField, LinesField
 from security_app.models import AccessGroup
+from tools_app.argument_guards import LABELS
 from tools_app.models import McpServer
 from tools_app.services.mcp_groups import groups_by_server
 from tools_app.services.mcp_management import check_mcp_server, set_secrets, shown_secrets
@@ -29,6 +30,7 @@ COLUMNS = (
     "token_url",
     "scopes",
     "allowed_tools",
+    "argument_guards",
     "needs_approval",
     "connect_timeout_s",
     "call_timeout_s",
@@ -67,6 +69,13 @@ class McpServerForm(ModelForm[McpServer]):
         label="Arguments",
         widget=TextAreaWidget(attrs={"rows": 3}),
         help_text="stdio: one a line, passed as they are; no shell reads them.",
+    )
+    argument_guards = forms.MultipleChoiceField(
+        label="Texts in arguments",
+        required=False,
+        choices=list(LABELS.items()),
+        widget=CheckboxesWidget,
+        help_text="Whatever the schema allows. A call that has such a text is refused.",
     )
     allowed_tools = LinesField(
         label="Allowed tools",

@@ -39,11 +39,18 @@ class McpServerAdmin(SwitchableModelAdmin[McpServer]):
         ("connect_timeout_s", "call_timeout_s", "total_timeout_s"),
         ("max_sessions", "max_result_bytes"),
     )
+    _tools: Any = (
+        "allowed_tools",
+        "argument_guards",
+        "needs_approval",
+        "access_groups",
+        "refresh_interval_s",
+    )
     fieldsets = (
         (None, {"fields": ("name", "description", "is_enabled")}),
         ("Connection", {"fields": ("transport", "url", "headers", "command", "args", "environment")}),
         ("Authorisation", {"fields": ("auth", "auth_name", "secret", "token_url", "scopes")}),
-        ("Tools", {"fields": ("allowed_tools", "needs_approval", "access_groups", "refresh_interval_s")}),
+        ("Tools", {"fields": _tools}),
         ("Limits", {"fields": _pairs}),
     )
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from django import forms
 
-from gateway_project.admin_base import ModelForm, SelectWidget, TextAreaWidget, TextWidget
+from gateway_project.admin_base import CheckboxesWidget, ModelForm, SelectWidget, TextAreaWidget, TextWidget
 from gateway_project.core.errors import GatewayError
 from security_app.admin.form_fields import JsonObjectField
+from tools_app.argument_guards import LABELS
 from tools_app.kinds.http_config import METHODS
 from tools_app.models import Tool
 from tools_app.services.management import check_tool, headers_for_display, set_config
@@ -26,6 +27,7 @@ COLUMNS = (
     "description",
     "is_enabled",
     "parameters",
+    "argument_guards",
     "timeout_s",
     "max_result_bytes",
 )
@@ -71,6 +73,13 @@ class ToolForm(ModelForm[Tool]):
         max_length=200,
         widget=TextWidget(attrs={"placeholder": "default/weatheragent"}),
         help_text="The agent's model id. It is asked what the argument input says.",
+    )
+    argument_guards = forms.MultipleChoiceField(
+        label="Texts in arguments",
+        required=False,
+        choices=list(LABELS.items()),
+        widget=CheckboxesWidget,
+        help_text="Whatever the schema allows. A call that has such a text is refused.",
     )
     parameters = JsonObjectField(
         label="Arguments",

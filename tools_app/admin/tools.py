@@ -52,7 +52,7 @@ class ToolAdmin(SwitchableModelAdmin[Tool]):
         return [
             (None, {"fields": ("name", "kind", "description", "is_enabled")}),
             *of_kinds,
-            ("Arguments", {"fields": ("parameters",)}),
+            ("Arguments", {"fields": ("parameters", "argument_guards")}),
             ("Limits of a call", {"fields": self._limits}),
         ]
 

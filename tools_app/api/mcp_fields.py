@@ -146,6 +146,7 @@ def _shown(row: McpServer, groups: Iterable[str], *, tools: dict[str, int], prob
         token_url=row.token_url,
         allowed_tools=row.allowed_tools,
         mcp_access_groups=list(groups),
+        argument_guards=row.argument_guards,
         needs_approval=row.needs_approval,
         connect_timeout_s=row.connect_timeout_s,
         call_timeout_s=row.call_timeout_s,

@@ -13,7 +13,7 @@ from gateway_project.core.codec import dumps, loads
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
 from security_app.models.secret import seal, sealed_column, unseal
-from tools_app.models.tool import MAX_RESULT_BYTES, MAX_TIMEOUT_S, MIN_RESULT_BYTES
+from tools_app.models.tool import MAX_RESULT_BYTES, MAX_TIMEOUT_S, MIN_RESULT_BYTES, validate_guards
 
 MAX_SESSIONS = 32
 _HEADERS = "mcp_server.headers"
@@ -98,6 +98,12 @@ class McpServer(ConfigModel):
         blank=True,
         validators=[validate_texts],
         help_text="Names or patterns of the server's own tools, such as read_*. Empty: all.",
+    )
+    argument_guards = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_guards],
+        help_text="What no text in the arguments may hold, whatever the schema allows.",
     )
     needs_approval = models.BooleanField(
         "new tools need approval",
@@ -239,6 +245,8 @@ class McpTool(ConfigModel):
     config_section = "tools"
     # What a server says of its tools is read again, never written back.
     can_be_recreated = False
+    # No secret, but a server may change it as often as it likes: a digest of it is enough.
+    audit_masked = ("seen",)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     server = models.ForeignKey(McpServer, on_delete=models.CASCADE, related_name="tools")

@@ -13,11 +13,20 @@ from gateway_project.core.codec import dumps, loads
 from gateway_project.core.ids import public_id, uuid7
 from security_app.models import ConfigModel
 from security_app.models.secret import seal, sealed_column, unseal
+from tools_app.argument_guards import GUARDS
 
 MAX_TIMEOUT_S = 3600
 MIN_RESULT_BYTES = 64
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 _HEADERS = "tool.headers"
+
+
+def validate_guards(value: Any) -> None:
+    """A list of guards that there are, each once."""
+    if not isinstance(value, list) or any(guard not in GUARDS for guard in value):
+        raise ValidationError(f"There are {' and '.join(GUARDS)}.")
+    if len(set(value)) != len(value):
+        raise ValidationError("Name each once.")
 
 
 class Tool(ConfigModel):
@@ -51,6 +60,12 @@ class Tool(ConfigModel):
         default=dict,
         blank=True,
         help_text="JSON Schema of the arguments, of type object. Empty: none; of an agent, one text (input).",
+    )
+    argument_guards = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_guards],
+        help_text="What no text in the arguments may hold, whatever the schema allows.",
     )
     timeout_s = models.FloatField(
         "timeout (s)",
