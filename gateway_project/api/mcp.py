@@ -215,7 +215,9 @@ async def _answer(exchange: McpExchange, rpc: Rpc, rpc_id: RpcId, here: _Here) -
     progress = None
     if rpc.method in _ASKING:
         admit()
-        exchange.model_id = str(rpc.params.get("name") or rpc.params.get("uri") or "")[:200]
+        # For the log; an address may be content.
+        if isinstance(name := rpc.params.get("name"), str):
+            exchange.model_id = name[:200]
         if exchange.names_events():
             exchange.expect_stream()
             token = rpc.meta.get("progressToken")

@@ -353,6 +353,14 @@ async def test_its_headers_must_say_what_the_request_does(
     assert not code or answer.error["code"] == code
 
 
+async def test_a_header_that_is_there_twice_is_refused() -> None:
+    message, headers = modern("tools/call", name="add", arguments={"a": 1, "b": 1})
+
+    answer = await ask(catalogue(), message, headers=headers, twice="mcp-name")
+
+    assert (answer.status, answer.error["code"]) == (400, -32600)
+
+
 async def test_it_knows_no_methods_of_sessions_and_no_envelope_is_refused() -> None:
     message, headers = modern("ping")
     ping = await ask(catalogue(), message, headers=headers)
