@@ -115,11 +115,11 @@ async def test_prompts_resources_and_completions_come_from_the_right_server(
             await client.read_resource("mcp://nobody/docs://readme")
 
     assert [prompt.name for prompt in prompts.prompts] == ["docs__greet"]
-    assert greeting.messages[0].content.text == "Greet Ann."
+    assert greeting.messages[0].content.model_dump()["text"] == "Greet Ann."
     assert [one.uri for one in resources.resources] == ["mcp://docs/docs://readme"]
     assert [one.uri_template for one in templates.resource_templates] == ["mcp://docs/docs://{page}/text"]
-    assert (readme.contents[0].uri, readme.contents[0].text) == ("mcp://docs/docs://readme", "Read me.")
-    assert page.contents[0].text == "Page 7."
+    assert readme.contents[0].uri == "mcp://docs/docs://readme"
+    assert [one.contents[0].model_dump()["text"] for one in (readme, page)] == ["Read me.", "Page 7."]
 
 
 async def test_the_door_of_one_server_has_its_own_names(gateway: Gateway) -> None:
@@ -130,7 +130,7 @@ async def test_the_door_of_one_server_has_its_own_names(gateway: Gateway) -> Non
 
     assert [tool.name for tool in listed.tools] == ["add", "fails", "steps", "waits"]
     assert added.structured_content == {"result": 21}
-    assert readme.contents[0].text == "Read me."
+    assert readme.contents[0].model_dump()["text"] == "Read me."
 
 
 def call(name: str, rpc_id: int = 1, **arguments: Any) -> dict[str, Any]:
