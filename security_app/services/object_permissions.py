@@ -61,9 +61,11 @@ def tools_with_permission(
 def _entries(given: Permission, kept: Permission) -> list[str]:
     """Entries of what is given, and of what was there where nothing is."""
     tools = given.get("mcp_tool_permissions")
-    # Who names tools of a server means these, and not all of it.
-    narrowed = {_server(name, "mcp_tool_permissions") for name in tools or {}}
     servers = given.get("mcp_servers")
+    # Who names tools of a server means these, and not all of it; also who named them before.
+    narrowed = {_server(name, "mcp_tool_permissions") for name in tools or {}}
+    if tools is None and servers is not None:
+        narrowed = set(kept["mcp_tool_permissions"])
     named = kept["mcp_servers"] if servers is None else [_server(name, "mcp_servers") for name in servers]
     groups = given.get("mcp_access_groups", kept["mcp_access_groups"])
     return [

@@ -116,7 +116,7 @@ def test_an_update_leaves_what_it_does_not_name(admin: Caller) -> None:
         return tools
 
     assert updated() == ["orders", "github__*", WIKI]
-    assert updated(mcp_servers=[]) == ["orders", WIKI]
+    assert updated(mcp_servers=["wiki"]) == ["orders", WIKI]
     assert updated(mcp_tool_permissions={}) == ["orders"]
     assert updated(mcp_access_groups=["developers"]) == ["orders", "group:developers"]
 
