@@ -144,6 +144,12 @@ def over_vendors(port: int, vendor_ports: Sequence[int], strategy: str) -> Targe
     return Target("gateway", port, key=_key(port, {"models": [strategy]}), model=strategy)
 
 
+def with_mcp_server(port: int, url: str) -> str:
+    """Add the MCP server `bench`, and a key, which is returned, that may call its tools."""
+    _post(port, "/v1/mcp/server", {"server_name": "bench", "url": url, "transport": "http"})
+    return _key(port, {})
+
+
 def _key(port: int, body: dict[str, object]) -> str:
     key = _post(port, "/key/generate", body).get("key")
     if not isinstance(key, str):

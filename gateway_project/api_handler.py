@@ -47,7 +47,7 @@ from usage_app.services.settlement import call_fields
 
 logger = logging.getLogger(__name__)
 _TRY_ELSEWHERE = {"retry-after": "1"}
-_CORS_METHODS = "GET, HEAD, POST, OPTIONS"
+_CORS_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 
 
 class ApiHandler:

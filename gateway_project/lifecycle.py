@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from django.conf import settings
 
+from agents_app.services.agent_tool import serve_with
 from agents_app.services.warm_processes import keep_processes_warm
 from agents_app.services.watch import folder_watch
 from gateway_project.collector import look_rarely
@@ -96,6 +97,7 @@ class Lifecycle:
         health_watch.start(self.clients)
         key_watch.start()
         mcp_pool.start()
+        serve_with(self.clients, self.ticker)
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(
             target=self._poll, args=(self._stop_polling,), name="snapshot-poller", daemon=True

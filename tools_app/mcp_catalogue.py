@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from uuid import UUID
 
 from gateway_project.core.crypto import DecryptionError
 from tools_app.argument_guards import guarded
@@ -45,16 +46,20 @@ def build_tools(
     """The pinned tools of these servers; entries that are as they were are the same objects."""
     by_id = {server.id: server for server in servers.values()}
     rows = McpTool.objects.filter(state=McpTool.State.PINNED, is_enabled=True, server__in=by_id)
-    for row in rows.order_by("exposed_name"):
-        server = by_id[row.server_id]
-        known = previous.get(row.exposed_name)
-        if not server.allows(row.name):
+    new: list[UUID] = []
+    columns = ("pk", "exposed_name", "name", "server_id", "fingerprint")
+    for key, exposed, name, server_id, fingerprint in rows.order_by("exposed_name").values_list(*columns):
+        server, known = by_id[server_id], previous.get(exposed)
+        if not server.allows(name):
             continue
-        if known is not None and _is_same(known, server, row):
+        if known is not None and _is_same(known, server, fingerprint):
             yield known
-            continue
+        else:
+            new.append(key)
+    # Definitions are large, and few of them are new.
+    for row in McpTool.objects.in_bulk(new).values():
         try:
-            yield mcp_tool_entry(server, row)
+            yield mcp_tool_entry(by_id[row.server_id], row)
         except ConfigProblem as error:
             report(f"MCP tool {row.exposed_name}", reason_of(error))
 
@@ -81,11 +86,11 @@ def reason_of(error: Exception) -> str:
     return f"{error.member}: {error.message}" if isinstance(error, ConfigProblem) else str(error)
 
 
-def _is_same(known: ToolEntry, server: McpServerEntry, row: McpTool) -> bool:
+def _is_same(known: ToolEntry, server: McpServerEntry, fingerprint: str) -> bool:
     target = known.prepared
     return (
         isinstance(target, McpTarget)
-        and target.fingerprint == row.fingerprint
+        and target.fingerprint == fingerprint
         and (target.server.id, target.server.version) == (server.id, server.version)
     )
 

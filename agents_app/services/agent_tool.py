@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from agents_app.services.tool_door import calling_run
 from gateway_project.core.context import RequestContext
@@ -14,16 +14,35 @@ from gateway_project.core.errors import GatewayError
 from tools_app.entry import ToolCall
 from tools_app.errors import ConfigProblem, ToolError
 from tools_app.kinds import refuse_unknown_members
+from tools_app.services.client_calls import client_ticket
 
 if TYPE_CHECKING:
     from agents_app.entry import AgentEntry
     from agents_app.services.runs import AgentRun
+    from security_app.services.reservation import Ticket
+    from upstreams_app.services.client import ClientPool
 
 _MEMBER = "agent"
 INPUT = "input"
 # An agent may call one that calls it: runs below runs end somewhere.
 MAX_DEPTH = 4
 _LATE_WORK_S = 5.0
+
+
+class Connections(NamedTuple):
+    """What runs of a server process share."""
+
+    clients: ClientPool
+    ticker: Ticker
+
+
+_server: Connections | None = None
+
+
+def serve_with(clients: ClientPool, ticker: Ticker) -> None:
+    """Runs that clients cause by calling a tool are the server's from now on."""
+    global _server
+    _server = Connections(clients, ticker)
 
 
 class AgentKind:
@@ -84,28 +103,27 @@ def _task(value: object) -> str:
 
 @asynccontextmanager
 async def _run_below(call: ToolCall, entry: AgentEntry) -> AsyncIterator[AgentRun]:
-    """A run for the call: below the one that calls, or for a trial with connections of its own."""
+    """A run for the call: below the one that calls, for a client, or on own connections for a trial."""
     from agents_app.services.runs import AgentRun
-    from security_app.services.reservation import Ticket, reserve_child
+    from security_app.services.reservation import Ticket
     from upstreams_app.services import background
     from upstreams_app.services.client import ClientPool
 
-    context, caller = _context_below(call.context), calling_run.get()
+    context, caller, client = _context_below(call.context), calling_run.get(), client_ticket.get()
+    if caller is None and client is not None and _server is not None:
+        async with _leave(client, entry.id) as ticket:
+            yield AgentRun(
+                context, ticket, entry, clients=_server.clients, ticker=_server.ticker, is_stream=False
+            )
+        return
     if caller is not None:
         if caller.depth >= MAX_DEPTH:
             raise ToolError(f"agents may call agents {MAX_DEPTH} times over, and no more")
         door = caller.door
-        try:
-            ticket = await reserve_child(door.ticket, entry.id, is_agent=True)
-        except GatewayError as error:
-            raise ToolError(f"the agent can't be asked now ({error.code or error.type})") from error
-        try:
+        async with _leave(door.ticket, entry.id) as ticket:
             run = AgentRun(context, ticket, entry, clients=door.clients, ticker=door.ticker, is_stream=False)
             run.depth, run.end_user, run.door.outer = caller.depth + 1, caller.end_user, door
             yield run
-        finally:
-            # The run has settled it, unless it never began.
-            ticket.release()
         return
     clients, ticker = ClientPool(), Ticker()
     try:
@@ -114,6 +132,22 @@ async def _run_below(call: ToolCall, entry: AgentEntry) -> AsyncIterator[AgentRu
     finally:
         await background.finish(_LATE_WORK_S)
         await clients.close()
+
+
+@asynccontextmanager
+async def _leave(above: Ticket, agent_id: str) -> AsyncIterator[Ticket]:
+    """A ticket of the run's own: what it spends counts for whoever had the one above."""
+    from security_app.services.reservation import reserve_child
+
+    try:
+        ticket = await reserve_child(above, agent_id, is_agent=True)
+    except GatewayError as error:
+        raise ToolError(f"the agent can't be asked now ({error.code or error.type})") from error
+    try:
+        yield ticket
+    finally:
+        # The run has settled it, unless it never began.
+        ticket.release()
 
 
 def _context_below(parent: RequestContext) -> RequestContext:

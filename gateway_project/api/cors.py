@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from django.conf import settings
 
 _EXPOSED = (
-    "x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms"
+    "x-request-id, x-client-request-id, retry-after, x-should-retry, openai-processing-ms, mcp-session-id"
     ", x-gateway-model, x-gateway-upstream, x-gateway-attempts, x-gateway-cost, x-gateway-key-expires"
 )
 _MAX_AGE_S = "86400"

@@ -17,7 +17,7 @@ from gateway_project.api.admission import admit
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.mcp_exchange import McpExchange, as_event, not_acceptable
-from gateway_project.api.mcp_streams import ProgressEvents, follow_changes, told_by_id, told_to
+from gateway_project.api.mcp_streams import ACCESS, ProgressEvents, follow_changes, told_by_id, told_to
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.errors import InvalidRequest, MethodNotAllowed, NotFound
 from security_app.services.denials import note_denial
@@ -144,7 +144,7 @@ def _declare(
 ) -> None:
     for path, suffix, where in (("/mcp", "", ""), ("/mcp/{server}", "_of_server", " of one server")):
         documentation = {"summary": summary + where, "operation_id": f"mcp_{method.lower()}{suffix}", **more}
-        door(router, method, path, access="inference", exchange_type=McpExchange, **documentation)(operation)
+        door(router, method, path, access=ACCESS, exchange_type=McpExchange, **documentation)(operation)
 
 
 _declare("POST", post_message, "Send a message to the MCP gateway", openapi_extra=_BODY)

@@ -45,6 +45,7 @@ class McpExchange(Exchange):
 
     async def send_error(self, error: GatewayError) -> None:
         """As `Exchange.send_error`."""
+        self.is_stream = self.is_started
         detail = {"type": error.type, "code": error.code, "param": error.param}
         if retry_after := error.headers.get("retry-after"):
             detail["retry_after"] = retry_after
@@ -59,6 +60,7 @@ class McpExchange(Exchange):
 
     async def send_rpc_error(self, error: RpcError) -> None:
         """The error of a request, with the status that its revision wants."""
+        self.is_stream = self.is_started
         body = error_body(self.rpc_id, error.code, error.message, error.data)
         if self.is_started:
             await self.end_stream(as_event(body))

@@ -21,6 +21,8 @@ from security_app.registry.identities import INFERENCE
 from tools_app.services.mcp_gateway.changes import Marks, marks_of, read_marks, section_version
 from tools_app.services.mcp_gateway.protocol import SUBSCRIPTION_KEY, RpcId, notification_body
 
+# The scope that all doors of the MCP gateway ask for.
+ACCESS = "inference"
 MAX_STREAMS = 2000
 MAX_STREAMS_OF_A_KEY = 64
 _LOOK_S = 1.0
@@ -47,7 +49,7 @@ class ChangeFeed:
         stream = asyncio.Event()
         self._streams.add(stream)
         self._by_key[key_id] += 1
-        if self._task is None or self._task.done():
+        if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._watch())
         try:
             yield stream
@@ -56,11 +58,13 @@ class ChangeFeed:
             self._by_key[key_id] -= 1
             if not self._by_key[key_id]:
                 del self._by_key[key_id]
+            if not self._streams and self._task is not None:
+                self._task.cancel()
+                self._task = None
 
     async def _watch(self) -> None:
-        """Until nobody listens."""
         seen = None
-        while self._streams:
+        while True:
             snapshot = lifecycle.snapshot()
             if snapshot is not seen or lifecycle.is_draining:
                 seen = snapshot
@@ -80,6 +84,8 @@ async def follow_changes(
     `first` and `last` are what the stream begins and ends with.
     """
     principal = exchange.caller().principal
+    if principal.expires_at:
+        until = min(until, principal.expires_at)
     with feed.entered(principal.key_id) as stirred:
         before = marks_of(lifecycle.snapshot(), server)
         seen = read_marks(exchange.header(b"last-event-id")) or before

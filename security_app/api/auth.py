@@ -57,7 +57,8 @@ class KeyAuth(AuthBase):
         ip = request.META.get("REMOTE_ADDR") or ""
         require_entry(principal, route, access=self.access_for(principal), ip=ip)
         doors = _snapshot().sections[DOORS].value
-        if doors.authorizers:
+        # The master key is there to mend what is set up wrongly.
+        if doors.authorizers and principal.key_id is not None:
             asked = Asked("route", route, MANAGEMENT, ip, request.method or "", route)
             ask_authorizers_here(doors, MANAGEMENT, principal, asked)
         return principal

@@ -6,7 +6,6 @@ Which rows apply to one caller and one model is computed once and kept as a `Pla
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple
@@ -23,7 +22,6 @@ from security_app.registry.limit_lines import LimitLines, picker
 from security_app.registry.limit_rows import stored_rules
 from security_app.registry.policy import Principal
 
-logger = logging.getLogger(__name__)
 SECTION = "limits"
 _MAX_PLANS = 20_000
 _MAX_NARROWED = 64

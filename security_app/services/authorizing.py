@@ -40,6 +40,7 @@ MAX_ANSWERS = 10_000
 FAILURES_TO_OPEN = 5
 OPEN_S = 5.0
 _KEPT_CONNECTIONS = 20
+_LEFT = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _FAULTS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, BadAnswer)
 
 
@@ -225,10 +226,18 @@ async def ask(line: Line, body: dict[str, object], request_id: str) -> Answer:
     """One question, now; TimeoutError, or an error of the wire, if it is not answered."""
     authorizer = line.authorizer
     content, headers = signed(authorizer, body, request_id)
-    async with (
-        asyncio.timeout(authorizer.timeout_s),
-        line.client().stream("POST", authorizer.url, content=content, headers=headers) as response,
-    ):
+    async with asyncio.timeout(authorizer.timeout_s):
+        try:
+            return await _answered(line, content, headers)
+        except _LEFT:
+            # It closed a kept connection just then; the question may as well be asked twice.
+            return await _answered(line, content, headers)
+
+
+async def _answered(line: Line, content: bytes, headers: dict[str, str]) -> Answer:
+    async with line.client().stream(
+        "POST", line.authorizer.url, content=content, headers=headers
+    ) as response:
         said = b""
         async for piece in response.aiter_bytes():
             said = _joined(said, piece)

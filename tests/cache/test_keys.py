@@ -31,6 +31,9 @@ PRINCIPALS = st.builds(
     expires_at=st.just(0.0),
     is_blocked=st.just(False),
     team_id=IDS,
+    # What else is known of who asks makes no other key, and can't be made up by its types.
+    facts=st.none(),
+    claims=st.none(),
 )
 
 

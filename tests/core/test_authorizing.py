@@ -148,6 +148,17 @@ def test_one_that_is_silent_is_not_waited_for_longer_than_its_time(fake: FakeAut
     assert outcome.startswith("503")
 
 
+def test_one_that_closed_a_connection_is_asked_once_more(fake: FakeAuthorizer) -> None:
+    fake.leaves = 1
+    assert ask(doors(authorizer(fake)), MODEL) == ["allowed"]
+
+    fake.leaves = 2
+    (outcome,) = ask(doors(authorizer(fake)), MODEL)
+
+    assert outcome.startswith("503")
+    assert len(fake.questions) == 4
+
+
 def test_an_answer_serves_again_for_the_same_question_only(fake: FakeAuthorizer) -> None:
     fake.answer = (200, {"allow": False})
     other = MODEL._replace(object="fake/y")

@@ -20,6 +20,8 @@ class FakeAuthorizer:
         self.answer: tuple[int, Any] = (200, {"allow": True})
         self.questions: list[dict[str, Any]] = []
         self.is_silent = False
+        # How many questions it leaves without an answer, closing the connection.
+        self.leaves = 0
         self.connections = 0
         outer = self
 
@@ -38,6 +40,10 @@ class FakeAuthorizer:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if outer.is_signed(body, self.headers.get("x-gateway-timestamp", ""), self.headers):
                     outer.questions.append(json.loads(body))
+                if outer.leaves > 0:
+                    outer.leaves -= 1
+                    self.close_connection = True
+                    return
                 if outer.is_silent:
                     outer._woken.wait(30)
                 status, value = outer.answer

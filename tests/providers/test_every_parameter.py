@@ -190,6 +190,17 @@ def test_what_only_openai_keeps_of_a_turn_is_refused(place: str, name: str, valu
     assert refusal(place, messages=turns).param == f"messages[1].{name}"
 
 
+@EVERYWHERE
+def test_openais_marker_of_the_cache_is_that_of_the_vendor(place: str) -> None:
+    part = {"type": "text", "text": "Long.", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    own = {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}}
+    made, same = (sent(place, messages=[{"role": "user", "content": [one]}]) for one in (part, own))
+
+    assert made == same
+    has_marker = any(word in json.dumps(made) for word in ("cache_control", "cachePoint"))
+    assert has_marker == (not PLACES[place][1].startswith("gemini"))
+
+
 def test_a_fast_service_is_that_of_priority() -> None:
     assert sent("gemini", service_tier="fast")["serviceTier"] == "priority"
     assert sent("nova", service_tier="fast")["serviceTier"] == {"type": "priority"}

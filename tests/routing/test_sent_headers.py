@@ -52,6 +52,27 @@ def test_defaults_give_way_to_the_upstreams_own_and_overrides_do_not(*, is_strea
     with_vendors(1, work)
 
 
+@pytest.mark.parametrize("choices", [1, 2])
+def test_vendors_of_other_formats_get_them_and_keep_what_their_format_needs(choices: int) -> None:
+    async def work(vendors: list[ShakyVendor]) -> None:
+        url, own = vendors[0].url, "own-credential"
+        only = target("a/claude-sonnet-4-5", url, kind="anthropic", credential=own)
+        treats = treatment(
+            upstream_header_defaults={"x-title": "Support"},
+            upstream_header_overrides={"anthropic-version": "1999-01-01"},
+        )
+
+        # What the vendor says is of another format.
+        await door_of(replace(route(only, name="fast"), treatment=treats)).ask("fast", n=choices)
+
+        for sent in list(vendors[0].heads)[:choices]:
+            assert sent["x-title"] == "Support"
+            assert sent["x-api-key"] == own
+            assert sent["anthropic-version"] != "1999-01-01"
+
+    with_vendors(1, work)
+
+
 def test_templates_say_what_is_known_of_the_very_request() -> None:
     async def work(vendors: list[ShakyVendor]) -> None:
         entry = treated_route(

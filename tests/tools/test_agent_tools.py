@@ -12,6 +12,7 @@ from agents_app.errors import RunLimitExceeded
 from agents_app.models import Run
 from agents_app.registry import AgentsConfig
 from agents_app.sdk.mixture import Layer, MixtureModel, Proposer
+from agents_app.services import agent_tool
 from agents_app.services.agent_tool import MAX_DEPTH
 from agents_app.tools import use_gateway_tool
 from gateway_project.core.codec import dumps
@@ -22,6 +23,8 @@ from tests.agents.inprocess import FIELDS, Setup, in_process, outcome, records
 from tests.fakes.behaviours import error, hang_before_headers
 from tests.fakes.vendor import FakeVendor
 from tests.tools.setup import entry, principal, section
+from tools_app.services.call import call
+from tools_app.services.client_calls import accounted, work_of
 from usage_app.services import settlement
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -266,3 +269,29 @@ def test_the_log_leads_from_the_calls_of_a_run_below_to_the_request(
     assert (below["parent_id"], below["model"], below["kind"]) == (ids[0], "default/helper", "agent")
     parents = [fields["parent_id"] for event, fields in lines if event == "llm.call"]
     assert parents == [ids[0], below["request_id"], ids[0]]
+
+
+def test_a_client_that_calls_it_itself_is_who_pays(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.script(says("Not much."))
+    seen: list[Any] = []
+
+    async def work(setup: Setup) -> None:
+        equip(setup, served("default/helper", HELPER))
+        run = setup.run(CLERK)
+        context, tool = run.door.context, setup.config.sections["tools"].value.tools["ask"]
+        monkeypatch.setattr(agent_tool, "_server", agent_tool.Connections(setup.clients, setup.ticker))
+        answered = await accounted(context, work_of(tool), lambda: call(tool, {"input": "Up?"}, context))
+        seen.extend([context.request_id, answered.text])
+
+    in_process(vendor, work)
+
+    request_id, text = seen
+    assert text == "Not much."
+    whole, below = records(request_id)
+    assert (whole.kind, whole.operation, whole.model, whole.status) == ("tool", "tools/call", "ask", 200)
+    (run,) = below
+    assert (run.kind, run.model, run.key_id) == ("agent", "default/helper", whole.key_id)
+    _, calls_of_run = records(run.id)
+    assert [one.kind for one in calls_of_run] == ["llm"]

@@ -20,8 +20,12 @@ from tests.agents.test_saved_state import MESSAGES, prepared, saved
 from tests.fakes.exchange import Exchange
 from tests.fakes.vendor import FakeVendor
 from tests.tools.functions import SECRET
+from tests.tools.mcp_peers import McpPeer
 from tests.tools.setup import MODULES, entry, principal, schema, section
 from tools_app.entry import ToolEntry
+from tools_app.mcp_catalogue import mcp_tool_entry
+from tools_app.mcp_entry import server_entry
+from tools_app.models import McpServer, McpTool
 
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream"])
 NUMBERS = schema(a="integer", b="integer")
@@ -37,6 +41,13 @@ def modules(settings: Any) -> None:
 def equip(setup: Setup, *tools: ToolEntry) -> None:
     """Give the server these tools."""
     setup.config = Snapshot({**setup.config.sections, "tools": section(*tools)})
+
+
+def of_peer(peer: McpPeer) -> ToolEntry:
+    """A tool of an MCP server, pinned."""
+    definition = {"name": "add", "description": "Adds.", "inputSchema": NUMBERS}
+    row = McpTool(name="add", exposed_name="peer__add", definition=definition, fingerprint="0" * 64)
+    return mcp_tool_entry(server_entry(McpServer(name="peer", url=peer.url)), row)
 
 
 def offered(vendor: FakeVendor, number: int = 0) -> list[dict[str, Any]]:
@@ -291,3 +302,18 @@ def test_what_a_run_leaves_behind_calls_no_tool(vendor: FakeVendor) -> None:
         assert await left[0] == "Tool error: the run is over."
 
     in_process(vendor, work)
+
+
+def test_an_agent_uses_a_tool_of_an_mcp_server(vendor: FakeVendor) -> None:
+    vendor.script(calls(Called("call_1", "peer__add", '{"a": 2, "b": 3}')), says("It is 5."))
+    agent = Agent(name="Clerk", tools=[use_gateway_tool("peer__add")])
+
+    async def work(setup: Setup) -> None:
+        equip(setup, of_peer(peer))
+        assert await outcome(setup.run(agent, is_stream=False), is_stream=False) == "It is 5."
+
+    with McpPeer() as peer:
+        in_process(vendor, work)
+
+    assert offered(vendor)[0]["description"] == "Adds."
+    assert result(vendor) == "5"

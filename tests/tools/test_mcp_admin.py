@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -211,6 +212,17 @@ def test_a_tool_that_looks_poisoned_waits_and_says_why(admin_client: Client) -> 
     assert "description speaks to the model in a tag of its own" in page
 
 
+@pytest.mark.soak
+def test_a_server_that_makes_up_names_does_not_fill_the_database(database: None) -> None:
+    row = create_mcp_server(actor="alice", name="crm", url=URL)
+
+    for round_ in range(3):
+        listed(row, *(tool(f"find_{round_}_{number}", "Finds people.") for number in range(1000)))
+
+    states = Counter(McpTool.objects.values_list("state", flat=True))
+    assert states == {"gone": 2000}
+
+
 def test_those_who_may_only_look_decide_nothing(client: Client) -> None:
     charlie = User.objects.create_user("charlie", password="charlies-password", is_staff=True)
     charlie.user_permissions.set(Permission.objects.filter(codename__in=("view_mcptool", "view_mcpserver")))
@@ -220,6 +232,7 @@ def test_those_who_may_only_look_decide_nothing(client: Client) -> None:
     found = McpTool.objects.get()
     path = f"{TOOLS}{found.pk}/decide/"
 
+    assert client.get(f"{LIST}{row.pk}/change/").status_code == 200
     assert client.post(path, {"fingerprint": found.fingerprint}).status_code == 403
     assert "Approve" not in client.get(path).content.decode()
     assert client.post(f"{LIST}{row.pk}/connect/").status_code == 403

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway_project.core.codec import dumps, loads
 from tests.tools.mcp_peers import McpPeer, peers, steps
 from tools_app.mcp_entry import McpServerEntry, server_entry
 from tools_app.models import McpServer
@@ -85,6 +86,53 @@ async def test_a_server_that_forgot_its_sessions_is_asked_again_unnoticed(
     peer.start()
 
     assert await added(link, 4, 4) == 8
+
+
+async def test_all_sessions_that_a_server_forgot_are_repaired_at_once(peer: McpPeer) -> None:
+    link = McpLink(server(peer.url, max_sessions=2))
+    await asyncio.gather(*(added(link) for _ in range(20)))
+
+    peer.kill()
+    peer.start()
+
+    assert await asyncio.gather(*(added(link, number) for number in range(20))) == [*range(2, 22)]
+    await link.close()
+
+
+async def test_an_answer_that_breaks_off_is_the_matter_of_one_call(unused_tcp_port: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r")[0])
+        asked = loads(await reader.readexactly(length))
+        result: Any = {"serverInfo": {"name": "x", "version": "1"}, "capabilities": {}}
+        result["protocolVersion"] = "2025-11-25"
+        body = dumps({"jsonrpc": "2.0", "id": asked.get("id"), "result": result})
+        status = b"202 Accepted" if "id" not in asked else b"200 OK"
+        is_cut = asked["method"] == "tools/call" and asked["params"]["name"] == "cut"
+        is_unknown = asked["method"] == "server/discover"
+        writer.write(b"HTTP/1.1 %s\r\n" % (b"400 No" if is_unknown else status))
+        writer.write(b"content-type: %s\r\n" % (b"text/plain" if is_unknown else b"application/json"))
+        writer.write(b"connection: close\r\ncontent-length: %d\r\n\r\n" % (len(body) + 7 * is_cut))
+        writer.write(body)
+        writer.close()
+
+    async def call(link: McpLink, name: str) -> Any:
+        async def ask(client: Any) -> Any:
+            return await client.session.send_ping() if name == "ping" else await client.call_tool(name, {})
+
+        return await link.request(ask)
+
+    peer = await asyncio.start_server(answer, "127.0.0.1", unused_tcp_port)
+    link = McpLink(server(f"http://127.0.0.1:{unused_tcp_port}/mcp", max_sessions=1))
+
+    with pytest.raises(McpFailure):
+        await call(link, "cut")
+
+    session = await link.session()
+    await call(link, "ping")
+    assert await link.session() is session
+    await link.close()
+    peer.close()
 
 
 async def test_a_dead_server_is_told_of_at_once_and_returns(peer: McpPeer) -> None:

@@ -245,6 +245,8 @@ class McpTool(ConfigModel):
     config_section = "tools"
     # What a server says of its tools is read again, never written back.
     can_be_recreated = False
+    # No secret, but a server may change it as often as it likes: a digest of it is enough.
+    audit_masked = ("seen",)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     server = models.ForeignKey(McpServer, on_delete=models.CASCADE, related_name="tools")

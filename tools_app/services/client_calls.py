@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
 from gateway_project.core.context import RequestContext
@@ -32,6 +33,9 @@ _STATUS = {DENIED: 403, INVALID: 400, LIMITED: 429, NOT_FOUND: 404, TIMEOUT: 504
 _NOTHING_DONE = (DENIED, INVALID, NOT_FOUND)
 _REPORTED, _ABORTED = State.REPORTED.value, State.ABORTED.value
 T = TypeVar("T")
+# The leave of the request that a tool is called for by a client, where that is so: what the tool causes in
+# the gateway itself, as a run of an agent, counts for the same key.
+client_ticket: ContextVar[Ticket | None] = ContextVar("tools_app_client_ticket", default=None)
 
 
 class Work(NamedTuple):
@@ -62,6 +66,7 @@ async def accounted(
     """
     ticket = await reserve_request(context, work.name[:_MAX_NAME_CHARS])
     account = _Account(context, work, ticket)
+    token = client_ticket.set(ticket)
     try:
         if on_ticket is not None:
             on_ticket(ticket)
@@ -81,6 +86,8 @@ async def accounted(
     except BaseException:
         account.fail(500, "internal_error")
         raise
+    finally:
+        client_ticket.reset(token)
     account.complete("tool_error" if isinstance(result, ToolResult) and result.is_error else "")
     return result
 

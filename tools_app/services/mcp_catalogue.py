@@ -31,10 +31,14 @@ from tools_app.mcp_definitions import (
 )
 from tools_app.mcp_scanner import Finding, LookAlikes, is_grave, scanned
 from tools_app.models import McpServer, McpServerState, McpTool, Tool
-from tools_app.services.mcp_client.listing import Listing
+from tools_app.services.mcp_client.listing import MAX_TOOLS, Listing
 
 logger = logging.getLogger(__name__)
 _ACTOR = "system:mcp-catalogue"
+# Pins stay when tools go, but a server that makes up new names must not fill the database.
+_MOST_ROWS = 2 * MAX_TOOLS
+# What a comparison may change of a row.
+_CHANGING = ("definition", "fingerprint", "seen", "seen_fingerprint", "state", "findings")
 # A definition with its fingerprint.
 Listed = tuple[dict[str, Any], str]
 
@@ -127,12 +131,17 @@ def _store_tools(
 ) -> None:
     known = {row.name: row for row in McpTool.objects.filter(server=server)}
     new: dict[str, McpTool] = {}
+    changed: list[McpTool] = []
     taken = _taken_names(server)
     for name, (definition, fingerprint) in listed.items():
         row = known.get(name)
         said = findings.get(fingerprint, [])
         if row is not None:
-            _compare(row, (definition, fingerprint), said, changes)
+            if _compare(row, (definition, fingerprint), said, changes):
+                changed.append(row)
+            continue
+        if len(known) + len(new) >= _MOST_ROWS:
+            changes.skipped[name] = "The server has had too many tools; they are remembered when they go."
             continue
         shown = exposed_name(server.name, name)
         if shown in taken:
@@ -142,13 +151,16 @@ def _store_tools(
             continue
         taken.add(shown)
         new[name] = _new(server, shown, (definition, fingerprint), said)
-    McpTool.objects.bulk_create(new.values())
+    gone = [row for name, row in known.items() if name not in listed and row.state == McpTool.State.PINNED]
+    # A few writes, however many tools there are: everybody waits for the configuration's lock meanwhile.
+    if new:
+        McpTool.objects.bulk_create(new.values())
+    if changed:
+        McpTool.objects.bulk_update(changed, _CHANGING)
+    if gone:
+        McpTool.objects.filter(pk__in=[row.pk for row in gone]).update(state=McpTool.State.GONE)
     changes.added += new
-    for name, row in known.items():
-        if name not in listed and row.state == McpTool.State.PINNED:
-            row.state = McpTool.State.GONE
-            row.save(update_fields={"state"})
-            changes.gone.append(name)
+    changes.gone += [row.name for row in gone]
 
 
 def _new(server: McpServer, shown: str, listed: Listed, findings: list[Finding]) -> McpTool:
@@ -173,8 +185,11 @@ def _taken_names(server: McpServer) -> set[str]:
     return names | {*Tool.objects.filter(name__startswith=prefix).values_list("name", flat=True)}
 
 
-def _compare(row: McpTool, listed: Listed, findings: list[Finding], changes: Changes) -> None:
-    """A tool that is as it was pinned is served, also again; any other waits for a person."""
+def _compare(row: McpTool, listed: Listed, findings: list[Finding], changes: Changes) -> bool:
+    """A tool that is as it was pinned is served, also again; any other waits for a person.
+
+    Whether the row, which is not saved here, is otherwise now.
+    """
     definition, fingerprint = listed
     state = McpTool.State
     if fingerprint == row.fingerprint:
@@ -182,24 +197,23 @@ def _compare(row: McpTool, listed: Listed, findings: list[Finding], changes: Cha
             row.state, row.seen, row.seen_fingerprint = state.PINNED, {}, ""
             # Of what was seen meanwhile; those of what is pinned were there for a person to see.
             row.findings = scanned(definition)
-            row.save(update_fields={"state", "seen", "seen_fingerprint", "findings"})
             changes.back.append(row.name)
-        return
+            return True
+        return False
     if row.state == state.QUARANTINED and row.seen_fingerprint == fingerprint:
-        return
+        return False
     row.findings = findings
     if row.state == state.PENDING:
         # Nobody was told of it yet: the newest is what is decided on.
         row.definition, row.fingerprint = definition, fingerprint
-        row.save(update_fields={"definition", "fingerprint", "findings"})
-        return
+        return True
     row.state, row.seen, row.seen_fingerprint = state.QUARANTINED, definition, fingerprint
-    row.save(update_fields={"state", "seen", "seen_fingerprint", "findings"})
     changes.quarantined.append(row.name)
     logger.warning(
         "mcp.tool_quarantined",
         extra={"tool": row.exposed_name, "changed": changed_members(row.definition, definition)},
     )
+    return True
 
 
 def _storable(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from tools_app.services.mcp_client.results import tool_result
 
 if TYPE_CHECKING:
     from mcp import Client
+
+logger = logging.getLogger(__name__)
 
 
 class McpKind:
@@ -53,6 +56,7 @@ class McpKind:
         except McpRefusal as error:
             raise ToolError(f"the MCP server '{name}' refused the call: {error.message}") from error
         except McpFailure as error:
+            logger.warning("mcp.call_failed", extra={"server": name, "reason": error.reason})
             raise ToolError(f"the MCP server '{name}' can't be asked: {error.message}") from error
         return tool_result(answer, limit=call.tool.max_result_bytes)
 

@@ -15,7 +15,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text. `cache` is Anthropic's marker (`cache_control`), which clients put on a part, else None."""
+    """Text. `cache` is Anthropic's marker (`cache_control`), which clients put on a part, else None.
+
+    OpenAI's marker (`prompt_cache_breakpoint`) is the same without a time.
+    """
 
     text: str
     cache: Json | None = None
@@ -59,6 +62,9 @@ def _read_part(part: Any, path: str) -> Part:
     cache = part.get("cache_control")
     if cache is not None and not isinstance(cache, dict):
         raise wrong(f"{path}.cache_control", "an object")
+    if cache is None and isinstance(part.get("prompt_cache_breakpoint"), dict):
+        # OpenAI's own word for the end of what is worth keeping.
+        cache = {"type": "ephemeral"}
     if kind in ("text", "refusal"):
         text = part.get(kind)
         if not isinstance(text, str):

@@ -151,7 +151,7 @@ async def ask(
     settlement.upstream = upstream.name
     settlement.upstream_model = target.model
     settlement.price_model = target.model_id
-    phases = Phases(call.context.scope, upstream)
+    phases = Phases(call.context.scope, upstream, call.sent_headers)
     answer: UpstreamAnswer | None = None
     try:
         answer = await _send(call, target, client, phases)
@@ -189,17 +189,9 @@ def _send(call: Call, target: Target, client: UpstreamClient, phases: Phases) ->
     credential = call.client_secret if target.upstream.takes_client_credential else ""
     if call.parcel is not None:
         request = call.parcel.for_target(target)
-        return client.relay(
-            request, phases=phases, credential=credential, model=target.model, extra=call.sent_headers
-        )
-    return client.post(
-        call.path,
-        request_body(call, target),
-        phases=phases,
-        credential=credential,
-        model=target.model,
-        extra=call.sent_headers,
-    )
+        return client.relay(request, phases=phases, credential=credential, model=target.model)
+    body = request_body(call, target)
+    return client.post(call.path, body, phases=phases, credential=credential, model=target.model)
 
 
 def _calls_of(call: Call, target: Target) -> int:

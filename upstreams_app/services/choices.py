@@ -64,7 +64,7 @@ class _OnePhases(Phases):
     def __init__(self, whole: Phases, progress: _Progress, index: int) -> None:
         self.scope = whole.scope
         self.connect_s, self.first_token_s = whole.connect_s, whole.first_token_s
-        self.idle_s = whole.idle_s
+        self.idle_s, self.headers = whole.idle_s, whole.headers
         self._progress = progress
         self._index = index
 

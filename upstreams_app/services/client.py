@@ -21,7 +21,6 @@ from upstreams_app.providers import provider_of
 from upstreams_app.providers.call_ids import without_signatures
 from upstreams_app.providers.wire import Authority, WireRequest
 from upstreams_app.registry import ConnectionSettings, UpstreamConfig
-from upstreams_app.route_headers import SentHeaders
 from upstreams_app.routing.hedge_state import HedgeStates
 from upstreams_app.routing.tracker import Tracker
 from upstreams_app.services.admission import Places
@@ -131,14 +130,7 @@ class HttpClient:
         self.in_flight = 0
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         body = without_signatures(body)
         index = next(self._turn) % len(self._pools)
@@ -147,10 +139,8 @@ class HttpClient:
             if self._identity is not None:
                 phases.begin_connect()
                 credential = await self._identity.token()
-            head = b"%bContent-Length: %d\r\n\r\n" % (
-                self._head(index, path, credential, model, extra),
-                len(body),
-            )
+            own = self._head(index, path, credential, model, phases)
+            head = b"%bContent-Length: %d\r\n\r\n" % (own, len(body))
             connection = await self._ask(self._pools[index], head, body, phases)
         except BaseException:
             self.in_flight -= 1
@@ -165,7 +155,6 @@ class HttpClient:
         credential: str = "",
         model: str = "",
         authority: Authority | None = None,
-        extra: SentHeaders | None = None,
     ) -> UpstreamAnswer:
         """As `UpstreamClient.relay`; the authority, where there is one, proves that the call is ours."""
         index = next(self._turn) % len(self._pools)
@@ -174,7 +163,7 @@ class HttpClient:
             if self._identity is not None:
                 phases.begin_connect()
                 credential = await self._identity.token()
-            head = await self._relay_head(request, index, credential, model, phases, authority, extra)
+            head = await self._relay_head(request, index, credential, model, phases, authority)
             connection = await send_streaming(self._pools[index], head, request, phases)
         except BaseException:
             self.in_flight -= 1
@@ -189,7 +178,6 @@ class HttpClient:
         model: str,
         phases: Phases,
         authority: Authority | None,
-        extra: SentHeaders | None,
     ) -> bytes:
         at = self._endpoints[index]
         if request.is_native:
@@ -204,7 +192,7 @@ class HttpClient:
             wire = WireRequest(request.path, request.body, request.headers, request.query, request.method)
             phases.begin_connect()
             own = dict(await authority.headers(wire, url, credential))
-        lines = header_lines(*around(self._relay_headers, extra, before=request.headers), own)
+        lines = header_lines(*around(self._relay_headers, phases.headers, before=request.headers), own)
         return request_line(at, where, request.method) + lines + framing(request)
 
     async def _ask(self, pool: ConnectionPool, head: bytes, body: bytes, phases: Phases) -> Connection:
@@ -226,13 +214,7 @@ class HttpClient:
         return connection
 
     async def send(
-        self,
-        request: WireRequest,
-        authority: Authority,
-        *,
-        phases: Phases,
-        credential: str = "",
-        extra: SentHeaders | None = None,
+        self, request: WireRequest, authority: Authority, *, phases: Phases, credential: str = ""
     ) -> UpstreamAnswer:
         """As `post`, for a request that a provider made, and proves to be ours."""
         index = next(self._turn) % len(self._pools)
@@ -243,7 +225,7 @@ class HttpClient:
         try:
             phases.begin_connect()
             proof = await authority.headers(request, url, credential)
-            lines = header_lines(*around(self._headers, extra), request.headers, proof)
+            lines = header_lines(*around(self._headers, phases.headers), request.headers, proof)
             length = b"Content-Length: %d\r\n\r\n" % len(request.body)
             head = request_line(at, where) + lines + length
             connection = await self._ask(self._pools[index], head, request.body, phases)
@@ -252,10 +234,10 @@ class HttpClient:
             raise
         return _HttpAnswer(connection, self._pools[index], self)
 
-    def _head(self, index: int, path: str, credential: str, model: str, extra: SentHeaders | None) -> bytes:
+    def _head(self, index: int, path: str, credential: str, model: str, phases: Phases) -> bytes:
         """All of a request's head but its length."""
         at = self._endpoints[index]
-        if not self._api_version and not credential and extra is None:
+        if not self._api_version and not credential and phases.headers is None:
             head = self._heads.get((index, path))
             if head is None:
                 head = request_line(at, target(at, path)) + header_lines(self._headers)
@@ -265,7 +247,9 @@ class HttpClient:
             where = deployment_target(at, path, model=model, api_version=self._api_version)
         else:
             where = target(at, path)
-        return request_line(at, where) + header_lines(*around(self._headers, extra), self._proof(credential))
+        return request_line(at, where) + header_lines(
+            *around(self._headers, phases.headers), self._proof(credential)
+        )
 
     def _proof(self, credential: str) -> dict[str, str]:
         """The header of a credential that only this call has: the client's own, or a token of ours."""

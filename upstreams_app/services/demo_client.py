@@ -7,7 +7,6 @@ from contextlib import aclosing
 
 from gateway_project.core.errors import InvalidRequest
 from upstreams_app import demo
-from upstreams_app.route_headers import SentHeaders
 from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer
 from upstreams_app.services.phases import Phases
 
@@ -46,25 +45,12 @@ class DemoClient:
         self.in_flight = 0
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         return _DemoAnswer(await demo.answer(path, body))
 
     async def relay(
-        self,
-        request: OutboundRequest,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         if request.is_native:
             raise InvalidRequest("The demo has no API of its own to pass through to.")

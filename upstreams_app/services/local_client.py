@@ -13,7 +13,6 @@ from gateway_project.core.errors import InvalidRequest
 from upstreams_app.kinds import KINDS
 from upstreams_app.providers.wire import WireRequest
 from upstreams_app.registry import UpstreamConfig
-from upstreams_app.route_headers import SentHeaders
 from upstreams_app.services.choices import CHAT, ask_together, shared_phases, single_requests, wanted_choices
 from upstreams_app.services.client import HttpClient
 from upstreams_app.services.outbound import UpstreamAnswer
@@ -33,20 +32,11 @@ class LocalClient(HttpClient):
         self._marks = [f'"{name}"'.encode() for name in kind.lacks]
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest for what the server has nothing for."""
         if path != CHAT or not any(mark in body for mark in self._marks):
-            return await super().post(
-                path, body, phases=phases, credential=credential, model=model, extra=extra
-            )
+            return await super().post(path, body, phases=phases, credential=credential, model=model)
         try:
             fields: Json = loads_loosely(body)
         except (ValueError, RecursionError) as error:
@@ -55,17 +45,12 @@ class LocalClient(HttpClient):
         fields = fitted(fields, self._lacks, self._label)
         if wanted == 1:
             return await super().post(
-                path,
-                dumps_loosely(fields),
-                phases=phases,
-                credential=credential,
-                model=model,
-                extra=extra,
+                path, dumps_loosely(fields), phases=phases, credential=credential, model=model
             )
         is_stream = fields.get("stream") is True
         return await ask_together(
             [
-                self._one(dumps_loosely(request), one, credential, extra, is_stream=is_stream)
+                self._one(dumps_loosely(request), one, credential, is_stream=is_stream)
                 for request, one in zip(
                     single_requests(fields, wanted), shared_phases(phases, wanted), strict=True
                 )
@@ -73,10 +58,8 @@ class LocalClient(HttpClient):
             is_stream=is_stream,
         )
 
-    async def _one(
-        self, body: bytes, phases: Phases, credential: str, extra: SentHeaders | None, *, is_stream: bool
-    ) -> UpstreamAnswer:
-        answer = await super().post(CHAT, body, phases=phases, credential=credential, extra=extra)
+    async def _one(self, body: bytes, phases: Phases, credential: str, *, is_stream: bool) -> UpstreamAnswer:
+        answer = await super().post(CHAT, body, phases=phases, credential=credential)
         return translated(answer, _Checked(), is_stream=is_stream)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from upstreams_app.registry import Target
-from upstreams_app.route_headers import SentHeaders
 from upstreams_app.services.phases import Phases
 
 
@@ -82,31 +81,17 @@ class UpstreamClient(Protocol):
         ...
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         """Send a JSON body and wait for the head of the answer; UpstreamUnreachable if none comes.
 
         `credential` is the client's own, for upstreams that take it; else the upstream's is sent. `model` is
-        the upstream's name for the model, for those that want it in the URL. `extra` are a route's headers,
-        which never stand in for what proves the call to be ours, or what its wire format needs.
+        the upstream's name for the model, for those that want it in the URL.
         """
         ...
 
     async def relay(
-        self,
-        request: OutboundRequest,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         """As `post`, for any request; InvalidRequest if the vendor has nothing for it."""
         ...

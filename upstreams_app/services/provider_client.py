@@ -20,7 +20,6 @@ from upstreams_app.providers.wire import (
     TellsUsage,
 )
 from upstreams_app.registry import UpstreamConfig
-from upstreams_app.route_headers import SentHeaders
 from upstreams_app.services.choices import (
     CHAT,
     IMAGES,
@@ -66,14 +65,7 @@ class ProviderClient:
         return self._http.in_flight
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         """As `UpstreamClient.post`; InvalidRequest if the vendor has nothing for what is asked."""
         try:
@@ -83,12 +75,10 @@ class ProviderClient:
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("The body has a number too large, or is nested too deeply.") from error
         if len(exchanges) == 1:
-            return await self._ask(
-                exchanges[0], phases, credential=credential, extra=extra, is_stream=is_stream
-            )
+            return await self._ask(exchanges[0], phases, credential=credential, is_stream=is_stream)
         return await ask_together(
             [
-                self._ask(exchange, one, credential=credential, extra=extra, is_stream=is_stream)
+                self._ask(exchange, one, credential=credential, is_stream=is_stream)
                 for exchange, one in zip(exchanges, shared_phases(phases, len(exchanges)), strict=True)
             ],
             is_stream=is_stream,
@@ -104,31 +94,19 @@ class ProviderClient:
         return [self._provider.exchange(path, request, model=model, site=self._site) for request in requests]
 
     async def _ask(
-        self,
-        exchange: Exchange,
-        phases: Phases,
-        *,
-        credential: str,
-        extra: SentHeaders | None,
-        is_stream: bool,
+        self, exchange: Exchange, phases: Phases, *, credential: str, is_stream: bool
     ) -> UpstreamAnswer:
         answer = await self._http.send(
-            exchange.request, self._authority, phases=phases, credential=credential, extra=extra
+            exchange.request, self._authority, phases=phases, credential=credential
         )
         return translated(answer, exchange, is_stream=is_stream)
 
     async def relay(
-        self,
-        request: OutboundRequest,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
         """As `UpstreamClient.relay`: of requests in OpenAI's words those for pictures are translated."""
         if request.path == IMAGES and not request.is_native and isinstance(self._provider, MakesImages):
-            ask = partial(self._ask, credential=credential, extra=extra, is_stream=False)
+            ask = partial(self._ask, credential=credential, is_stream=False)
             return await make_images(
                 self._provider, request.body, ask, phases=phases, model=model, site=self._site
             )
@@ -139,7 +117,7 @@ class ProviderClient:
                 code="unsupported_parameter",
             )
         return await self._http.relay(
-            request, phases=phases, credential=credential, authority=self._authority, extra=extra
+            request, phases=phases, credential=credential, authority=self._authority
         )
 
     async def close(self) -> None:

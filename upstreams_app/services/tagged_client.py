@@ -14,7 +14,6 @@ from gateway_project.core import sse
 from gateway_project.core.codec import dumps_loosely, loads_loosely, split_object
 from upstreams_app.kinds import THOUGHT_TAGS, THOUGHT_TAGS_OPENED
 from upstreams_app.providers.wire import WireRequest
-from upstreams_app.route_headers import SentHeaders
 from upstreams_app.services.choices import CHAT
 from upstreams_app.services.outbound import OutboundRequest, UpstreamAnswer, UpstreamClient
 from upstreams_app.services.phases import Phases
@@ -47,18 +46,9 @@ class _TaggedClient:
         return self._client.in_flight
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, path: str, body: bytes, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
-        answer = await self._client.post(
-            path, body, phases=phases, credential=credential, model=model, extra=extra
-        )
+        answer = await self._client.post(path, body, phases=phases, credential=credential, model=model)
         is_opened = not self._opened.isdisjoint((model, _ALL))
         is_tagged = is_opened or not self._tagged.isdisjoint((model, _ALL))
         if not is_tagged or path != CHAT or not 200 <= answer.status < 300:
@@ -68,17 +58,9 @@ class _TaggedClient:
         return translated(answer, TaggedThoughts(is_opened=is_opened), is_stream=is_stream)
 
     async def relay(
-        self,
-        request: OutboundRequest,
-        *,
-        phases: Phases,
-        credential: str = "",
-        model: str = "",
-        extra: SentHeaders | None = None,
+        self, request: OutboundRequest, *, phases: Phases, credential: str = "", model: str = ""
     ) -> UpstreamAnswer:
-        return await self._client.relay(
-            request, phases=phases, credential=credential, model=model, extra=extra
-        )
+        return await self._client.relay(request, phases=phases, credential=credential, model=model)
 
     async def close(self) -> None:
         await self._client.close()

@@ -11,15 +11,18 @@ MAX_REASON_CHARS = 300
 
 
 class McpFailure(Exception):
-    """A server could not be asked, or did not answer. The text is for operators and models alike.
+    """A server could not be asked, or did not answer.
 
-    `was_sent`: the server may have acted on the request, so nobody may send it again.
+    `message` is fit for clients and models. `reason`, which is this exception's text, is for operators: it
+    may tell of addresses and of what a program printed. `was_sent`: the server may have acted on the
+    request, so nobody may send it again.
     """
 
-    def __init__(self, message: str, *, was_sent: bool = True) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, was_sent: bool = True, reason: str = "") -> None:
         self.message = message[:MAX_REASON_CHARS]
+        self.reason = (reason or message)[:MAX_REASON_CHARS]
         self.was_sent = was_sent
+        super().__init__(self.reason)
 
 
 class McpTimeout(McpFailure):
@@ -47,7 +50,7 @@ def reason_of(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, McpFailure):
-        return error.message
+        return error.reason
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if isinstance(error, FileNotFoundError):

@@ -36,18 +36,24 @@ _MEANINGS = {
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body that ends with an error beyond its limit."""
+    """A body that ends with an error beyond its limit, or where the connection does.
+
+    The SDK knows StreamError as the matter of one request; any other error ends its session.
+    """
 
     def __init__(self, inner: httpx2.AsyncByteStream, limit: int) -> None:
         self._inner = inner
         self._left = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for block in self._inner:
-            self._left -= len(block)
-            if self._left < 0:
-                raise httpx2.StreamError("the server's answer is too large")
-            yield block
+        try:
+            async for block in self._inner:
+                self._left -= len(block)
+                if self._left < 0:
+                    raise httpx2.StreamError("the server's answer is too large")
+                yield block
+        except httpx2.TransportError as error:
+            raise httpx2.StreamError("the server broke off its answer") from error
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -74,11 +80,12 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
             return _error(BROKEN_OFF, str(error) or "it broke off the connection")
         status = response.status_code
         is_json = response.headers.get("content-type", "").lower().startswith("application/json")
-        if status < 400 or (is_json and status not in (401, 403, 404)):
+        is_forgotten = status == 404 and _SESSION_HEADER in request.headers
+        if status < 400 or (is_json and status not in (401, 403) and not is_forgotten):
             # With an error's status a server may say in JSON-RPC what is wrong.
             return response
         await response.aclose()
-        if status == 404 and _SESSION_HEADER in request.headers:
+        if is_forgotten:
             return _error(SESSION_GONE, "it has forgotten the session", status=status)
         return _error(REFUSED, _MEANINGS.get(status, f"it answered with status {status}"), status=status)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.services.mcp_client.failures import McpBusy, McpFailure, McpSessionGone, McpTimeout
-from tools_app.services.mcp_client.session import McpSession, OnMessage
+from tools_app.services.mcp_client.session import NO_SESSION, McpSession, OnMessage
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -32,8 +32,15 @@ Request = Callable[["Client"], Coroutine[Any, Any, Any]]
 class McpLink:
     """The sessions with one configuration of a server, in one event loop."""
 
-    def __init__(self, server: McpServerEntry, *, on_message: OnMessage | None = None) -> None:
+    def __init__(
+        self,
+        server: McpServerEntry,
+        *,
+        on_message: OnMessage | None = None,
+        on_open: Callable[[], None] | None = None,
+    ) -> None:
         self.server = server
+        self._on_open = on_open
         self._on_message = on_message
         self._sessions: list[McpSession] = []
         self._opening: asyncio.Task[McpSession] | None = None
@@ -86,13 +93,13 @@ class McpLink:
             self._waiting -= 1
 
     async def _asked(self, ask: Request, timeout_s: float) -> Any:
-        session = await self.session()
-        try:
-            return await session.ask(ask(session.client), timeout_s=timeout_s)
-        except McpSessionGone:
-            # It did nothing yet: the same is asked once more, and nobody notices.
+        # A server that forgets a session did nothing yet: the same is asked once more, and nobody notices.
+        for _ in range(self.server.max_sessions):
             session = await self.session()
-            return await session.ask(ask(session.client), timeout_s=timeout_s)
+            with suppress(McpSessionGone):
+                return await session.ask(ask(session.client), timeout_s=timeout_s)
+        session = await self.session()
+        return await session.ask(ask(session.client), timeout_s=timeout_s)
 
     async def session(self) -> McpSession:
         """The session with the fewest calls; another is opened beside while all have some."""
@@ -100,6 +107,8 @@ class McpLink:
         if not usable:
             return await self._opened()
         best = min(usable, key=lambda session: session.in_flight)
+        if len(self._sessions) >= self.server.max_sessions:
+            self._sweep()
         is_room = len(self._sessions) < self.server.max_sessions
         if best.in_flight and is_room and self._opening is None and monotonic() >= self._not_before:
             self._open()
@@ -109,7 +118,7 @@ class McpLink:
         opening = self._opening
         if opening is None:
             if monotonic() < self._not_before:
-                raise McpFailure(self._reason, was_sent=False)
+                raise McpFailure(NO_SESSION, was_sent=False, reason=self._reason)
             opening = self._open()
         try:
             return await asyncio.shield(opening)
@@ -145,10 +154,12 @@ class McpLink:
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10))
             # Chance spreads the tries of many processes, and guards no secret.
             self._not_before = monotonic() + pause_s * random.uniform(0.8, 1.2)  # noqa: S311
-            self._reason = error.message
-        elif not task.cancelled():
+            self._reason = error.reason
+        elif error is None and not task.cancelled():
             self._failures = 0
             self._not_before = 0.0
+            if self._on_open is not None:
+                self._on_open()
 
     def _sweep(self) -> None:
         """Forget sessions that ended, and end what is retired and done, or idle beside others."""

@@ -7,14 +7,12 @@ gets a session of its own for the call.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from gateway_project.core.snapshot import Snapshot
-from gateway_project.core.threads import in_own_thread
 from security_app.services.configuration import store
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.registry import servers_of
@@ -23,7 +21,6 @@ from tools_app.services.mcp_client.link import McpLink, Request
 from tools_app.services.mcp_client.session import McpSession
 from tools_app.services.mcp_client.watcher import McpWatcher
 
-logger = logging.getLogger(__name__)
 _RECONCILE_S = 1.0
 _INTERVAL_S = 15.0
 # What runs in sessions of a configuration that was changed may go on so long.
@@ -112,10 +109,7 @@ class McpPool:
         while True:
             snapshot = store.current
             if snapshot is not self._seen:
-                servers = {server.id: server for server in servers_of(snapshot.sections).values()}
-                if servers:
-                    await in_own_thread(_read_sdk)
-                self._reconcile(servers)
+                self._reconcile({one.id: one for one in servers_of(snapshot.sections).values()})
                 self._seen = snapshot
             await asyncio.sleep(min(_RECONCILE_S, self._interval_s))
 
@@ -146,11 +140,6 @@ async def asked_once(server: McpServerEntry, ask: Request, *, timeout_s: float |
 async def _ended(watcher: McpWatcher) -> None:
     await watcher.close()
     await watcher.release()
-
-
-def _read_sdk() -> None:
-    """Import the SDK, which takes a second: not on the event loop."""
-    import tools_app.services.mcp_client.connection  # noqa: F401  (for what it imports)
 
 
 mcp_pool = McpPool()

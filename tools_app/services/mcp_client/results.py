@@ -31,6 +31,15 @@ def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
     )
 
 
+def without_unseen(value: Any) -> Any:
+    """JSON of a server with what a person can't see taken out of all its texts."""
+    if isinstance(value, str):
+        return _UNSEEN.sub("", value)
+    if isinstance(value, dict):
+        return {name: without_unseen(member) for name, member in value.items()}
+    return [without_unseen(member) for member in value] if isinstance(value, list) else value
+
+
 def _seen(block: dict[str, Any]) -> dict[str, Any]:
     """A block without what a person can't see of its text: models would read it."""
     text = block.get("text")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from gateway_project.core.threads import in_own_thread
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.services.mcp_client.failures import (
     BROKEN_OFF,
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _CLOSE_S = 4.0
+# What clients are told of any reason why none can be opened.
+NO_SESSION = "it can't be reached"
+_CONNECTION = "tools_app.services.mcp_client.connection"
 _CONNECTION_CLOSED = -32000
 _WORDS = {NOT_SENT: "it can't be reached", BROKEN_OFF: "it broke off the connection"}
 # Told of each message that no call waits for.
@@ -112,7 +118,9 @@ class McpSession:
 
     async def _run(self) -> None:
         try:
-            # Reading the SDK takes a second; the supervisor has done so in a thread.
+            if _CONNECTION not in sys.modules:
+                # Reading the SDK takes a second: not on the event loop.
+                await in_own_thread(import_module, _CONNECTION)
             from tools_app.services.mcp_client.connection import opened
 
             limit = asyncio.timeout(self.server.connect_timeout_s)
@@ -133,7 +141,7 @@ class McpSession:
 
     def _refuse(self, reason: str) -> None:
         if not self._ready.done():
-            self._ready.set_exception(McpFailure(reason, was_sent=False))
+            self._ready.set_exception(McpFailure(NO_SESSION, was_sent=False, reason=reason))
             # Nobody may be waiting any more.
             self._ready.exception()
         elif not self._stopping.is_set():
@@ -165,7 +173,10 @@ class McpSession:
         if not isinstance(error, MCPError):
             return McpFailure(f"its answer can't be read ({type(error).__name__})")
         code, message = error.error.code, error.error.message
-        if code in (SESSION_GONE, _CONNECTION_CLOSED):
+        if code == SESSION_GONE:
+            # Its neighbours learn the same for themselves, and are asked again.
+            self.is_retired = True
+        if code == _CONNECTION_CLOSED:
             self.close()
         if code in _WORDS:
             return McpFailure(_WORDS[code], was_sent=code != NOT_SENT)

@@ -45,7 +45,7 @@ class TokenSource:
         try:
             found = await self._fetched()
         except UpstreamUnreachable as error:
-            raise McpFailure(str(error), was_sent=False) from error
+            raise McpFailure("its token endpoint gives none", was_sent=False, reason=str(error)) from error
         life_s = min(max(found.lifetime_s, 0.0), _LONGEST_LIFE_S)
         self._token, self._until = found.value, monotonic() + life_s - min(_EARLY_S, life_s / 10)
         return found.value
@@ -94,7 +94,7 @@ class ClientCredentials(httpx2.Auth):
             return await self._source.token(beside=beside)
         except McpFailure as failure:
             logger.warning(
-                "mcp.no_token", extra={"server": self._source.server.name, "reason": failure.message}
+                "mcp.no_token", extra={"server": self._source.server.name, "reason": failure.reason}
             )
             return beside
 

@@ -42,12 +42,13 @@ class McpWatcher:
 
     def __init__(self, server: McpServerEntry, *, holder: str, interval_s: float) -> None:
         self.server = server
-        self.link = McpLink(server, on_message=self._hear)
+        self.link = McpLink(server, on_message=self._hear, on_open=self._note_session)
         self._holder = holder
         self._interval_s = interval_s
         self._changed = asyncio.Event()
         self._listed_at = _NEVER
         self._is_first = True
+        self._sessions = 0
         self._least_s = min(_LEAST_BETWEEN_LISTS_S, interval_s)
         self._between_s = self._least_s
         self._listening: asyncio.Task[None] | None = None
@@ -74,6 +75,12 @@ class McpWatcher:
     def _hear(self, message: Any) -> None:
         """Of what a server says unasked, that its lists changed is what counts here."""
         if str(getattr(message, "method", "")).endswith("/list_changed"):
+            self._changed.set()
+
+    def _note_session(self) -> None:
+        """A server that is met anew may be another than it was: its lists are read again."""
+        self._sessions += 1
+        if self._sessions > 1:
             self._changed.set()
 
     async def _run(self) -> None:
@@ -116,7 +123,7 @@ class McpWatcher:
                 else:
                     await _ping(session)
         except McpFailure as failure:
-            await self._note(FAILING, None, failure.message)
+            await self._note(FAILING, None, failure.reason)
         except TimeoutError:
             await self._note(FAILING, None, "it did not answer in time")
         else:

@@ -17,6 +17,7 @@ from tools_app.entry import ToolEntry
 from tools_app.mcp_definitions import SEPARATOR, exposed_name
 from tools_app.mcp_entry import McpServerEntry, McpTarget
 from tools_app.registry import servers_of, tools_of
+from tools_app.services.mcp_client.results import without_unseen
 from tools_app.services.tool_lists import may_see
 
 SCHEME = "mcp://"
@@ -139,7 +140,7 @@ class Offer:
                 own = item.get(member)
                 if isinstance(own, str) and self._may(_resource_object(server, own)):
                     shown = self.shown_uri(server, own)
-                    yield shown, {**item, member: shown}
+                    yield shown, {**without_unseen(item), member: shown}
 
     def _own_tools(self) -> Mapping[str, ToolEntry]:
         if self._server is None:
@@ -178,7 +179,7 @@ def _indexed(snapshot: Snapshot) -> _Index:
                     shown = exposed_name(server.name, own)
                     if shown in found.prompts:
                         shown = exposed_name(server.name, own, is_taken=True)
-                    found.prompts[shown] = _Prompt(server, prompt)
+                    found.prompts[shown] = _Prompt(server, {**without_unseen(dict(prompt)), "name": own})
         snapshot.cache[_INDEX] = found
     return found
 

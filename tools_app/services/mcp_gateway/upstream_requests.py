@@ -1,6 +1,7 @@
 """Requests to one MCP server that are not calls of tools: prompts, resources, completions.
 
-The SDK is imported where there is something to ask, and answers are handed on as the server gave them.
+The SDK is imported where there is something to ask. Answers are handed on as the server gave them, but for
+what no person sees in them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from gateway_project.core.codec import dumps_loosely
 from tools_app.mcp_entry import McpServerEntry
 from tools_app.services.mcp_client.failures import McpFailure, McpRefusal
 from tools_app.services.mcp_client.pool import mcp_pool
+from tools_app.services.mcp_client.results import without_unseen
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -60,7 +62,8 @@ async def _asked(server: McpServerEntry, method: str, request: Any) -> dict[str,
     found: dict[str, Any] = answer.model_dump(by_alias=True, mode="json", exclude_none=True)
     if len(dumps_loosely(found)) > max(MAX_ANSWER_BYTES, server.max_result_bytes):
         raise McpFailure("its answer is too large")
-    return found
+    cleaned: dict[str, Any] = without_unseen(found)
+    return cleaned
 
 
 @functools.cache
