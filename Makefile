@@ -25,7 +25,7 @@ UNIT := not browser and not clients and not soak
 SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubst %,tests/cache/test_%.py,controls entries keys neighbours) tests/routing/test_facts.py tests/routing/test_hedge_races.py tests/routing/test_hedge_state.py tests/routing/test_strategies.py \
 	$(filter-out $(patsubst %,tests/providers/test_%_upstreams.py,anthropic bedrock),$(wildcard tests/providers/test_*.py)) \
 	tests/core/test_expressions.py tests/core/test_secret_scanning.py tests/core/test_outbound_places.py \
-	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_token_principals.py tests/core/test_authorizing.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
+	tests/core/test_permissions.py tests/core/test_end_users.py tests/core/test_token_principals.py tests/core/test_key_watch.py tests/core/test_authorizing.py tests/core/test_sole_server.py tests/commands/test_guides.py tests/commands/test_bootstrap.py \
 	$(patsubst %,tests/doors/test_%.py,access access_rules azure cached_answers chat_clients client_libraries client_recipes django_bodies forwarding \
 	denials disconnects endurance failover faults health heads https_only identity_tokens key_entry lifecycle log management_cors media openai_client openai_errors \
 	passthrough paths poller requests single_sign_on stalled_client waiting websocket) $(wildcard tests/upstreams/test_demo_* tests/upstreams/test_stream_* tests/upstreams/test_http*) \

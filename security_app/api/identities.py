@@ -135,7 +135,7 @@ def _values(body: ProviderFields) -> dict[str, Any]:
 
 
 def _row(row: IdentityProvider) -> ProviderRow:
-    keys = IdentityKeySet.objects.filter(pk=row.pk).first()
+    keys: IdentityKeySet | None = getattr(row, "key_set", None)
     return ProviderRow(
         identity_provider=row.public_id,
         enabled=row.is_enabled,

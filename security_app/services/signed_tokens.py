@@ -103,6 +103,8 @@ def verified_claims(
             leeway=leeway_s,
             options={"require": required},
         )
+        # A moment that clocks can't tell is one that never comes.
+        float(claims["exp"])
     except _FAULTS as error:
         reason = next((word for kind, word in _REASONS if isinstance(error, kind)), "token_malformed")
         raise BadToken(reason) from error

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from gateway_project.core.acting import SYSTEM, Acting, acting_as
 from gateway_project.core.db import in_thread, with_fresh_connections
@@ -65,7 +65,7 @@ class KeyWatch:
             if fetched := _fetched_providers():
                 try:
                     await in_own_thread(with_fresh_connections, refresh_due_keys, fetched)
-                except DatabaseError as error:
+                except Error as error:
                     logger.warning("identity.keys_not_fetched", extra={"reason": type(error).__name__})
             await asyncio.sleep(_LOOK_S)
 
@@ -120,7 +120,7 @@ async def supply(lacking: TokenRefused) -> bool:
         if isinstance(lacking, LacksKey):
             return await key_watch.fetch_now(lacking.provider.id)
         return await in_thread(make_user, lacking) if isinstance(lacking, LacksUser) else True
-    except DatabaseError as error:
+    except Error as error:
         raise _nobody_can_tell() from error
 
 
@@ -130,7 +130,7 @@ def supply_here(lacking: TokenRefused) -> bool:
         if isinstance(lacking, LacksKey):
             return key_watch.fetch_now_here(lacking.provider.id)
         return make_user(lacking) if isinstance(lacking, LacksUser) else True
-    except DatabaseError as error:
+    except Error as error:
         raise _nobody_can_tell() from error
 
 

@@ -35,6 +35,7 @@ from security_app.registry import (
 from security_app.registry.identities import ClaimMap
 from security_app.registry.jwks import public_keys
 from security_app.services.permissions import Question, decide
+from security_app.services.signed_tokens import claimed_issuer
 from security_app.services.token_memory import TokenMemory
 from security_app.services.token_principals import (
     LacksIssuer,
@@ -137,6 +138,7 @@ def test_a_good_token_is_its_user_with_what_the_provider_allows() -> None:
         (token(exp=time.time() - 11), "token_expired"),
         (token(exp=None), "token_claims"),
         (token(exp="soon"), "token_malformed"),
+        (token(exp=10**400), "token_malformed"),
         (token(nbf=time.time() + 60), "token_not_yet_valid"),
         (token(sub=None), "token_claims"),
         (token(sub="a\0da"), "token_claims"),
@@ -250,6 +252,32 @@ def test_a_token_is_verified_once_and_looked_up_anew_when_people_change(memory: 
     assert refused.value.reason == "user_blocked"
     with pytest.raises(TokenRefused):
         of(who, text)
+
+
+def test_what_an_older_request_finds_is_nothing_for_newer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread meets the newer people while this one still looks up among the older ones."""
+    who, text = provider(), token()
+    older = snapshot(who)
+    blocked = people(users={"ada": UserEntry("ada", "Ada", "", "internal_user", True, None)})
+    newer = Snapshot({**older.sections, PEOPLE: Section(blocked, 2)})
+    refused: list[str] = []
+
+    def claimed_meanwhile(shown: bytes) -> str:
+        if not refused:
+            refused.append("begun")
+            with pytest.raises(AuthenticationFailed) as failure:
+                principal_of_token(newer, text, "inference")
+            refused.append(failure.value.reason)
+        return claimed_issuer(shown)
+
+    monkeypatch.setattr("security_app.services.token_principals.claimed_issuer", claimed_meanwhile)
+    principal_of_token(older, text, "inference")
+
+    with pytest.raises(AuthenticationFailed) as again:
+        principal_of_token(newer, text, "inference")
+
+    assert refused == ["begun", "user_blocked"]
+    assert again.value.reason == "user_blocked"
 
 
 def test_what_is_remembered_ends_with_the_token_and_has_bounds(

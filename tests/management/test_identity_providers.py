@@ -10,6 +10,8 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.second_look import may_still_enter
@@ -317,3 +319,16 @@ def test_a_preview_of_access_reads_claims_that_are_given(admin: Caller) -> None:
     a_key = admin.ok("POST", "/security/preview", body)
 
     assert [one["allowed"] for one in (with_factor, without, a_key)] == [True, False, False]
+
+
+def test_a_list_asks_as_often_for_many_as_for_one(admin: Caller, issuer: FakeIssuer) -> None:
+    counts = []
+    for number in range(3):
+        body = {"name": f"P{number}", "issuer": f"https://{number}.example.org", "audiences": [AUDIENCE]}
+        admin.ok("POST", "/identity_provider/new", {**body, "jwks": issuer.jwks})
+        with CaptureQueriesContext(connection) as asked:
+            rows = admin.ok("GET", "/identity_provider/list")
+        counts.append(len(asked))
+        assert [row["keys"] for row in rows] == [1] * (number + 1)
+
+    assert counts[2] == counts[1]

@@ -95,6 +95,7 @@ def test_what_is_wrong_with_a_sink_is_named(admin: Caller) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"url": ""}, "url"),
         ({"url": "http://169.254.169.254/"}, "url"),
+        ({"url": "https://siem.example.org/?token=a\nb"}, "url"),
         ({"secret": "plain"}, "secret"),
         ({"bucket": "none"}, "bucket"),
         ({"team": "none"}, "team"),

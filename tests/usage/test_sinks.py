@@ -8,6 +8,7 @@ import hmac
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -17,15 +18,19 @@ from pytest_django import Settings
 
 from gateway_project.core.clock import utc_now
 from gateway_project.core.db import close_connections_of_this_thread
+from gateway_project.core.errors import InvalidRequest
 from gateway_project.core.ids import public_id, uuid7
-from security_app.models import Team
+from security_app.models import AuditEvent, Team
+from security_app.services.restoring import Version, restore, version_of
 from tests.providers.bedrock_wire import check_signature
 from tests.usage.entries import id_at, make_entry, store
 from tests.usage.sinks import SECRET, Receiver, events, make_bucket, make_sink, receiving
-from usage_app.models import SinkState, UsageEvent, UsageSink
+from usage_app.models import Bucket, SinkState, UsageEvent, UsageSink
+from usage_app.services.sinks.batches import Batch
 from usage_app.services.sinks.event_log import note_events, purge_events
 from usage_app.services.sinks.lag import find_late_sinks, sink_lags
 from usage_app.services.sinks.push import push, push_due
+from usage_app.services.sinks.sending import send_batch
 
 pytestmark = pytest.mark.django_db
 LATER = timedelta(days=1)
@@ -211,6 +216,41 @@ def test_an_address_that_must_not_be_called_is_not(receiver: Receiver, settings:
     assert error.startswith("it can't be called: this address is")
 
 
+def test_a_sink_that_can_t_be_sent_to_in_any_way_rests_and_holds_up_no_other(receiver: Receiver) -> None:
+    broken = make_sink(receiver.url + "/hook?token=a\nb", name="broken")
+    make_sink(receiver.url, name="fine")
+    record = stored()
+
+    assert push_due() == 1
+
+    state = SinkState.objects.get(sink=broken)
+    assert receiver.ids() == [record]
+    assert (state.error, state.attempts, state.lease_token) == ("InvalidURL", 1, None)
+    assert state.due_at > utc_now()
+
+
+def test_whatever_goes_wrong_with_one_sink_the_others_are_served(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = make_sink(receiver.url, name="broken")
+    make_sink(receiver.url, name="fine")
+    record = stored()
+
+    def send(sink: UsageSink, batch: Batch) -> int:
+        if sink.pk == broken.pk:
+            raise RuntimeError("such as the time that a task may take")
+        return send_batch(sink, batch)
+
+    monkeypatch.setattr("usage_app.services.sinks.push.send_batch", send)
+
+    assert push_due() == 1
+
+    state = SinkState.objects.get(sink=broken)
+    assert receiver.ids() == [record]
+    assert (state.error, state.attempts, state.lease_token) == ("RuntimeError", 1, None)
+    assert state.due_at > utc_now()
+
+
 def test_events_go_when_all_sinks_are_past_them(receiver: Receiver) -> None:
     one, two = make_sink(receiver.url, name="one"), make_sink(receiver.url, name="two")
     stored()
@@ -275,3 +315,23 @@ def _note_in_a_transaction(record_id: UUID) -> None:
     with transaction.atomic():
         note_events([record_id])
     close_connections_of_this_thread()
+
+
+def test_what_secrets_are_bound_to_does_not_come_back_under_them() -> None:
+    bucket = make_bucket("https://old.example.org")
+    bucket.endpoint = "https://new.example.org"
+    bucket.save()
+    sink = make_sink("https://siem.example.org", secret=SECRET)
+    sink.kind = "otlp"
+    sink.set_secret("")
+    sink.save()
+
+    for row, model in ((bucket, Bucket), (sink, UsageSink)):
+        events_of = AuditEvent.objects.filter(object_id=row.pk.hex)
+        made = events_of.get(action="created")
+        with pytest.raises(InvalidRequest):
+            restore(model, cast(Version, version_of(made)))
+        row.delete()
+        gone = events_of.get(action="deleted")
+        with pytest.raises(InvalidRequest):
+            restore(model, cast(Version, version_of(gone)))

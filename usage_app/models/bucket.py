@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -16,6 +17,8 @@ class Bucket(ConfigModel):
     """A bucket and how it is reached; without a credential of its own by the machine's AWS identity."""
 
     config_section = "sinks"
+    # Without its credential, which no image has, it would be called as the machine.
+    can_be_recreated = False
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
@@ -58,6 +61,11 @@ class Bucket(ConfigModel):
     def public_id(self) -> str:
         """`bucket_` and the row's UUID in hex."""
         return public_id("bucket", self.id)
+
+    def check_restored(self, before: Bucket) -> None:
+        """The credential was given for the endpoint of now."""
+        if before.credential_sealed and self.endpoint != before.endpoint:
+            raise ValidationError({"endpoint": "It had another endpoint then; change it in the form."})
 
     def set_credential(self, credential: str) -> None:
         """Store `ACCESS_KEY_ID:SECRET`, encrypted for this row; empty for the machine's own identity."""

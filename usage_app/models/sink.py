@@ -7,6 +7,7 @@ that stored them; a sink's cursor is such a number, and nothing ever appears bel
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
@@ -44,6 +45,8 @@ class UsageSink(ConfigModel):
         OTLP = "otlp", "OTLP logs"
 
     config_section = "sinks"
+    # No image has its URL.
+    can_be_recreated = False
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
@@ -97,6 +100,11 @@ class UsageSink(ConfigModel):
     def public_id(self) -> str:
         """`sink_` and the row's UUID in hex."""
         return public_id("sink", self.id)
+
+    def check_restored(self, before: UsageSink) -> None:
+        """What is secret was given for the kind of now."""
+        if self.kind != before.kind:
+            raise ValidationError({"kind": "It was of another kind then; change it in the form."})
 
     def set_url(self, url: str) -> None:
         """Store the URL, encrypted for this row."""

@@ -29,7 +29,7 @@ def sink_problems(row: UsageSink, *, url: str, secret: str | None) -> Problems:
     if not url and not row.url_sealed:
         return {"url": "Give the URL to send to."}
     # Webhooks of some services have their secret in the query.
-    if problem := _uncallable(url.partition("?")[0]):
+    if problem := _uncallable(url.partition("?")[0]) or _unsayable(url):
         return {"url": problem}
     if url and row.secret_sealed and secret is None and _is_moved(url, row):
         return {"secret": "Give the secret again when the URL changes."}
@@ -71,7 +71,11 @@ def _uncallable(url: str) -> str:
             check_url(url, allow_private=settings.ALLOW_PRIVATE_HOSTS)
     except ValueError as error:
         return f"This can’t be called: {error}."
-    return ""
+    return _unsayable(url)
+
+
+def _unsayable(url: str) -> str:
+    return "" if url.isprintable() else "This can’t be called: it holds what is in no URL."
 
 
 def _is_moved(url: str, row: UsageSink) -> bool:

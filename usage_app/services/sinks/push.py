@@ -67,12 +67,10 @@ def _push_batch(sink: UsageSink, state: SinkState, batch: Batch, now: datetime) 
     try:
         rejected = send_batch(sink, batch) if batch.records else 0
     except NotSent as error:
-        pause = min(_FIRST_PAUSE * 2 ** min(state.attempts, 10), _LONGEST_PAUSE)
-        put_off(state, str(error), due_at=now + pause)
-        logger.warning(
-            "sink.not_sent",
-            extra={"sink": sink.name, "batch": batch.id, "reason": str(error), "attempt": state.attempts},
-        )
+        _rest(sink, state, batch, reason=str(error), now=now)
+        return False
+    except Exception as error:  # noqa: BLE001  (one sink must not hold up the others, nor what deletes events)
+        _rest(sink, state, batch, reason=type(error).__name__, now=now)
         return False
     finish(state, batch, utc_now(), rejected=rejected)
     if rejected:
@@ -88,3 +86,12 @@ def _push_batch(sink: UsageSink, state: SinkState, batch: Batch, now: datetime) 
             },
         )
     return True
+
+
+def _rest(sink: UsageSink, state: SinkState, batch: Batch, *, reason: str, now: datetime) -> None:
+    pause = min(_FIRST_PAUSE * 2 ** min(state.attempts, 10), _LONGEST_PAUSE)
+    put_off(state, reason, due_at=now + pause)
+    logger.warning(
+        "sink.not_sent",
+        extra={"sink": sink.name, "batch": batch.id, "reason": reason, "attempt": state.attempts},
+    )

@@ -23,6 +23,8 @@ JSON_LINES = "application/x-ndjson"
 SECRET_PREFIX = "whsec_"  # noqa: S105  (what secrets of Standard Webhooks begin with)
 _MIN_SECRET_BYTES, _MAX_SECRET_BYTES = 24, 64
 _TIMEOUT_S = 10.0
+# How long an answer that comes byte by byte is listened to.
+_ANSWER_S = 15.0
 _MAX_ANSWER_BYTES = 65_536
 
 
@@ -132,9 +134,9 @@ def _post(sink: UsageSink, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 def _beginning(answer: httpx.Response) -> bytes:
-    found = b""
+    found, until = b"", time.monotonic() + _ANSWER_S
     for piece in answer.iter_bytes():
         found += piece
-        if len(found) > _MAX_ANSWER_BYTES:
+        if len(found) > _MAX_ANSWER_BYTES or time.monotonic() > until:
             return b""
     return found
