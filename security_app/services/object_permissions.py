@@ -14,6 +14,7 @@ from security_app.services.mcp_names import mcp_names
 
 _SEPARATOR = "__"
 _PARAM = "object_permission"
+_MAX_TOOLS = 200
 
 
 class Permission(TypedDict, total=False):
@@ -48,6 +49,10 @@ def tools_with_permission(
 
     InvalidRequest for a server that there is not, and for a list that would be empty: that allows every tool.
     """
+    if sum(map(len, given.get("mcp_tool_permissions", {}).values())) > _MAX_TOOLS:
+        # Each is looked for; and no list of tools is longer.
+        message = f"Name at most {_MAX_TOOLS} tools."
+        raise InvalidRequest(message, param=f"{_PARAM}.mcp_tool_permissions")
     base = stored if allowed_tools is None else allowed_tools
     wanted = shown_permission(base)
     others = _without(base, wanted)
