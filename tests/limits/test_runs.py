@@ -151,7 +151,11 @@ def test_limits_are_held_for_what_a_route_has_its_upstream_sent(vendor: FakeVend
 
     async def work(door: Door) -> None:
         vendor.always(chat(usage=None))
-        treat(door, body_overrides={"max_tokens": 50}, prompt_prepend=[{"role": "system", "content": "Long. " * 1000}])
+        treat(
+            door,
+            body_overrides={"max_tokens": 50},
+            prompt_prepend=[{"role": "system", "content": "Long. " * 1000}],
+        )
         assert (await door.ask(AGENT, stream=streams)).status == 200
         assert vendor.requests[0].json["max_tokens"] == 50
         # An estimate is of what was sent, too.

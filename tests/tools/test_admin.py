@@ -90,7 +90,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"max_result_bytes": "1"}, "max_result_bytes", "greater than"),
     ({"argument_guards": ["luck"]}, "argument_guards", "not one of the available choices"),
 ]
-WRONG_REQUEST = [
+WRONG_REQUEST: list[tuple[dict[str, Any], str, str]] = [
     ({"http_url": ""}, "http_url", "Give a URL"),
     ({"http_url": "http://169.254.169.254/"}, "http_url", "link-local"),
     ({"http_url": "http://127.0.0.1/{id}"}, "parameters", "must require an argument 'id'"),

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ReadResourceResult, TextResourceContents
 
 from tests.doors.gateway import Gateway, Template
 from tests.doors.rows import ADMIN_KEY, OTHER_KEY
@@ -98,6 +99,13 @@ async def test_the_official_client_lists_and_calls_tools(gateway: Gateway, mode:
     assert told == [(1, 2, "half")]
     # The dead server held nobody up.
     assert monotonic() - started < 10
+
+
+def text_in(resource: ReadResourceResult) -> str:
+    """What the first part of a resource says."""
+    first = resource.contents[0]
+    assert isinstance(first, TextResourceContents)
+    return first.text
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
