@@ -74,7 +74,7 @@ def test_a_tool_is_added_and_served_at_once(admin_client: Client) -> None:
 
 
 # What is changed in a right form, the field that has the error then, and words of it.
-WRONG = [
+WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "a b"}, "name", "letters, digits"),
     ({"description": ""}, "description", "Say what the tool is for"),
     ({"python_callable": ""}, "python_callable", "module:function"),
