@@ -305,6 +305,17 @@ async def test_prompts_and_resources_carry_their_servers_names() -> None:
     assert names(own.result, "resources", "uri") == ["crm://all"]
 
 
+async def test_a_server_that_completes_nothing_is_not_asked() -> None:
+    argument = {"name": "name", "value": "A"}
+    prompt, template = {"type": "ref/prompt", "name": "crm__greet"}, {"type": "ref/resource", "uri": "x://y"}
+
+    known = await ask(catalogue(), request("completion/complete", ref=prompt, argument=argument))
+    unknown = await ask(catalogue(), request("completion/complete", ref=template, argument=argument))
+
+    assert known.result == {"completion": {"values": []}}
+    assert unknown.error["code"] == -32602
+
+
 async def test_lists_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "PAGE_ITEMS", 2)
     crm = server("crm")
