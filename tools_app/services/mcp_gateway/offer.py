@@ -7,8 +7,10 @@ is not there for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from gateway_project.core.context import RequestContext
 from gateway_project.core.snapshot import Snapshot
@@ -23,6 +25,12 @@ from tools_app.services.tool_lists import may_see
 SCHEME = "mcp://"
 _INDEX = "mcp_index"
 _MAX_URI_CHARS = 8192
+# What means the same unencoded (RFC 3986, 2.3): letters, digits, "-", ".", "_", "~".
+_ENCODED = re.compile("%(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)", re.IGNORECASE)
+# Schemes are the same in any case (3.1).
+_SHOUTED = re.compile(r"[a-z0-9+.-]*[A-Z][a-zA-Z0-9+.-]*:")
+# "." and ".." as parts of a path.
+_DOTS = re.compile(r"(?:^|[/\\:])\.\.?(?:[/\\?#]|$)")
 
 
 class _Prompt(NamedTuple):
@@ -117,7 +125,19 @@ class Offer:
             server = found
         if not own or len(own) > _MAX_URI_CHARS or not own.isprintable():
             return None
+        if not _is_listed(server, own) and not self._is_unequivocal(server, own):
+            return None
         return Place(server, own, _resource_object(server, own))
+
+    def _is_unequivocal(self, server: McpServerEntry, own: str) -> bool:
+        """Whether rules can judge an address that the client made up: as it is spelt, it leads nowhere else.
+
+        What is behind "#" is no part of what is fetched, so the address must be allowed without it, too.
+        """
+        whole, mark, _ = own.partition("#")
+        if mark and not self._may(_resource_object(server, whole)):
+            return False
+        return not (_SHOUTED.match(own) or _ENCODED.search(own) or _DOTS.search(unquote(own)))
 
     def shown_uri(self, server: McpServerEntry, uri: str) -> str:
         """A server's address as it is written here."""
@@ -190,6 +210,12 @@ def _indexed(snapshot: Snapshot) -> _Index:
 
 def _prompt_object(server: McpServerEntry, name: str) -> str:
     return f"{server.name}{SEPARATOR}prompt:{name}"
+
+
+def _is_listed(server: McpServerEntry, own: str) -> bool:
+    return any(item.get("uri") == own for item in server.resources) or any(
+        item.get("uriTemplate") == own for item in server.templates
+    )
 
 
 def _resource_object(server: McpServerEntry, uri: str) -> str:
