@@ -38,7 +38,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	rebinding settings snapshot) tests/api/test_tags.py $(patsubst %,tests/health/test_%.py,metric_names numbers verdicts) \
 	$(patsubst %,tests/usage/test_%.py,extraction journal killed_push lines live pictures) \
 	$(patsubst %,tests/upstreams/test_%.py,background failures request_head) \
-	$(patsubst %,tests/tools/test_%.py,agent_use argument_guards bounded_validation calls guide http_tools mcp_addresses mcp_definitions mcp_door mcp_gateway mcp_pool mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
+	$(patsubst %,tests/tools/test_%.py,agent_use argument_guards bounded_validation calls guide http_tools mcp_addresses mcp_definitions mcp_door mcp_gateway mcp_pool mcp_progress mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
 	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \

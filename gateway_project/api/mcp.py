@@ -17,7 +17,14 @@ from gateway_project.api.admission import admit
 from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.mcp_exchange import McpExchange, as_event, not_acceptable
-from gateway_project.api.mcp_streams import ACCESS, ProgressEvents, follow_changes, told_by_id, told_to
+from gateway_project.api.mcp_streams import (
+    ACCESS,
+    ProgressEvents,
+    follow_changes,
+    is_progress_token,
+    told_by_id,
+    told_to,
+)
 from gateway_project.api.reload import reloaded_snapshot
 from gateway_project.core.errors import InvalidRequest, MethodNotAllowed, NotFound
 from security_app.services.denials import note_denial
@@ -221,7 +228,7 @@ async def _answer(exchange: McpExchange, rpc: Rpc, rpc_id: RpcId, here: _Here) -
         if exchange.names_events():
             exchange.expect_stream()
             token = rpc.meta.get("progressToken")
-            if isinstance(token, str | int) and rpc.method == "tools/call":
+            if is_progress_token(token) and rpc.method == "tools/call":
                 progress = ProgressEvents(exchange, token)
     asked = Asked(
         rpc,

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeGuard
 from uuid import UUID
 
 from gateway_project.api.mcp_exchange import McpExchange, as_event
@@ -18,6 +19,7 @@ from gateway_project.api.second_look import may_still_enter
 from gateway_project.core.errors import Overloaded, RateLimited
 from gateway_project.lifecycle import lifecycle
 from security_app.registry.identities import INFERENCE
+from tools_app.services.mcp_client.results import without_unseen
 from tools_app.services.mcp_gateway.changes import Marks, marks_of, read_marks, section_version
 from tools_app.services.mcp_gateway.protocol import SUBSCRIPTION_KEY, RpcId, notification_body
 
@@ -27,6 +29,9 @@ MAX_STREAMS = 2000
 MAX_STREAMS_OF_A_KEY = 64
 _LOOK_S = 1.0
 _MAX_WAITING = 64
+# What waits for a slow client is a client's token and a server's words, so both are bounded.
+_MAX_TOKEN_CHARS = 256
+_MAX_MESSAGE_CHARS = 2000
 # A message by the kind of list that changed, and the marks of all lists then.
 Told = Callable[[str, Marks], bytes]
 
@@ -127,6 +132,11 @@ def told_to(subscription: RpcId, wanted: set[str]) -> Told:
     return told
 
 
+def is_progress_token(token: object) -> TypeGuard[RpcId]:
+    """Whether a request is told of its progress under this."""
+    return isinstance(token, int) if not isinstance(token, str) else len(token) <= _MAX_TOKEN_CHARS
+
+
 class ProgressEvents:
     """Sends a call's progress as events before its result. Nobody waits for a client that reads slowly."""
 
@@ -142,7 +152,7 @@ class ProgressEvents:
         if total is not None:
             params["total"] = total
         if message is not None:
-            params["message"] = message
+            params["message"] = without_unseen(message[:_MAX_MESSAGE_CHARS])
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.popleft()
         self._waiting.append(as_event(notification_body("notifications/progress", params)))

@@ -50,6 +50,18 @@ def test_what_nobody_sees_is_taken_out_of_results() -> None:
     assert found.is_error
 
 
+def test_what_nobody_sees_is_taken_out_of_what_is_within_parts_too() -> None:
+    hidden = chr(0xE0041)
+    inner = {"type": "resource", "resource": {"uri": "memo://b", "text": f"of b{hidden}"}}
+    link = {"type": "resource_link", "uri": "memo://a", "name": f"a{hidden}"}
+
+    found = tool_result({"content": [inner, link], "structuredContent": {"a": [f"x{hidden}"]}}, limit=1000)
+
+    assert found.content[0]["resource"]["text"] == "of b"
+    assert found.content[1]["name"] == "a"
+    assert found.structured == {"a": ["x"]}
+
+
 def test_what_is_no_block_is_dropped() -> None:
     assert tool_result({"content": ["x", None, {}]}, limit=100).text == ""
     assert tool_result({"content": "x"}, limit=100).content == ()

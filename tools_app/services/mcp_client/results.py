@@ -17,7 +17,7 @@ def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
     """A `CallToolResult` as JSON, cut at `limit` bytes: once as text, once in its blocks."""
     given = answer.get("content")
     blocks = [_seen(block) for block in given if isinstance(block, dict)] if isinstance(given, list) else []
-    structured = answer.get("structuredContent")
+    structured = without_unseen(answer.get("structuredContent"))
     texts = [text for block in blocks if (text := _text_of(block))]
     if not texts and structured is not None:
         texts = [dumps_loosely(structured).decode()]
@@ -34,18 +34,17 @@ def tool_result(answer: dict[str, Any], *, limit: int) -> ToolResult:
 def without_unseen(value: Any) -> Any:
     """JSON of a server with what a person can't see taken out of all its texts."""
     if isinstance(value, str):
-        return _UNSEEN.sub("", value)
+        # Quick where there is nothing: what is encoded, as images are, can be long.
+        return value if value.isprintable() else _UNSEEN.sub("", value)
     if isinstance(value, dict):
         return {name: without_unseen(member) for name, member in value.items()}
     return [without_unseen(member) for member in value] if isinstance(value, list) else value
 
 
 def _seen(block: dict[str, Any]) -> dict[str, Any]:
-    """A block without what a person can't see of its text: models would read it."""
-    text = block.get("text")
-    if block.get("type") == "text" and isinstance(text, str) and _UNSEEN.search(text):
-        return {**block, "text": _UNSEEN.sub("", text)}
-    return block
+    """A block without what a person can't see of its texts: models would read it."""
+    cleaned: dict[str, Any] = without_unseen(block)
+    return cleaned
 
 
 def _text_of(block: dict[str, Any]) -> str:
