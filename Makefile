@@ -52,7 +52,7 @@ POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors
 	$(patsubst %,tests/audit/test_%.py,accounts finding_sources findings history reading retention) \
 	$(patsubst %,tests/health/test_%.py,alerts maintenance page probe_rounds states) \
 	$(patsubst %,tests/reports/test_%.py,admin api command schedule uploads) \
-	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_admin mcp_catalogue) \
+	$(patsubst %,tests/tools/test_%.py,admin agent_tools management mcp_admin mcp_catalogue mcp_decisions_api mcp_permissions mcp_servers_api) \
 	$(patsubst %,tests/usage/test_%.py,admin alerts refusals budget_burn catalogue dashboard price_changes pricing rates) \
 	$(patsubst %,tests/agents/test_%.py,isolated_tools lost_processes pending_runs) \
 	$(patsubst %,tests/core/test_%.py,people_snapshot rules_snapshot) \

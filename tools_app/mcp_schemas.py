@@ -175,7 +175,7 @@ class ToolQuery(BaseModel):
     state: ToolState | None = None
     waits: bool | None = Field(default=None, description="true: those that a person has to decide on.")
     page: int = Field(default=1, ge=1, le=100_000)
-    size: int = Field(default=100, ge=1, le=1000)
+    size: int = Field(default=50, ge=1, le=200)
 
 
 class AccessGroups(BaseModel):

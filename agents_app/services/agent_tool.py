@@ -112,9 +112,11 @@ async def _run_below(call: ToolCall, entry: AgentEntry) -> AsyncIterator[AgentRu
     context, caller, client = _context_below(call.context), calling_run.get(), client_ticket.get()
     if caller is None and client is not None and _server is not None:
         async with _leave(client, entry.id) as ticket:
-            yield AgentRun(
+            run = AgentRun(
                 context, ticket, entry, clients=_server.clients, ticker=_server.ticker, is_stream=False
             )
+            run.end_user = call.context.end_user
+            yield run
         return
     if caller is not None:
         if caller.depth >= MAX_DEPTH:

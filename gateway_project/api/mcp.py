@@ -222,8 +222,9 @@ async def _answer(exchange: McpExchange, rpc: Rpc, rpc_id: RpcId, here: _Here) -
     progress = None
     if rpc.method in _ASKING:
         admit()
-        named = rpc.params.get("name") or rpc.params.get("uri")
-        exchange.model_id = named[:200] if isinstance(named, str) else ""
+        # For the log; an address may be content.
+        if isinstance(name := rpc.params.get("name"), str):
+            exchange.model_id = name[:200]
         if exchange.names_events():
             exchange.expect_stream()
             token = rpc.meta.get("progressToken")
@@ -252,12 +253,16 @@ async def _answer(exchange: McpExchange, rpc: Rpc, rpc_id: RpcId, here: _Here) -
 async def _until_cancelled(exchange: McpExchange, asked: Asked, rpc_id: RpcId, here: _Here) -> dict[str, Any]:
     try:
         with running.entered(here.session, rpc_id, exchange.scope):
-            return await answer(asked)
+            result = await answer(asked)
+        if exchange.scope.reason == CANCELLED:
+            # It was done when the client gave it up: the cancellation is still on its way.
+            await asyncio.sleep(0)
     except asyncio.CancelledError:
         if exchange.scope.reason != CANCELLED:
             raise
         exchange.scope.absorb()
         raise RpcError(REQUEST_CANCELLED, "Request cancelled") from None
+    return result
 
 
 async def _listen(exchange: McpExchange, rpc: Rpc, rpc_id: RpcId, here: _Here) -> None:

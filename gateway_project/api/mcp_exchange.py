@@ -29,6 +29,7 @@ from tools_app.services.mcp_gateway.protocol import (
 )
 
 JSON, EVENTS = "application/json", "text/event-stream"
+_TELLING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CHALLENGE = (b"www-authenticate", b'Bearer realm="agent-gateway"')
 
@@ -36,11 +37,14 @@ _CHALLENGE = (b"www-authenticate", b'Bearer realm="agent-gateway"')
 class McpExchange(Exchange):
     """A request to the MCP gateway. `rpc_id` is its JSON-RPC id once it is known, `version` its revision."""
 
-    __slots__ = ("rpc_id", "version")
+    __slots__ = ("is_ambiguous", "rpc_id", "version")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.rpc_id: RpcId | None = None
+        told = [name for name, _ in arguments[0]["headers"] if name in _TELLING]
+        # Whoever looked at the other copy judged another request.
+        self.is_ambiguous = len(told) != len(set(told))
         self.version = UNNAMED
 
     async def send_error(self, error: GatewayError) -> None:
@@ -92,6 +96,8 @@ class McpExchange(Exchange):
 
     def check_post(self) -> None:
         """Raise for a body or an answer of a kind that this protocol does not have."""
+        if self.is_ambiguous:
+            raise InvalidRequest("A header of the protocol is there more than once.")
         if self.header(b"content-type").partition(";")[0].strip().lower() != JSON:
             raise UnsupportedMediaType("Send the message as application/json.")
         if not self.accepts(JSON):

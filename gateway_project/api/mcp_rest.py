@@ -16,12 +16,13 @@ from gateway_project.api.doors import door
 from gateway_project.api.exchange import Exchange
 from gateway_project.api.openapi_tools import CALL_TOOL, LIST_TOOLS
 from gateway_project.api.reload import reloaded_snapshot
-from gateway_project.core.codec import dumps_loosely, loads
+from gateway_project.core.codec import dumps, dumps_loosely, loads
 from gateway_project.core.context import RequestContext
 from gateway_project.core.errors import (
     GatewayError,
     InvalidRequest,
     NotFound,
+    PayloadTooLarge,
     PermissionDenied,
     RateLimited,
     UpstreamFailed,
@@ -43,6 +44,10 @@ router = Router(tags=["MCP"])
 _SERVER_NAMES = ("server", "server_id", "server_name", "mcp_server_name")
 _MAX_NAME_CHARS = 300
 _MAX_PARAMETERS = 20
+# As models' calls, whose arguments are bounded alike.
+_MAX_BODY_BYTES = 256 * 1024
+# A page of definitions that are as large as they may be would be a hundred megabytes.
+_MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 
 @door(router, "GET", "/mcp/tools/list", access="inference", operation_id="list_mcp_tools", **LIST_TOOLS)
@@ -80,15 +85,28 @@ async def _answer_list(exchange: Exchange) -> None:
     tools, after = listed_tools(context, server=server, after=asked.pop("cursor", ""), limit=limit)
     servers = await _statuses(context, server)
     away = [one["server_name"] for one in servers if one["status"] == UNHEALTHY]
+    shown, cut_after = _shown_tools(tools)
     answer: dict[str, Any] = {
-        "tools": [described(tool) for tool in tools],
         "error": "partial_failure" if away else None,
         "message": f"These servers don't answer now: {', '.join(away)}." if away else None,
         "servers": servers,
     }
-    if after:
+    if after := cut_after or after:
         answer["nextCursor"] = after
-    await exchange.send_body(200, dumps_loosely(answer))
+    await exchange.send_body(200, b'{"tools":[%b],%b' % (b",".join(shown), dumps(answer)[1:]))
+
+
+def _shown_tools(tools: list[ToolEntry]) -> tuple[list[bytes], str]:
+    """As JSON, as many as a page may hold; behind which tool it was cut, "" if it was not."""
+    shown: list[bytes] = []
+    size = 0
+    for index, tool in enumerate(tools):
+        piece = dumps_loosely(described(tool))
+        size += len(piece)
+        if shown and size > _MAX_PAGE_BYTES:
+            return shown, tools[index - 1].name
+        shown.append(piece)
+    return shown, ""
 
 
 async def _statuses(context: RequestContext, server: McpServerEntry | None) -> list[dict[str, str]]:
@@ -108,7 +126,10 @@ async def _statuses(context: RequestContext, server: McpServerEntry | None) -> l
 
 async def _answer_call(exchange: Exchange) -> None:
     admit()
-    asked = _asked(await exchange.read_body())
+    body = await exchange.read_body()
+    if len(body) > _MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"A call of a tool has at most {_MAX_BODY_BYTES} bytes.")
+    asked = _asked(body)
     context = exchange.caller()
     entry = await _found(context, asked)
     exchange.model_id = entry.name

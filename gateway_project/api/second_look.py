@@ -8,9 +8,10 @@ from gateway_project.core.errors import AuthenticationFailed
 from gateway_project.core.snapshot import Snapshot
 from gateway_project.lifecycle import lifecycle
 from gateway_project.observability import metrics
-from security_app.registry import Principal
+from security_app.registry import DOORS, Principal
 from security_app.registry.identities import INFERENCE, MANAGEMENT
 from security_app.services.authentication import SignedToken, UnknownKey, authenticate_in
+from security_app.services.door_modes import require_token
 from security_app.services.token_principals import LACKING, TokenRefused, principal_of_token
 from security_app.services.token_supplies import supply
 
@@ -57,9 +58,16 @@ def may_still_enter(exchange: Exchange, door: str) -> bool:
     snapshot = lifecycle.snapshot()
     token = exchange.token()
     try:
-        authenticate_in(snapshot, token)
+        return _is_key_good(snapshot, token, door)
     except SignedToken:
         return _is_token_good(exchange, token, door)
+
+
+def _is_key_good(snapshot: Snapshot, key: str, door: str) -> bool:
+    try:
+        require_token(snapshot.sections[DOORS].value, authenticate_in(snapshot, key), door)
+    except SignedToken:
+        raise
     except AuthenticationFailed:
         return False
     return True
@@ -74,8 +82,8 @@ def _is_token_good(exchange: Exchange, token: str, door: str) -> bool:
         if not (key and isinstance(refused, TokenRefused) and refused.is_permissive):
             return False
         try:
-            authenticate_in(snapshot, key)
-        except AuthenticationFailed:
+            return _is_key_good(snapshot, key, door)
+        except SignedToken:
             return False
     return True
 

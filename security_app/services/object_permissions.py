@@ -14,6 +14,7 @@ from security_app.services.mcp_names import mcp_names
 
 _SEPARATOR = "__"
 _PARAM = "object_permission"
+_MAX_TOOLS = 200
 
 
 class Permission(TypedDict, total=False):
@@ -48,6 +49,10 @@ def tools_with_permission(
 
     InvalidRequest for a server that there is not, and for a list that would be empty: that allows every tool.
     """
+    if sum(map(len, given.get("mcp_tool_permissions", {}).values())) > _MAX_TOOLS:
+        # Each is looked for; and no list of tools is longer.
+        message = f"Name at most {_MAX_TOOLS} tools."
+        raise InvalidRequest(message, param=f"{_PARAM}.mcp_tool_permissions")
     base = stored if allowed_tools is None else allowed_tools
     wanted = shown_permission(base)
     others = _without(base, wanted)
@@ -61,9 +66,11 @@ def tools_with_permission(
 def _entries(given: Permission, kept: Permission) -> list[str]:
     """Entries of what is given, and of what was there where nothing is."""
     tools = given.get("mcp_tool_permissions")
-    # Who names tools of a server means these, and not all of it.
-    narrowed = {_server(name, "mcp_tool_permissions") for name in tools or {}}
     servers = given.get("mcp_servers")
+    # Who names tools of a server means these, and not all of it; also who named them before.
+    narrowed = {_server(name, "mcp_tool_permissions") for name in tools or {}}
+    if tools is None and servers is not None:
+        narrowed = set(kept["mcp_tool_permissions"])
     named = kept["mcp_servers"] if servers is None else [_server(name, "mcp_servers") for name in servers]
     groups = given.get("mcp_access_groups", kept["mcp_access_groups"])
     return [

@@ -181,7 +181,7 @@ def test_a_route_can_not_take_the_name_of_an_upstream(admin_client: Client) -> N
 
 def _targets(*models: UpstreamModel) -> dict[str, Any]:
     data: dict[str, Any] = {"targets-TOTAL_FORMS": len(models), "targets-INITIAL_FORMS": 0}
-    data |= {"strategy": "weighted", "affinity": "none", "max_attempts": 3}
+    data |= {"strategy": "weighted", "affinity": "none", "max_attempts": 3, "hedge_percent": 5}
     for number, model in enumerate(models):
         data |= {
             f"targets-{number}-model": model.pk,

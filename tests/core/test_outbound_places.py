@@ -20,7 +20,11 @@ CONNECTING = {
     # address of it comes from a row.
     "httpx.Client": {"gateway_project/core/outbound.py", "upstreams_app/providers/vertex/transport.py"},
     # So is Azure's: its address is fixed, or from the machine's own environment.
-    "httpx.AsyncClient": {"gateway_project/core/outbound.py", "upstreams_app/providers/azure/grants.py"},
+    "httpx.AsyncClient": {
+        "gateway_project/core/outbound.py",
+        "upstreams_app/providers/azure/arc.py",
+        "upstreams_app/providers/azure/grants.py",
+    },
     # The client of the MCP SDK, with the guard's resolver and its check of URLs in its transport.
     "httpx2.AsyncClient": {"tools_app/services/mcp_client/guarded_http.py"},
     "httpx2.AsyncHTTPTransport": {"tools_app/services/mcp_client/guarded_http.py"},

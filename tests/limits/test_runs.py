@@ -13,7 +13,7 @@ from tests.fakes.behaviours import chat, error
 from tests.fakes.vendor import FakeVendor
 from tests.limits.door import AGENT, MODEL, Door, at_the_door, budget, limit
 from upstreams_app.registry import UpstreamsConfig
-from upstreams_app.route_treatment import read_treatment
+from upstreams_app.route_treatment import COLUMNS, read_treatment
 
 __all__ = ["shared_vendor", "vendor"]
 HELPER = Agent(name="Helper")
@@ -140,15 +140,9 @@ def test_a_request_that_an_agent_can_t_take_is_given_back(vendor: FakeVendor) ->
 
 def treat(door: Door, **treats: Any) -> None:
     """Have the agent's model treat requests so."""
-    known: dict[str, Any] = {
-        "defaults": {},
-        "overrides": {},
-        "prepend": [],
-        "append": [],
-        "response_headers": {},
-    }
+    columns: dict[str, Any] = {name: [] if name.startswith("prompt_") else {} for name in COLUMNS}
     models: UpstreamsConfig = door.snapshot.sections["upstreams"].value
-    models.models[MODEL] = replace(models.models[MODEL], treatment=read_treatment(**{**known, **treats}))
+    models.models[MODEL] = replace(models.models[MODEL], treatment=read_treatment(columns | treats))
 
 
 @EITHER
@@ -157,13 +151,17 @@ def test_limits_are_held_for_what_a_route_has_its_upstream_sent(vendor: FakeVend
 
     async def work(door: Door) -> None:
         vendor.always(chat(usage=None))
-        treat(door, overrides={"max_tokens": 50}, prepend=[{"role": "system", "content": "Long. " * 1000}])
+        treat(
+            door,
+            body_overrides={"max_tokens": 50},
+            prompt_prepend=[{"role": "system", "content": "Long. " * 1000}],
+        )
         assert (await door.ask(AGENT, stream=streams)).status == 200
         assert vendor.requests[0].json["max_tokens"] == 50
         # An estimate is of what was sent, too.
         assert 2000 < await door.used(tokens) < 2500
 
-        treat(door, prepend=[{"role": "system", "content": "Longer. " * 3000}])
+        treat(door, prompt_prepend=[{"role": "system", "content": "Longer. " * 3000}])
         assert (await door.ask(AGENT, stream=streams)).status == 429
         assert len(vendor.requests) == 1
 

@@ -25,6 +25,7 @@ from security_app.services.configuration import store
 from security_app.services.denials import chain_denials, folds
 from security_app.services.finding_sources.providers import unreached
 from security_app.services.identity_keys import refresh_due_keys, refresh_keys
+from security_app.services.keys import create_key
 from security_app.services.token_principals import principal_of_token
 from tests.fakes.identities import AUDIENCE, FakeIssuer
 from tests.management.caller import Caller
@@ -332,3 +333,17 @@ def test_a_list_asks_as_often_for_many_as_for_one(admin: Caller, issuer: FakeIss
         assert [row["keys"] for row in rows] == [1] * (number + 1)
 
     assert counts[2] == counts[1]
+
+
+def test_a_stream_of_a_key_ends_when_keys_are_taken_no_longer(admin: Caller, issuer: FakeIssuer) -> None:
+    key = create_key(actor="admin").plain
+    new_provider(admin, issuer, inference_mode="permissive")
+    store.refresh()
+    before = may_enter(key), may_enter(issuer.token(exp=1), key)
+
+    admin.ok("POST", "/identity_provider/update", {"identity_provider": "Okta", "inference_mode": "strict"})
+    store.refresh()
+
+    assert before == (True, True)
+    assert not may_enter(key)
+    assert not may_enter(issuer.token(exp=1), key)

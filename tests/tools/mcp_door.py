@@ -81,6 +81,7 @@ async def ask(
     headers: dict[str, str] | None = None,
     caller: Principal | None = None,
     raw: bytes | None = None,
+    twice: str = "",
 ) -> Answer:
     """One request; what the handler does about entry has tests of its own."""
     sent: list[Message] = []
@@ -98,6 +99,7 @@ async def ask(
     task = asyncio.current_task()
     assert task is not None
     shown = [(name.encode(), value.encode()) for name, value in (BOTH | (headers or {})).items()]
+    shown += [(name, value) for name, value in shown if name.decode() == twice]
     http = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": shown}
     exchange = McpExchange(http, receive, send, CallScope(task))
     match = all_doors().find(path)

@@ -74,7 +74,7 @@ def test_a_tool_is_added_and_served_at_once(admin_client: Client) -> None:
 
 
 # What is changed in a right form, the field that has the error then, and words of it.
-WRONG = [
+WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "a b"}, "name", "letters, digits"),
     ({"description": ""}, "description", "Say what the tool is for"),
     ({"python_callable": ""}, "python_callable", "module:function"),
@@ -90,7 +90,7 @@ WRONG = [
     ({"max_result_bytes": "1"}, "max_result_bytes", "greater than"),
     ({"argument_guards": ["luck"]}, "argument_guards", "not one of the available choices"),
 ]
-WRONG_REQUEST = [
+WRONG_REQUEST: list[tuple[dict[str, Any], str, str]] = [
     ({"http_url": ""}, "http_url", "Give a URL"),
     ({"http_url": "http://169.254.169.254/"}, "http_url", "link-local"),
     ({"http_url": "http://127.0.0.1/{id}"}, "parameters", "must require an argument 'id'"),

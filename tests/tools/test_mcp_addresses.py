@@ -26,27 +26,27 @@ def door_of(one: McpServerEntry, *allowed: str) -> Offer:
 @pytest.mark.parametrize(
     "address",
     [
-        "file:///open/../closed/a",
-        "file:///open/%2E%2e/closed/a",
-        "file:///open/..%2fclosed/a",
-        "file:///open/%2e/a",
-        "file:///open/..",
-        "file:///open/%61",
+        "doc:///open/../closed/a",
+        "doc:///open/%2E%2e/closed/a",
+        "doc:///open/..%2fclosed/a",
+        "doc:///open/%2e/a",
+        "doc:///open/..",
+        "doc:///open/%61",
     ],
 )
 async def test_an_address_leads_nowhere_else_than_it_is_allowed_for(address: str) -> None:
-    door = door_of(server("crm"), "crm__resource:file:///open/*")
+    door = door_of(server("crm"), "crm__resource:doc:///open/*")
 
     assert door.find_resource(address) is None
-    assert door.find_resource("file:///open/a.b/..c%20d") is not None
+    assert door.find_resource("doc:///open/a.b/..c%20d") is not None
 
 
 async def test_a_forbidden_address_is_not_opened_by_how_it_is_spelt() -> None:
     door = door_of(server("crm"), "crm__*_read")
 
-    assert door.find_resource("file:///a_read") is not None
-    assert door.find_resource("file:///a#_read") is None
-    assert door.find_resource("FILE:///a_read") is None
+    assert door.find_resource("doc:///a_read") is not None
+    assert door.find_resource("doc:///a#_read") is None
+    assert door.find_resource("DOC:///a_read") is None
 
 
 async def test_what_a_server_lists_is_found_as_it_is_spelt_there() -> None:

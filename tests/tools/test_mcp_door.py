@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway_project.core.ids import uuid7
-from gateway_project.core.snapshot import Snapshot
+from gateway_project.core.snapshot import Section, Snapshot
+from security_app.registry.counters import LimitRule
+from security_app.registry.limits import LimitsConfig
+from security_app.services.limiting import limiting
 from tests.tools.mcp_door import ask, configuration, found, modern, request, server
-from tests.tools.setup import MODULES, entry, principal, schema
+from tests.tools.setup import MODULES, context, entry, principal, schema
+from tests.usage.entries import ALICE
 from tools_app.services.mcp_gateway import paging, sessions
+from tools_app.services.mcp_gateway.offer import Offer
 from tools_app.services.mcp_gateway.sessions import LIFETIME_S, Sessions
 
 NUMBERS = schema(a="integer", b="integer")
@@ -33,6 +40,14 @@ def nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
         return configuration()
 
     monkeypatch.setattr("gateway_project.api.mcp.reloaded_snapshot", nothing)
+
+
+@pytest.fixture(autouse=True)
+async def limiter() -> AsyncIterator[None]:
+    """Counters of this test alone."""
+    await limiting.start()
+    yield
+    await limiting.stop()
 
 
 def catalogue() -> Snapshot:
@@ -158,7 +173,7 @@ def test_a_session_is_over_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # Another process reads it as well.
     assert other.read(text, key, "").version == "2025-11-25"
-    monkeypatch.setattr(sessions.time, "time", lambda: began + LIFETIME_S + 1)
+    monkeypatch.setattr(time, "time", lambda: began + LIFETIME_S + 1)
     with pytest.raises(sessions.UnknownSession):
         other.read(text, key, "")
     with pytest.raises(sessions.UnknownSession):
@@ -211,9 +226,12 @@ async def test_what_a_key_may_not_use_is_unknown_to_it_and_noted(monkeypatch: py
 
     denied = await ask(snapshot, request("tools/call", name="wiki__read"), caller=some)
     unknown = await ask(snapshot, request("tools/call", name="wiki__nope"), caller=some)
+    prompt = await ask(snapshot, request("prompts/get", name="crm__greet"), caller=principal("wiki__*"))
 
     assert denied.error["message"].replace("read", "nope") == unknown.error["message"]
-    assert [(reason, what) for _, reason, what in noted] == [("insufficient_permissions", "MCP wiki__read")]
+    assert prompt.error["message"] == "Unknown prompt: crm__greet"
+    assert [what for _, _, what in noted] == ["MCP wiki__read", "MCP crm__prompt:greet"]
+    assert {reason for _, reason, _ in noted} == {"insufficient_permissions"}
 
 
 async def test_arguments_that_do_not_fit_are_told_as_the_revision_has_it() -> None:
@@ -247,6 +265,38 @@ async def test_arguments_that_would_end_the_session_with_a_server_are_not_sent()
     assert "nested too deeply" in answer.error["message"]
 
 
+async def test_calls_count_for_the_limit_of_the_key_and_lists_do_not() -> None:
+    rules = LimitsConfig()
+    rules.put(LimitRule(uuid7().hex, "key", ALICE.hex, "", "requests", 60_000, 1, is_fail_open=False))
+    snapshot = Snapshot({**catalogue().sections, "limits": Section(rules.seal(), 1)})
+    call = request("tools/call", 4, name="add", arguments={"a": 1, "b": 1})
+
+    wrong = await ask(snapshot, request("tools/call", name="add", arguments={"a": "x"}))
+    first = await ask(snapshot, call)
+    second = await ask(snapshot, call)
+    listed = await ask(snapshot, request("tools/list"))
+
+    # What never came to the tool counts for nothing.
+    assert wrong.error["code"] == -32602
+    assert first.result["isError"] is False
+    assert (second.status, second.error["data"]["code"]) == (429, "rate_limit_exceeded")
+    assert second.json["id"] == 4
+    assert int(second.headers["retry-after"]) > 0
+    assert listed.status == 200
+
+
+async def test_addresses_in_results_lead_to_the_server_but_for_those_on_the_web() -> None:
+    crm = server("crm")
+    offer = Offer(context(), None)
+    link = {"type": "resource_link", "uri": "crm://7", "name": "seven"}
+    inner = {"type": "resource", "resource": {"uri": "crm://8", "text": "eight"}}
+    web = {"type": "resource_link", "uri": "https://example.org/", "name": "web"}
+
+    assert offer.shown_block(crm, link)["uri"] == "mcp://crm/crm://7"
+    assert offer.shown_block(crm, inner)["resource"]["uri"] == "mcp://crm/crm://8"
+    assert offer.shown_block(crm, web) == web
+
+
 async def test_a_server_that_is_away_is_an_error_of_that_call_alone() -> None:
     answer = await ask(catalogue(), request("tools/call", name="crm__find"))
 
@@ -271,6 +321,17 @@ async def test_prompts_and_resources_carry_their_servers_names() -> None:
     assert hidden.result["resources"] == []
     assert read.error["code"] == -32002
     assert names(own.result, "resources", "uri") == ["crm://all"]
+
+
+async def test_a_server_that_completes_nothing_is_not_asked() -> None:
+    argument = {"name": "name", "value": "A"}
+    prompt, template = {"type": "ref/prompt", "name": "crm__greet"}, {"type": "ref/resource", "uri": "x://y"}
+
+    known = await ask(catalogue(), request("completion/complete", ref=prompt, argument=argument))
+    unknown = await ask(catalogue(), request("completion/complete", ref=template, argument=argument))
+
+    assert known.result == {"completion": {"values": []}}
+    assert unknown.error["code"] == -32602
 
 
 async def test_lists_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +380,14 @@ async def test_its_headers_must_say_what_the_request_does(
 
     assert answer.status == status
     assert not code or answer.error["code"] == code
+
+
+async def test_a_header_that_is_there_twice_is_refused() -> None:
+    message, headers = modern("tools/call", name="add", arguments={"a": 1, "b": 1})
+
+    answer = await ask(catalogue(), message, headers=headers, twice="mcp-name")
+
+    assert (answer.status, answer.error["code"]) == (400, -32600)
 
 
 async def test_it_knows_no_methods_of_sessions_and_no_envelope_is_refused() -> None:

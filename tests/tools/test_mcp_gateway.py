@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ReadResourceResult, TextResourceContents
 
 from tests.doors.gateway import Gateway, Template
 from tests.doors.rows import ADMIN_KEY, OTHER_KEY
@@ -100,6 +101,13 @@ async def test_the_official_client_lists_and_calls_tools(gateway: Gateway, mode:
     assert monotonic() - started < 10
 
 
+def text_in(resource: ReadResourceResult) -> str:
+    """What the first part of a resource says."""
+    first = resource.contents[0]
+    assert isinstance(first, TextResourceContents)
+    return first.text
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_prompts_resources_and_completions_come_from_the_right_server(
     gateway: Gateway, mode: str
@@ -115,11 +123,11 @@ async def test_prompts_resources_and_completions_come_from_the_right_server(
             await client.read_resource("mcp://nobody/docs://readme")
 
     assert [prompt.name for prompt in prompts.prompts] == ["docs__greet"]
-    assert greeting.messages[0].content.text == "Greet Ann."
+    assert greeting.messages[0].content.model_dump()["text"] == "Greet Ann."
     assert [one.uri for one in resources.resources] == ["mcp://docs/docs://readme"]
     assert [one.uri_template for one in templates.resource_templates] == ["mcp://docs/docs://{page}/text"]
-    assert (readme.contents[0].uri, readme.contents[0].text) == ("mcp://docs/docs://readme", "Read me.")
-    assert page.contents[0].text == "Page 7."
+    assert readme.contents[0].uri == "mcp://docs/docs://readme"
+    assert [one.contents[0].model_dump()["text"] for one in (readme, page)] == ["Read me.", "Page 7."]
 
 
 async def test_the_door_of_one_server_has_its_own_names(gateway: Gateway) -> None:
@@ -130,7 +138,7 @@ async def test_the_door_of_one_server_has_its_own_names(gateway: Gateway) -> Non
 
     assert [tool.name for tool in listed.tools] == ["add", "fails", "steps", "waits"]
     assert added.structured_content == {"result": 21}
-    assert readme.contents[0].text == "Read me."
+    assert readme.contents[0].model_dump()["text"] == "Read me."
 
 
 def call(name: str, rpc_id: int = 1, **arguments: Any) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_an_update_leaves_what_it_does_not_name(admin: Caller) -> None:
         return tools
 
     assert updated() == ["orders", "github__*", WIKI]
-    assert updated(mcp_servers=[]) == ["orders", WIKI]
+    assert updated(mcp_servers=["wiki"]) == ["orders", WIKI]
     assert updated(mcp_tool_permissions={}) == ["orders"]
     assert updated(mcp_access_groups=["developers"]) == ["orders", "group:developers"]
 
@@ -127,6 +127,10 @@ def test_an_update_leaves_what_it_does_not_name(admin: Caller) -> None:
         ({"mcp_servers": ["nobody"]}, "object_permission.mcp_servers"),
         ({"mcp_tool_permissions": {"nobody": ["read"]}}, "object_permission.mcp_tool_permissions"),
         ({"mcp_tool_permissions": {"github": []}}, "object_permission.mcp_tool_permissions.github"),
+        (
+            {"mcp_tool_permissions": {"github": ["a"] * 150, "wiki": ["b"] * 150}},
+            "object_permission.mcp_tool_permissions",
+        ),
         ({"vector_stores": ["a"]}, "object_permission.vector_stores"),
         ({"mcp_servers": "github"}, "object_permission.mcp_servers"),
         # An empty list would allow everything.

@@ -124,6 +124,23 @@ async def test_a_list_is_of_one_server_and_in_pages() -> None:
     assert names(by_id) == ["wiki__read"]
 
 
+async def test_a_page_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway_project.api.mcp_rest._MAX_PAGE_BYTES", 500)
+    crm = server("crm")
+    snapshot = configuration(*(found(crm, f"t{number}") for number in range(5)), servers=(crm,))
+
+    listed: list[str] = []
+    query, pages = LIST, 0
+    while query:
+        answer = await ask(snapshot, "GET", query)
+        listed += names(answer)
+        pages += 1
+        query = f"{LIST}?cursor={answer.json['nextCursor']}" if "nextCursor" in answer.json else ""
+
+    assert listed == [f"crm__t{number}" for number in range(5)]
+    assert pages > 1
+
+
 async def test_a_server_of_which_a_key_may_use_nothing_does_not_exist_for_it(
     snapshots: SnapshotStore,
 ) -> None:
@@ -282,6 +299,12 @@ async def test_a_text_that_a_servers_tools_must_not_get_is_refused_here() -> Non
 
     error = answer.json["error"]
     assert (answer.status, error["param"], error["code"]) == (400, "arguments.path", "invalid_arguments")
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    answer = await ask(configuration(), "POST", CALL, {"name": "add", "arguments": {"a": "x" * 300_000}})
+
+    assert (answer.status, answer.json["error"]["code"]) == (413, "request_too_large")
 
 
 async def test_a_body_that_is_no_json_is_refused() -> None:

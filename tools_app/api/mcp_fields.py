@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from gateway_project.core.errors import GatewayError, InvalidRequest
 from tools_app.mcp_schemas import Credentials, ServerFields, ServerHealth, ShownServer
@@ -85,12 +84,13 @@ def shown_servers(rows: QuerySet[McpServer]) -> list[ShownServer]:
     """Servers as the API shows them, with a fixed number of queries."""
     found = list(rows.select_related("noted_state"))
     groups = groups_by_server()
-    states: dict[Any, Counter[str]] = {row.pk: Counter() for row in found}
-    for server_id, state in McpTool.objects.filter(server__in=found).values_list("server_id", "state"):
-        states[server_id][state] += 1
+    states: dict[Any, dict[str, int]] = {row.pk: {} for row in found}
+    counted = McpTool.objects.order_by().values_list("server_id", "state").annotate(Count("id"))
+    for server_id, state, count in counted.filter(server__in=list(states)):
+        states[server_id][state] = count
     problems = server_problems()
     return [
-        _shown(row, groups.get(row.name, []), tools=dict(states[row.pk]), problem=problems.get(row.name, ""))
+        _shown(row, groups.get(row.name, []), tools=states[row.pk], problem=problems.get(row.name, ""))
         for row in found
     ]
 

@@ -72,7 +72,7 @@ async def accounted(
             on_ticket(ticket)
         result = await do()
     except ToolError as error:
-        account.fail(_STATUS[error.status], error.status, counts=error.status not in _NOTHING_DONE)
+        account.fail(_STATUS.get(error.status, 502), error.status, counts=error.status not in _NOTHING_DONE)
         raise
     except McpFailure as error:
         account.fail(*_outcome(error))

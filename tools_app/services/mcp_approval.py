@@ -30,6 +30,11 @@ class MemberChange:
     lines: tuple[str, ...]
     is_cut: bool
 
+    @property
+    def text(self) -> str:
+        """All lines."""
+        return "\n".join(self.lines)
+
 
 def changes_of(row: McpTool) -> list[MemberChange]:
     """What the server says now against what is pinned; of a tool that nobody approved yet, all of it."""

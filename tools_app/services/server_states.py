@@ -6,6 +6,7 @@ only while somebody asks.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from time import monotonic
@@ -19,6 +20,8 @@ from tools_app.services.mcp_client.watcher import FAILING, READY
 
 logger = logging.getLogger(__name__)
 _LIFE_S = 2.0
+# A database that does not answer must not hold up lists.
+_WAIT_S = 1.0
 # As LiteLLM calls them.
 HEALTHY, UNHEALTHY, UNKNOWN = "healthy", "unhealthy", "unknown"
 STATUS_OF = {READY: HEALTHY, FAILING: UNHEALTHY}
@@ -37,8 +40,9 @@ class ServerStates:
         if now - self._read_at > _LIFE_S:
             self._read_at = now
             try:
-                self._states = await in_thread(_read)
-            except Error as error:
+                async with asyncio.timeout(_WAIT_S):
+                    self._states = await in_thread(_read)
+            except (Error, TimeoutError) as error:
                 logger.info("mcp.states_not_read", extra={"reason": type(error).__name__})
         return self._states
 

@@ -88,8 +88,7 @@ async def get_prompt(asked: Asked) -> dict[str, Any]:
     """A prompt of a server, with arguments filled in."""
     name, arguments = asked.text("name"), _texts(asked.object("arguments"), "arguments")
     place = asked.offer.find_prompt(name)
-    if place is None:
-        raise RpcError(INVALID_PARAMS, f"Unknown prompt: {name[:_MAX_SHOWN_CHARS]}")
+    place = _allowed(asked, place, RpcError(INVALID_PARAMS, f"Unknown prompt: {name[:_MAX_SHOWN_CHARS]}"))
 
     async def do() -> dict[str, Any]:
         return await upstream_requests.get_prompt(place.server, place.name, arguments or None)
@@ -104,11 +103,10 @@ async def get_prompt(asked: Asked) -> dict[str, Any]:
 async def read_resource(asked: Asked) -> dict[str, Any]:
     """What a resource of a server holds."""
     uri = asked.text("uri")
-    place = asked.offer.find_resource(uri)
-    if place is None:
-        # The modern revision has no code of its own for it.
-        code = INVALID_PARAMS if asked.version == MODERN else RESOURCE_NOT_FOUND
-        raise RpcError(code, "Resource not found", data={"uri": uri[:_MAX_SHOWN_CHARS]})
+    # The modern revision has no code of its own for it.
+    code = INVALID_PARAMS if asked.version == MODERN else RESOURCE_NOT_FOUND
+    unknown = RpcError(code, "Resource not found", data={"uri": uri[:_MAX_SHOWN_CHARS]})
+    place = _allowed(asked, asked.offer.find_resource(uri), unknown)
 
     async def do() -> dict[str, Any]:
         return await upstream_requests.read_resource(place.server, place.name)
@@ -147,9 +145,18 @@ def _referred(asked: Asked, reference: dict[str, Any]) -> tuple[Place, dict[str,
         place = asked.offer.find_prompt(name)
     elif kind == "ref/resource" and isinstance(uri, str):
         place = asked.offer.find_resource(uri)
-    if place is None:
-        raise RpcError(INVALID_PARAMS, "'ref' is no prompt and no resource of this door.")
+    unknown = RpcError(INVALID_PARAMS, "'ref' is no prompt and no resource of this door.")
+    place = _allowed(asked, place, unknown)
     return place, {"type": str(kind), ("name" if kind == "ref/prompt" else "uri"): place.name}
+
+
+def _allowed(asked: Asked, place: Place | None, unknown: RpcError) -> Place:
+    """The place, if the key may have it; else it is told the same as of one that is not there."""
+    if place is None:
+        raise unknown
+    if not asked.offer.may_have(place):
+        raise Denied(unknown.code, unknown.message, what=place.object[:_MAX_SHOWN_CHARS], data=unknown.data)
+    return place
 
 
 async def _of_server(asked: Asked, work: Work, place: Place, do: Any) -> dict[str, Any]:

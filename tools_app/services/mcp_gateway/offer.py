@@ -82,6 +82,10 @@ class Offer:
         """Whether the key may use it, as far as that depends on no arguments."""
         return self._may(entry.name)
 
+    def may_have(self, place: Place) -> bool:
+        """Whether the key may ask for it."""
+        return self._may(place.object)
+
     def prompts(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The prompts that the key may have, as JSON, by their names here."""
         for exposed, (server, prompt) in self._index().prompts.items():
@@ -90,7 +94,7 @@ class Offer:
                 yield name, {**prompt, "name": name}
 
     def find_prompt(self, name: str) -> Place | None:
-        """What is behind a prompt's name here; None if there is none for this key."""
+        """What is behind a prompt's name here; None if there is none."""
         if self._server is not None:
             server, own = self._server, name
             if not any(prompt.get("name") == own for prompt in server.prompts):
@@ -100,8 +104,7 @@ class Offer:
             if found is None:
                 return None
             server, own = found.server, str(found.prompt["name"])
-        place = Place(server, own, _prompt_object(server, own))
-        return place if self._may(place.object) else None
+        return Place(server, own, _prompt_object(server, own))
 
     def resources(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The resources that the key may read, as JSON, by their addresses here."""
@@ -112,7 +115,7 @@ class Offer:
         return self._addressed("uriTemplate")
 
     def find_resource(self, uri: str) -> Place | None:
-        """What is behind an address or a template here; None if the key may have nothing there."""
+        """What is behind an address or a template here; None if it leads to no server."""
         server, own = self._server, uri
         if server is None:
             name, slash, own = uri.removeprefix(SCHEME).partition("/")
@@ -122,10 +125,9 @@ class Offer:
             server = found
         if not own or len(own) > _MAX_URI_CHARS or not own.isprintable():
             return None
-        place = Place(server, own, _resource_object(server, own))
-        if not self._may(place.object):
+        if not _is_listed(server, own) and not self._is_unequivocal(server, own):
             return None
-        return place if _is_listed(server, own) or self._is_unequivocal(server, own) else None
+        return Place(server, own, _resource_object(server, own))
 
     def _is_unequivocal(self, server: McpServerEntry, own: str) -> bool:
         """Whether rules can judge an address that the client made up: as it is spelt, it leads nowhere else.
@@ -145,12 +147,14 @@ class Offer:
         """A content block of a server with its addresses as they are written here."""
         if self._server is not None:
             return block
-        if isinstance(block.get("uri"), str):
-            return {**block, "uri": self.shown_uri(server, block["uri"])}
         inner = block.get("resource")
-        if isinstance(inner, dict) and isinstance(inner.get("uri"), str):
-            return {**block, "resource": {**inner, "uri": self.shown_uri(server, inner["uri"])}}
-        return block
+        if isinstance(inner, dict):
+            return {**block, "resource": self.shown_block(server, inner)}
+        uri = block.get("uri")
+        # What is on the web clients fetch there.
+        if not isinstance(uri, str) or uri.startswith(("https://", "http://")):
+            return block
+        return {**block, "uri": self.shown_uri(server, uri)}
 
     def _addressed(self, member: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for server in servers_of(self._context.snapshot.sections).values():

@@ -86,7 +86,8 @@ def read_message(body: bytes) -> Rpc:
         raise _invalid("Send one message a request: there are no batches.")
     if not isinstance(given, dict) or given.get("jsonrpc") != "2.0":
         raise _invalid("The body must be a JSON-RPC 2.0 message.")
-    rpc_id, method, params = given.get("id"), given.get("method", ""), given.get("params", {})
+    rpc_id, method, params = given.get("id"), given.get("method", ""), given.get("params")
+    params = {} if params is None else params
     if "id" in given and (isinstance(rpc_id, bool) or not isinstance(rpc_id, str | int)):
         raise _invalid("'id' must be a text or a whole number.")
     if not isinstance(method, str) or ("method" in given) is not bool(method):

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('security_app', '0022_team_scope'),
-        ('usage_app', '0046_picture_prices'),
+        ('usage_app', '0023_picture_prices'),
     ]
 
     operations = [

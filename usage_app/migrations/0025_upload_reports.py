@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('usage_app', '0023_usage_sinks'),
+        ('usage_app', '0024_usage_sinks'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('security_app', '0061_model_aliases'),
+        ('security_app', '0026_model_aliases'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('usage_app', '0024_upload_reports'),
+        ('usage_app', '0025_upload_reports'),
     ]
 
     operations = [

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('security_app', '0025_identity_providers'),
+        ('security_app', '0023_identity_providers'),
     ]
 
     operations = [

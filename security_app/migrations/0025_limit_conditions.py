@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('security_app', '0026_external_authorizers'),
+        ('security_app', '0024_external_authorizers'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('security_app', '0060_limit_conditions'),
+        ('security_app', '0025_limit_conditions'),
     ]
 
     operations = [
