@@ -123,9 +123,10 @@ coverage: $(LOCKED_DEV) ## Run the suite on SQLite and show what it does not rea
 smoke: ## Ask a running server for its health and models (GATEWAY_URL, GATEWAY_API_KEY)
 	@$(find_python); "$$python" tests/smoke.py
 
-bench: $(LOCKED_DEV) ## Measure what the gateway costs against a bare relay, and agents against the SDK alone
+bench: $(LOCKED_DEV) ## Measure what the gateway costs against a bare relay, agents and MCP against their SDKs alone
 	$(PY) -m bench
 	$(PY) -m bench.agents
+	$(PY) -m bench.mcp
 
 docker-build: ## Build the container image
 	@if [ -f Dockerfile ]; then docker build -t agent-gateway .; else echo "There is no Dockerfile yet." >&2; exit 1; fi
