@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from gateway_project.core.acting import acting_as, current
+from gateway_project.core.clock import utc_now
 from security_app.models import AuditEvent
 from security_app.services.denials import DenialFolds, chain_denials, folds, note_failed_login
 from security_app.services.keys import create_key
@@ -99,7 +101,7 @@ def test_nobody_is_the_actor_of_a_failed_login_and_the_name_is_told_shortened(cl
 
 
 def test_a_change_in_the_admin_is_the_persons(admin_client: Client) -> None:
-    price = make_price()
+    price = make_price(valid_from=utc_now() + timedelta(days=1))
 
     admin_client.post(f"/admin/usage_app/price/{price.pk}/delete/", {"post": "yes"})
 

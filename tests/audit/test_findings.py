@@ -114,7 +114,7 @@ def test_findings_that_are_over_go_after_their_retention(settings: Settings) -> 
 
 
 def test_the_daily_task_asks_all_sources() -> None:
-    assert len(finding_sources()) == 12
+    assert len(finding_sources()) == 16
 
     assert nightly_audit() == 0
 

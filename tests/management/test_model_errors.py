@@ -24,7 +24,7 @@ from upstreams_app.models import Route, Upstream
         ({"litellm_params": {"model": "openai/x", "rpm": 5}}, "litellm_params.rpm"),
         ({"litellm_params": {"model": "sagemaker/gpt-4o"}}, "litellm_params.model"),
         ({"litellm_params": {"model": "cohere/command"}}, "litellm_params.model"),
-        ({"litellm_params": {"model": "vertex_ai/claude-x", "api_base": LOCAL}}, "litellm_params.model"),
+        ({"litellm_params": {"model": "vertex_ai/meta/llama-x", "api_base": LOCAL}}, "litellm_params.model"),
         ({"litellm_params": {"model": "replicate/x"}}, "litellm_params.model"),
         ({"litellm_params": {"model": "unknown/x"}}, "litellm_params.model"),
         ({"litellm_params": {"model": "openai/*"}}, "litellm_params.model"),

@@ -155,7 +155,7 @@ def test_another_location_wants_the_key_again(admin: Caller) -> None:
         ({"vertex_credentials": "hunter2"}, "vertex_credentials"),
         ({"vertex_credentials": KEY_FILE, "api_key": "AIza"}, "vertex_credentials"),
         ({"vertex_credentials": "os.environ/DATABASE_URL"}, "api_key"),
-        ({"model": "vertex_ai/claude-sonnet-4-5"}, "model"),
+        ({"model": "vertex_ai/mistral-large"}, "model"),
         ({"model": "vertex_ai/meta/llama-4"}, "model"),
         ({"model": "openai/gpt-4o", "vertex_project": "acme"}, "vertex_project"),
         ({"model": "gemini/gemini-2.5-pro", "vertex_location": "eu"}, "vertex_location"),
