@@ -128,8 +128,10 @@ class Lines:
         if doors is not self._doors and _is_in_loop():
             self._doors = doors
             living = {one for found in doors.authorizers.values() for one in found}
-            for gone in self._lines.keys() - living:
-                self._end(self._lines.pop(gone))
+            # A copy, made in one step: threads of the management API may add a line meanwhile.
+            for known in list(self._lines):
+                if known not in living:
+                    self._end(self._lines.pop(known))
         line = self._lines.get(authorizer)
         if line is None:
             line = self._lines.setdefault(authorizer, Line(authorizer))
