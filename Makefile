@@ -41,7 +41,7 @@ SQLITE_ONLY := tests/repository tests/fakes tests/media tests/messages $(patsubs
 	$(patsubst %,tests/tools/test_%.py,agent_use argument_guards bounded_validation calls guide http_tools mcp_addresses mcp_definitions mcp_door mcp_gateway mcp_pool mcp_progress mcp_rest mcp_results mcp_scanner mcp_stdio mcp_tokens) \
 	$(patsubst %,tests/reports/test_%.py,formats periods verify)
 POSTGRES_ONLY := tests/test_services.py tests/commands/test_image.py tests/doors/test_workers.py \
-	tests/doors/test_live_workers.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
+	tests/doors/test_live_workers.py tests/doors/test_ledger_away.py tests/usage/test_killed_database.py tests/doors/test_sole_server.py tests/doors/test_metrics.py tests/health/test_database_away.py \
 	tests/audit/test_writers.py tests/limits/test_live_pair.py $(patsubst %,tests/cache/test_%.py,answers flights management policies similar stores) \
 	$(patsubst %,tests/routing/test_%.py,admission aliases attempts chaos exchange fallback_leave health_watch hedge_bounds hedging selection sent_headers treatment) \
 	$(filter-out tests/admin/test_keys.py,$(wildcard tests/admin/test_*.py)) \

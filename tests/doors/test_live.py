@@ -254,5 +254,7 @@ def test_pages_are_sent_away_when_the_server_stops(template: Template, vendor: F
                 watcher.until("nothing")
 
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1001
+    # Ours says that the gateway goes away. On a busy machine uvicorn's own comes first, and says that it
+    # restarts. To the page both are the same.
+    assert closed.value.rcvd.code in (1001, 1012)
     assert time.monotonic() - started < 10
