@@ -10,6 +10,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
+from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
@@ -140,8 +141,16 @@ def test_every_address_of_the_admin_has_a_rule() -> None:
     assert found - forms - pages - open_to_staff - of_models - set(OWN) == {"login"}
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are decided on, and not drawn: how they look is the story of `test_pages`."""
+    monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", "")
+
+
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_opens_the_lists_and_forms_that_it_may(role: str, client: Client, db: None) -> None:
+def test_each_role_opens_the_lists_and_forms_that_it_may(
+    role: str, client: Client, db: None, undrawn: None
+) -> None:
     rows.one_of_each()
     person(role, client)
 
@@ -211,7 +220,9 @@ def test_each_role_is_offered_the_actions_that_it_may_do(role: str, client: Clie
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_an_action_that_is_not_offered_does_nothing(role: str, client: Client, db: None) -> None:
+def test_an_action_that_is_not_offered_does_nothing(
+    role: str, client: Client, db: None, undrawn: None
+) -> None:
     rows.one_of_each()
     person(role, client)
 
