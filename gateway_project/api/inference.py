@@ -35,6 +35,7 @@ from security_app.services.end_users import take_stated
 from security_app.services.reservation import Ticket, reserve
 from upstreams_app.registry import ModelEntry
 from upstreams_app.route_policy import BY_SESSION
+from upstreams_app.route_treatment import Treatment
 from upstreams_app.services.answer_cache.controls import NOTHING_SAID, Controls, take_controls
 from upstreams_app.services.budgeted_stream import stream_relay
 from upstreams_app.services.calls import Admit, Call
@@ -143,23 +144,17 @@ async def answer_inference(
     treatment = treatment_of(exchange, entry, fields, path=path, is_stream=is_stream)
     if treatment is not None and parcel is None:
         fields, body, forms = treated(treatment, fields, body, forms)
-    if measure is None:
-        admit_model = partial(_leave, context, operation, body, fields)
-    else:
-        admit_model = partial(_leave_measured, context, measure)
+    admit_model = _admission(context, operation, body, fields, measure)
     stand_in, ticket = await _admitted(context, entry, admit_model, path)
     try:
         settlement = Settlement(context, ticket, operation, is_stream=is_stream)
-        call = Call(context, entry, path, fields, settlement, is_stream=is_stream)
-        call.wants_usage = wants_usage or not is_stream
-        if forms is not None:
-            call.fields_for = forms.for_target
-        call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
-        call.sent_headers = treatment.sent_headers if treatment is not None else None
-        settlement.measure_sent = partial(sent_bytes, call, body, fields)
         if measure is not None:
             settlement.assumed, settlement.picture = measure.assumed, measure.picture
-        _introduce(exchange, call, ticket)
+        call = Call(context, entry, path, fields, settlement, is_stream=is_stream)
+        call.wants_usage = wants_usage or not is_stream
+        call.stand_in, call.admit, call.parcel = stand_in, admit_model, parcel
+        settlement.measure_sent = partial(sent_bytes, call, body, fields)
+        _introduce(exchange, call, ticket, forms, treatment)
     except BaseException:
         # From here on whoever makes the call settles it.
         ticket.release()
@@ -168,6 +163,15 @@ async def answer_inference(
         await answer_raw(exchange, call)
     else:
         await _answer(exchange, call, controls, asked)
+
+
+def _admission(
+    context: RequestContext, operation: str, body: bytes, fields: RawFields, measure: Measure | None
+) -> Admit:
+    """What asks for leave, by what the request may come to."""
+    if measure is not None:
+        return partial(_leave_measured, context, measure)
+    return partial(_leave, context, operation, body, fields)
 
 
 def _controls(exchange: Exchange, fields: RawFields) -> Controls:
@@ -186,9 +190,15 @@ async def _admitted(
         return await over_budget(context, entry, admit_model, error, path=path)
 
 
-def _introduce(exchange: Exchange, call: Call, ticket: Ticket) -> None:
+def _introduce(
+    exchange: Exchange, call: Call, ticket: Ticket, forms: Forms | None, treatment: Treatment | None
+) -> None:
     """What the ledger and the answer's head say of a call before it is made, and what its route looks at."""
     entry, settlement = call.entry, call.settlement
+    if forms is not None:
+        call.fields_for = forms.for_target
+    if treatment is not None:
+        call.sent_headers = treatment.sent_headers
     settlement.end_user, call.client_secret = call.context.end_user, call.context.client_api_key
     settlement.model_id, settlement.route = entry.id, entry.id if entry.is_route else ""
     call.headers = exchange.headers
